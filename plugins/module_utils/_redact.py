@@ -1,0 +1,50 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Taking secrets out of text that comes from elsewhere: logs, events, messages of servers.
+
+AnsibleModule masks the values of its own no_log options. It cannot know the secrets that
+a container prints or that a server repeats in an error, so such text passes through here.
+This file is private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+import re
+
+MASK = "********"
+
+# Each pattern has one group to keep, the secret follows it.
+_AFTER = (
+    # HTTP headers, as curl and most loggers print them: everything up to the end of the header's value.
+    re.compile(r"(?i)(\b(?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?)[^\"'\r\n]+"),
+    re.compile(r"(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}"),
+    # The secret values of signed URLs: AWS (X-Amz-*, AWSAccessKeyId), Google (X-Goog-*), Azure (sig).
+    re.compile(
+        r"(?i)([?&](?:x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential)"
+        r"|awsaccesskeyid|googleaccessid|signature|sig|token|access_token)=)[^&\s\"']+"
+    ),
+    # name=value, name: value and "name": "value", also with a prefix such as AWS_ or S3_.
+    re.compile(
+        r"(?i)(\b[\w.-]*(?:secret[_-]?(?:access[_-]?)?key|access[_-]?key(?:[_-]?id)?|session[_-]?token|password|passwd"
+        r"|api[_-]?key|auth[_-]?token|hf[_-]token)[\"']?\s*[:=]\s*[\"']?)[^\s\"',;&]+"
+    ),
+    # The user part of a URL: scheme://user:password@host.
+    re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^/\s@]+(?=@)"),
+)
+# AWS access key identifiers have fixed prefixes (IAM user guide, "unique identifiers").
+_WHOLE = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")
+
+
+def redact(text: str, *secrets: str | None) -> str:
+    """Return the text with what looks like a secret, and every given secret, masked.
+
+    :param text: any text, of one or many lines.
+    :param secrets: values known to be secret; None and empty values are passed over.
+    """
+    for secret in sorted({secret for secret in secrets if secret}, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    for pattern in _AFTER:
+        text = pattern.sub(rf"\g<1>{MASK}", text)
+    return _WHOLE.sub(MASK, text)
