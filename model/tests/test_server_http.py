@@ -1,0 +1,446 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The real server, as its own process, over HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TextIO
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from model.folder import write_folder
+from model.iris.train import load_dataset, train
+
+pytest.importorskip("kserve", reason="needs the packages of model/server/requirements.txt")
+
+# As the serving image starts it: the folder is a package of its own.
+MODEL = Path(__file__).parents[1]
+INSTANCES = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]]
+FLAT = [value for row in INSTANCES for value in row]
+V1 = "/v1/models/iris:predict"
+V2 = "/v2/models/iris/infer"
+
+
+def start(folder: Path, port: int, log: int | TextIO = subprocess.PIPE) -> subprocess.Popen[str]:
+    command = ["-m", "server", "--model_name", "iris", "--model_dir", str(folder), "--http_port", str(port)]
+    return subprocess.Popen([sys.executable, *command], cwd=MODEL, stdout=log, stderr=log, encoding="utf-8")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def request(port: int, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+    """Status and parsed answer. A body that is not bytes is sent as JSON; only the given headers are sent."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    try:
+        connection.request(method, path, data, {name.replace("_", "-"): value for name, value in headers.items()})
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+def wait_until_ready(process: subprocess.Popen[str], port: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            pytest.fail("the server ended")
+        try:
+            assert request(port, "GET", "/v2/models/iris/ready") == (200, {"name": "iris", "ready": True})
+            return
+        except ConnectionError:
+            time.sleep(0.1)
+    pytest.fail("the server did not start in 120 s")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "v1"
+    write_folder(path, train(load_dataset(), "v1", 42, 0.95))
+    return path
+
+
+@pytest.fixture(scope="module")
+def port(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    number = free_port()
+    log = (tmp_path_factory.mktemp("log") / "server.log").open("w+")
+    process = start(folder, number, log)
+    try:
+        wait_until_ready(process, number)
+        yield number
+        assert process.poll() is None, "the server did not survive the bad requests"
+        log.seek(0)
+        text = log.read()
+        # kserve logs an unknown model's name with a traceback; no other request here may leave one.
+        assert text.count("Traceback") == text.count("kserve.errors.ModelNotFound")
+    finally:
+        process.terminate()
+        process.wait(30)
+        log.close()
+
+
+def tensor(**changes: Any) -> dict[str, Any]:
+    return {"inputs": [{"name": "input-0", "shape": [2, 4], "datatype": "FP64", "data": FLAT} | changes]}
+
+
+def without(key: str) -> dict[str, Any]:
+    return {"inputs": [{name: value for name, value in tensor()["inputs"][0].items() if name != key}]}
+
+
+def binary(header: Any, data: bytes = b"") -> tuple[bytes, dict[str, str]]:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return text + data, {
+        "Inference_Header_Content_Length": str(len(text)),
+        "Content_Type": "application/octet-stream",
+    }
+
+
+CONTENT_TYPES = [
+    {},
+    {"Content_Type": "application/json"},
+    {"Content_Type": "application/json; charset=utf-8"},
+    {"Content_Type": "text/plain"},
+    {"Content_Type": "application/x-www-form-urlencoded"},
+    {"Content_Type": "multipart/form-data; boundary=x"},
+    {"Content_Type": "nonsense"},
+]
+
+
+@pytest.mark.parametrize("headers", CONTENT_TYPES)
+def test_v1_predicts(port: int, headers: dict[str, str]) -> None:
+    assert request(port, "POST", V1, {"instances": INSTANCES}, **headers) == (200, {"predictions": [0, 2]})
+
+
+@pytest.mark.parametrize("headers", CONTENT_TYPES)
+@pytest.mark.parametrize("data", [FLAT, INSTANCES])
+def test_v2_predicts(port: int, headers: dict[str, str], data: list[Any]) -> None:
+    status, answer = request(port, "POST", V2, tensor(data=data) | {"id": "7"}, **headers)
+    assert status == 200
+    assert answer["id"] == "7"
+    assert answer["outputs"][0] | {"parameters": None} == {
+        "name": "output-0",
+        "shape": [2],
+        "datatype": "INT64",
+        "parameters": None,
+        "data": [0, 2],
+    }
+
+
+def test_v2_predicts_from_binary_data(port: int) -> None:
+    data = np.array(INSTANCES, "<f4").tobytes()
+    header = {"name": "x", "shape": [2, 4], "datatype": "FP32", "parameters": {"binary_data_size": len(data)}}
+    body, headers = binary({"inputs": [header]}, data)
+    status, answer = request(port, "POST", V2, body, **headers)
+    assert (status, answer["outputs"][0]["data"]) == (200, [0, 2])
+
+
+def test_a_cloud_event_is_answered_with_one(port: int) -> None:
+    event = {"specversion": "1.0", "id": "1", "source": "test", "type": "test", "time": "2026-01-01T00:00:00Z"}
+    status, answer = request(
+        port, "POST", V1, event | {"data": {"instances": INSTANCES}}, Content_Type="application/cloudevents+json"
+    )
+    assert (status, answer["data"]) == (200, {"predictions": [0, 2]})
+
+
+def test_the_metadata_tell_shapes(port: int) -> None:
+    status, answer = request(port, "GET", "/v2/models/iris")
+    assert status == 200
+    assert answer["inputs"] == [{"name": "input-0", "datatype": "FP64", "shape": [-1, 4]}]
+    assert answer["outputs"] == [{"name": "output-0", "datatype": "INT64", "shape": [-1]}]
+
+
+NOT_JSON = [b"", b"{", b"nonsense", b"\xff\xfe", b"{'instances': []}", b"\x1f\x8b\x08\x00", b"[" * 100_000]
+
+
+@pytest.mark.parametrize("headers", CONTENT_TYPES)
+@pytest.mark.parametrize("path", [V1, V2])
+@pytest.mark.parametrize("body", NOT_JSON, ids=lambda body: repr(body[:12]))
+def test_a_body_that_is_not_json(port: int, path: str, body: bytes, headers: dict[str, str]) -> None:
+    status, answer = request(port, "POST", path, body, **headers)
+    assert status == 400
+    assert len(answer.get("error") or answer["detail"]) > 20
+
+
+V1_BAD: dict[str, tuple[Any, bytes | None, str]] = {
+    "null": (None, b"null", "not null"),
+    "list": ([[1, 2, 3, 4]], None, "must be a JSON object"),
+    "string": ("instances", None, "must be a JSON object"),
+    "number": (5, None, "must be a JSON object"),
+    "no instances": ({}, None, "no 'instances'"),
+    "v2 to v1": (tensor(), None, "no 'instances'"),
+    "null instances": ({"instances": None}, None, "must be a list of rows, not null"),
+    "object": ({"instances": {"a": 1}}, None, "not an object"),
+    "empty": ({"instances": []}, None, "empty"),
+    "empty row": ({"instances": [[]]}, None, "0 values where the model takes 4"),
+    "flat": ({"instances": [1, 2, 3, 4]}, None, "list of 4 numbers, not a number"),
+    "short": ({"instances": [[1, 2, 3]]}, None, "3 values where the model takes 4"),
+    "long": ({"instances": [[1, 2, 3, 4, 5]]}, None, "5 values where the model takes 4"),
+    "ragged": ({"instances": [[1, 2, 3, 4], [1, 2]]}, None, "Row 1 of 'instances' has 2 values"),
+    "strings": ({"instances": [["1", "2", "3", "4"]]}, None, "not a string"),
+    "string rows": ({"instances": ["1234"]}, None, "not a string"),
+    "nulls": ({"instances": [[1, 2, 3, None]]}, None, "not null"),
+    "booleans": ({"instances": [[1, 2, 3, True]]}, None, "not a boolean"),
+    "nested": ({"instances": [[[1], [2], [3], [4]]]}, None, "not a list"),
+    "objects": ({"instances": [{"sepal": 1}]}, None, "not an object"),
+    "nan": ({"instances": [[1, 2, 3, float("nan")]]}, None, "Unrecognized request format"),
+    "infinite once scaled": ({"instances": [[1, 2, 3, 1.7e308]]}, None, "The model cannot take these rows"),
+    "overflow": (None, b'{"instances": [[1, 2, 3, 1e999]]}', ""),
+    "huge integer": (None, b'{"instances": [[1, 2, 3, ' + b"9" * 5000 + b"]]}", ""),
+    "cloud event without data": (
+        {"specversion": "1.0", "id": "1", "source": "t", "type": "t", "time": "x", "data": None},
+        None,
+        "not null",
+    ),
+}
+
+
+@pytest.mark.parametrize("headers", CONTENT_TYPES[:3])
+@pytest.mark.parametrize(("value", "raw", "sentence"), V1_BAD.values(), ids=V1_BAD)
+def test_v1_refuses(port: int, value: Any, raw: bytes | None, sentence: str, headers: dict[str, str]) -> None:
+    status, answer = request(port, "POST", V1, raw or value, **headers)
+    assert (status, list(answer)) == (400, ["error"])
+    assert sentence in answer["error"]
+    assert "\n" not in answer["error"]
+    assert len(answer["error"]) > 20
+
+
+V2_BAD: dict[str, tuple[Any, bytes | None, str]] = {
+    "null": (None, b"null", "'inputs'"),
+    "list": ([], None, "'inputs'"),
+    "no inputs": ({}, None, "'inputs': Field required"),
+    "v1 to v2": ({"instances": INSTANCES}, None, "'inputs': Field required"),
+    "null inputs": ({"inputs": None}, None, "at 'inputs'"),
+    "empty inputs": ({"inputs": []}, None, "exactly one"),
+    "two inputs": ({"inputs": tensor()["inputs"] * 2}, None, "exactly one"),
+    "input no object": ({"inputs": [1]}, None, "at 'inputs.0'"),
+    "no name": (without("name"), None, "at 'inputs.0.name': Field required"),
+    "no shape": (without("shape"), None, "at 'inputs.0.shape': Field required"),
+    "no datatype": (without("datatype"), None, "at 'inputs.0.datatype': Field required"),
+    "no data": (without("data"), None, "at 'inputs.0.data': Field required"),
+    "null data": (tensor(data=None), None, "at 'inputs.0.data'"),
+    "empty data": (tensor(data=[]), None, "0 values where"),
+    "count": (tensor(data=FLAT[:-1]), None, "7 values where its shape [2, 4] says 8"),
+    "columns": (tensor(shape=[4, 2]), None, "must be [rows, 4]"),
+    "one dimension": (tensor(shape=[8]), None, "must be [rows, 4]"),
+    "no rows": (tensor(shape=[0, 4], data=[]), None, "at least one row"),
+    "negative": (tensor(shape=[-1, 4]), None, "at least one row"),
+    "enormous": (tensor(shape=[10**15, 4]), None, "8 values where"),
+    "beyond int64": (tensor(shape=[10**30, 4]), None, "8 values where"),
+    "shape of strings": (tensor(shape=["a", "b"]), None, "at 'inputs.0.shape.0'"),
+    "ragged": (tensor(data=[[1, 2, 3, 4], [1, 2, 3]]), None, "nested data"),
+    "deep": (tensor(data=[[[1, 2, 3, 4]], [[1, 2, 3, 4]]]), None, "nested data"),
+    "bytes": (tensor(datatype="BYTES", data=["a"] * 8), None, "must be one of numbers"),
+    "bool": (tensor(datatype="BOOL", data=[True] * 8), None, "must be one of numbers"),
+    "unknown datatype": (tensor(datatype="FLOAT"), None, "must be one of numbers"),
+    "half": (tensor(datatype="FP16"), None, "FP16"),
+    "fractions as integers": (tensor(datatype="INT64"), None, "no INT64"),
+    "too large for uint8": (tensor(datatype="UINT8", data=[300] * 8), None, "no UINT8"),
+    "too large for fp32": (tensor(datatype="FP32", data=[1e300] * 8), None, "not finite"),
+    "strings": (tensor(data=["1"] * 8), None, "not a string"),
+    "nulls": (tensor(data=[None] * 8), None, "not null"),
+    "nan": (tensor(data=[float("nan")] * 8), None, "not finite"),
+    "infinite once scaled": (tensor(data=[1.7e308] * 8), None, "The model cannot take these rows"),
+    "id": (tensor() | {"id": 5}, None, "at 'id'"),
+    "parameters": (tensor() | {"parameters": [1]}, None, "at 'parameters'"),
+    "unknown output": (tensor() | {"outputs": [{"name": "probabilities"}]}, None, "no output 'probabilities'"),
+}
+
+
+@pytest.mark.parametrize("headers", CONTENT_TYPES[:3])
+@pytest.mark.parametrize(("value", "raw", "sentence"), V2_BAD.values(), ids=V2_BAD)
+def test_v2_refuses(port: int, value: Any, raw: bytes | None, sentence: str, headers: dict[str, str]) -> None:
+    status, answer = request(port, "POST", V2, raw or value, **headers)
+    assert (status, list(answer)) == (400, ["error"])
+    assert sentence in answer["error"]
+    assert "\n" not in answer["error"]
+
+
+@pytest.mark.parametrize("body", [b'{"inputs": [' + b"9" * 5000 + b"]}", b'{"inputs": ' + b'{"a":' * 50_000])
+def test_v2_refuses_what_the_json_parser_gives_up_on(port: int, body: bytes) -> None:
+    assert request(port, "POST", V2, body)[0] == 400
+
+
+BINARY_BAD = {
+    "not json": b"nonsense",
+    "list": [],
+    "no inputs": {},
+    "inputs no list": {"inputs": 5},
+    "input no object": {"inputs": ["x"]},
+    "no name": {"inputs": [{"shape": [1, 4], "datatype": "FP64"}]},
+    "no data": {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP64"}]},
+    "datatype no string": {"inputs": [{"name": "x", "shape": [1, 4], "datatype": 5, "data": [1, 2, 3, 4]}]},
+    "shape no list": {"inputs": [{"name": "x", "shape": 4, "datatype": "FP64", "data": [1, 2, 3, 4]}]},
+    "data no list": {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP64", "data": "abcd"}]},
+    "too little data": {
+        "inputs": [{"name": "x", "shape": [9, 4], "datatype": "FP64", "parameters": {"binary_data_size": 32}}]
+    },
+    "size no number": {
+        "inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP64", "parameters": {"binary_data_size": "a"}}]
+    },
+    "unknown datatype": {
+        "inputs": [{"name": "x", "shape": [1, 4], "datatype": "X", "parameters": {"binary_data_size": 32}}]
+    },
+    "bytes": {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "BYTES", "parameters": {"binary_data_size": 32}}]},
+    "id": tensor() | {"id": 5},
+    "parameters": tensor() | {"parameters": [1]},
+    "parameters a string": tensor() | {"parameters": "x"},
+    "outputs no list": tensor() | {"outputs": 5},
+    "output without a name": tensor() | {"outputs": [{}]},
+    "parameters of an output": tensor() | {"outputs": [{"name": "output-0", "parameters": 5}]},
+    "unknown output": tensor() | {"outputs": [{"name": ["x"]}]},
+}
+
+
+@pytest.mark.parametrize("header", BINARY_BAD.values(), ids=BINARY_BAD)
+def test_v2_refuses_bad_binary_requests(port: int, header: Any) -> None:
+    body, headers = binary(header, b"\x00" * 32)
+    status, answer = request(port, "POST", V2, body, **headers)
+    assert (status, list(answer)) == (400, ["error"])
+    assert len(answer["error"]) > 20
+
+
+@pytest.mark.parametrize("length", ["", "x", "-1", "1e3", "99999999999999999999"])
+def test_v2_refuses_a_bad_length_of_the_header(port: int, length: str) -> None:
+    status, answer = request(port, "POST", V2, b"not json at all", Inference_Header_Content_Length=length)
+    assert status == 400
+    assert "error" in answer
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ce_specversion": "1.0"},
+        {"ce_specversion": "9.9", "ce_id": "1", "ce_source": "s", "ce_type": "t"},
+        {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "s", "ce_type": "t"},
+        {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "s", "ce_type": "t", "ce_time": "never"},
+        {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "s", "ce_type": "t", "ce_contenttype": "x"},
+    ],
+)
+@pytest.mark.parametrize("body", [b"", b"nonsense", b"[]", b'{"instances": [[1]]}'])
+def test_bad_cloud_events(port: int, headers: dict[str, str], body: bytes) -> None:
+    status, answer = request(port, "POST", V1, body, **headers)
+    assert (status, list(answer)) == (400, ["error"])
+
+
+def test_probes_are_answered_during_a_large_request(port: int) -> None:
+    rows = 200_000
+    with ThreadPoolExecutor(1) as pool:
+        large = pool.submit(request, port, "POST", V1, {"instances": INSTANCES * (rows // 2)})
+        probes = 0
+        while not large.done():
+            assert request(port, "GET", "/v2/models/iris/ready")[0] == 200
+            probes += 1
+    assert large.result() == (200, {"predictions": [0, 2] * (rows // 2)})
+    assert probes > 1
+
+
+@pytest.mark.parametrize("path", [V1, V2])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_over_the_limit(port: int, path: str, chunked: bool) -> None:
+    size = 16 * 1024 * 1024 + 1
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n".encode())
+        if chunked:
+            connection.sendall(f"{size:x}\r\n".encode() + b"1" * size)
+        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    assert answer.startswith("HTTP/1.1 413 ")
+    assert "larger than 16777216 bytes: send fewer rows" in answer
+
+
+def test_unknown_names_are_not_found(port: int) -> None:
+    assert request(port, "POST", "/v1/models/other:predict", {"instances": INSTANCES})[0] == 404
+    assert request(port, "POST", "/v2/models/other/infer", tensor())[0] == 404
+    assert request(port, "GET", "/v2/models/other/ready")[0] == 404
+
+
+def test_no_caller_can_unload_the_model(port: int) -> None:
+    assert request(port, "POST", "/v2/repository/models/iris/unload") == (
+        403,
+        {"error": "This server does not load or unload models."},
+    )
+    assert request(port, "GET", "/v2/models/iris/ready")[0] == 200
+
+
+def test_sigterm_lets_a_running_request_finish(folder: Path) -> None:
+    number = free_port()
+    process = start(folder, number)
+    try:
+        wait_until_ready(process, number)
+        body = json.dumps({"instances": INSTANCES}).encode()
+        with socket.create_connection(("127.0.0.1", number), timeout=30) as connection:
+            head = f"POST {V1} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            connection.sendall(head + body[:10])
+            time.sleep(0.2)  # the server must have taken the request up before the signal
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+            connection.sendall(body[10:])
+            answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+        assert answer.startswith("HTTP/1.1 200 "), answer
+        assert '{"predictions":[0,2]}' in answer
+        assert process.wait(15) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def stop_of(folder: Path) -> str:
+    process = start(folder, free_port())
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, output + errors
+    (line,) = [line for line in errors.splitlines() if line.startswith("Error: ")]
+    assert "Traceback" not in output + errors
+    return line
+
+
+def test_no_start_without_a_folder(tmp_path: Path) -> None:
+    assert "cannot be read (No such file or directory)" in stop_of(tmp_path / "absent")
+
+
+def test_no_start_without_a_model_file(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_text("another format")
+    (tmp_path / "model.joblib").mkdir()
+    assert "holds no model file: put exactly one of *.joblib, *.pkl, *.pickle there" in stop_of(tmp_path)
+
+
+def test_no_start_with_two_model_files(tmp_path: Path) -> None:
+    for name in ("a.joblib", "b.pkl"):
+        (tmp_path / name).write_text("a model")
+    assert "holds 2 model files (a.joblib, b.pkl): leave exactly one" in stop_of(tmp_path)
+
+
+def test_no_start_with_a_broken_model_file(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "model.joblib").write_bytes((folder / "model.joblib").read_bytes()[:700])
+    assert "cannot be loaded (" in stop_of(tmp_path)
+
+
+@pytest.mark.parametrize("stored", [{"a": "dictionary"}, LogisticRegression()], ids=["dictionary", "not fitted"])
+def test_no_start_with_something_else_than_a_model(tmp_path: Path, stored: Any) -> None:
+    joblib.dump(stored, tmp_path / "model.joblib")
+    assert "holds no fitted scikit-learn model" in stop_of(tmp_path)
+
+
+def test_no_start_with_a_model_that_cannot_predict(tmp_path: Path) -> None:
+    model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+    del model.coef_
+    joblib.dump(model, tmp_path / "model.joblib")
+    assert "failed at its first prediction (AttributeError" in stop_of(tmp_path)
