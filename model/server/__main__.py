@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi.exceptions import RequestValidationError  # type: ignore[import-not-found]
-from kserve import ModelServer  # type: ignore[import-not-found]
-from kserve.logging import configure_logging  # type: ignore[import-not-found]
-from kserve.model_server import app  # type: ignore[import-not-found]
+from kserve import ModelServer
+from kserve.logging import configure_logging
+from kserve.model_server import app
 
 from .errors import BadRequest, StartError
 from .guard import GuardedDataPlane, RequestGuard, answer_bad_request, answer_validation_error

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from kserve.errors import InvalidInput  # type: ignore[import-not-found]
+from kserve.errors import InvalidInput
 
 
 class StartError(Exception):

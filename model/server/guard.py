@@ -12,9 +12,9 @@ from typing import Any
 from fastapi import Request  # type: ignore[import-not-found]
 from fastapi.exceptions import RequestValidationError  # type: ignore[import-not-found]
 from fastapi.responses import JSONResponse  # type: ignore[import-not-found]
-from kserve.errors import InvalidInput  # type: ignore[import-not-found]
-from kserve.logging import logger  # type: ignore[import-not-found]
-from kserve.protocol.dataplane import DataPlane  # type: ignore[import-not-found]
+from kserve.errors import InvalidInput
+from kserve.logging import logger
+from kserve.protocol.dataplane import DataPlane
 from starlette.types import ASGIApp, Message, Receive, Scope, Send  # type: ignore[import-not-found]
 
 from .errors import BadRequest

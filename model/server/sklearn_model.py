@@ -13,9 +13,9 @@ from typing import Any
 
 import joblib
 import numpy as np
-from kserve import InferRequest, InferResponse, Model  # type: ignore[import-not-found]
-from kserve.utils.numpy_codec import from_np_dtype  # type: ignore[import-not-found]
-from kserve.utils.utils import get_predict_response  # type: ignore[import-not-found]
+from kserve import InferRequest, InferResponse, Model
+from kserve.utils.numpy_codec import from_np_dtype
+from kserve.utils.utils import get_predict_response
 from numpy.typing import NDArray
 
 from .errors import BadRequest, StartError
