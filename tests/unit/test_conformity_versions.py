@@ -1,0 +1,156 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The places that name a version agree; each check is also shown a tree where they do not."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def collection_faults(root: Path) -> list[str]:
+    """Compare the collections pinned in requirements.yml with the ranges galaxy.yml accepts."""
+    ranges = yaml.safe_load((root / "galaxy.yml").read_text())["dependencies"]
+    pinned = yaml.safe_load((root / "requirements.yml").read_text())["collections"]
+    pins = {entry["name"]: entry["version"] for entry in pinned}
+    faults = [
+        f"only one of galaxy.yml and requirements.yml names {name}" for name in sorted(ranges.keys() ^ pins.keys())
+    ]
+    for name in sorted(ranges.keys() & pins.keys()):
+        if pins[name] not in SpecifierSet(ranges[name]):
+            faults.append(f"requirements.yml pins {name} {pins[name]}, galaxy.yml accepts {ranges[name]}")
+    return faults
+
+
+def python_requirements(path: Path) -> dict[str, Requirement]:
+    """Return the packages a requirements file names."""
+    lines = (line.partition("#")[0].strip() for line in path.read_text().splitlines())
+    requirements = [Requirement(line) for line in lines if line and not line.startswith("-")]
+    return {requirement.name: requirement for requirement in requirements}
+
+
+def python_faults(root: Path) -> list[str]:
+    """Compare the Python packages of an execution environment with those the checks run on."""
+    tested = python_requirements(root / "requirements.txt")
+    faults = []
+    for name, accepted in python_requirements(root / "meta" / "ee-requirements.txt").items():
+        pins = [pin.version for pin in tested[name].specifier] if name in tested else []
+        if not any(accepted.specifier.contains(pin) for pin in pins):
+            faults.append(
+                f"requirements.txt tests {name} {pins}, meta/ee-requirements.txt accepts {accepted.specifier}"
+            )
+    return faults
+
+
+def go_requirements(path: Path) -> tuple[str, dict[str, str]]:
+    """Return the name of a go.mod's own module and the version of each module it requires."""
+    text = re.sub(r"//.*", "", path.read_text())
+    own = re.search(r"^module\s+(\S+)", text, re.M)
+    if own is None:
+        raise ValueError(f"{path} has no module line")
+    blocks = re.findall(r"^require\s*\((.*?)^\)", text, re.M | re.S)
+    lines = [line for block in blocks for line in block.splitlines()]
+    lines += re.findall(r"^require\s+([^(\s].*)$", text, re.M)
+    return own[1], dict((line.split()[0], line.split()[1]) for line in lines if line.strip())
+
+
+def go_faults(root: Path) -> list[str]:
+    """Compare the versions in local/components.toml with those the Go modules in local/go are locked to."""
+    programs = tomllib.loads((root / "local" / "components.toml").read_text())["program"]
+    faults = []
+    for program in programs:
+        folder = program.get("gomod", program["name"])
+        own, locked = go_requirements(root / "local" / "go" / folder / "go.mod")
+        # A program whose source is in the folder itself has no version to lock.
+        if program["module"] != own and locked.get(program["module"]) != program["version"]:
+            found = locked.get(program["module"])
+            faults.append(
+                f"{program['name']} is {program['version']} in the table, {found} in local/go/{folder}/go.mod"
+            )
+    used = {program.get("gomod", program["name"]) for program in programs}
+    present = {path.parent.name for path in (root / "local" / "go").glob("*/go.mod")}
+    return faults + [f"no program of the table is built in local/go/{name}" for name in sorted(present - used)]
+
+
+Check = Callable[[Path], list[str]]
+CHECKS: list[Check] = [collection_faults, python_faults, go_faults]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_versions_agree(check: Check) -> None:
+    assert check(ROOT) == []
+
+
+FILES = {
+    "galaxy.yml": 'dependencies: {a.b: ">=1.2.0"}\n',
+    "requirements.yml": 'collections: [{name: a.b, version: "1.10.0"}]\n',
+    "requirements.txt": "# Tested.\nlibrary==2.0\n",
+    "meta/ee-requirements.txt": "library>=1.0\n",
+    "local/components.toml": """
+[[program]]
+name = "one"
+module = "example.org/one"
+version = "v1.0.0"
+[[program]]
+name = "two"
+gomod = "both"
+module = "example.org/two/v2"
+version = "v2.0.0"
+[[program]]
+name = "own"
+module = "example.local/own"
+version = "v1"
+""",
+    "local/go/one/go.mod": "module example.local/one\n\nrequire example.org/one v1.0.0 // indirect\n",
+    "local/go/both/go.mod": "module example.local/both\n\nrequire (\n\texample.org/two/v2 v2.0.0 // indirect\n)\n",
+    "local/go/own/go.mod": "module example.local/own\n",
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """The files that name versions, all in agreement."""
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+def test_a_sound_tree_has_no_fault(tree: Path) -> None:
+    assert [check(tree) for check in CHECKS] == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    ("check", "file", "old", "new", "fault"),
+    [
+        (collection_faults, "requirements.yml", "1.10.0", "1.1.0", "pins a.b 1.1.0"),
+        (collection_faults, "requirements.yml", "a.b", "a.c", "names a.c"),
+        (collection_faults, "galaxy.yml", "a.b", "a.c", "names a.c"),
+        (python_faults, "requirements.txt", "2.0", "0.9", "0.9"),
+        (python_faults, "requirements.txt", "library", "other", "tests library []"),
+        (go_faults, "local/components.toml", "v1.0.0", "v1.0.1", "one is v1.0.1 in the table, v1.0.0"),
+        (go_faults, "local/go/both/go.mod", "v2.0.0", "v2.0.1", "two is v2.0.0 in the table, v2.0.1"),
+        (go_faults, "local/go/one/go.mod", "org/one", "org/three", "one is v1.0.0 in the table, None"),
+        (go_faults, "local/components.toml", "own", "both", "built in local/go/own"),
+    ],
+)
+def test_a_broken_tree_has_the_fault(tree: Path, check: Check, file: str, old: str, new: str, fault: str) -> None:
+    (tree / file).write_text(FILES[file].replace(old, new))
+    assert any(fault in said for said in check(tree))
+
+
+def test_a_missing_table_is_an_error(tree: Path) -> None:
+    (tree / "local" / "components.toml").unlink()
+    with pytest.raises(FileNotFoundError):
+        go_faults(tree)
