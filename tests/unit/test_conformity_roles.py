@@ -1,0 +1,265 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rules that every role of the collection keeps; each check is also shown a role that breaks it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = sorted(path for path in (ROOT / "roles").glob("*") if path.is_dir())
+
+MAX_TASK_FILE = 120
+NOT_FOR_KUBERNETES = {"command", "expect", "pause", "raw", "script", "shell"}
+BLOCKS = ("block", "rescue", "always")
+WAITS_FOR = {"active_connection_states", "host", "path", "port", "search_regex"}
+
+
+def load(path: Path) -> Any:
+    """Return the content of a YAML file, or None when it is missing or empty."""
+    return yaml.safe_load(path.read_text()) if path.exists() else None
+
+
+def task_files(role: Path) -> list[Path]:
+    """Return the files of tasks and handlers."""
+    return sorted(path for folder in ("tasks", "handlers") for path in (role / folder).rglob("*.y*ml"))
+
+
+def tasks(role: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give every task with the name of its file, those inside blocks and the blocks themselves too."""
+
+    def flat(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        for entry in entries:
+            yield entry
+            for part in BLOCKS:
+                yield from flat(entry.get(part) or [])
+
+    for path in task_files(role):
+        for task in flat(load(path) or []):
+            yield str(path.relative_to(role)), task
+
+
+def actions(task: dict[str, Any]) -> dict[str, Any]:
+    """Return a task's keys by their last part: `ansible.builtin.copy` is `copy`."""
+    return {key.rpartition(".")[2]: value for key, value in task.items()}
+
+
+def missing_file_faults(role: Path) -> list[str]:
+    """Return the files that a role must have and this one lacks."""
+    wanted = ("README.md", "defaults/main.yml", "meta/argument_specs.yml")
+    return [f"{name} is missing" for name in wanted if not (role / name).is_file()]
+
+
+def specified(role: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Return name and specification of the options of all entry points."""
+    specs = (load(role / "meta" / "argument_specs.yml") or {}).get("argument_specs", {})
+    return [option for entry in specs.values() for option in (entry.get("options") or {}).items()]
+
+
+def default_faults(role: Path) -> list[str]:
+    """Compare defaults/main.yml with meta/argument_specs.yml: the same names, and the same values.
+
+    Only an option that the user must give has no default. One that may be left out is null in the defaults.
+    """
+    defaults = load(role / "defaults" / "main.yml") or {}
+    options = specified(role)
+    faults = [f"{name} has a default and no option" for name in sorted(defaults.keys() - dict(options).keys())]
+    for name, option in options:
+        if option.get("required"):
+            if name in defaults or "default" in option:
+                faults.append(f"{name} is required and has a default")
+        elif name not in defaults:
+            faults.append(f"{name} is an option without a line in defaults/main.yml")
+        elif defaults[name] != option.get("default") or type(defaults[name]) is not type(option.get("default")):
+            faults.append(f"{name} is {defaults[name]!r} in the defaults and {option.get('default')!r} in the options")
+    return faults
+
+
+def set_inside(task: dict[str, Any]) -> list[str]:
+    """Return the variables that a task makes for its own role."""
+    named = actions(task)
+    control = task.get("loop_control") or {}
+    names = [task.get("register"), control.get("loop_var"), control.get("index_var")]
+    # What an included role is given are that role's public variables.
+    if not named.keys() & {"import_role", "include_role"}:
+        names += task.get("vars") or {}
+    return [name for name in names if name]
+
+
+def name_faults(role: Path) -> list[str]:
+    """Return the variables whose name does not say whose they are: `<role>_*` is public, `__<role>_*` is not."""
+    public, private = f"{role.name}_", f"__{role.name}_"
+    outside = [*(load(role / "defaults" / "main.yml") or {}), *(name for name, _option in specified(role))]
+    faults = [f"{name} is public and must begin with {public}" for name in outside if not name.startswith(public)]
+    inside = [
+        (str(path.relative_to(role)), name) for path in (role / "vars").glob("*.y*ml") for name in load(path) or {}
+    ]
+    for file, task in tasks(role):
+        inside += [(file, name) for name in set_inside(task)]
+        for name in actions(task).get("set_fact") or {}:
+            # A fact may be a role's result.
+            if name != "cacheable" and not name.startswith((public, private)):
+                faults.append(f"{file}: {name} must begin with {public} or {private}")
+    for file, name in inside:
+        if not name.startswith(private):
+            faults.append(f"{file}: {name} is internal and must begin with {private}")
+    return faults
+
+
+def length_faults(role: Path) -> list[str]:
+    """Return the task files that nobody can read at one sitting."""
+    lengths = {path: len(path.read_text().splitlines()) for path in task_files(role)}
+    return [
+        f"{path.relative_to(role)} has {lines} lines, not at most {MAX_TASK_FILE}"
+        for path, lines in lengths.items()
+        if lines > MAX_TASK_FILE
+    ]
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Give every string inside a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from texts(list(value.values()))
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts(item)
+
+
+def action_faults(role: Path) -> list[str]:
+    """Return the tasks that run a program instead of a module, or wait for time to pass instead of a condition."""
+    faults = []
+    for file, task in tasks(role):
+        named = actions(task)
+        written = task.get("action", task.get("local_action"))
+        if written is not None:
+            module = written.get("module", "") if isinstance(written, dict) else str(written).split()[0]
+            named[module.rpartition(".")[2]] = written
+        faults += [f"{file}: {name} is not for roles" for name in sorted(named.keys() & NOT_FOR_KUBERNETES)]
+        waited = named.get("wait_for", WAITS_FOR)
+        if not set(waited or ()) & WAITS_FOR:
+            faults.append(f"{file}: wait_for without a condition only lets time pass")
+        # Tasks inside a block are seen on their own.
+        alone = {key: value for key, value in task.items() if key not in BLOCKS}
+        if any(re.search(r"\bsleep\s+[\d$\"'{]", text) for text in texts(alone)):
+            faults.append(f"{file}: sleep only lets time pass")
+    return faults
+
+
+Check = Callable[[Path], list[str]]
+CHECKS: list[Check] = [missing_file_faults, default_faults, name_faults, length_faults, action_faults]
+
+
+def test_there_is_a_role() -> None:
+    assert ROLES
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_role_keeps_the_rule(check: Check, role: Path) -> None:
+    assert check(role) == []
+
+
+FILES = {
+    "README.md": "# probe\n",
+    "defaults/main.yml": "probe_count: 3\nprobe_note:\n",
+    "meta/argument_specs.yml": """
+argument_specs:
+  main:
+    options:
+      probe_name: {type: str, required: true}
+      probe_count: {type: int, default: 3}
+      probe_note: {type: str}
+""",
+    "vars/main.yml": "__probe_kind: Pod\n",
+    "handlers/main.yml": "- name: Debug\n  ansible.builtin.debug:\n",
+    "tasks/main.yml": """
+- name: Outer
+  block:
+    - name: Ask
+      ansible.builtin.uri: {url: "https://example.org/"}
+      register: __probe_answer
+      loop: [1]
+      loop_control: {loop_var: __probe_item}
+      vars: {__probe_extra: 1}
+    - name: Wait
+      ansible.builtin.wait_for: {port: 80}
+  rescue:
+    - name: Include
+      ansible.builtin.include_role: {name: hashfoundry.kserve.other}
+      vars: {other_name: a}
+    - name: Keep
+      ansible.builtin.set_fact: {probe_result: 1, __probe_inner: 2}
+""",
+}
+
+
+@pytest.fixture
+def role(tmp_path: Path) -> Path:
+    """A role that breaks no rule."""
+    for name, text in FILES.items():
+        path = tmp_path / "probe" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path / "probe"
+
+
+def test_a_sound_role_has_no_fault(role: Path) -> None:
+    assert [check(role) for check in CHECKS] == [[], [], [], [], []]
+
+
+@pytest.mark.parametrize("file", ["README.md", "defaults/main.yml", "meta/argument_specs.yml"])
+def test_a_role_without_the_file_has_the_fault(role: Path, file: str) -> None:
+    (role / file).unlink()
+    assert missing_file_faults(role) == [f"{file} is missing"]
+
+
+@pytest.mark.parametrize(
+    ("check", "file", "old", "new", "fault"),
+    [
+        (default_faults, "defaults/main.yml", "probe_count: 3", "", "probe_count is an option without"),
+        (default_faults, "defaults/main.yml", "3", "4", "probe_count is 4 in the defaults and 3"),
+        (default_faults, "defaults/main.yml", "3", "'3'", "probe_count is '3' in the defaults and 3"),
+        (default_faults, "defaults/main.yml", "3", "3.0", "probe_count is 3.0 in the defaults and 3"),
+        (default_faults, "defaults/main.yml", "probe_note", "probe_more", "probe_more has a default and no option"),
+        (default_faults, "defaults/main.yml", "probe_note", "probe_name", "probe_name is required and has"),
+        (default_faults, "meta/argument_specs.yml", ", default: 3", "", "probe_count is 3 in the defaults and None"),
+        (name_faults, "defaults/main.yml", "probe_count", "count", "count is public"),
+        (name_faults, "meta/argument_specs.yml", "probe_name", "name", "name is public"),
+        (name_faults, "vars/main.yml", "__probe_kind", "probe_kind", "probe_kind is internal"),
+        (name_faults, "tasks/main.yml", "__probe_answer", "probe_answer", "probe_answer is internal"),
+        (name_faults, "tasks/main.yml", "__probe_item", "item2", "item2 is internal"),
+        (name_faults, "tasks/main.yml", "__probe_extra", "extra", "extra is internal"),
+        (name_faults, "tasks/main.yml", "probe_result", "result", "result must begin"),
+        (action_faults, "tasks/main.yml", "uri: {url", "command: {cmd", "command is not for roles"),
+        (action_faults, "tasks/main.yml", "ansible.builtin.uri: {url", "shell: {cmd", "shell is not for roles"),
+        (
+            action_faults,
+            "tasks/main.yml",
+            "ansible.builtin.uri:",
+            "action: ansible.builtin.raw\n      with:",
+            "raw is not",
+        ),
+        (action_faults, "handlers/main.yml", "debug:", "pause: {seconds: 5}", "pause is not for roles"),
+        (action_faults, "tasks/main.yml", "port: 80", "timeout: 80", "wait_for without a condition"),
+        (action_faults, "tasks/main.yml", "https://example.org/", "sh -c 'sleep 5'", "sleep only lets time pass"),
+    ],
+)
+def test_a_broken_role_has_the_fault(role: Path, check: Check, file: str, old: str, new: str, fault: str) -> None:
+    assert old in FILES[file]
+    (role / file).write_text(FILES[file].replace(old, new))
+    assert any(fault in said for said in check(role))
+
+
+@pytest.mark.parametrize(("lines", "faults"), [(120, []), (121, ["tasks/long.yml has 121 lines, not at most 120"])])
+def test_a_task_file_has_a_greatest_length(role: Path, lines: int, faults: list[str]) -> None:
+    (role / "tasks" / "long.yml").write_text("# Again.\n" * lines)
+    assert length_faults(role) == faults
