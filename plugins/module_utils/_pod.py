@@ -1,0 +1,107 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is wrong with a pod, as a verdict.
+
+Field shapes: Kubernetes API reference, Pod v1 core. This file is private to the collection and
+may change at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import redact
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._verdict import Verdict, doubtful, hopeless, worst
+
+Json = Mapping[str, Any]
+
+# pkg/constants/constants.go of KServe v0.20.0
+STORAGE_INITIALIZER = "storage-initializer"
+
+_PULLING = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable", "ImageInspectError")
+# The kubelet's reasons for a container it cannot start; each comes with a message that names the cause.
+_STARTING = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError")
+
+
+def pod_problem(pods: list[Json]) -> Verdict | None:
+    """Return the worst that is wrong with any of the pods, or None when they are on their way."""
+    return worst(verdict for pod in pods for verdict in _problems(pod))
+
+
+def short(text: str | None, length: int = 300) -> str:
+    """Return text of the cluster as one line without secrets, of the given length at most.
+
+    The end of a long text is kept: a termination message ends with the error itself.
+    """
+    line = redact(" ".join((text or "").split()))
+    return line if len(line) <= length else "…" + line[-length:]
+
+
+def is_ready(pod: Json) -> bool:
+    """Say whether the pod's Ready condition is True."""
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
+
+
+def _problems(pod: Json) -> Iterator[Verdict]:
+    if pod["metadata"].get("deletionTimestamp") or is_ready(pod):
+        return
+    name, status = pod["metadata"]["name"], pod.get("status", {})
+    for condition in status.get("conditions", ()):
+        if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            yield doubtful(
+                "Unschedulable",
+                f"No node takes pod {name}: {short(condition.get('message'))}; "
+                "make room, or change the requested resources, node selector or tolerations.",
+            )
+    for container in status.get("initContainerStatuses", ()):
+        yield from _container(name, container, "init container")
+    for container in status.get("containerStatuses", ()):
+        yield from _container(name, container, "container")
+    if status.get("phase") == "Failed":
+        reason = status.get("reason") or "PodFailed"
+        yield doubtful(reason, f"Pod {name} has failed: {short(status.get('message')) or reason}.")
+
+
+def _container(pod: str, status: Json, kind: str) -> Iterator[Verdict]:
+    if status.get("ready"):
+        return
+    where = f"{kind} {status['name']} of pod {pod}"
+    state: Json = status.get("state", {})
+    waiting: Json = state.get("waiting", {})
+    reason = waiting.get("reason", "")
+    if reason == "InvalidImageName":
+        yield hopeless(reason, f"The image name {status.get('image')!r} of {where} is not valid; correct it.")
+    elif reason in _PULLING:
+        yield doubtful(
+            "ImagePullBackOff",
+            f"The image of {where} cannot be pulled: {short(waiting.get('message')) or reason}; "
+            "check the image's name, the registry and imagePullSecrets.",
+        )
+    elif reason in _STARTING:
+        yield doubtful(reason, f"The {where} cannot be started: {short(waiting.get('message'))}.")
+    else:
+        yield from _crashed(where, status, reason)
+
+
+def _crashed(where: str, status: Json, waiting: str) -> Iterator[Verdict]:
+    # Between two crashes a container runs for a while; it has recovered only when it is ready.
+    ended: Json = status.get("state", {}).get("terminated") or status.get("lastState", {}).get("terminated") or {}
+    if not ended.get("exitCode") and waiting != "CrashLoopBackOff":
+        return
+    code, why = ended.get("exitCode", "unknown"), ended.get("reason", "Error")
+    reason = "OOMKilled" if why == "OOMKilled" else "CrashLoopBackOff"
+    if why == "OOMKilled":
+        todo = "raise its memory limit"
+    elif status["name"] == STORAGE_INITIALIZER:
+        todo = "check storageUri and what the ServiceAccount's secret says about the store"
+    else:
+        todo = "see its logs"
+    said = short(ended.get("message"))
+    yield doubtful(
+        reason,
+        f"The {where} has ended with exit code {code} ({why}){f': {said}' if said else ''}; {todo}.",
+    )

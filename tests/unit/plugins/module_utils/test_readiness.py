@@ -1,0 +1,135 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._readiness import current_pods, deployment_mode, judge
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._spec_match import unlike
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._verdict import (
+    Patience,
+    State,
+    doubtful,
+    hopeless,
+    progressing,
+    worst,
+)
+
+from .cluster_fixtures import load, objects
+
+CASES = load("verdicts")
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
+def test_verdict(case: dict[str, Any]) -> None:
+    verdict = judge(objects(case["base"], case.get("changes")))
+    assert [verdict.state.value, verdict.reason] == case["verdict"]
+    assert case.get("says", "") in verdict.message
+    assert "PLANTED" not in verdict.message
+    assert "\n" not in verdict.message and verdict.message.endswith(".")
+
+
+def test_every_state_has_a_case() -> None:
+    assert {case["verdict"][0] for case in CASES} == {state.value for state in State}
+
+
+def test_current_pods_are_those_of_the_current_replica_set() -> None:
+    whole = objects("standard_serving")
+    assert [pod["metadata"]["name"] for pod in current_pods(whole)] == ["iris-predictor-new-a"]
+    old = {"Deployment/iris-predictor": {"metadata": {"annotations": {"deployment.kubernetes.io/revision": "1"}}}}
+    assert current_pods(objects("standard_serving", old)) == []
+    assert current_pods(objects("standard_serving", {"InferenceService/iris": None})) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "annotation", "mode"),
+    [
+        ("RawDeployment", None, "Standard"),
+        ("Serverless", None, "Knative"),
+        (None, "Knative", "Knative"),
+        (None, None, "Standard"),
+        ("Standard", "Knative", "Standard"),
+    ],
+)
+def test_deployment_mode(status: str | None, annotation: str | None, mode: str) -> None:
+    annotations = {"serving.kserve.io/deploymentMode": annotation} if annotation else None
+    service = {"metadata": {"annotations": annotations}, "status": {"deploymentMode": status}}
+    assert deployment_mode(service) == mode
+
+
+def deployment(container: dict[str, Any], init: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    container = {"name": "kserve-container", **container}
+    return {"spec": {"template": {"spec": {"containers": [container], "initContainers": init or []}}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "container", "field"),
+    [
+        ({"containers": [{"image": "a:1"}]}, {"image": "a:1"}, None),
+        ({"containers": [{"image": "a:2"}]}, {"image": "a:1"}, "image"),
+        ({"containers": [{"name": "kserve-container", "args": ["x"]}]}, {"args": ["x", "--added=1"]}, None),
+        ({"containers": [{"name": "kserve-container", "args": ["x", "y"]}]}, {"args": ["x"]}, "args"),
+        ({"model": {"args": ["y"]}}, {"args": ["x", "y"]}, None),
+        ({"model": {"args": ["x"]}}, {"args": ["x", "y"]}, "args"),
+        ({"model": {"runtimeVersion": "2"}}, {"image": "a:2"}, None),
+        ({"model": {"runtimeVersion": "2"}}, {"image": "a@sha256:00"}, None),
+        ({"model": {"runtimeVersion": "3"}}, {"image": "a:2"}, "model.runtimeVersion"),
+        ({"model": {"image": "a:1"}}, {"image": "a:1-gpu"}, None),
+        ({"model": {"image": "a/vllm:1"}}, {"image": "a/vllm-cpu:1"}, None),
+        ({"model": {"command": ["a", "b"]}}, {"command": ["a"]}, "command"),
+        ({"model": {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}},
+         {"env": [{"name": "B"}, {"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}, None),
+        ({"model": {"env": [{"name": "A", "value": "1"}]}}, {"env": [{"name": "A", "value": "1.0"}]}, "env"),
+        ({"model": {"env": [{"name": "A", "value": ""}]}}, {"env": [{"name": "A"}]}, None),
+        ({"model": {"resources": {"limits": {"cpu": "0.5", "memory": "1G"}}}},
+         {"resources": {"limits": {"cpu": "500m", "memory": "1000M"}}}, None),
+        ({"model": {"resources": {"limits": {"cpu": 1}}}}, {"resources": {"requests": {"cpu": "1"}}}, "resources"),
+        ({"model": {"resources": {"limits": {"x/gpu": 4}}}, "workerSpec": {"size": 1}}, {}, None),
+        ({"model": {}, "nodeSelector": {"gpu": "yes"}}, {}, "nodeSelector"),
+    ],
+)  # fmt: skip
+def test_what_the_deployment_must_have_of_the_spec(
+    spec: dict[str, Any], container: dict[str, Any], field: str | None
+) -> None:
+    assert unlike(spec, deployment(container)) == field
+
+
+def test_several_storage_uris_are_arguments_of_the_init_container_unless_mounted() -> None:
+    spec = {"model": {}, "storageUris": [{"uri": "s3://a/b", "mountPath": "/mnt/a"}, {"uri": "pvc://c/d"}]}
+    assert unlike(spec, deployment({}, [{"name": "storage-initializer", "args": ["s3://a/b", "/mnt/a"]}])) is None
+    assert (
+        unlike(spec, deployment({}, [{"name": "storage-initializer", "args": ["s3://a/x", "/mnt/a"]}])) == "storageUris"
+    )
+
+
+def test_patience_runs_over_reasons_and_ends_after_the_grace_period() -> None:
+    patience = Patience(30)
+    assert patience.left(0) is None
+    assert patience.judge(doubtful("ErrImagePull", ""), 100).state is State.DOUBTFUL
+    assert patience.judge(doubtful("CrashLoopBackOff", ""), 129).state is State.DOUBTFUL
+    assert patience.left(129) == 1
+    ended = patience.judge(doubtful("CrashLoopBackOff", "why"), 130)
+    assert (ended.state, ended.reason, ended.message) == (State.HOPELESS, "CrashLoopBackOff", "why")
+
+
+def test_patience_begins_anew_after_recovery() -> None:
+    patience = Patience(30)
+    patience.judge(doubtful("A", ""), 0)
+    assert patience.judge(progressing("B", ""), 20).state is State.PROGRESSING
+    assert patience.judge(doubtful("A", ""), 40).state is State.DOUBTFUL
+    assert patience.left(40) == 30
+
+
+def test_no_grace_means_at_once() -> None:
+    assert Patience(0).judge(doubtful("A", ""), 0).state is State.HOPELESS
+
+
+def test_worst() -> None:
+    verdicts = [None, progressing("a", ""), doubtful("b", ""), doubtful("c", ""), hopeless("d", "")]
+    assert worst(verdicts) == verdicts[4]
+    assert worst(verdicts[:4]) == verdicts[2]
+    assert worst([None]) is None
