@@ -19,8 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send  # type: igno
 
 from .errors import BadRequest
 
-# Parsed, a body of numbers takes about ten times its size: a pod of 512 MiB stands this one.
-MAX_BODY_BYTES = 16 * 1024 * 1024
+# A body of rows takes about 18 times its size until it is answered (measured: 200 MiB at rest, 490 MiB
+# with 16 MiB of rows). In a pod of 512 MiB there is room for two of these at once.
+MAX_BODY_BYTES = 8 * 1024 * 1024
 
 _CLOUD_EVENT = b"application/cloudevents+json"
 _BINARY_HEADER = b"inference-header-content-length"

@@ -356,7 +356,7 @@ def test_probes_are_answered_during_a_large_request(port: int) -> None:
 @pytest.mark.parametrize("path", [V1, V2])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_over_the_limit(port: int, path: str, chunked: bool) -> None:
-    size = 16 * 1024 * 1024 + 1
+    size = 8 * 1024 * 1024 + 1
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
         connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n".encode())
@@ -364,7 +364,7 @@ def test_a_body_over_the_limit(port: int, path: str, chunked: bool) -> None:
             connection.sendall(f"{size:x}\r\n".encode() + b"1" * size)
         answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
     assert answer.startswith("HTTP/1.1 413 ")
-    assert "larger than 16777216 bytes: send fewer rows" in answer
+    assert "larger than 8388608 bytes: send fewer rows" in answer
 
 
 def test_unknown_names_are_not_found(port: int) -> None:
