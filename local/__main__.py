@@ -1,0 +1,157 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Kubernetes cluster of one's own on this machine, with the images that the collection's demo needs.
+
+    python -m local up       make or resume the cluster
+    python -m local demo     up, then playbooks/site.yml, then a prediction
+    python -m local down     take the cluster away, and stop the engine that `up` started
+    python -m local build    only fill the cache
+
+The settings are environment variables: local/settings.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from local import debian, demo, engine, galaxy, images, node, programs, settings, table
+from local.cache import Product, locked, make_missing
+from local.cluster import Cluster, remove_state
+from local.engine import Engine, OwnEngine
+from local.errors import LocalError
+from local.progress import Progress
+from local.settings import Settings
+from local.table import Table
+
+
+def _tools(config: Settings, rows: Table) -> list[Product]:
+    return [programs.product(row, config) for row in rows.programs.values() if row.tool]
+
+
+def _all_products(config: Settings, rows: Table) -> list[Product]:
+    """Every product of the table, each after those that it is made of."""
+    return [
+        *(programs.product(row, config) for row in rows.programs.values()),
+        *(images.rootfs_product(row, config) for row in rows.rootfs.values()),
+        *(images.product(row, rows, config) for row in rows.images),
+        node.archive(rows, config),
+    ]
+
+
+def _pulled(config: Settings, rows: Table, docker: Engine) -> bool:
+    """Tell whether the node image comes from a registry; it is pulled when that is so."""
+    if config.images == "build" or docker.has_image(node.ref(rows, config)):
+        return False
+    image = rows.node["image"]
+    if docker.has_image(image):
+        return True
+    print(f"    pulling {image}", flush=True)
+    if subprocess.run(["docker", "pull", "--quiet", image], env=docker.env, check=False).returncode == 0:
+        return True
+    if config.images == "pull":
+        raise LocalError(f"{image} cannot be pulled: see that its registry answers, or set HASHFOUNDRY_IMAGES=build.")
+    print("    no container registry answers: building the images from package registries", flush=True)
+    return False
+
+
+def build(config: Settings, rows: Table, progress: Progress) -> None:
+    """Make every product of the table that the cache lacks."""
+    if os.geteuid() != 0:
+        raise LocalError("Only root may build the images: run this as root, or where a container registry answers.")
+    debian.ensure(mmdebstrap="mmdebstrap", zstd="zstd")
+    make_missing(_all_products(config, rows), progress)
+
+
+def up(config: Settings, rows: Table, progress: Progress) -> Cluster:
+    """Make the cluster, or resume the one that is there."""
+    with progress.stage("Ansible collections"):
+        galaxy.ensure()
+    with locked(config.cache):
+        with progress.stage("Docker engine"):
+            docker = engine.ensure(config, rows, progress)
+        cluster = Cluster(config, rows, docker)
+        exists = cluster.exists()
+        with progress.stage("programs and images"):
+            built = cluster.built() if exists else not _pulled(config, rows, docker)
+            if built:
+                build(config, rows, progress)
+            else:
+                make_missing(_tools(config, rows), progress)
+            if built and not exists and not docker.has_image(node.ref(rows, config)):
+                with progress.step(1, 1, f"node image {node.ref(rows, config)}"):
+                    node.preload(rows, config, docker)
+            cluster.link_tools()
+        with progress.stage("kind cluster"):
+            if exists:
+                cluster.resume()
+            else:
+                cluster.create(node.ref(rows, config) if built else rows.node["image"], built)
+        with progress.stage("component images"):
+            cluster.load(progress, built)
+    return cluster
+
+
+def down(config: Settings, rows: Table) -> None:
+    """Take the cluster away; stop the engine where it is ours and holds no other container."""
+    docker = engine.answering(config)
+    own = OwnEngine(config)
+    if docker is None and (config.state / "cluster").exists() and own.storage.exists() and os.geteuid() == 0:
+        docker = own.start(rows, Progress())  # it was stopped with the machine: the container is still in its storage
+    if docker:
+        Cluster(config, rows, docker).delete()
+        if docker.host and not docker.docker("ps", "--all", "--quiet").strip():
+            docker.docker("network", "prune", "--force")
+            own.stop()
+    remove_state(config)
+
+
+def _parser() -> argparse.ArgumentParser:
+    description, _, rest = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        prog="python -m local", description=description, epilog=rest, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("command", choices=("up", "demo", "down", "build"))
+    return parser
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; 0 if it did what it says, else 1 with one message on standard error."""
+    command = _parser().parse_args(words).command
+    progress = Progress()
+    try:
+        config = settings.load()
+        rows = table.load()
+        if command == "down":
+            down(config, rows)
+        elif command == "build":
+            with locked(config.cache):
+                build(config, rows, progress)
+        else:
+            cluster = up(config, rows, progress)
+            if command == "demo":
+                demo.run_demo(cluster, progress)
+            print(progress.table())
+    except LocalError as error:
+        print(f"\nError: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        full = Path(error.filename).parent if error.filename else "A disk"
+        print(f"\nError: {full} is full: free some room, or set HASHFOUNDRY_CACHE to another disk.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from here.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

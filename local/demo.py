@@ -1,0 +1,67 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The demo: site.yml on inventories/local, and a prediction through TLS as a person would ask for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from local.cluster import Cluster
+from local.errors import LocalError
+from local.progress import Progress
+from local.run import run
+from local.settings import REPOSITORY, Settings
+
+HOST = "iris-classifier.ml.hashfoundry.local"
+PATH = "/v1/models/iris-classifier:predict"
+# One setosa and one virginica of Fisher's data: classes 0 and 2.
+BODY = '{"instances": [[5.1,3.5,1.4,0.2],[6.7,3.1,5.6,2.4]]}'
+
+
+def playbook_env(config: Settings) -> dict[str, str]:
+    """The environment in which playbooks run on inventories/local."""
+    return {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+        "HASHFOUNDRY_STATE": str(config.state),
+        "HASHFOUNDRY_HTTPS_PORT": str(config.https_port),
+        "HASHFOUNDRY_S3_PORT": str(config.s3_port),
+        "PATH": f"{Path(sys.executable).parent}:{config.state / 'bin'}:{os.environ.get('PATH', '')}",
+    }
+
+
+def curl(config: Settings) -> list[str]:
+    """The words of the curl command that asks for the prediction."""
+    authority = f"{HOST}:{config.https_port}"
+    words = ["curl", "--silent", "--show-error", "--fail-with-body", "--cacert", str(config.state / "ca.crt")]
+    words += ["--resolve", f"{authority}:127.0.0.1", f"https://{authority}{PATH}"]
+    return [*words, "-H", "Content-Type: application/json", "-d", BODY]
+
+
+def _copyable(words: list[str]) -> str:
+    plain = [word for word in words if word not in ("--silent", "--show-error", "--fail-with-body")]
+    return " ".join(f"'{word}'" if " " in word else word for word in plain)
+
+
+def run_demo(cluster: Cluster, progress: Progress) -> None:
+    """Run the playbook and print what a person needs to go on."""
+    config = cluster.settings
+    with progress.stage("playbooks/site.yml"):
+        command = [Path(sys.executable).with_name("ansible-playbook"), "playbooks/site.yml", "-i", "inventories/local"]
+        done = subprocess.run(command, cwd=REPOSITORY, env=playbook_env(config), stdin=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            raise LocalError("playbooks/site.yml failed: the task above says why; `make demo` goes on from there.")
+    with progress.stage("prediction"):
+        answer = run(curl(config), hint="the service answers the playbook's check but not curl: see the message.")
+    print(
+        f"\nAddress     https://{HOST}:{config.https_port}  (127.0.0.1)\n"
+        f"Prediction  {json.dumps(json.loads(answer), separators=(',', ':'))}\n"
+        f"kubeconfig  {config.kubeconfig}\n"
+        f"CA          {config.state / 'ca.crt'}\n\n"
+        f"{_copyable(curl(config))}\n"
+    )

@@ -1,0 +1,3 @@
+module hashfoundry.local/runc-shim
+
+go 1.26.0

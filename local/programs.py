@@ -1,0 +1,96 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Go programs: from a folder of prebuilt ones, or built from the Go module proxy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+
+from local.cache import Product, digest
+from local.errors import LocalError
+from local.run import run
+from local.settings import REPOSITORY, Settings
+from local.table import Program
+
+GO_MODULES = REPOSITORY / "local" / "go"
+PROXY_HINT = "see that the Go module proxy answers; GOPROXY names it."
+# kubeadm and the API's version endpoint read the version that is stamped at link time.
+KUBERNETES_STAMP = "k8s.io/component-base/version"
+
+
+def _gomod(program: Program) -> Path:
+    return GO_MODULES / (program.gomod or program.name)
+
+
+def _ldflags(program: Program) -> str:
+    flags = ["-s", "-w", program.ldflags]
+    if program.module == "k8s.io/kubernetes":
+        major, minor = program.version.removeprefix("v").split(".")[:2]
+        stamps = {"gitVersion": program.version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+        flags += [f"-X {KUBERNETES_STAMP}.{key}={value}" for key, value in stamps.items()]
+    return " ".join(flag for flag in flags if flag)
+
+
+def _from_seed(program: Program, seed: Path, target: Path) -> bool:
+    """Unpack NAME-VERSION.zst if the seed has it; its digest must be the one in SHA256SUMS."""
+    name = f"{program.name}-{program.version}"
+    packed = seed / f"{name}.zst"
+    if not packed.exists():
+        return False
+    sums = dict(line.split()[::-1] for line in (seed / "SHA256SUMS").read_text().splitlines() if line.strip())
+    run(["zstd", "-d", "-q", "-f", packed, "-o", target], hint="install zstd, or unset HASHFOUNDRY_SEED.")
+    with target.open("rb") as program_file:
+        found = hashlib.file_digest(program_file, "sha256").hexdigest()
+    if found != sums.get(name):
+        target.unlink()
+        raise LocalError(f"{packed} is not what SHA256SUMS beside it says: mend the folder, or unset HASHFOUNDRY_SEED.")
+    return True
+
+
+def product(program: Program, settings: Settings) -> Product:
+    """The program as a file of the cache."""
+    folder = _gomod(program)
+    # A program of our own is known by its source, one of others by its version.
+    own = f"-{digest(*sorted(folder.glob('*.go')))}" if (folder / "main.go").exists() else ""
+
+    def make(target: Path) -> None:
+        if not (settings.seed and _from_seed(program, settings.seed, target)):
+            check_go()
+            run(
+                ["go", "build", "-mod=readonly", "-trimpath", "-ldflags", _ldflags(program), "-o", target]
+                + ([program.package or program.module] if not own else ["."]),
+                cwd=folder,
+                env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"},
+                hint=PROXY_HINT,
+            )
+        target.chmod(0o755)
+
+    path = settings.cache / "programs" / f"{program.name}-{program.version}{own}"
+    return Product(path, f"{program.name} {program.version} (Go)", make)
+
+
+def check_go() -> None:
+    """Raise LocalError where Go is absent or older than the go.mod files ask."""
+    wanted = re.search(r"^go (\d+)\.(\d+)", (GO_MODULES / "kind" / "go.mod").read_text(), re.MULTILINE)
+    assert wanted
+    said = run(["go", "env", "GOVERSION"], hint="install Go, https://go.dev/doc/install, and put it on the PATH.")
+    found = re.match(r"go(\d+)\.(\d+)", said)
+    if not found or tuple(map(int, found.groups())) < tuple(map(int, wanted.groups())):
+        raise LocalError(f"Go {wanted[1]}.{wanted[2]} or newer is needed and {said.strip()} is on the PATH: install a newer.")
+
+
+def module_folder(program: Program) -> Path:
+    """Where the source of the program's module lies in Go's module cache; it is downloaded if need be."""
+    check_go()
+    said = run(
+        ["go", "mod", "download", "-json", program.module],
+        cwd=_gomod(program),
+        env={**os.environ, "GOFLAGS": "-mod=readonly", "GOWORK": "off"},
+        hint=PROXY_HINT,
+    )
+    return Path(json.loads(said)["Dir"])

@@ -1,0 +1,68 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The settings of a local cluster, all from the environment, each with a default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.errors import LocalError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+IMAGE_SOURCES = ("auto", "pull", "build")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things lie and which ports are used.
+
+    cache: products that outlive a checkout (HASHFOUNDRY_CACHE).
+    seed: a folder of prebuilt programs, NAME-VERSION.zst beside SHA256SUMS, or None (HASHFOUNDRY_SEED).
+    state: what belongs to this cluster: kubeconfig, CA, tools (HASHFOUNDRY_STATE).
+    cluster: the name of the kind cluster (HASHFOUNDRY_CLUSTER).
+    https_port, s3_port: ports of 127.0.0.1 (HASHFOUNDRY_HTTPS_PORT, HASHFOUNDRY_S3_PORT).
+    images: auto, pull or build (HASHFOUNDRY_IMAGES).
+    """
+
+    cache: Path
+    seed: Path | None
+    state: Path
+    cluster: str
+    https_port: int
+    s3_port: int
+    images: str
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.state / "kubeconfig"
+
+
+def _port(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name) or str(default)
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise LocalError(f"{name}={text} is not a port: set it to a number from 1 to 65535.")
+    return int(text)
+
+
+def load(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings; raises LocalError for one that cannot be."""
+    default_cache = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hashfoundry-kserve"
+    seed = environment.get("HASHFOUNDRY_SEED")
+    if seed and not Path(seed).is_dir():
+        raise LocalError(f"HASHFOUNDRY_SEED={seed} is not a folder: set it to a folder of prebuilt programs or unset it.")
+    images = environment.get("HASHFOUNDRY_IMAGES") or "auto"
+    if images not in IMAGE_SOURCES:
+        raise LocalError(f"HASHFOUNDRY_IMAGES={images} is not known: set it to one of {', '.join(IMAGE_SOURCES)}.")
+    return Settings(
+        cache=Path(environment.get("HASHFOUNDRY_CACHE") or default_cache).absolute(),
+        seed=Path(seed).absolute() if seed else None,
+        state=Path(environment.get("HASHFOUNDRY_STATE") or REPOSITORY / ".local").absolute(),
+        cluster=environment.get("HASHFOUNDRY_CLUSTER") or "hashfoundry",
+        https_port=_port(environment, "HASHFOUNDRY_HTTPS_PORT", 8443),
+        s3_port=_port(environment, "HASHFOUNDRY_S3_PORT", 7070),
+        images=images,
+    )

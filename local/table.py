@@ -1,0 +1,101 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of components.toml as typed rows."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TABLE = Path(__file__).with_name("components.toml")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A Go program; tool: a person at this machine may run it, so it is linked into the state folder."""
+
+    name: str
+    module: str
+    version: str
+    package: str = ""
+    gomod: str = ""
+    ldflags: str = ""
+    tool: bool = False
+
+
+@dataclass(frozen=True)
+class Rootfs:
+    """A Debian root file system; customize: a script that mmdebstrap runs on it."""
+
+    name: str
+    variant: str
+    packages: tuple[str, ...]
+    customize: str = ""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A container image: a root file system (or none) and what is laid over it.
+
+    program, path: a Go program and its place, by default /usr/local/bin/<program>.
+    python: a folder with requirements.txt and a package of our own.
+    wheel: a binary taken out of a Python package.
+    take: a file taken out of a root file system.
+    """
+
+    ref: str
+    place: str
+    program: str = ""
+    path: str = ""
+    rootfs: str = ""
+    python: str = ""
+    wheel: tuple[tuple[str, str], ...] = ()
+    take: tuple[tuple[str, str], ...] = ()
+    entrypoint: tuple[str, ...] | None = None
+    user: str = ""
+
+    @property
+    def slug(self) -> str:
+        """The reference as a file name."""
+        return self.ref.replace("/", "_").replace(":", "-")
+
+
+@dataclass(frozen=True)
+class Table:
+    """All rows, and the facts about the node."""
+
+    node: dict[str, str]
+    programs: dict[str, Program]
+    rootfs: dict[str, Rootfs]
+    images: tuple[Image, ...]
+
+    def placed(self, place: str) -> list[Image]:
+        """The images wanted in one place: node or cluster."""
+        return [image for image in self.images if image.place == place]
+
+
+def _frozen(row: dict[str, Any]) -> dict[str, Any]:
+    """Lists and tables of a TOML row as tuples, so that rows can be hashed and compared."""
+    plain: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, list):
+            plain[key] = tuple(value)
+        elif isinstance(value, dict):
+            plain[key] = tuple(sorted(value.items()))
+        else:
+            plain[key] = value
+    return plain
+
+
+def load(path: Path = TABLE) -> Table:
+    """Read the table; an unknown column is a TypeError, for the table is code."""
+    raw = tomllib.loads(path.read_text())
+    return Table(
+        node=raw["node"],
+        programs={row["name"]: Program(**_frozen(row)) for row in raw["program"]},
+        rootfs={row["name"]: Rootfs(**_frozen(row)) for row in raw["rootfs"]},
+        images=tuple(Image(**_frozen(row)) for row in raw["image"]),
+    )
