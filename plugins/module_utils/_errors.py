@@ -18,6 +18,6 @@ class KServeError(Exception):
     The result holds further keys for the module's output, such as a verdict.
     """
 
-    def __init__(self, message: str, **result: Any) -> None:
+    def __init__(self, message: str, /, **result: Any) -> None:
         super().__init__(message)
         self.result = result

@@ -18,7 +18,12 @@ from urllib.parse import quote
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._diagnosis import diagnose
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError, KubeApi, Unreachable
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import (
+    READ_TIMEOUT,
+    ApiError,
+    KubeApi,
+    Unreachable,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._readiness import (
     Objects,
     component_name,
@@ -113,10 +118,12 @@ def wait(
             verdict = probe(objects.service)
         now = clock()
         verdict = patience.judge(verdict, now)
-        if verdict.state in (State.SERVING, State.HOPELESS) or now >= deadline:
+        # The cluster is read once in any case, which ends by itself: each follower lists its source or gives up.
+        if verdict.state in (State.SERVING, State.HOPELESS) or (now >= deadline and store.complete):
             model_ready = verdict.state is State.SERVING if probing else None
             return Outcome(verdict, objects, now - start, model_ready)
-        limits = [deadline - now, patience.left(now), PROBE_INTERVAL if probing else None]
+        left = deadline - now if store.complete else READ_TIMEOUT
+        limits = [left, patience.left(now), PROBE_INTERVAL if probing else None]
         for change in feed.next(min(limit for limit in limits if limit is not None)):
             _apply(store, change)
 

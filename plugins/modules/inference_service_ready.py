@@ -60,7 +60,7 @@ options:
     type: str
     required: true
   timeout:
-    description: How many seconds to wait at most.
+    description: How many seconds to wait at most. With V(0) the cluster is read and judged once.
     type: int
     default: 300
   grace_period:
