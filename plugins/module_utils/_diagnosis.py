@@ -15,9 +15,9 @@ from urllib.parse import quote
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import KubeApi
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._pod import is_ready, short
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._pod import is_ready
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._readiness import Objects, current_pods
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import redact
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import redact, short
 
 Json = Mapping[str, Any]
 

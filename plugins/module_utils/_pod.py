@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import redact
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import short
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._verdict import Verdict, doubtful, hopeless, worst
 
 Json = Mapping[str, Any]
@@ -29,15 +29,6 @@ _STARTING = ("CreateContainerConfigError", "CreateContainerError", "RunContainer
 def pod_problem(pods: list[Json]) -> Verdict | None:
     """Return the worst that is wrong with any of the pods, or None when they are on their way."""
     return worst(verdict for pod in pods for verdict in _problems(pod))
-
-
-def short(text: str | None, length: int = 300) -> str:
-    """Return text of the cluster as one line without secrets, of the given length at most.
-
-    The end of a long text is kept: a termination message ends with the error itself.
-    """
-    line = redact(" ".join((text or "").split()))
-    return line if len(line) <= length else "…" + line[-length:]
 
 
 def is_ready(pod: Json) -> bool:

@@ -17,7 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._pod import pod_problem, short
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._pod import pod_problem
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import short
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._spec_match import unlike, unlike_runtime
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._verdict import (
     State,

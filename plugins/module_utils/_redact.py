@@ -48,3 +48,12 @@ def redact(text: str, *secrets: str | None) -> str:
     for pattern in _AFTER:
         text = pattern.sub(rf"\g<1>{MASK}", text)
     return _WHOLE.sub(MASK, text)
+
+
+def short(text: str | None, length: int = 300) -> str:
+    """Return text from elsewhere as one line without secrets, of the given length at most.
+
+    The end of a long text is kept: a traceback or a termination message ends with the error itself.
+    """
+    line = redact(" ".join((text or "").split()))
+    return line if len(line) <= length else "…" + line[-length:]

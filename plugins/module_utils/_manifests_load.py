@@ -1,0 +1,144 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reading manifests from files and options, and putting them in the order they are applied in.
+
+This file is private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Manifest
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import with_encoded_data
+
+with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
+    import yaml
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+# Helm's InstallOrder (pkg/release/util/kind_sorter.go), but for the definitions of kinds, which here come early: nothing
+# has to exist before them, and the API server needs a moment to serve what they define.
+_ORDER = (
+    "Namespace CustomResourceDefinition PriorityClass NetworkPolicy ResourceQuota LimitRange PodDisruptionBudget "
+    "ServiceAccount Secret ConfigMap StorageClass PersistentVolume PersistentVolumeClaim ClusterRole "
+    "ClusterRoleBinding Role RoleBinding Service DaemonSet Pod ReplicationController ReplicaSet Deployment "
+    "HorizontalPodAutoscaler StatefulSet Job CronJob IngressClass Ingress APIService "
+    "MutatingWebhookConfiguration ValidatingWebhookConfiguration"
+).split()
+
+
+def load(definitions: Iterable[Any], src: Iterable[str], exclude_kinds: Iterable[str] = ()) -> list[Manifest]:
+    """Return all manifests in the order to apply them in.
+
+    :param definitions: objects, also of kind List; empty ones are passed over.
+    :param src: paths of YAML or JSON files, or of folders that hold such files.
+    :raises KServeError: a file cannot be read, or something in it is no object of Kubernetes.
+    """
+    excluded = set(exclude_kinds)
+    documents = [(f"definitions[{index}]", entry) for index, entry in enumerate(definitions)]
+    for path in src:
+        documents.extend(_documents(Path(path)))
+    found: dict[tuple[str, ...], Manifest] = {}
+    for source, document in documents:
+        for manifest in _manifests(source, document):
+            if manifest.kind not in excluded:
+                key = (manifest.group, manifest.kind, manifest.namespace, manifest.name)
+                _same(found.setdefault(key, manifest), manifest)
+    if not found:
+        raise KServeError("There is nothing to apply; give objects in definitions, or files that hold some in src.")
+    return sorted(found.values(), key=_rank)
+
+
+def _rank(manifest: Manifest) -> int:
+    # A custom resource may bear the name of a kind of Kubernetes, such as Knative's Service.
+    built_in = "." not in manifest.group or manifest.group.endswith(".k8s.io")
+    return _ORDER.index(manifest.kind) if built_in and manifest.kind in _ORDER else len(_ORDER)
+
+
+def _same(first: Manifest, second: Manifest) -> None:
+    if first.body != second.body:
+        raise KServeError(f"{first} is given twice with different content, in {first.source} and in {second.source}.")
+
+
+def _documents(path: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        if not path.is_dir():
+            yield from _parsed(path)
+            return
+        files = sorted(entry for entry in path.iterdir() if entry.suffix in _SUFFIXES)
+    except OSError as error:
+        raise KServeError(f"{path} cannot be read ({error.strerror}); check src.") from None
+    if not files:
+        raise KServeError(f"The folder {path} holds no file that ends in {', '.join(_SUFFIXES)}; check src.")
+    for file in files:
+        yield from _documents(file)
+
+
+def _parsed(path: Path) -> list[tuple[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        documents = [json.loads(text)] if path.suffix == ".json" else list(yaml.load_all(text, Loader=_loader()))
+    except UnicodeDecodeError:
+        raise KServeError(f"{path} is not a text file in UTF-8; check src.") from None
+    except json.JSONDecodeError as error:
+        raise KServeError(f"{path}, line {error.lineno}: this is not JSON ({error.msg}).") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise KServeError(f"{path}, line {line}: this is not YAML ({error.problem or error.context}).") from None
+    except yaml.YAMLError as error:
+        raise KServeError(f"{path} is not YAML ({getattr(error, 'reason', 'unreadable')}).") from None
+    return [(f"{path}, document {number}", document) for number, document in enumerate(documents, 1)]
+
+
+@cache
+def _loader() -> Any:
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    # Kubernetes reads a date and a plain = as text (the latter is in Prometheus' CRDs); PyYAML makes an object of the
+    # one and stumbles over the other.
+    strings = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value")
+    resolvers = {
+        first: [(tag, pattern) for tag, pattern in entries if tag not in strings]
+        for first, entries in base.yaml_implicit_resolvers.items()
+    }
+    return type("ManifestLoader", (base,), {"yaml_implicit_resolvers": resolvers})
+
+
+def _manifests(source: str, document: Any) -> Iterator[Manifest]:
+    if document is None or document == {}:
+        return
+    if not isinstance(document, Mapping):
+        raise KServeError(f"{source} is not an object of Kubernetes but a {type(document).__name__}; correct it.")
+    if document.get("kind") == "List":
+        items = document.get("items") or []
+        for entry in items if isinstance(items, Sequence) else []:
+            yield from _manifests(source, entry)
+        return
+    metadata = document.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, Mapping) else None
+    for field, value in (
+        ("apiVersion", document.get("apiVersion")),
+        ("kind", document.get("kind")),
+        ("metadata.name", name),
+    ):
+        if not isinstance(value, str) or not value:
+            raise KServeError(f"{source} has no {field}; every object needs one.")
+    yield Manifest(with_encoded_data(_plain(source, document)), source)
+
+
+def _plain(source: str, document: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the object as JSON knows it, without what only the API server sets."""
+    try:
+        body: dict[str, Any] = json.loads(json.dumps(document))
+    except (TypeError, ValueError) as error:
+        raise KServeError(f"{source} holds what JSON cannot express ({error}); correct it.") from None
+    body.pop("status", None)
+    body["metadata"].pop("creationTimestamp", None)
+    return body
