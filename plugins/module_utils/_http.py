@@ -163,8 +163,9 @@ def _tls(where: str, error: Exception) -> Unanswered:
 
 
 def _away(where: str, error: Exception) -> Unanswered:
-    # urllib3 puts the connection before a colon; the operating system's words come last.
-    cause = short(str(error)).rpartition(": ")[2].strip("'() ")
+    # The operating system's words are in an inner error, or at the end after the connection and a colon.
+    inner = next((part.strerror for part in error.args if isinstance(part, OSError) and part.strerror), None)
+    cause = inner or short(str(error)).rpartition(": ")[2]
     return Unanswered(
         f"{where} cannot be reached ({cause}); check address, port and that the gateway runs.", retry=True
     )

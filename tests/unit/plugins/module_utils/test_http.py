@@ -103,7 +103,11 @@ REFUSED = (
         (http.ReadTimeoutError(None, "/", "slow"), True, "does not answer within 10 seconds"),
         (http.ConnectTimeoutError(None, "slow"), True, "does not answer within 10 seconds"),
         (http.NewConnectionError(None, REFUSED), True, r"cannot be reached \(\[Errno 111\] Connection refused\)"),
-        (http.ProtocolError("Connection aborted.", ConnectionResetError(104, "reset by peer")), True, "reset by peer"),
+        (
+            http.ProtocolError("Connection aborted.", ConnectionResetError(104, "reset by peer")),
+            True,
+            r"reached \(reset by peer\);",
+        ),
     ],
 )
 def test_what_does_not_answer(monkeypatch: pytest.MonkeyPatch, error: Exception, retry: bool, says: str) -> None:
