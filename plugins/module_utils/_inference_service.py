@@ -166,13 +166,16 @@ def probe_model(api: KubeApi, options: Options, service: Mapping[str, Any]) -> V
     except ApiError as error:
         if error.status in (401, 403):
             raise KServeError(f"{error} An empty model_ready_path switches the question to the model off.") from None
+        if error.text.startswith("services "):  # the API server's own 404
+            return doubtful("ServiceMissing", f"The predictor has no Service: {error.text}; see the controller's log.")
         if error.status == 404:
             return doubtful(
                 "ModelNotFound",
                 f"The model server runs without the model {options.name} (404 to {path}); check that storageUri "
                 "holds exactly one model file in the runtime's format.",
             )
-        return doubtful("ModelNotReady", f"The model server answers {error.status} to {path}; see its logs.")
+        said = f" ({error.text})" if error.text else ""
+        return doubtful("ModelNotReady", f"The model server answers {error.status} to {path}{said}; see its logs.")
     try:
         ready = json.loads(answer).get("ready", True)
     except (ValueError, AttributeError):

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import redact
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import redact, short
 
 with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
     import urllib3
@@ -122,8 +122,8 @@ def refused(error: Any, path: str) -> ApiError:
     status, body = int(error.status or 0), error.body or ""
     text = body.decode("utf-8", errors="replace") if isinstance(body, bytes) else str(body)
     with suppress(ValueError, AttributeError):
-        text = json.loads(text).get("message", "")
-    text = redact(" ".join(text.split()))
+        text = json.loads(text).get("message", text)
+    text = short(text)
     if status == 401:
         message = "The API server does not accept the credentials; check the kubeconfig's user, or api_key."
     elif status == 403:

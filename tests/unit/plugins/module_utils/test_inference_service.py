@@ -208,7 +208,8 @@ class Proxy:
         (json.dumps({"name": "iris", "ready": False}), State.DOUBTFUL, "ModelNotReady"),
         (json.dumps({"name": "iris", "ready": "False"}), State.DOUBTFUL, "ModelNotReady"),
         (ApiError("x", 404), State.DOUBTFUL, "ModelNotFound"),
-        (ApiError("x", 503), State.DOUBTFUL, "ModelNotReady"),
+        (ApiError("x", 404, 'services "iris-predictor" not found'), State.DOUBTFUL, "ServiceMissing"),
+        (ApiError("x", 503, "no endpoints available"), State.DOUBTFUL, "ModelNotReady"),
         (Unreachable("away"), State.PROGRESSING, "ModelNotAsked"),
     ],
 )
