@@ -52,24 +52,25 @@ def difference(desired: Json, live: Json, manager: str) -> str | None:
     """
     owned = _owned(live, manager)
     if owned is None:
-        return "metadata.managedFields"
+        return "metadata.managedFields" if _has_fields(desired) else None
     path = _unlike(desired, live, owned, ())
     return None if path is None else ".".join(path)
 
 
 def projection(value: Any, shape: Any) -> Any:
-    """Return of a value only the fields that the shape names; entries of a list are paired as far as they can be."""
+    """Return of a value only the fields that the shape names. Entries of lists are paired by name, or by position."""
     if isinstance(shape, Mapping) and isinstance(value, Mapping):
         return {key: projection(value[key], shape[key]) for key in shape if key in value}
     if isinstance(shape, list) and isinstance(value, list):
-        return [projection(entry, _pair(entry, index, shape)) for index, entry in enumerate(value)]
+        pairs = ((entry, _pair(entry, index, shape)) for index, entry in enumerate(value))
+        return [projection(entry, pair) for entry, pair in pairs if pair is not None]
     return value
 
 
 def _pair(entry: Any, index: int, shape: Sequence[Any]) -> Any:
     if isinstance(entry, Mapping) and "name" in entry:
-        named = [other for other in shape if isinstance(other, Mapping) and other.get("name") == entry["name"]]
-        return named[0] if named else None
+        named = (other for other in shape if isinstance(other, Mapping) and other.get("name") == entry["name"])
+        return next(named, None)
     return shape[index] if index < len(shape) else None
 
 
@@ -81,6 +82,12 @@ def _owned(live: Json, manager: str) -> Json | None:
             fields: Json | None = entry.get("fieldsV1")
             return fields if same else None
     return None
+
+
+def _has_fields(desired: Json) -> bool:
+    # What identifies an object nobody owns, so an apply of nothing else leaves no trace.
+    identity = {"name", "namespace"}
+    return not desired.keys() <= {"apiVersion", "kind", "metadata"} or not desired["metadata"].keys() <= identity
 
 
 def _unlike(desired: Any, live: Any, owned: Json | None, path: Path) -> Path | None:
@@ -99,11 +106,12 @@ def _unlike(desired: Any, live: Any, owned: Json | None, path: Path) -> Path | N
 def _unlike_map(desired: Json, live: Json, owned: Json | None, path: Path) -> Path | None:
     whole = owned is not None and not owned
     for key, value in desired.items():
-        if value is None:
+        below = {} if whole else (owned or {}).get(f"f:{key}")
+        if key not in live and (value is None or (not value and not whole and below is not None)):
+            # Applied, but the same as no value to the API server, as preserveUnknownFields: false.
             continue
         if key not in live:
             return (*path, key)
-        below = {} if whole else (owned or {}).get(f"f:{key}")
         if found := _unlike(value, live[key], below, (*path, key)):
             return found
     if whole:

@@ -24,15 +24,42 @@ with suppress(ImportError):  # kubernetes.core's module class says so before any
     import yaml
 
 _SUFFIXES = (".yaml", ".yml", ".json")
-# Helm's InstallOrder (pkg/release/util/kind_sorter.go), but for the definitions of kinds, which here come early: nothing
-# has to exist before them, and the API server needs a moment to serve what they define.
+# Helm's InstallOrder (pkg/release/util/kind_sorter.go), but for the definitions of kinds, which here come early:
+# nothing has to exist before them, and the API server needs a moment to serve what they define.
 _ORDER = (
-    "Namespace CustomResourceDefinition PriorityClass NetworkPolicy ResourceQuota LimitRange PodDisruptionBudget "
-    "ServiceAccount Secret ConfigMap StorageClass PersistentVolume PersistentVolumeClaim ClusterRole "
-    "ClusterRoleBinding Role RoleBinding Service DaemonSet Pod ReplicationController ReplicaSet Deployment "
-    "HorizontalPodAutoscaler StatefulSet Job CronJob IngressClass Ingress APIService "
-    "MutatingWebhookConfiguration ValidatingWebhookConfiguration"
-).split()
+    "Namespace",
+    "CustomResourceDefinition",
+    "PriorityClass",
+    "NetworkPolicy",
+    "ResourceQuota",
+    "LimitRange",
+    "PodDisruptionBudget",
+    "ServiceAccount",
+    "Secret",
+    "ConfigMap",
+    "StorageClass",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "Role",
+    "RoleBinding",
+    "Service",
+    "DaemonSet",
+    "Pod",
+    "ReplicationController",
+    "ReplicaSet",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "StatefulSet",
+    "Job",
+    "CronJob",
+    "IngressClass",
+    "Ingress",
+    "APIService",
+    "MutatingWebhookConfiguration",
+    "ValidatingWebhookConfiguration",
+)
 
 
 def load(definitions: Iterable[Any], src: Iterable[str], exclude_kinds: Iterable[str] = ()) -> list[Manifest]:

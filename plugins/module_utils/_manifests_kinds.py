@@ -1,0 +1,68 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Finding out how the API server serves the kinds of manifests.
+
+Discovery is asked for exactly the group versions that are needed, which costs one small request each. A cached
+discovery may know kinds of a cluster that has since been made anew. This file is private to the collection and may
+change at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError, KubeApi
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Kind, Manifest
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+# As many connections as kubernetes' client keeps at the least on two cores.
+_AT_ONCE = 8
+
+
+def concurrently(function: Callable[[A], B], things: Iterable[A]) -> list[B]:
+    """Return the function of each thing, in order, worked out by a few threads."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(function, things))
+
+
+def find_kinds(api: KubeApi, manifests: Iterable[Manifest]) -> dict[tuple[str, str], Kind]:
+    """Return the kinds by API version and kind; those that the server does not know are left out.
+
+    What a definition among the manifests defines counts as known, since it will be.
+    """
+    manifests = list(manifests)
+    own = {key: kind for manifest in manifests if manifest.is_crd for key, kind in _defined(manifest)}
+    missing = {manifest.api_version for manifest in manifests if (manifest.api_version, manifest.kind) not in own}
+    found = own
+    for kinds in concurrently(lambda version: _discover(api, version), sorted(missing)):
+        found = {**kinds, **found}
+    return found
+
+
+def _discover(api: KubeApi, api_version: str) -> dict[tuple[str, str], Kind]:
+    try:
+        answer = api.get(f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}")
+    except ApiError as error:
+        if error.status == 404:
+            return {}
+        raise
+    return {
+        (api_version, entry["kind"]): Kind(entry["name"], bool(entry["namespaced"]))
+        for entry in answer["resources"]
+        if "/" not in entry["name"]  # subresources, such as deployments/scale
+    }
+
+
+def _defined(crd: Manifest) -> Iterator[tuple[tuple[str, str], Kind]]:
+    spec = crd.body.get("spec") or {}
+    names = spec.get("names") or {}
+    for version in spec.get("versions") or ():
+        if version.get("served") and names.get("kind") and names.get("plural"):
+            kind = Kind(names["plural"], spec.get("scope") == "Namespaced")
+            yield (f"{spec.get('group')}/{version.get('name')}", names["kind"]), kind

@@ -1,0 +1,265 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Apply many Kubernetes objects at once, sending only those that differ."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: manifests
+short_description: Apply many Kubernetes objects at once, sending only those that differ
+version_added: 0.1.0
+author:
+  - Hash Foundry (@hashfoundry)
+description:
+  - Brings a cluster to what a whole set of manifests says, in one task. It reads every object first, sends only what
+    differs, by server-side apply, and waits for what it has applied.
+  - An object is left alone when its fields are as the manifest has them and O(field_manager) owns no field that the
+    manifest no longer has. Lists are compared the way the API server merges them, and quantities by value. An
+    object that O(field_manager) has not applied yet is sent once, also when it looks the same, so that a field which
+    the manifest loses later can be taken away.
+  - The order is that of Helm, with namespaces and definitions of kinds first and custom resources last. Definitions
+    are waited for before the first object of their kinds.
+  - Whatever disappears from the manifests stays in the cluster. Delete such objects with M(kubernetes.core.k8s).
+  - Of a Secret, C(stringData) is sent as C(data), since the API server does not keep track of what was applied in
+    C(stringData). The values are shown nowhere.
+  - The credentials need C(get), C(list), C(watch), C(create) and C(patch) on what is applied. The explanation of a
+    workload that does not come up needs C(list) on C(pods) and C(events).
+requirements:
+  - python >= 3.11
+  - kubernetes >= 24.2.0
+  - PyYAML >= 3.11
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - hashfoundry.kserve.attributes
+  - hashfoundry.kserve.attributes.actiongroup_kserve
+attributes:
+  check_mode:
+    support: full
+    details:
+      - What differs is sent as a dry run, which the API server and its webhooks check.
+      - An object whose kind or namespace is not there yet cannot be checked. It is listed in RV(unvalidated) and
+        counted as a change.
+  diff_mode:
+    support: full
+    details:
+      - Shows the objects that differ, and of those only the fields that the manifest has.
+  idempotent:
+    support: full
+options:
+  definitions:
+    description:
+      - Objects to apply. Empty ones are passed over, and those in one of kind C(List) are taken one by one.
+      - Values of Secrets are masked where Ansible shows or logs the module's options. Set C(no_log) on the task all
+        the same when they come from a variable that other callbacks show.
+    type: list
+    elements: dict
+    default: []
+  src:
+    description:
+      - Paths of YAML or JSON files on the host that runs the module, or of folders that hold such files.
+      - At least one of O(definitions) and O(src) has to hold an object.
+    type: list
+    elements: path
+    default: []
+  exclude_kinds:
+    description: Kinds to leave out.
+    type: list
+    elements: str
+    default: []
+  namespace:
+    description: Namespace of objects that need one and name none.
+    type: str
+  field_manager:
+    description: Name under which the API server keeps which fields have been applied.
+    type: str
+    default: hashfoundry.kserve
+  force_conflicts:
+    description: Whether to take over fields that another field manager holds with other values.
+    type: bool
+    default: false
+  wait:
+    description:
+      - Whether to wait until the objects work, also those that are unchanged. Waited for are definitions of kinds
+        (established, names accepted), Deployments, StatefulSets and DaemonSets (rolled out), Namespaces (active),
+        APIServices (available), Jobs (complete), GatewayClasses (accepted) and Gateways (programmed). Everything else
+        counts as working.
+      - It fails at once when waiting cannot help, as when a Deployment's progress deadline is exceeded.
+    type: bool
+    default: true
+  wait_timeout:
+    description: How many seconds to wait at most.
+    type: int
+    default: 300
+  webhook_timeout:
+    description:
+      - For how many seconds an object is sent again when an admission webhook, or a kind that has just been defined,
+        is not served yet. Every other error ends the module at once.
+    type: int
+    default: 60
+seealso:
+  - module: kubernetes.core.k8s
+"""
+
+EXAMPLES = r"""
+- name: Install an operator from its release manifest
+  hashfoundry.kserve.manifests:
+    src:
+      - /opt/manifests/operator.yaml
+    exclude_kinds: [Certificate, Issuer]
+
+- name: Create a namespace and what belongs in it
+  hashfoundry.kserve.manifests:
+    namespace: models
+    definitions:
+      - apiVersion: v1
+        kind: Namespace
+        metadata:
+          name: models
+      - apiVersion: v1
+        kind: ServiceAccount
+        metadata:
+          name: model-reader
+"""
+
+RETURN = r"""
+objects:
+  description: What has been done with each object, in the order of doing.
+  type: list
+  elements: dict
+  returned: once the cluster has been read
+  contains:
+    api_version:
+      description: Group and version.
+      type: str
+    kind:
+      description: Kind.
+      type: str
+    namespace:
+      description: Namespace; null for an object of the whole cluster.
+      type: str
+    name:
+      description: Name.
+      type: str
+    action:
+      description: One of V(created), V(configured), V(unchanged) and V(unvalidated).
+      type: str
+  sample:
+    - api_version: apps/v1
+      kind: Deployment
+      namespace: models
+      name: web
+      action: configured
+counts:
+  description: How many objects were V(created), V(configured), V(unchanged) and V(unvalidated).
+  type: dict
+  returned: once the cluster has been read
+  sample: {created: 1, configured: 0, unchanged: 12, unvalidated: 0}
+unvalidated:
+  description: Objects that check mode could not check, and why.
+  type: list
+  elements: dict
+  returned: once the cluster has been read
+  contains:
+    api_version:
+      description: Group and version.
+      type: str
+    kind:
+      description: Kind.
+      type: str
+    namespace:
+      description: Namespace; null for an object of the whole cluster, or when it is not known to need one.
+      type: str
+    name:
+      description: Name.
+      type: str
+    reason:
+      description: Why it could not be checked.
+      type: str
+requests:
+  description: How many HTTP requests were sent to read, apply and wait.
+  type: int
+  returned: once the cluster has been read
+  sample: 31
+waited_seconds:
+  description: How long the module waited for objects to work.
+  type: float
+  returned: once the cluster has been read
+  sample: 12.3
+events:
+  description: The last events about the object that does not come up, and its pods.
+  type: list
+  elements: str
+  returned: when an object does not come up
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _manifests_api, _manifests_apply
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_load import load
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import hidden
+
+LOADING: dict[str, Any] = {
+    "definitions": {"type": "list", "elements": "dict", "default": []},
+    "src": {"type": "list", "elements": "path", "default": []},
+    "exclude_kinds": {"type": "list", "elements": "str", "default": []},
+}
+APPLYING: dict[str, Any] = {
+    "namespace": {"type": "str"},
+    "field_manager": {"type": "str", "default": "hashfoundry.kserve"},
+    "force_conflicts": {"type": "bool", "default": False},
+    "wait": {"type": "bool", "default": True},
+    "wait_timeout": {"type": "int", "default": 300},
+    "webhook_timeout": {"type": "int", "default": 60},
+}
+
+
+class DiscreetModule(AnsibleModule):  # type: ignore[misc]
+    """Shows and logs definitions without the values of Secrets; no_log would mask every name in the result, too."""
+
+    def _log_invocation(self) -> None:
+        plain = self.params
+        self._hide()
+        super()._log_invocation()
+        self.params = plain
+
+    def exit_json(self, **kwargs: Any) -> None:
+        """End with a result."""
+        self._hide()
+        super().exit_json(**kwargs)
+
+    def fail_json(self, msg: str, **kwargs: Any) -> None:
+        """End with a failure."""
+        self._hide()
+        super().fail_json(msg, **kwargs)
+
+    def _hide(self) -> None:
+        self.params = {**self.params, "definitions": hidden(self.params.get("definitions") or [])}
+
+
+def main() -> None:
+    """Run the module."""
+    spec = {**AUTH_ARG_SPEC, **LOADING, **APPLYING}
+    module = AnsibleK8SModule(module_class=DiscreetModule, argument_spec=spec, supports_check_mode=True)
+    options = {key: module.params[key] for key in APPLYING}
+    try:
+        manifests = load(**{key: module.params[key] for key in LOADING})
+        api = _manifests_api.connect(lambda: get_api_client(module))
+        result = _manifests_apply.apply_manifests(
+            api, manifests, _manifests_apply.Options(**options, check_mode=module.check_mode)
+        )
+    except KServeError as error:
+        module.fail_json(msg=str(error), **error.result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
