@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_folder import LocalFile
@@ -129,6 +129,22 @@ class Published:
     before: dict[str, StoredObject]
     after: dict[str, StoredObject]
     warning: str | None = None
+
+    def result(self, target: Target) -> dict[str, Any]:
+        """Return the module's result; diff shows key, size and ETag of each object on a line of its own."""
+        return {
+            "changed": self.plan.changed,
+            "uri": target.uri,
+            "uploaded": self.plan.upload,
+            "removed": self.plan.remove,
+            "unchanged": self.plan.unchanged,
+            "bytes_sent": self.bytes_sent,
+            "diff": {"before": _lines(target, self.before), "after": _lines(target, self.after)},
+        }
+
+
+def _lines(target: Target, objects: Mapping[str, StoredObject]) -> str:
+    return "".join(f"{target.prefix}{name} {stored.size} {stored.etag}\n" for name, stored in sorted(objects.items()))
 
 
 def publish(store: ObjectStore, target: Target, files: Sequence[LocalFile], purge: bool, check_mode: bool) -> Published:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _prediction
@@ -35,7 +35,7 @@ _TODO = {
 class Check:
     """What to ask and to expect; requests: how many more times, to measure; retry_for: seconds."""
 
-    model: str
+    model_name: str
     protocol: str
     instances: Sequence[Any]
     expected: Sequence[Any]
@@ -45,6 +45,20 @@ class Check:
 
 class NotServed(KServeError):
     """Nothing has answered with a prediction, which in check mode is as expected before the first run."""
+
+
+def run(transport: Transport, check: Check, check_mode: bool) -> dict[str, Any]:
+    """Run the smoke test and return the module's result; in check mode nothing is waited for or missed.
+
+    :raises KServeError: see smoke_test.
+    """
+    try:
+        result = smoke_test(transport, replace(check, retry_for=0) if check_mode else check)
+    except NotServed as error:
+        if not check_mode:
+            raise
+        result = {"skipped": True, "msg": f"{error} In check mode this is no failure.", **error.result}
+    return {"changed": False, "protocol": check.protocol, **result}
 
 
 def smoke_test(
@@ -65,7 +79,7 @@ def smoke_test(
         raise KServeError(
             f"There are {len(check.instances)} instances and {len(check.expected)} expected values; give one for each."
         )
-    path, body = _prediction.path(check.protocol, check.model), _prediction.encode(check.protocol, check.instances)
+    path, body = _prediction.path(check.protocol, check.model_name), _prediction.encode(check.protocol, check.instances)
     answer, attempts = _first(transport, path, body, check.retry_for, clock, sleep)
     predictions = _checked(check, answer)
 
@@ -126,5 +140,5 @@ def _refusal(answer: Answer) -> KServeError:
 def _checked(check: Check, answer: Answer) -> list[Any]:
     predictions = _prediction.decode(check.protocol, answer.body, len(check.instances))
     if sentence := _prediction.difference(check.expected, predictions):
-        raise KServeError(f"Model {check.model} predicts something else. {sentence}", predictions=predictions)
+        raise KServeError(f"Model {check.model_name} predicts something else. {sentence}", predictions=predictions)
     return predictions

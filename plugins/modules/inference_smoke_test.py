@@ -171,12 +171,12 @@ attempts:
 protocol:
   description: The inference protocol.
   type: str
-  returned: success
+  returned: success, or skipped
   sample: v2
 url:
   description: Where the requests went.
   type: str
-  returned: success
+  returned: success, or skipped
   sample: https://iris.models.example.com/v2/models/iris/infer
 """
 
@@ -184,9 +184,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _http, _prediction
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _http
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._smoke_test import Check, NotServed, smoke_test
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._prediction import path
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._smoke_test import Check, run
 
 SERVER_OPTIONS: dict[str, Any] = {
     "url": {"type": "str"},
@@ -206,39 +207,27 @@ CHECK_OPTIONS: dict[str, Any] = {
     "expected": {"type": "list", "elements": "raw", "required": True},
     "requests": {"type": "int", "default": 20},
     "retry_for": {"type": "float", "default": 60},
-    "token": {"type": "str", "no_log": True},
 }
-
-
-def check_of(params: dict[str, Any], check_mode: bool) -> Check:
-    """Return what to ask; check mode does not wait."""
-    retry_for = 0.0 if check_mode else params["retry_for"]
-    options = {key: params[key] for key in ("protocol", "instances", "expected", "requests")}
-    return Check(model=params["model_name"], retry_for=retry_for, **options)
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={**SERVER_OPTIONS, **CHECK_OPTIONS},
+        argument_spec={**SERVER_OPTIONS, **CHECK_OPTIONS, "token": {"type": "str", "no_log": True}},
         mutually_exclusive=[("url", "host"), ("ca_path", "ca_content")],
         required_one_of=[("url", "host")],
         supports_check_mode=True,
     )
     if _http.URLLIB3_IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("urllib3"), exception=_http.URLLIB3_IMPORT_ERROR)
-    check = check_of(module.params, module.check_mode)
+    params = module.params
     try:
-        server = _http.server(**{key: module.params[key] for key in SERVER_OPTIONS})
-        result = smoke_test(_http.HttpTransport(server, module.params["token"]), check)
-    except NotServed as error:
-        if module.check_mode:
-            module.exit_json(skipped=True, msg=f"{error} In check mode this is no failure.", **error.result)
-        module.fail_json(msg=str(error), **error.result)
+        server = _http.server(**{key: params[key] for key in SERVER_OPTIONS})
+        check = Check(**{key: params[key] for key in CHECK_OPTIONS})
+        result = run(_http.HttpTransport(server, params["token"]), check, module.check_mode)
     except KServeError as error:
         module.fail_json(msg=str(error), **error.result)
-    url = server.url + _prediction.path(check.protocol, check.model)
-    module.exit_json(changed=False, protocol=check.protocol, url=url, **result)
+    module.exit_json(url=server.url + path(check.protocol, check.model_name), **result)
 
 
 if __name__ == "__main__":

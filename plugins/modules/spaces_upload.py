@@ -170,56 +170,26 @@ from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_requ
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_folder import scan
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_version import (
-    Published,
-    StoredObject,
-    Target,
-    publish,
-)
-
-
-def env(*names: str) -> tuple[Any, list[str]]:
-    """Return an argument's fallback to environment variables."""
-    return (env_fallback, list(names))
-
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_version import Target, publish
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "source": {"type": "path", "required": True},
     "bucket": {"type": "str", "required": True},
     "name": {"type": "str", "required": True},
     "version": {"type": "str", "required": True},
-    "endpoint_url": {"type": "str", "fallback": env("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")},
-    "region": {"type": "str", "fallback": env("AWS_REGION", "AWS_DEFAULT_REGION")},
-    "access_key": {"type": "str", "no_log": True, "fallback": env("AWS_ACCESS_KEY_ID")},
-    "secret_key": {"type": "str", "no_log": True, "fallback": env("AWS_SECRET_ACCESS_KEY")},
-    "session_token": {"type": "str", "no_log": True, "fallback": env("AWS_SESSION_TOKEN")},
-    "profile": {"type": "str", "fallback": env("AWS_PROFILE")},
+    "endpoint_url": {"type": "str", "fallback": (env_fallback, ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])},
+    "region": {"type": "str", "fallback": (env_fallback, ["AWS_REGION", "AWS_DEFAULT_REGION"])},
+    "access_key": {"type": "str", "no_log": True, "fallback": (env_fallback, ["AWS_ACCESS_KEY_ID"])},
+    "secret_key": {"type": "str", "no_log": True, "fallback": (env_fallback, ["AWS_SECRET_ACCESS_KEY"])},
+    "session_token": {"type": "str", "no_log": True, "fallback": (env_fallback, ["AWS_SESSION_TOKEN"])},
+    "profile": {"type": "str", "fallback": (env_fallback, ["AWS_PROFILE"])},
     "validate_certs": {"type": "bool", "default": True},
-    "ca_bundle": {"type": "path", "fallback": env("AWS_CA_BUNDLE")},
+    "ca_bundle": {"type": "path", "fallback": (env_fallback, ["AWS_CA_BUNDLE"])},
     "addressing_style": {"type": "str", "choices": ["auto", "path", "virtual"], "default": "auto"},
     "purge": {"type": "bool", "default": False},
 }
 TARGET = ("bucket", "name", "version")
 NOT_FOR_THE_STORE = ("source", "name", "version", "purge")
-
-
-def listing(prefix: str, objects: dict[str, StoredObject]) -> str:
-    """Return one line for each object, for diff mode."""
-    return "".join(f"{prefix}{name} {stored.size} {stored.etag}\n" for name, stored in sorted(objects.items()))
-
-
-def result(target: Target, published: Published) -> dict[str, Any]:
-    """Return the module's result."""
-    before, after = (listing(target.prefix, objects) for objects in (published.before, published.after))
-    return {
-        "changed": published.plan.changed,
-        "uri": target.uri,
-        "uploaded": published.plan.upload,
-        "removed": published.plan.remove,
-        "unchanged": published.plan.unchanged,
-        "bytes_sent": published.bytes_sent,
-        "diff": {"before": before, "after": after},
-    }
 
 
 def main() -> None:
@@ -241,7 +211,7 @@ def main() -> None:
         module.fail_json(msg=str(error), **error.result)
     if published.warning:
         module.warn(published.warning)
-    module.exit_json(**result(target, published))
+    module.exit_json(**published.result(target))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,27 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every module is in the action group, so that module_defaults reaches all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[3]
+MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("[!_]*.py"))
+
+
+def test_the_group_holds_every_module() -> None:
+    groups = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))["action_groups"]
+    assert set(MODULES) <= set(groups["kserve"])
+    assert groups["kserve"] == sorted(groups["kserve"])
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_module_documents_its_membership(module: str) -> None:
+    text = (ROOT / "plugins" / "modules" / f"{module}.py").read_text(encoding="utf-8")
+    assert "hashfoundry.kserve.attributes.actiongroup_kserve" in text
