@@ -167,6 +167,7 @@ def _same(desired: Any, live: Any, path: Path) -> bool:
     if path[:1] != ("spec",) or not _QUANTITIES.intersection(path):
         return False
     try:
-        return bool(parse_quantity(desired) == parse_quantity(live))
+        # As text: a float is not the number that was written.
+        return bool(parse_quantity(str(desired)) == parse_quantity(str(live)))
     except (ValueError, TypeError):
         return False

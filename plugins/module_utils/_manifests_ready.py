@@ -19,10 +19,12 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._verdict import
 Json = Mapping[str, Any]
 
 
-def unready(thing: Json) -> Verdict | None:
-    """Return why an object does not work yet, or will not, or None."""
-    group = str(thing.get("apiVersion", "")).rpartition("/")[0]
-    judge = _JUDGES.get((group, str(thing.get("kind"))))
+def unready(group: str, kind: str, thing: Json) -> Verdict | None:
+    """Return why an object does not work yet, or will not, or None.
+
+    :param group: the API group; group and kind are not read from the object, since the entries of a list have none.
+    """
+    judge = _JUDGES.get((group, kind))
     return judge(thing) if judge else None
 
 

@@ -55,7 +55,7 @@ class Waiter:
         :param states: the objects, each as it was last read.
         :raises KServeError: one will not work, or does not within the given seconds.
         """
-        waiting = {target.path: (target, verdict) for target, thing in states if (verdict := unready(thing))}
+        waiting = {target.path: (target, verdict) for target, thing in states if (verdict := _verdict(target, thing))}
         if not waiting:
             return
         _stop_at_hopeless(self._api, waiting)
@@ -81,13 +81,19 @@ class Waiter:
             for change in changes:
                 store.apply(change)
             for path in {change.source for change in changes} & set(waiting):
-                things = store.get(path)
-                verdict_now = unready(things[0]) if things else progressing("Absent", "somebody has deleted it")
+                target = waiting[path][0]
+                verdict_now = _verdict(target, next(iter(store.get(path)), None))
                 if verdict_now:
-                    waiting[path] = (waiting[path][0], verdict_now)
+                    waiting[path] = (target, verdict_now)
                 else:
                     del waiting[path]
             _stop_at_hopeless(self._api, waiting)
+
+
+def _verdict(target: Target, thing: Json | None) -> Verdict | None:
+    if thing is None:
+        return progressing("Absent", "somebody has deleted it")
+    return unready(target.manifest.group, target.manifest.kind, thing)
 
 
 def _source(target: Target) -> Source:
@@ -105,7 +111,7 @@ def _failure(api: KubeApi, target: Target, verdict: Verdict, when: str) -> KServ
     events: list[str] = []
     if target.manifest.kind in _WORKLOADS:
         stuck, events = _explanation(api, target)
-        why = f"{why}; {stuck}" if stuck else why
+        why = f"{why}; {stuck[0].lower()}{stuck[1:]}" if stuck else why
     return KServeError(f"{target} is not ready{when}: {why.rstrip('.')}.", events=events)
 
 
