@@ -71,6 +71,10 @@ def _storage_manifest(table: Table, settings: Settings) -> str:
             pod = yaml.safe_load(document["data"]["helperPod.yaml"])
             pod["spec"]["containers"][0]["image"] = helper
             document["data"]["helperPod.yaml"] = yaml.safe_dump(pod)
+            # /var is a volume of the node's container: a real file system with extended attributes, not an overlay.
+            document["data"]["config.json"] = json.dumps(
+                {"nodePathMap": [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": ["/var/local-path-provisioner"]}]}
+            )
     return yaml.safe_dump_all(documents)
 
 
