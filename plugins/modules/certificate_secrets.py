@@ -1,0 +1,231 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Keep a certificate authority in a Secret and issue TLS Secrets from it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: certificate_secrets
+short_description: Keep a certificate authority in a Secret and issue TLS Secrets from it
+version_added: 0.1.0
+author:
+  - Hash Foundry (@hashfoundry)
+description:
+  - Gives a cluster without cert-manager the certificates it needs, such as those of a gateway and of webhooks.
+  - The authority and every certificate is a Secret of type C(kubernetes.io/tls) with C(tls.crt), C(tls.key) and
+    C(ca.crt). Keys are made by this module and sent to the API server. No key is part of a variable, of an argument
+    or of the result.
+  - A certificate is issued anew when its Secret is absent or cannot be read, when the key is of another certificate,
+    when the authority has not signed it, when it is for other DNS names, and when it has fewer than O(renew_days)
+    days left. A new authority issues every certificate anew.
+  - Only Secrets with the label C(app.kubernetes.io/managed-by=hashfoundry.kserve) are overwritten. Another Secret of
+    the same name is refused before anything is written.
+  - Keys are ECDSA on the curve P-256. A certificate never outlives the authority.
+  - Secrets are written with server-side apply, as the field manager C(hashfoundry.kserve). A namespace that is not
+    there is made.
+  - The credentials need C(get), C(create) and C(patch) on C(secrets) in the namespaces, and C(create) and C(patch) on
+    C(namespaces) for those that are not there.
+notes:
+  - Who can read the authority's Secret can issue certificates that its clients trust. Let nobody else read Secrets in
+    its namespace.
+  - Let one run at a time work on the same authority.
+requirements:
+  - python >= 3.11
+  - cryptography >= 42.0.0
+  - kubernetes >= 24.2.0
+  - PyYAML >= 3.11
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - hashfoundry.kserve.attributes
+  - hashfoundry.kserve.attributes.actiongroup_kserve
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Makes no key. What would be issued has neither an end nor a fingerprint yet.
+  diff_mode:
+    support: full
+    details:
+      - Shows subject, DNS names, end and fingerprint of each certificate, and no key.
+  idempotent:
+    support: full
+options:
+  ca:
+    description: The certificate authority.
+    type: dict
+    suboptions:
+      namespace:
+        description: Namespace of the authority's Secret.
+        type: str
+        default: hashfoundry-system
+      secret:
+        description: Name of the authority's Secret.
+        type: str
+        default: hashfoundry-ca
+      common_name:
+        description: Common name of the authority. Another name than it has makes a new authority.
+        type: str
+        default: Hash Foundry local CA
+      days:
+        description: How many days a new authority is valid.
+        type: int
+        default: 3650
+  certificates:
+    description: The certificates of servers. One that is taken out of this list stays in the cluster.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      namespace:
+        description: Namespace of the Secret.
+        type: str
+        required: true
+      secret:
+        description: Name of the Secret.
+        type: str
+        required: true
+      dns_names:
+        description:
+          - The DNS names that the certificate is for. The first label of a name may be V(*).
+          - The first name is the common name, too.
+        type: list
+        elements: str
+        required: true
+      days:
+        description: How many days a new certificate is valid. It must be more than O(renew_days).
+        type: int
+        default: 397
+  renew_days:
+    description: A certificate, also that of the authority, with fewer days left is issued anew.
+    type: int
+    default: 30
+seealso:
+  - module: community.crypto.x509_certificate_info
+"""
+
+EXAMPLES = r"""
+- name: Issue the certificates of the gateway and of KServe's webhooks
+  hashfoundry.kserve.certificate_secrets:
+    certificates:
+      - namespace: gateway
+        secret: models-tls
+        dns_names:
+          - "*.models.example.com"
+      - namespace: kserve
+        secret: kserve-webhook-server-cert
+        dns_names:
+          - kserve-webhook-server-service.kserve.svc
+  register: issued
+
+- name: Let clients on this machine trust the authority
+  ansible.builtin.copy:
+    content: "{{ issued.ca_certificate }}"
+    dest: /usr/local/share/ca-certificates/models.crt
+    mode: "0644"
+  when: issued.ca_certificate is truthy
+"""
+
+RETURN = r"""
+ca_certificate:
+  description:
+    - Certificate of the authority, in PEM. In check mode that of the authority as it is, and empty when there is none.
+  type: str
+  returned: success
+ca_action:
+  description: V(issued) when the authority is new, or in check mode would be, otherwise V(unchanged).
+  type: str
+  returned: success
+  sample: unchanged
+ca_reason:
+  description: Why the authority was issued, empty when it was not.
+  type: str
+  returned: success
+  sample: absent
+certificates:
+  description: The certificates, in the order of O(certificates).
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    namespace:
+      description: Namespace of the Secret.
+      type: str
+    secret:
+      description: Name of the Secret.
+      type: str
+    dns_names:
+      description: The DNS names that the certificate is for, in lower case.
+      type: list
+      elements: str
+    not_after:
+      description: When the certificate ends, in UTC; null when check mode kept it from being issued.
+      type: str
+      sample: '2027-12-31T23:59:59Z'
+    fingerprint_sha256:
+      description: SHA-256 of the certificate; null when check mode kept it from being issued.
+      type: str
+      sample: 0d:8e:50:6f:d1:d5:e1:1b:fb:3a:5d:5f:28:37:9c:2a:6c:33:0c:5e:09:ac:dd:0e:b2:d4:9d:2b:0e:4d:40:f3
+    action:
+      description: V(issued), also for what check mode would issue, or V(unchanged).
+      type: str
+    reason:
+      description: Why the certificate was issued, empty when it was not.
+      type: str
+      sample: near its end
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from ansible.module_utils.basic import missing_required_lib
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import (
+    _certificate_secrets,
+    _certificates,
+    _manifests_api,
+)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+
+CA: dict[str, Any] = {
+    "namespace": {"type": "str", "default": "hashfoundry-system"},
+    # The name of a Secret is not secret.
+    "secret": {"type": "str", "default": "hashfoundry-ca", "no_log": False},
+    "common_name": {"type": "str", "default": "Hash Foundry local CA"},
+    "days": {"type": "int", "default": 3650},
+}
+CERTIFICATE: dict[str, Any] = {
+    "namespace": {"type": "str", "required": True},
+    "secret": {"type": "str", "required": True, "no_log": False},
+    "dns_names": {"type": "list", "elements": "str", "required": True},
+    "days": {"type": "int", "default": 397},
+}
+OWN_OPTIONS: dict[str, Any] = {
+    "ca": {"type": "dict", "options": CA, "apply_defaults": True},
+    "certificates": {"type": "list", "elements": "dict", "options": CERTIFICATE, "default": []},
+    "renew_days": {"type": "int", "default": 30},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **OWN_OPTIONS}, supports_check_mode=True)
+    if _certificates.CRYPTOGRAPHY_IMPORT_ERROR:
+        missing = missing_required_lib("cryptography >= 42.0.0")
+        module.fail_json(msg=missing, exception=_certificates.CRYPTOGRAPHY_IMPORT_ERROR)
+    try:
+        request = _certificate_secrets.request(**{key: module.params[key] for key in OWN_OPTIONS})
+        api = _manifests_api.connect(lambda: get_api_client(module))
+        result = _certificate_secrets.reconcile(api, request, datetime.now(UTC), module.check_mode)
+    except KServeError as error:
+        module.fail_json(msg=str(error), **error.result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
