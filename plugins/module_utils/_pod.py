@@ -38,7 +38,7 @@ def is_ready(pod: Json) -> bool:
 
 
 def _problems(pod: Json) -> Iterator[Verdict]:
-    if pod["metadata"].get("deletionTimestamp") or is_ready(pod):
+    if pod["metadata"].get("deletionTimestamp"):
         return
     name, status = pod["metadata"]["name"], pod.get("status", {})
     for condition in status.get("conditions", ()):

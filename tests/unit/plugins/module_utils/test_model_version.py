@@ -112,6 +112,15 @@ def test_an_unchanged_version_costs_one_listing(folder: Path) -> None:
     assert store.calls == [("list", "iris/1/")]
 
 
+@pytest.mark.parametrize(("content", "asks"), [(b"of another size", False), (b"older", True)])
+def test_only_another_content_of_the_same_size_needs_a_further_request(
+    folder: Path, content: bytes, asks: bool
+) -> None:
+    store = MemoryStore({**WHOLE, "iris/1/model.joblib": content})
+    publish(store, TARGET, scan(folder), purge=False, check_mode=True)
+    assert (("sha256", "iris/1/model.joblib") in store.calls) is asks
+
+
 def test_the_marker_goes_first_and_comes_last(folder: Path) -> None:
     store = MemoryStore({**WHOLE, "iris/1/model.joblib": b"older", "iris/1/old": b""})
     publish(store, TARGET, scan(folder), purge=True, check_mode=False)

@@ -120,4 +120,5 @@ def test_latencies_are_nearest_ranks_of_what_was_measured() -> None:
     assert latencies([0.0031]) == {
         "count": 1, "min": 3.1, "mean": 3.1, "p50": 3.1, "p95": 3.1, "p99": 3.1, "max": 3.1,
     }  # fmt: skip
+    assert latencies([0.003, 0.001, 0.002])["p50"] == 2.0
     assert latencies([])["count"] == 0 and latencies([])["p50"] is None
