@@ -94,7 +94,7 @@ def current_pods(objects: Objects) -> list[Json]:
     if objects.service is None:
         return []
     if deployment_mode(objects.service) == "Knative":
-        latest = {status.get("latestCreatedRevision") for _, status in _component_status(objects.service)}
+        latest = {status.get("latestCreatedRevision") for _name, status in _component_status(objects.service)}
         return [pod for pod in objects.pods if pod["metadata"].get("labels", {}).get(REVISION, "") in latest]
     sets = [_current_set(entry, objects.replica_sets) for entry in _owned(objects.service, objects.deployments)]
     return [pod for current in sets if current for pod in _owned(current, objects.pods)]
