@@ -47,15 +47,20 @@ class Waiter:
         self._api = api
         self._follow = follow
         self._clock = clock
+        self._seen_ready: set[str] = set()
         self.seconds = 0.0
 
     def wait(self, states: list[tuple[Target, Json]], timeout: float) -> None:
-        """Return when every object works; those that do as they were last read cost nothing.
+        """Return when every object works; those that do as they were last read, or were waited for, cost nothing.
 
         :param states: the objects, each as it was last read.
         :raises KServeError: one will not work, or does not within the given seconds.
         """
-        waiting = {target.path: (target, verdict) for target, thing in states if (verdict := _verdict(target, thing))}
+        waiting = {
+            target.path: (target, verdict)
+            for target, thing in states
+            if target.path not in self._seen_ready and (verdict := _verdict(target, thing))
+        }
         if not waiting:
             return
         _stop_at_hopeless(self._api, waiting)
@@ -87,6 +92,7 @@ class Waiter:
                     waiting[path] = (target, verdict_now)
                 else:
                     del waiting[path]
+                    self._seen_ready.add(path)
             _stop_at_hopeless(self._api, waiting)
 
 

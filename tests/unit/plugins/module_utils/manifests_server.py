@@ -1,0 +1,221 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An API server in memory that applies as the real one does, as far as the tests of manifests need it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._watch import Change, Source
+
+MANAGER = "hashfoundry.kserve"
+RESOURCES = {
+    "/api/v1": {
+        "Namespace": ("namespaces", False),
+        "ConfigMap": ("configmaps", True),
+        "Secret": ("secrets", True),
+        "Service": ("services", True),
+    },
+    "/apis/apps/v1": {"Deployment": ("deployments", True)},
+    "/apis/apiextensions.k8s.io/v1": {"CustomResourceDefinition": ("customresourcedefinitions", False)},
+}
+AWAY = ApiError(
+    "500",
+    500,
+    'Internal error occurred: failed calling webhook "x.kserve": failed to call webhook: Post "https://x.kserve.svc": '
+    "dial tcp 10.96.0.9:443: connect: connection refused",
+)
+
+
+def thing(kind: str, name: str, namespace: str | None = "models", api: str = "v1", **fields: Any) -> dict[str, Any]:
+    """Return an object."""
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return {"apiVersion": api, "kind": kind, "metadata": metadata, **copy.deepcopy(fields)}
+
+
+def crd(plural: str = "foos", kind: str = "Foo") -> dict[str, Any]:
+    """Return the definition of a kind in group example.com."""
+    return thing(
+        "CustomResourceDefinition",
+        f"{plural}.example.com",
+        None,
+        "apiextensions.k8s.io/v1",
+        spec={
+            "group": "example.com",
+            "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural},
+            "versions": [{"name": "v1", "served": True, "storage": True}],
+        },
+    )
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """Return the fieldsV1 of a value, with lists merged by name when all entries have one."""
+    if isinstance(value, dict):
+        return {f"f:{key}": fields_of(below) for key, below in value.items()}
+    if isinstance(value, list) and value and all(isinstance(entry, dict) and "name" in entry for entry in value):
+        return {
+            f"k:{json.dumps({'name': entry['name']}, separators=(',', ':'))}": {".": {}, **fields_of(entry)}
+            for entry in value
+        }
+    return {}
+
+
+def owned(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the fieldsV1 of an object; what identifies it nobody owns."""
+    rest = {key: value for key, value in body.items() if key not in ("apiVersion", "kind", "metadata")}
+    metadata = {key: value for key, value in body["metadata"].items() if key not in ("name", "namespace")}
+    return fields_of({**rest, **({"metadata": metadata} if metadata else {})})
+
+
+class Server:
+    """The ApplyApi port.
+
+    errors: by the end of a path, what its next applies fail with; sent: paths and queries of all applies;
+    serving: whether new kinds are established at once.
+    """
+
+    def __init__(self, *objects: dict[str, Any]) -> None:
+        self.requests = 0
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+        self.errors: dict[str, list[ApiError]] = {}
+        self.read_errors: dict[str, ApiError] = {}
+        self.established = True
+        self.namespaces = {"models"}
+        self.kinds = copy.deepcopy(RESOURCES)
+        self.objects: dict[str, dict[str, Any]] = {}
+        for entry in objects:
+            self.apply(self.path(entry), entry, fieldManager=MANAGER)
+        self.requests, self.sent = 0, []
+
+    def path(self, body: dict[str, Any]) -> str:
+        root = f"/apis/{body['apiVersion']}" if "/" in body["apiVersion"] else "/api/v1"
+        plural, namespaced = self.kinds[root][body["kind"]]
+        namespace = f"/namespaces/{body['metadata']['namespace']}" if namespaced else ""
+        return f"{root}{namespace}/{plural}/{body['metadata']['name']}"
+
+    def get(self, path: str, **query: Any) -> dict[str, Any]:
+        self.requests += 1
+        if path in self.read_errors:
+            raise self.read_errors[path]
+        if path in self.kinds:
+            found = [{"name": n, "namespaced": s, "kind": k} for k, (n, s) in self.kinds[path].items()]
+            return {"resources": [*found, {"name": "deployments/scale", "namespaced": True, "kind": "Scale"}]}
+        if path.endswith(("/pods", "/events")):
+            return {"items": self.objects.get(path, {}).get("items", [])}
+        if path not in self.objects:
+            raise ApiError("not found", 404, f'"{path}" not found')
+        return copy.deepcopy(self.objects[path])
+
+    def text(self, path: str, **query: Any) -> str:
+        raise AssertionError(path)
+
+    def watch(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
+        raise AssertionError(path)
+
+    def apply(self, path: str, body: Any, **query: Any) -> dict[str, Any]:
+        self.requests += 1
+        self.sent.append((path, query))
+        for end, errors in self.errors.items():
+            if path.endswith(end) and errors:
+                raise errors.pop(0)
+        root = f"/apis/{body['apiVersion']}" if "/" in body["apiVersion"] else "/api/v1"
+        if body["kind"] not in self.kinds.get(root, {}):
+            raise ApiError("404", 404, "404 page not found")
+        namespace = body["metadata"].get("namespace")
+        if namespace and namespace not in self.namespaces:
+            raise ApiError("404", 404, f'namespaces "{namespace}" not found')
+        before = self.objects.get(path)
+        after = self._merged(before, copy.deepcopy(body), query["fieldManager"])
+        if before and {**before, "metadata": {**before["metadata"], "resourceVersion": ""}} == {
+            **after,
+            "metadata": {**after["metadata"], "resourceVersion": ""},
+        }:
+            return before
+        if "dryRun" not in query:
+            after["metadata"]["resourceVersion"] = str(int(after["metadata"]["resourceVersion"]) + 1)
+            self.objects[path] = after
+            self._took(after)
+        return copy.deepcopy(after)
+
+    def _merged(self, before: dict[str, Any] | None, body: dict[str, Any], manager: str) -> dict[str, Any]:
+        known = before or {"metadata": {"resourceVersion": "0", "uid": path_of(body)}}
+        managed = {
+            "manager": manager,
+            "operation": "Apply",
+            "apiVersion": body["apiVersion"],
+            "fieldsV1": owned(body),
+        }
+        body["metadata"] = {**known["metadata"], **body["metadata"], "managedFields": [managed]}
+        if body["kind"] == "CustomResourceDefinition":
+            status = "True" if self.established else "False"
+            body["status"] = {
+                "conditions": [
+                    {"type": "NamesAccepted", "status": "True"},
+                    {"type": "Established", "status": status},
+                ]
+            }
+        if body["kind"] == "Namespace":
+            body["status"] = {"phase": "Active"}
+        return body
+
+    def _took(self, body: dict[str, Any]) -> None:
+        if body["kind"] == "CustomResourceDefinition":
+            spec = body["spec"]
+            kinds = self.kinds.setdefault(f"/apis/{spec['group']}/v1", {})
+            kinds[spec["names"]["kind"]] = (spec["names"]["plural"], True)
+        if body["kind"] == "Namespace":
+            self.namespaces.add(body["metadata"]["name"])
+
+
+def path_of(body: dict[str, Any]) -> str:
+    """Return something unique of an object, for its uid."""
+    return f"{body['kind']}-{body['metadata']['name']}"
+
+
+class Time:
+    """A clock that only passes by sleeping and by waiting for changes.
+
+    script: what each follower says one after the other; said: the sources they were made for.
+    """
+
+    def __init__(self, *script: list[Change]) -> None:
+        self.now = 100.0
+        self.slept: list[float] = []
+        self.script = list(script)
+        self.sources: dict[str, Source] = {}
+        self.stopped = 0
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def follow(self, api: Any, sources: Mapping[str, Source]) -> Time:
+        self.sources = dict(sources)
+        return self
+
+    def next(self, timeout: float) -> list[Change]:
+        if self.script:
+            self.now += 1
+            return self.script.pop(0)
+        self.now += max(timeout, 0)
+        return []
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+
+def listed(path: str, body: dict[str, Any]) -> Change:
+    """Return what a follower says first: the list, whose entries bear neither kind nor apiVersion."""
+    entry = {key: value for key, value in body.items() if key not in ("apiVersion", "kind")}
+    uid = body["metadata"].setdefault("uid", path_of(body))
+    return Change(path, listed={uid: entry})

@@ -1,0 +1,118 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _manifests_api
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
+from ansible_collections.hashfoundry.kserve.plugins.modules import manifests
+
+from ..module_utils.manifests_server import MANAGER, Server, thing
+
+VALUE = "PLANTED-VALUE"
+ENCODED = base64.b64encode(VALUE.encode()).decode()
+SECRET = thing("Secret", "s", data={"a": ENCODED}, stringData={"b": VALUE})
+CONFIG = thing("ConfigMap", "c", None, data={"a": "1"})
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+    server = Server()
+    monkeypatch.setattr(_manifests_api, "connect", lambda get_client: server)
+    return server
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> dict[str, Any]:
+    (tmp_path / "x.yaml").write_text(json.dumps(thing("Secret", "other", stringData={"a": "PLANTED-IN-FILE"})))
+    return {"definitions": [SECRET, CONFIG], "src": [str(tmp_path)], "namespace": "models", "api_key": "PLANTED-KEY"}
+
+
+def test_first_run_second_run_and_check_mode(run_module, server: Server, arguments: dict[str, Any]) -> None:
+    check = run_module(manifests.main, arguments, check_mode=True)
+    assert check["changed"] is True and server.objects == {}
+    first = run_module(manifests.main, arguments)
+    assert first["changed"] is True and first["counts"]["created"] == 3
+    assert [(entry["kind"], entry["namespace"], entry["name"]) for entry in first["objects"]] == [
+        ("Secret", "models", "s"),
+        ("Secret", "models", "other"),
+        ("ConfigMap", "models", "c"),
+    ]
+    second = run_module(manifests.main, arguments)
+    assert second["changed"] is False and second["counts"]["unchanged"] == 3
+    assert server.sent[0][1] == {"fieldManager": MANAGER, "force": "false", "dryRun": "All"}
+
+
+def test_options_reach_the_server(run_module, server: Server, arguments: dict[str, Any]) -> None:
+    options = {"field_manager": "me", "force_conflicts": True, "exclude_kinds": ["Secret"]}
+    run_module(manifests.main, {**arguments, **options})
+    assert server.sent == [("/api/v1/namespaces/models/configmaps/c", {"fieldManager": "me", "force": "true"})]
+
+
+@pytest.mark.parametrize("change", [{}, {"wait_timeout": "soon"}, {"definitions": [SECRET, "PLANTED"]}])
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_values_of_secrets_are_in_no_output_and_no_log(
+    run_module,
+    server: Server,
+    arguments: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any],
+    fails: bool,
+    check_mode: bool,
+) -> None:
+    logged: list[Any] = []
+    monkeypatch.setattr(AnsibleModule, "log", lambda self, msg, log_args=None: logged.append((msg, log_args)))
+    if fails:
+        server.errors["/s"] = [ApiError("x", 422, f"bad {VALUE} {ENCODED}")]
+    result = run_module(manifests.main, {**arguments, **change}, check_mode=check_mode, diff=True)
+    assert result.get("failed", False) is (fails or bool(change))
+    assert result["invocation"]["module_args"]["namespace"] == "models"
+    assert change or result["invocation"]["module_args"]["definitions"][0]["stringData"] == {"b": "VALUE_HIDDEN"}
+    for output in (json.dumps(result), str(logged)):
+        assert "PLANTED" not in output and ENCODED not in output
+        assert "Traceback" not in output
+    assert logged or change
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"definitions": [], "src": []}, "There is nothing to apply"),
+        ({"src": ["/none"]}, "/none cannot be read"),
+        ({"definitions": [{"kind": "ConfigMap"}]}, "definitions[0] has no apiVersion"),
+        ({"namespace": None}, "names no namespace"),
+    ],
+)
+def test_wrong_arguments(
+    run_module, server: Server, arguments: dict[str, Any], change: dict[str, Any], says: str
+) -> None:
+    result = run_module(manifests.main, {**arguments, **change})
+    assert result["failed"] is True and says in result["msg"] and server.sent == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"kubeconfig": "/nowhere/kubeconfig"}, "There is no usable Kubernetes configuration"),
+        ({"host": "https://127.0.0.1:1", "api_key": "PLANTED-KEY"}, "cannot be reached"),
+    ],
+)
+def test_a_cluster_that_cannot_be_read_is_told_in_a_sentence(
+    run_module, change: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("K8S_AUTH_KUBECONFIG", "KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = run_module(manifests.main, {"definitions": [CONFIG], "namespace": "models", **change})
+    assert result["failed"] is True and says in result["msg"]
+    assert "Traceback" not in json.dumps(result) and "PLANTED" not in json.dumps(result)
