@@ -21,13 +21,14 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_api import ApplyApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Kind, Manifest, Target
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import secret_values
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import redact
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import MASK, short
 
 _MANAGER = "hashfoundry.kserve"
 _LABEL = "app.kubernetes.io/managed-by"
 _TYPE = "kubernetes.io/tls"
 _LONGEST_VALIDITY = 36500  # days; the time of a certificate ends with the year 9999
+# A key in PEM, whole or from any line on, or in base64 once more. No name is that long without a dot or a hyphen.
+_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END|$)|[A-Za-z0-9+/]{40,}=*", re.DOTALL)
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
@@ -120,7 +121,6 @@ def reconcile(api: ApplyApi, wanted: Request, now: datetime, check_mode: bool) -
     :raises KServeError: a Secret belongs to someone else, or the cluster refuses. Before the first write, every
         Secret has been read and none was another's.
     """
-    now = now.replace(microsecond=0)  # a certificate's times are whole seconds
     soon = now + timedelta(days=wanted.renew_days)
     authority = wanted.authority
     held = {place: _read(api, place) for place in (authority.place, *(entry.place for entry in wanted.certificates))}
@@ -257,18 +257,26 @@ def _write(api: ApplyApi, place: Place, content: Mapping[str, Any], held: _Held 
         try:
             _apply(api, target, force=held is not None)
         except ApiError as error:
-            if error.status != 404 or held:
+            if error.status != 404:
                 raise
             _apply(api, _namespace(place.namespace), force=False)
             _apply(api, target, force=False)
     except ApiError as error:
-        # A webhook may repeat the object that it refuses.
-        said = redact(str(error), *secret_values([target.manifest]))
-        if "being terminated" in error.text:
-            said = f"Namespace {place.namespace} is being deleted; run again when it is gone."
-        elif error.status in (404, 409):
-            said = f"Secret {place} was changed by someone else in the meantime; run again."
-        raise KServeError(said) from None
+        raise _refused(place, error) from None
+
+
+def _refused(place: Place, error: ApiError) -> KServeError:
+    if error.status == 401:
+        return KServeError(str(error))
+    if error.status in (404, 409):
+        return KServeError(f"Secret {place} was changed by someone else in the meantime; run again.")
+    if "being terminated" in error.text:
+        return KServeError(f"Namespace {place.namespace} is being deleted; run again when it is gone.")
+    # A webhook may repeat what it refuses, and what was there before. This comes before anything is cut off, since the
+    # rest of a key would be harder to tell.
+    said = short(_KEY.sub(MASK, error.text)).rstrip(".")
+    advice = "; grant it to the user of the kubeconfig or api_key" if " cannot " in said else ""
+    return KServeError(f"Secret {place} is not written, the API server answers {error.status}: {said}{advice}.")
 
 
 def _apply(api: ApplyApi, target: Target, force: bool) -> None:
