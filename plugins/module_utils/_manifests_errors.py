@@ -23,6 +23,8 @@ _WEBHOOK_AWAY = re.compile(
     r"|connection refused|x509: |\bEOF\b"
 )
 _CONFLICT = re.compile(r'conflicts? with "([^"]+)"')
+# How a server-side apply says, with status 500, that a field has the wrong type.
+_WRONG_TYPE = re.compile(r"failed to create typed patch object|failed to convert new object")
 _NO_NAMESPACE = re.compile(r'^namespaces "[^"]+" not found$')
 
 
@@ -61,7 +63,7 @@ def refusal(target: Target, error: ApiError, seconds: float) -> KServeError:
         )
     if is_kind_unknown(error):
         return unknown_kind(target.manifest.api_version, str(target))
-    if error.status in (400, 422):
+    if error.status in (400, 422) or _WRONG_TYPE.search(error.text):
         return KServeError(f"{target} is not valid: {said}; correct it in {target.manifest.source}.")
     if is_webhook_away(error):
         return KServeError(

@@ -32,13 +32,11 @@ def with_encoded_data(body: dict[str, Any]) -> dict[str, Any]:
     texts = body.get("stringData")
     if body.get("apiVersion") != "v1" or body.get("kind") != "Secret" or not isinstance(texts, Mapping):
         return body
-    encoded = {key: base64.b64encode(_text(value).encode()).decode() for key, value in texts.items()}
+    if not all(isinstance(value, str) for value in texts.values()):
+        return body  # for the API server to refuse
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in texts.items()}
     rest = {key: value for key, value in body.items() if key != "stringData"}
     return {**rest, "data": {**(body.get("data") or {}), **encoded}}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def hidden(thing: Any) -> Any:
@@ -72,13 +70,22 @@ def secret_values(manifests: Iterable[Manifest]) -> set[str]:
 
 
 def _values(body: Mapping[str, Any]) -> Iterator[str]:
-    for value in (body.get("data") or {}).values():
-        if not isinstance(value, str):
-            continue
+    for value in (*_leaves(body.get("data")), *_leaves(body.get("stringData"))):
         yield value
         try:
             decoded = base64.b64decode(value, validate=True).decode("utf-8")
-        except (binascii.Error, UnicodeDecodeError):
-            continue
+        except (binascii.Error, ValueError):
+            decoded = value
         yield decoded
         yield from (line.strip() for line in decoded.splitlines())
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    # Also of what is not as it should be: the API server repeats it in its refusal.
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        for entry in value:
+            yield from _leaves(entry)
+    elif value is not None:
+        yield str(value)

@@ -161,6 +161,12 @@ def test_a_webhook_that_does_not_start_ends_it(text: str) -> None:
     [
         (ApiError("x", 400, 'admission webhook "v" denied the request: EOF'), "is not valid: admission webhook"),
         (ApiError("x", 422, 'ConfigMap "c" is invalid: data[a b]: bad key'), "data[a b]: bad key; correct it in def"),
+        (
+            ApiError(
+                "x", 500, "failed to create typed patch object (models/c; /v1, Kind=ConfigMap): .data.a: expected"
+            ),
+            "is not valid: failed to create typed patch object",
+        ),
         (ApiError("x", 500, "etcdserver: request timed out"), "answers 500: etcdserver"),
         (ApiError("Check the kubeconfig.", 401, "Unauthorized"), "Check the kubeconfig."),
         (
@@ -354,3 +360,11 @@ def test_values_of_secrets_are_in_no_output() -> None:
         text = json.dumps(output)
         assert "PLANTED" not in text and not any(value in text for value in values)
         assert base64.b64encode(b"PLANTED-OLDER").decode() not in text
+
+
+def test_a_secret_of_the_wrong_shape_is_masked_in_its_refusal() -> None:
+    secret = thing("Secret", "s", data={"a": {"b": ["PLANTED"]}, "c": 12345678}, stringData={"d": {"e": "PLANTED2"}})
+    server = Server()
+    server.errors["/s"] = [ApiError("x", 500, "failed to create typed patch object: got PLANTED PLANTED2 12345678")]
+    message = str(fails(server, [secret]))
+    assert "PLANTED" not in message and "12345678" not in message and "Secret models/s is not valid" in message
