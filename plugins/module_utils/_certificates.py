@@ -238,8 +238,8 @@ def parse(data: Mapping[str, Any]) -> Pair | None:
     try:
         certificate = x509.load_pem_x509_certificate(base64.b64decode(data["tls.crt"], validate=True))
         key = serialization.load_pem_private_key(base64.b64decode(data["tls.key"], validate=True), password=None)
-        # Both are read only when asked for.
-        public, _ = certificate.public_key(), certificate.extensions
+        public = certificate.public_key()
+        list(certificate.extensions)  # read now: only asking for them shows that they are broken
     except Exception:
         # A dozen classes of three packages. What they say is dropped, since it might repeat a part of the key.
         return None
