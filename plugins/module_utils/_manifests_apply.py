@@ -46,6 +46,7 @@ class Options:
     wait_timeout: float = 300
     webhook_timeout: float = 60
     check_mode: bool = False
+    diff: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _identity(target: Target) -> dict[str, Any]:
 def apply_manifests(
     api: ApplyApi, manifests: Sequence[Manifest], options: Options, timing: Timing | None = None
 ) -> dict[str, Any]:
-    """Apply the manifests in their order and return the module's result, with the diff.
+    """Apply the manifests in their order and return the module's result.
 
     :raises KServeError: an object is refused or does not come up; the result says what has been done until then.
     """
@@ -111,8 +112,10 @@ def apply_manifests(
         secrets = secret_values(manifests)
         result = {key: _redacted(value, secrets) for key, value in error.result.items()}
         raise KServeError(redact(str(error), *secrets), **report.result(api, waiter), **result) from None
-    changed = [entry for entry in report.done if entry.action != "unchanged"]
-    return {**report.result(api, waiter), "diff": [_diff(entry) for entry in changed]}
+    result = report.result(api, waiter)
+    if options.diff:
+        result["diff"] = [_diff(entry) for entry in report.done if entry.action != "unchanged"]
+    return result
 
 
 def _redacted(value: Any, secrets: set[str]) -> Any:
@@ -185,11 +188,11 @@ class _Stage:
         if not target.kind.plural:
             return None
         try:
-            return self._api.get(target.path)
+            return self._patiently(lambda: self._api.get(target.path), is_webhook_away)
         except ApiError as error:
             if error.status == 404:
                 return None
-            raise refusal(target, error, 0) from None
+            raise refusal(target, error, self._options.webhook_timeout) from None
 
     def _bring(self, target: Target, live: Json | None) -> _Done:
         body, check_mode = target.manifest.body, self._options.check_mode
@@ -210,21 +213,27 @@ class _Stage:
         return _Done(target, "unchanged" if same else "configured", live, after)
 
     def _send(self, target: Target) -> Json:
-        """Apply, again and again while a webhook or a new kind is not served yet.
-
-        :raises ApiError: the API server refuses, or the time for such errors is over.
-        """
         query = {"fieldManager": self._options.field_manager, "force": str(self._options.force_conflicts).lower()}
         if self._options.check_mode:
             query["dryRun"] = "All"
+
+        def passes(error: ApiError) -> bool:
+            return is_webhook_away(error) or (is_kind_unknown(error) and not self._options.check_mode)
+
+        return self._patiently(lambda: self._api.apply(target.path, target.manifest.body, **query), passes)
+
+    def _patiently(self, ask: Callable[[], Json], passes: Callable[[ApiError], bool]) -> Json:
+        """Ask, again and again while the error is one that passes: a webhook or a new kind that is not served yet.
+
+        :raises ApiError: the API server refuses, or the time for such errors is over.
+        """
         deadline, pause = self._timing.clock() + self._options.webhook_timeout, _FIRST_PAUSE
         while True:
             try:
-                return self._api.apply(target.path, target.manifest.body, **query)
+                return ask()
             except ApiError as error:
-                passing = is_webhook_away(error) or (is_kind_unknown(error) and not self._options.check_mode)
                 left = deadline - self._timing.clock()
-                if not passing or left <= 0:
+                if not passes(error) or left <= 0:
                     raise
                 self._timing.sleep(min(pause, left))
             pause = min(pause * 2, _LONGEST_PAUSE)

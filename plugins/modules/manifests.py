@@ -45,7 +45,8 @@ attributes:
   diff_mode:
     support: full
     details:
-      - Shows the objects that differ, and of those only the fields that the manifest has.
+      - Shows the objects that differ, and of those only the fields that the manifest has. A field that is taken away
+        is not shown.
   idempotent:
     support: full
 options:
@@ -95,8 +96,8 @@ options:
     default: 300
   webhook_timeout:
     description:
-      - For how many seconds an object is sent again when an admission webhook, or a kind that has just been defined,
-        is not served yet. Every other error ends the module at once.
+      - For how many seconds an object is read or sent again when a webhook, or a kind that has just been defined, is
+        not served yet. Every other error ends the module at once.
     type: int
     default: 60
 seealso:
@@ -249,13 +250,13 @@ def main() -> None:
     """Run the module."""
     spec = {**AUTH_ARG_SPEC, **LOADING, **APPLYING}
     module = AnsibleK8SModule(module_class=DiscreetModule, argument_spec=spec, supports_check_mode=True)
-    options = {key: module.params[key] for key in APPLYING}
+    options = _manifests_apply.Options(
+        **{key: module.params[key] for key in APPLYING}, check_mode=module.check_mode, diff=module._diff
+    )
     try:
         manifests = load(**{key: module.params[key] for key in LOADING})
         api = _manifests_api.connect(lambda: get_api_client(module))
-        result = _manifests_apply.apply_manifests(
-            api, manifests, _manifests_apply.Options(**options, check_mode=module.check_mode)
-        )
+        result = _manifests_apply.apply_manifests(api, manifests, options)
     except KServeError as error:
         module.fail_json(msg=str(error), **error.result)
     module.exit_json(**result)

@@ -70,7 +70,7 @@ def test_state_by_difference_by_check_mode(
 ) -> None:
     server = Server(*([live] if live else []))
     before = copy.deepcopy(server.objects)
-    result = run(server, [desired], check_mode=check_mode)
+    result = run(server, [desired], check_mode=check_mode, diff=True)
     assert result["changed"] is (action != "unchanged")
     assert result["objects"] == [
         {"api_version": "v1", "kind": "ConfigMap", "namespace": "models", "name": "c", "action": action}
@@ -104,7 +104,7 @@ def test_an_apply_that_changes_nothing_is_no_change(check_mode: bool) -> None:
         return after
 
     server.apply = nothing  # type: ignore[method-assign]
-    result = run(server, [CONFIG], check_mode=check_mode)
+    result = run(server, [CONFIG], check_mode=check_mode, diff=True)
     assert len(server.sent) == 1 and result["changed"] is False and result["diff"] == []
 
 
@@ -112,6 +112,7 @@ def test_the_default_namespace_and_objects_of_the_whole_cluster() -> None:
     server = Server()
     nameless = thing("ConfigMap", "c", None, data={})
     result = run(server, [nameless, thing("Namespace", "other", "nonsense")], namespace="other")
+    assert "diff" not in result
     assert [(entry["kind"], entry["namespace"]) for entry in result["objects"]] == [
         ("Namespace", None),
         ("ConfigMap", "other"),
@@ -193,6 +194,10 @@ def test_an_error_of_reading_is_told() -> None:
     text = 'configmaps "c" is forbidden: User "u" cannot get resource "configmaps"'
     server.read_errors["/api/v1/namespaces/models/configmaps/c"] = ApiError("x", 403, text)
     assert 'cannot get resource "configmaps"; an administrator' in str(fails(server, [CONFIG]))
+    server.read_errors["/api/v1/namespaces/models/configmaps/c"] = AWAY
+    time = Time()
+    message = str(fails(server, [CONFIG], time, webhook_timeout=20))
+    assert "a webhook has not answered within 20 seconds" in message and sum(time.slept) == 20
     server.read_errors["/api/v1"] = ApiError("The cluster says no.", 503, "no")
     assert str(fails(server, [CONFIG])) == "The cluster says no."
 
@@ -348,7 +353,7 @@ def test_values_of_secrets_are_in_no_output() -> None:
     older = thing("Secret", "s", data={"b": base64.b64encode(b"PLANTED-OLDER").decode()})
     refusals = [ApiError("x", 422, f"bad {value} PLANTED-BINARY PLANTED-LINE") for value in values]
 
-    outputs = [run(Server(*live), [secret]) for live in ([], [older])]
+    outputs = [run(Server(*live), [secret], diff=True) for live in ([], [older])]
     assert outputs[1]["diff"][0]["before"]["data"] == {"b": "VALUE_HIDDEN"}
     assert outputs[1]["diff"][0]["after"]["data"] == {key: "VALUE_HIDDEN" for key in "abc"}
     for refusal in refusals:
