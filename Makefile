@@ -24,3 +24,33 @@ build: venv ## Only the programs and images, into the cache
 
 clean: venv ## Take the cluster away; the cache stays
 	@$(BIN)/python -m local down
+
+# The checks, each on its own; `make test` runs them all and prints each one's closing line.
+CHECKS := lint sanity unit server-unit molecule
+.PHONY: test $(CHECKS) collections
+
+collections: venv
+	@$(BIN)/python -c 'from local import galaxy; galaxy.ensure()'
+
+lint: collections ## ansible-lint, yamllint, ruff, mypy and the changelog
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/yamllint --strict .
+	PATH=$(CURDIR)/$(BIN):$$PATH ANSIBLE_COLLECTIONS_PATH=collections $(BIN)/ansible-lint --offline
+	$(BIN)/antsibull-changelog lint
+
+sanity: collections ## ansible-test sanity on a copy of the collection
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python tests/run_sanity.py
+
+unit: collections ## The tests that need neither network nor cluster
+	$(BIN)/pytest -q
+
+server-unit: venv ## The serving program over real HTTP, in an environment of its image's packages
+	$(BIN)/python tests/run_server_unit.py
+
+molecule: collections ## site.yml on a kind cluster of its own, from create to destroy
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/molecule test
+
+test: ## All checks
+	@$(PYTHON) tests/run_all.py $(CHECKS)

@@ -113,9 +113,8 @@ def down(config: Settings, rows: Table) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    description, _, rest = (__doc__ or "").partition("\n")
     parser = argparse.ArgumentParser(
-        prog="python -m local", description=description, epilog=rest, formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m local", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("command", choices=("up", "demo", "down", "build"))
     return parser

@@ -54,7 +54,7 @@ def locked(cache: Path) -> Iterator[None]:
         lock = (cache / "lock").open("w")
     except OSError as error:
         raise LocalError(
-            f"The cache folder {cache} cannot be written ({error.strerror}): set HASHFOUNDRY_CACHE to a folder that can."
+            f"The cache folder {cache} cannot be written ({error.strerror}): set HASHFOUNDRY_CACHE to another."
         ) from None
     with lock:
         try:
@@ -87,6 +87,6 @@ def make_missing(products: Sequence[Product], progress: Progress) -> None:
                 if error.errno != errno.ENOSPC:
                     raise
                 raise LocalError(
-                    f"The disk of {product.path.parent} is full: free some room, or set HASHFOUNDRY_CACHE to another disk."
+                    f"The disk of {product.path.parent} is full: free some room, or move HASHFOUNDRY_CACHE to another."
                 ) from None
             unfinished.replace(product.path)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
@@ -75,7 +74,7 @@ def _check_ports(settings: Settings) -> None:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
                 raise LocalError(
-                    f"Port {port} of 127.0.0.1 cannot be used ({error.strerror}): stop what listens there, or set {name}."
+                    f"Port {port} of 127.0.0.1 is taken ({error.strerror}): stop what listens there, or set {name}."
                 ) from None
 
 
@@ -123,7 +122,9 @@ class Cluster:
         kubectl = programs.product(self.table.programs["kubectl"], self.settings).path
         script = 'until "$0" --kubeconfig "$1" --request-timeout=5s get --raw=/readyz >/dev/null 2>&1; do sleep 1; done'
         if not answers(["sh", "-c", script, kubectl, self.settings.kubeconfig], timeout=180):
-            raise LocalError("The cluster does not answer any more: `make clean` takes it away, `make demo` makes it anew.")
+            raise LocalError(
+                "The cluster does not answer any more: `make clean` takes it away, `make demo` makes it anew."
+            )
 
     def create(self, image: str, built: bool) -> None:
         """Make the cluster; what an interrupted run left is taken away first."""
@@ -144,7 +145,9 @@ class Cluster:
         """Put the component images that the cluster cannot pull into the node."""
         listed = ["exec", self.node, "ctr", "--namespace=k8s.io", "images", "ls", "-q"]
         present = set(self.engine.docker(*listed).split())
-        wanted = [image for image in self.table.placed("cluster") if built or image.ref.startswith("hashfoundry.local/")]
+        wanted = [
+            image for image in self.table.placed("cluster") if built or image.ref.startswith("hashfoundry.local/")
+        ]
         missing = [image for image in wanted if self._marked(image) not in present]
         for number, image in enumerate(missing, 1):
             with progress.step(number, len(missing), f"load {image.ref}"):
@@ -168,7 +171,7 @@ class Cluster:
         dockerfile = self.settings.state / "Dockerfile"
         dockerfile.write_text(
             f"FROM {BASE_OF_SERVER}\nCOPY {folder} /{images.APP}/{folder.name}\nENV PYTHONPATH=/{images.APP}\n"
-            f"WORKDIR /{images.APP}\nENTRYPOINT [\"python\", \"-m\", \"{folder.name}\"]\n"
+            f'WORKDIR /{images.APP}\nENTRYPOINT ["python", "-m", "{folder.name}"]\n'
         )
         self.engine.docker(
             "build", "--quiet", "--file", dockerfile, "--tag", image.ref, REPOSITORY,
@@ -198,7 +201,7 @@ class Cluster:
 
 
 def _link(link: Path, target: Path) -> None:
-    if link.is_symlink() and os.readlink(link) == str(target):
+    if link.is_symlink() and link.readlink() == target:
         return
     link.unlink(missing_ok=True)
     link.symlink_to(target)

@@ -52,7 +52,12 @@ def run_demo(cluster: Cluster, progress: Progress) -> None:
     """Run the playbook and print what a person needs to go on."""
     config = cluster.settings
     with progress.stage("playbooks/site.yml"):
-        command = [Path(sys.executable).with_name("ansible-playbook"), "playbooks/site.yml", "-i", "inventories/local"]
+        command: list[str | Path] = [
+            Path(sys.executable).with_name("ansible-playbook"),
+            "playbooks/site.yml",
+            "-i",
+            "inventories/local",
+        ]
         done = subprocess.run(command, cwd=REPOSITORY, env=playbook_env(config), stdin=subprocess.DEVNULL, check=False)
         if done.returncode:
             raise LocalError("playbooks/site.yml failed: the task above says why; `make demo` goes on from there.")

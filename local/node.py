@@ -73,14 +73,20 @@ def _storage_manifest(table: Table, settings: Settings) -> str:
             document["data"]["helperPod.yaml"] = yaml.safe_dump(pod)
             # /var is a volume of the node's container: a real file system with extended attributes, not an overlay.
             document["data"]["config.json"] = json.dumps(
-                {"nodePathMap": [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": ["/var/local-path-provisioner"]}]}
+                {
+                    "nodePathMap": [
+                        {"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": ["/var/local-path-provisioner"]}
+                    ]
+                }
             )
     return yaml.safe_dump_all(documents)
 
 
 def _replaced(text: str, old: str, new: str) -> str:
     if old not in text:
-        raise LocalError(f"kind's node files no longer hold {old!r}: local/node.py must follow the version in the table.")
+        raise LocalError(
+            f"kind's node files no longer hold {old!r}: local/node.py must follow the version in the table."
+        )
     return text.replace(old, new)
 
 

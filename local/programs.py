@@ -61,9 +61,9 @@ def product(program: Program, settings: Settings) -> Product:
     def make(target: Path) -> None:
         if not (settings.seed and _from_seed(program, settings.seed, target)):
             check_go()
+            command: list[str | Path] = ["go", "build", "-mod=readonly", "-trimpath", "-ldflags", _ldflags(program)]
             run(
-                ["go", "build", "-mod=readonly", "-trimpath", "-ldflags", _ldflags(program), "-o", target]
-                + ([program.package or program.module] if not own else ["."]),
+                [*command, "-o", target, "." if own else program.package or program.module],
                 cwd=folder,
                 env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"},
                 hint=PROXY_HINT,
@@ -81,7 +81,9 @@ def check_go() -> None:
     said = run(["go", "env", "GOVERSION"], hint="install Go, https://go.dev/doc/install, and put it on the PATH.")
     found = re.match(r"go(\d+)\.(\d+)", said)
     if not found or tuple(map(int, found.groups())) < tuple(map(int, wanted.groups())):
-        raise LocalError(f"Go {wanted[1]}.{wanted[2]} or newer is needed and {said.strip()} is on the PATH: install a newer.")
+        raise LocalError(
+            f"Go {wanted[1]}.{wanted[2]} or newer is needed and {said.strip()} is on the PATH: install a newer."
+        )
 
 
 def module_folder(program: Program) -> Path:

@@ -46,7 +46,9 @@ class Progress:
         def show() -> None:
             while not ended.wait(1 if terminal else LOG_EVERY_S):
                 times = f"{clock(time.monotonic() - begun)}, {clock(time.monotonic() - self.started)} in all"
-                print(f"\r{line} … {times}" if terminal else f"{line} … {times}", end="" if terminal else "\n", flush=True)
+                print(
+                    f"\r{line} … {times}" if terminal else f"{line} … {times}", end="" if terminal else "\n", flush=True
+                )
 
         print(f"{line} …", end="" if terminal else "\n", flush=True)
         ticker = threading.Thread(target=show, daemon=True)

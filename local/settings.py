@@ -48,12 +48,15 @@ def _port(environment: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def load(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings; raises LocalError for one that cannot be."""
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings, by default from this process; raises LocalError for one that cannot be."""
+    environment = os.environ if environment is None else environment
     default_cache = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hashfoundry-kserve"
     seed = environment.get("HASHFOUNDRY_SEED")
     if seed and not Path(seed).is_dir():
-        raise LocalError(f"HASHFOUNDRY_SEED={seed} is not a folder: set it to a folder of prebuilt programs or unset it.")
+        raise LocalError(
+            f"HASHFOUNDRY_SEED={seed} is not a folder: set it to a folder of prebuilt programs or unset it."
+        )
     images = environment.get("HASHFOUNDRY_IMAGES") or "auto"
     if images not in IMAGE_SOURCES:
         raise LocalError(f"HASHFOUNDRY_IMAGES={images} is not known: set it to one of {', '.join(IMAGE_SOURCES)}.")

@@ -24,7 +24,7 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[1]
 COLLECTIONS = ROOT / "collections" / "ansible_collections"
-NEIGHBOURS = ("amazon", "community", "kubernetes")
+NEIGHBOURS = ("kubernetes",)
 
 PIP_SCRIPT_WANTED = re.compile(r"bootstrap script can be manually downloaded and saved to: (?P<path>\S+)")
 """What ansible-test says when it cannot download get-pip.py."""

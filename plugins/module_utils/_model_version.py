@@ -40,6 +40,9 @@ class BucketMissing(KServeError):
 class ObjectStore(Protocol):
     """One bucket. Every method raises KServeError with a sentence for people."""
 
+    def create(self) -> None:
+        """Make the bucket."""
+
     def list(self, prefix: str) -> dict[str, StoredObject]:
         """Return the objects below the prefix by their full key."""
 
@@ -147,8 +150,16 @@ def _lines(target: Target, objects: Mapping[str, StoredObject]) -> str:
     return "".join(f"{target.prefix}{name} {stored.size} {stored.etag}\n" for name, stored in sorted(objects.items()))
 
 
-def publish(store: ObjectStore, target: Target, files: Sequence[LocalFile], purge: bool, check_mode: bool) -> Published:
-    """Bring one version in the store to what the folder holds.
+def publish(
+    store: ObjectStore,
+    target: Target,
+    files: Sequence[LocalFile],
+    *,
+    purge: bool,
+    check_mode: bool,
+    create_bucket: bool = False,
+) -> Published:
+    """Bring one version in the store to what the folder holds; with create_bucket make its bucket if need be.
 
     A re-run over an unchanged folder costs one listing.
 
@@ -158,9 +169,13 @@ def publish(store: ObjectStore, target: Target, files: Sequence[LocalFile], purg
     try:
         before = _below(store.list(target.prefix), target.prefix)
     except BucketMissing as error:
-        if not check_mode:
+        before = {}
+        if check_mode:
+            warning = f"{error} Check mode goes on as if it were empty."
+        elif create_bucket:
+            store.create()
+        else:
             raise
-        before, warning = {}, f"{error} Check mode goes on as if it were empty."
     equal = [file.name for file in files if _same(store, target.prefix + file.name, file, before.get(file.name))]
     plan = compare(files, before, equal, purge)
     if plan.changed and not check_mode:

@@ -123,6 +123,14 @@ class S3Store:
         self._options = options
         self._bucket = options.bucket
 
+    def create(self) -> None:
+        """See ObjectStore."""
+        region = self._options.region
+        # AWS takes every region but its first as a constraint, and its first only without one.
+        place = {"CreateBucketConfiguration": {"LocationConstraint": region}} if region not in (None, "us-east-1") else {}
+        with _explained(self._options):
+            self._client.create_bucket(Bucket=self._bucket, **place)
+
     def list(self, prefix: str) -> dict[str, StoredObject]:
         """See ObjectStore; one request for each thousand objects."""
         with _explained(self._options):
@@ -196,7 +204,9 @@ def _refused(error: Any, options: S3Options) -> KServeError:
     detail = error.response.get("Error", {})
     code = str(detail.get("Code", "unknown"))
     if code == "NoSuchBucket":
-        return BucketMissing(f"There is no bucket {options.bucket} at {options.place}; create it or set bucket.")
+        return BucketMissing(
+            f"There is no bucket {options.bucket} at {options.place}; create it, set bucket, or set create_bucket."
+        )
     if code in _REFUSALS:
         return KServeError(f"{options.place} {_REFUSALS[code]} (bucket {options.bucket}, {code}).")
     text = redact(str(detail.get("Message", "")), options.access_key, options.secret_key, options.session_token)

@@ -46,9 +46,13 @@ options:
     type: path
     required: true
   bucket:
-    description: Bucket to write to. It must exist.
+    description: Bucket to write to. It must exist, unless O(create_bucket).
     type: str
     required: true
+  create_bucket:
+    description: Whether the bucket is made where it is not there, in O(region). Many teams' keys may not.
+    type: bool
+    default: false
   name:
     description: Name of the model, the first part of the key.
     type: str
@@ -175,6 +179,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_version 
 ARGUMENT_SPEC: dict[str, Any] = {
     "source": {"type": "path", "required": True},
     "bucket": {"type": "str", "required": True},
+    "create_bucket": {"type": "bool", "default": False},
     "name": {"type": "str", "required": True},
     "version": {"type": "str", "required": True},
     "endpoint_url": {"type": "str", "fallback": (env_fallback, ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])},
@@ -189,7 +194,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "purge": {"type": "bool", "default": False},
 }
 TARGET = ("bucket", "name", "version")
-NOT_FOR_THE_STORE = ("source", "name", "version", "purge")
+HOW = ("purge", "create_bucket")
+NOT_FOR_THE_STORE = ("source", "name", "version", *HOW)
 
 
 def main() -> None:
@@ -206,7 +212,8 @@ def main() -> None:
         target = Target(**{key: params[key] for key in TARGET})
         files = scan(Path(params["source"]))
         options = _s3.S3Options(**{key: params[key] for key in ARGUMENT_SPEC if key not in NOT_FOR_THE_STORE})
-        published = publish(_s3.connect(options), target, files, params["purge"], module.check_mode)
+        how = {key: params[key] for key in HOW}
+        published = publish(_s3.connect(options), target, files, check_mode=module.check_mode, **how)
     except KServeError as error:
         module.fail_json(msg=str(error), **error.result)
     if published.warning:

@@ -87,7 +87,7 @@ def test_purge_by_exists_by_differs_by_check_mode(
     folder: Path, stored: dict[str, bytes], uploaded: list[str], extra: bool, purge: bool, check_mode: bool
 ) -> None:
     store = MemoryStore(stored)
-    done = publish(store, TARGET, scan(folder), purge, check_mode)
+    done = publish(store, TARGET, scan(folder), purge=purge, check_mode=check_mode)
 
     removed = ["old.joblib"] if extra and purge else []
     # Purging changes the version, so its marker is written anew.
@@ -191,3 +191,23 @@ def test_names_and_versions_are_one_segment(value: str) -> None:
 
 def test_uri() -> None:
     assert Target("my.models", "iris", "1.0.0").uri == "s3://my.models/iris/1.0.0/"
+
+
+def test_a_missing_bucket_is_made_when_asked(folder: Path) -> None:
+    class WithoutBucket(MemoryStore):
+        made = False
+
+        def create(self) -> None:
+            self.made = True
+
+        def list(self, prefix: str) -> dict[str, StoredObject]:
+            if not self.made:
+                raise BucketMissing("There is no bucket models at x.")
+            return super().list(prefix)
+
+    store = WithoutBucket()
+    assert publish(store, TARGET, scan(folder), purge=False, check_mode=True, create_bucket=True).plan.changed
+    assert not store.made
+    assert publish(store, TARGET, scan(folder), purge=False, check_mode=False, create_bucket=True).plan.changed
+    assert store.made
+    assert not publish(store, TARGET, scan(folder), purge=False, check_mode=False, create_bucket=True).plan.changed

@@ -1,0 +1,59 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the tests of the containers' programs, each in an environment of exactly its image's packages.
+
+The environments are kept in the cache, keyed by their lock.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from local import settings  # noqa: E402
+from local.cache import digest  # noqa: E402
+
+PYTEST = "pytest==9.1.1"
+PYTHON = "3.11"
+# The folder of a lock, and the tests that need its packages.
+SUITES = {
+    "server": ["test_server_http.py", "test_server_model.py", "test_server_requirements.py", "test_server_rows.py"],
+    "storage_initializer": ["test_storage_initializer.py"],
+}
+
+
+def environment(name: str) -> Path:
+    """The Python of the environment, made where it is not in the cache."""
+    lock = ROOT / "model" / name / "requirements.txt"
+    folder = settings.load().cache / "environments" / f"{name}-{digest(lock, PYTEST)}"
+    made = folder / "made"
+    if not made.exists():
+        uv = [Path(sys.executable).with_name("uv")]
+        install = [*uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", folder / "bin" / "python"]
+        for command in (
+            [*uv, "venv", "--quiet", "--clear", "--python", PYTHON, folder],
+            [*install, "--require-hashes", "-r", lock],
+            [*install, PYTEST],
+        ):
+            subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        made.touch()
+    return folder / "bin" / "python"
+
+
+def main() -> int:
+    """Run both suites; 0 if both passed."""
+    failed = 0
+    for name, files in SUITES.items():
+        print(f"--- {name}", flush=True)
+        command = [environment(name), "-m", "pytest", "-q", *(f"model/tests/{file}" for file in files)]
+        failed |= subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
