@@ -102,11 +102,11 @@ def down(config: Settings, rows: Table) -> None:
     """Take the cluster away; stop the engine where it is ours and holds no other container."""
     docker = engine.answering(config)
     own = OwnEngine(config)
-    if docker is None and (config.state / "cluster").exists() and own.storage.exists() and os.geteuid() == 0:
-        docker = own.start(rows, Progress())  # it was stopped with the machine: the container is still in its storage
+    if docker is None and own.holds_containers() and os.geteuid() == 0:
+        docker = own.start(rows, Progress())  # it was stopped with the machine, and the node is still in its storage
     if docker:
         Cluster(config, rows, docker).delete()
-        if docker.host and not docker.docker("ps", "--all", "--quiet").strip():
+        if docker.host and not docker.docker("ps", "--quiet").strip():
             docker.docker("network", "prune", "--force")
             own.stop()
     remove_state(config)

@@ -93,7 +93,7 @@ class Cluster:
 
     @property
     def _complete(self) -> Path:
-        """Present only when `kind create cluster` has ended well: what was interrupted is made anew."""
+        """Holds the container's id when `kind create cluster` has ended well, and nothing while it runs."""
         return self.settings.state / "cluster"
 
     def _kind(self, *words: str | Path, hint: str) -> str:
@@ -127,10 +127,19 @@ class Cluster:
             )
 
     def create(self, image: str, built: bool) -> None:
-        """Make the cluster; what an interrupted run left is taken away first."""
+        """Make the cluster; what an interrupted run left is taken away first.
+
+        A cluster of this name that another checkout made is that one's: it is left alone.
+        """
+        if self._container("{{.Id}}") and not self._complete.exists():
+            raise LocalError(
+                f"There is a kind cluster {self.settings.cluster} that this checkout did not make: set HASHFOUNDRY_CLUSTER "
+                "to another name, or take it away with `make clean`."
+            )
         self.delete()
         _check_ports(self.settings)
         self.settings.state.mkdir(parents=True, exist_ok=True)
+        self._complete.touch()
         file = self.settings.state / "kind.yaml"
         file.write_text(config(self.settings, self.table, image, built))
         # Written beside the state, not into the person's own kubeconfig; readable by its owner only.

@@ -76,6 +76,11 @@ class OwnEngine:
     def log(self) -> Path:
         return self.settings.cache / "engine.log"
 
+    def holds_containers(self) -> bool:
+        """Tell whether containers lie in its storage, running or not."""
+        folder = self.storage / "containers"
+        return folder.is_dir() and any(folder.iterdir())
+
     def pid(self) -> int | None:
         """The process id of the running engine, or None."""
         try:
