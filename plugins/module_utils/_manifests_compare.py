@@ -149,7 +149,7 @@ def _unlike_keyed(desired: list[Any], live: list[Any], owned: Json, path: Path) 
         found = [_unlike(mine, theirs, below, where) for theirs in alike]
         if None not in found:
             return found[0] if found else where
-    for identity, _ in identities:
+    for identity, _fields in identities:
         if not any(isinstance(mine, Mapping) and _is(mine, identity) for mine in desired):
             return (*path, f"[{', '.join(f'{key}={value}' for key, value in identity.items())}]")
     return None

@@ -64,7 +64,7 @@ class Waiter:
         if not waiting:
             return
         _stop_at_hopeless(self._api, waiting)
-        feed = self._follow(self._api, {path: _source(target) for path, (target, _) in waiting.items()})
+        feed = self._follow(self._api, {path: _source(entry[0]) for path, entry in waiting.items()})
         start = self._clock()
         try:
             self._until_ready(feed, waiting, start, timeout)
