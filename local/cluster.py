@@ -133,8 +133,8 @@ class Cluster:
         """
         if self._container("{{.Id}}") and not self._complete.exists():
             raise LocalError(
-                f"There is a kind cluster {self.settings.cluster} that this checkout did not make: set HASHFOUNDRY_CLUSTER "
-                "to another name, or take it away with `make clean`."
+                f"There is a kind cluster {self.settings.cluster} that this checkout did not make: "
+                "set HASHFOUNDRY_CLUSTER to another name, or take it away with `make clean`."
             )
         self.delete()
         _check_ports(self.settings)
