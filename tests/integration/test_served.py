@@ -1,0 +1,218 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What site.yml leaves, asked from outside: predictions through TLS, pods, routes, certificates and the bucket."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+
+from local import demo
+from local.settings import Settings
+
+HOST = "iris-classifier.ml.hashfoundry.local"
+V1 = "/v1/models/iris-classifier:predict"
+V2 = "/v2/models/iris-classifier/infer"
+ROWS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]]
+BUCKET = "hashfoundry-ml-models"
+Kubectl = Callable[..., str]
+Answer = tuple[int, Any]
+
+
+@pytest.fixture(scope="session")
+def ask(settings: Settings) -> Callable[..., Answer]:
+    """POST to the model through the Gateway with curl: status and body, JSON where it is that."""
+
+    def post(path: str, body: str, *headers: str, host: str = HOST, ca: Path | None = None) -> Answer:
+        authority = f"{host}:{settings.https_port}"
+        command = ["curl", "--silent", "--show-error", "--max-time", "20", "--write-out", "\n%{http_code}"]
+        command += ["--cacert", str(ca or settings.state / "ca.crt"), "--resolve", f"{authority}:127.0.0.1"]
+        for header in headers or ("Content-Type: application/json",):
+            command += ["-H", header]
+        done = subprocess.run(
+            [*command, "--data-binary", "@-", f"https://{authority}{path}"],
+            input=body, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            return -done.returncode, done.stderr
+        text, _, status = done.stdout.rpartition("\n")
+        try:
+            return int(status), json.loads(text)
+        except ValueError:
+            return int(status), text
+
+    return post
+
+
+def objects(kubectl: Kubectl, *words: str) -> list[dict[str, Any]]:
+    """The objects that `kubectl get` lists."""
+    items: list[dict[str, Any]] = json.loads(kubectl("get", *words, "-o", "json"))["items"]
+    return items
+
+
+def test_the_readme_curl_line_answers(settings: Settings) -> None:
+    done = subprocess.run(demo.curl(settings), capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == {"predictions": [0, 2]}
+
+
+def test_v2_answers_the_same(ask: Callable[..., Answer]) -> None:
+    tensor = {"name": "rows", "shape": [2, 4], "datatype": "FP64", "data": [value for row in ROWS for value in row]}
+    status, body = ask(V2, json.dumps({"inputs": [tensor]}))
+    assert status == 200
+    assert body["outputs"][0]["data"] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (V1, "not JSON"),
+        (V1, "{}"),
+        (V1, '{"instances": []}'),
+        (V1, '{"instances": [[1, 2, 3]]}'),
+        (V1, '{"instances": [[1, 2, 3, 4, 5]]}'),
+        (V1, '{"instances": [[1, 2, 3, "four"]]}'),
+        (V1, '{"instances": [[1, 2, 3, null]]}'),
+        (V1, '{"instances": [[1, 2, 3, [4]]]}'),
+        (V1, '{"instances": "rows"}'),
+        (V1, "[1, 2, 3, 4]"),
+        (V1, ""),
+        (V2, "{}"),
+        (V2, '{"inputs": []}'),
+        (V2, '{"inputs": [{"name": "rows", "shape": [1, 3], "datatype": "FP64", "data": [1, 2, 3]}]}'),
+        (V2, '{"inputs": [{"name": "rows", "shape": [2, 4], "datatype": "FP64", "data": [1, 2, 3, 4]}]}'),
+    ],
+)
+@pytest.mark.parametrize("header", ["Content-Type: application/json", "Content-Type:", "Content-Type: text/plain"])
+def test_bad_input_is_the_callers_error(ask: Callable[..., Answer], path: str, body: str, header: str) -> None:
+    status, answer = ask(path, body, header)
+    assert status == 400, answer
+    text = answer["error"] if isinstance(answer, dict) else answer
+    assert len(text) > 20
+    assert "Traceback" not in text
+
+
+def test_a_client_without_the_ca_does_not_trust_it(ask: Callable[..., Answer]) -> None:
+    status, said = ask(V1, "{}", ca=Path("/etc/ssl/certs/ca-certificates.crt"))
+    assert status < 0
+    assert "certificate" in said.lower()
+
+
+def test_another_host_is_not_the_model(ask: Callable[..., Answer]) -> None:
+    status, _body = ask(V1, json.dumps({"instances": ROWS}), host="nothing.ml.hashfoundry.local")
+    # Envoy has no certificate for a name that no route carries, so there is not even a handshake.
+    assert status == 404 or status < 0
+
+
+def test_every_pod_is_ready(kubectl: Kubectl) -> None:
+    pods = [pod for pod in objects(kubectl, "pods", "-A") if not pod["metadata"].get("deletionTimestamp")]
+    waiting = [
+        (pod["metadata"]["namespace"], pod["metadata"]["name"])
+        for pod in pods
+        if pod["status"]["phase"] != "Succeeded"
+        and not any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
+    ]
+    assert waiting == []
+    namespaces = {pod["metadata"]["namespace"] for pod in pods}
+    assert {"kube-system", "kserve", "ml-models", "object-storage", "projectcontour"} <= namespaces
+    names = " ".join(pod["metadata"]["name"] for pod in pods)
+    assert all(program in names for program in ("coredns", "kube-proxy", "envoy", "contour", "kserve-controller"))
+
+
+def test_there_is_one_default_storage_class(kubectl: Kubectl) -> None:
+    classes = objects(kubectl, "storageclasses")
+    default = "storageclass.kubernetes.io/is-default-class"
+    assert [item["metadata"].get("annotations", {}).get(default) for item in classes].count("true") == 1
+
+
+def test_the_model_runs_as_kserve_made_it_and_restricted(kubectl: Kubectl) -> None:
+    namespace = json.loads(kubectl("get", "namespace", "ml-models", "-o", "json"))
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert objects(kubectl, "resourcequota", "-n", "ml-models")
+    assert objects(kubectl, "limitrange", "-n", "ml-models")
+    (pod,) = objects(kubectl, "pods", "-n", "ml-models", "-l", "serving.kserve.io/inferenceservice=iris-classifier")
+    (container,) = pod["spec"]["containers"]
+    (initializer,) = pod["spec"]["initContainers"]
+    assert "sklearnserver" in container["image"]
+    assert initializer["image"].endswith("kserve/storage-initializer:v0.20.0")
+    assert initializer["args"][0] == f"s3://{BUCKET}/iris-classifier/v1/"
+    assert set(container["resources"]) >= {"requests", "limits"}
+
+
+@pytest.fixture
+def refusal(settings: Settings) -> Callable[..., str]:
+    """Ask the API server by kubectl for what it must refuse, and return what it says."""
+
+    def ask_for(*words: str, manifest: dict[str, Any] | None = None) -> str:
+        command = [settings.state / "bin" / "kubectl", f"--kubeconfig={settings.kubeconfig}", *words]
+        done = subprocess.run(
+            command, input=yaml.safe_dump(manifest or {}), capture_output=True, text=True, check=False
+        )
+        assert done.returncode != 0, done.stdout
+        return done.stderr
+
+    return ask_for
+
+
+def test_the_namespace_refuses_a_pod_that_is_not_restricted(refusal: Callable[..., str]) -> None:
+    said = refusal("run", "root", "-n", "ml-models", "--image=none.invalid/none", "--dry-run=server")
+    assert "violates PodSecurity" in said
+
+
+def test_kserve_routes_through_the_gateway(kubectl: Kubectl) -> None:
+    (service,) = objects(kubectl, "inferenceservices.serving.kserve.io", "-n", "ml-models")
+    assert service["status"]["url"] == f"https://{HOST}"
+    routes = objects(kubectl, "httproutes", "-n", "ml-models")
+    assert any(HOST in route["spec"]["hostnames"] for route in routes)
+    for route in routes:
+        (parent,) = route["status"]["parents"]
+        accepted = {condition["type"]: condition["status"] for condition in parent["conditions"]}
+        assert accepted["Accepted"] == accepted["ResolvedRefs"] == "True"
+
+
+def test_the_webhooks_refuse_what_kserve_does_not_allow(refusal: Callable[..., str]) -> None:
+    predictor = {"minReplicas": 3, "maxReplicas": 1, "model": {"modelFormat": {"name": "sklearn"}}}
+    service = {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": "refused", "namespace": "ml-models"},
+        "spec": {"predictor": predictor},
+    }
+    said = refusal("create", "--dry-run=server", "-f", "-", manifest=service)
+    assert 'admission webhook "inferenceservice.kserve-webhook-server.validator" denied' in said
+
+
+def test_the_bucket_holds_what_was_trained(settings: Settings) -> None:
+    secret = (settings.state / "s3-secret-key").read_text().split()[0]
+    store = boto3.client(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{settings.s3_port}",
+        region_name="us-east-1",
+        aws_access_key_id="hashfoundry",
+        aws_secret_access_key=secret,
+    )
+    listed = store.list_objects_v2(Bucket=BUCKET)["Contents"]
+    assert sorted(entry["Key"] for entry in listed) == [
+        "iris-classifier/v1/metadata.json",
+        "iris-classifier/v1/model.joblib",
+    ]
+    stored = {entry["Key"].rsplit("/", 1)[1]: entry["Key"] for entry in listed}
+    metadata = json.load(store.get_object(Bucket=BUCKET, Key=stored["metadata.json"])["Body"])
+    model = store.get_object(Bucket=BUCKET, Key=stored["model.joblib"])["Body"].read()
+    assert hashlib.sha256(model).hexdigest() == metadata["model_file"]["sha256"]
+    assert metadata["name"] == "iris-classifier"
+    assert metadata["cross_validation"]["mean"] >= 0.95
+
+
+def test_the_whole_site_works_in_check_mode(playbook: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = playbook("playbooks/site.yml", "--check", "--diff")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "changed=0" in done.stdout
