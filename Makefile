@@ -50,7 +50,7 @@ server-unit: venv ## The serving program over real HTTP, in an environment of it
 	$(BIN)/python tests/run_server_unit.py
 
 molecule: collections ## site.yml on a kind cluster of its own, from create to destroy
-	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/molecule test
+	PATH=$(CURDIR)/$(BIN):$$PATH MOLECULE_COMMAND_BORDERS=0 $(BIN)/molecule test
 
 test: ## All checks
 	@$(PYTHON) tests/run_all.py $(CHECKS)
