@@ -78,6 +78,8 @@ def up(config: Settings, rows: Table, progress: Progress) -> Cluster:
             docker = engine.ensure(config, rows, progress)
         cluster = Cluster(config, rows, docker)
         exists = cluster.exists()
+        if not exists:
+            cluster.check_free()
         with progress.stage("programs and images"):
             built = cluster.built() if exists else not _pulled(config, rows, docker)
             if built:

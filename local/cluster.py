@@ -126,18 +126,24 @@ class Cluster:
                 "The cluster does not answer any more: `make clean` takes it away, `make demo` makes it anew."
             )
 
-    def create(self, image: str, built: bool) -> None:
-        """Make the cluster; what an interrupted run left is taken away first.
+    def check_free(self) -> None:
+        """Say what would keep create() from its work, which comes after the long building.
 
         A cluster of this name that another checkout made is that one's: it is left alone.
         """
-        if self._container("{{.Id}}") and not self._complete.exists():
+        if not self._container("{{.Id}}"):
+            _check_ports(self.settings)
+        elif not self._complete.exists():
             raise LocalError(
                 f"There is a kind cluster {self.settings.cluster} that this checkout did not make: "
                 "set HASHFOUNDRY_CLUSTER to another name, or take it away with `make clean`."
             )
+
+    def create(self, image: str, built: bool) -> None:
+        """Make the cluster; what an interrupted run left is taken away first."""
+        self.check_free()
         self.delete()
-        _check_ports(self.settings)
+        _check_ports(self.settings)  # those that the interrupted run had held, too
         self.settings.state.mkdir(parents=True, exist_ok=True)
         self._complete.touch()
         file = self.settings.state / "kind.yaml"
