@@ -103,7 +103,7 @@ def train(dataset: Dataset, version: str, seed: int, min_accuracy: float) -> dic
             dataset=dataset.name,
             rows=len(dataset.labels),
             sha256=dataset.sha256(),
-            estimator=" + ".join(type(step).__name__ for _, step in pipeline.steps),
+            estimator=" + ".join(type(step).__name__ for _name, step in pipeline.steps),
         ),
         libraries=library_versions(["scikit-learn", "numpy", "scipy", "joblib"]),
         seed=seed,

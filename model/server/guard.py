@@ -117,7 +117,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, status: HTTPStatus
     await response(scope, receive, send)
 
 
-async def answer_bad_request(_: Request, error: BadRequest) -> JSONResponse:
+async def answer_bad_request(_request: Request, error: BadRequest) -> JSONResponse:
     """400, and one line in the log."""
     logger.info("Bad request: %s", error)
     return JSONResponse({"error": str(error)}, status_code=HTTPStatus.BAD_REQUEST)

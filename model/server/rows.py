@@ -73,7 +73,7 @@ def rows_from_tensor(name: str, datatype: str, shape: Any, data: Any, features: 
     where = f"input '{name}'"
     if datatype not in (*_INTEGERS, *_FLOATS):
         raise InvalidRows(f"The datatype of {where} must be one of numbers, such as FP64, not {datatype!r:.40}.")
-    if not (isinstance(shape, list) and len(shape) == 2 and all(type(length) is int for length in shape)):
+    if not (isinstance(shape, list) and len(shape) == 2 and all(_is_int(length) for length in shape)):
         raise InvalidRows(f"The shape of {where} must be [rows, {features}], not {shape!r:.40}.")
     rows, columns = shape
     if rows < 1 or columns != features:
@@ -86,6 +86,11 @@ def rows_from_tensor(name: str, datatype: str, shape: Any, data: Any, features: 
     else:
         dtype = _FLOATS[datatype]
     return _finite(_array(flat, dtype), where).reshape(rows, columns)
+
+
+def _is_int(value: Any) -> bool:
+    # bool is an int to Python; in a row of measurements it is a mistake.
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _flatten(data: Any, where: str, rows: int, columns: int) -> list[Any]:
@@ -104,8 +109,7 @@ def _flatten(data: Any, where: str, rows: int, columns: int) -> list[Any]:
 
 def _refuse_other_than_numbers(values: list[Any], where: str) -> None:
     for index, value in enumerate(values):
-        # bool is an int to Python; in a row of measurements it is a mistake.
-        if type(value) is not float and type(value) is not int:
+        if not (isinstance(value, float) or _is_int(value)):
             raise InvalidRows(f"Value {index} of {where} must be a number, not {_kind(value)}.")
 
 
@@ -113,7 +117,7 @@ def _refuse_outside_integers(values: list[Any], where: str, datatype: str) -> No
     limits = np.iinfo(datatype.lower())
     for index, value in enumerate(values):
         # NumPy would cut 5.9 to 5 without a word.
-        whole = type(value) is int or value.is_integer()
+        whole = _is_int(value) or value.is_integer()
         if not (whole and limits.min <= value <= limits.max):
             raise InvalidRows(f"Value {index} of {where} is no {datatype}.")
 

@@ -39,7 +39,7 @@ def test_it_is_not_ready_before_it_is_loaded(model: Any) -> None:
 def test_class_names_in_both_protocols(model: Any) -> None:
     model.load()
     assert asyncio.run(model.predict({"instances": [[0, 0], [1, 1]]})) == {"predictions": ["no", "yes"]}
-    answer, _ = asyncio.run(model.predict(tensor())).to_rest()
+    answer, _headers = asyncio.run(model.predict(tensor())).to_rest()
     assert answer["outputs"][0]["datatype"] == "BYTES"
     assert answer["outputs"][0]["data"] == ["no", "yes"]
     assert model.get_output_types() == [{"name": "output-0", "datatype": "BYTES", "shape": [-1]}]

@@ -127,7 +127,9 @@ class S3Store:
         """See ObjectStore."""
         region = self._options.region
         # AWS takes every region but its first as a constraint, and its first only without one.
-        place = {"CreateBucketConfiguration": {"LocationConstraint": region}} if region not in (None, "us-east-1") else {}
+        place: dict[str, Any] = {}
+        if region not in (None, "us-east-1"):
+            place["CreateBucketConfiguration"] = {"LocationConstraint": region}
         with _explained(self._options):
             self._client.create_bucket(Bucket=self._bucket, **place)
 

@@ -44,7 +44,7 @@ def ask(settings: Settings) -> Callable[..., Answer]:
         )  # fmt: skip
         if done.returncode:
             return -done.returncode, done.stderr
-        text, _, status = done.stdout.rpartition("\n")
+        text, _newline, status = done.stdout.rpartition("\n")
         try:
             return int(status), json.loads(text)
         except ValueError:

@@ -26,7 +26,7 @@ class Api:
         }
         self.writes: list[str] = []
         self.queries: list[dict[str, Any]] = []
-        self.refusal: ApiError | None = None
+        self.refusals: list[ApiError] = []
         self.requests = 0
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
@@ -35,8 +35,8 @@ class Api:
         return deepcopy(self.objects[path])
 
     def apply(self, path: str, body: Any, **query: Any) -> dict[str, Any]:
-        if self.refusal:
-            raise self.refusal
+        for refusal in self.refusals:
+            raise refusal
         if body["kind"] == "Secret" and f"/api/v1/namespaces/{body['metadata']['namespace']}" not in self.objects:
             raise ApiError("404", 404, f'namespaces "{body["metadata"]["namespace"]}" not found')
         version = self.objects.get(path, {}).get("metadata", {}).get("resourceVersion")

@@ -433,7 +433,7 @@ class Meanwhile(Api):
         try:
             return super().get(path, **query)
         finally:
-            namespace, _, name = path.split("/")[-3:]
+            namespace, _kind, name = path.split("/")[-3:]
             self.put(f"{namespace}/{name}")
             self.objects[path] = {**self.objects[path], "metadata": {"resourceVersion": "someone's"}}
 
@@ -465,7 +465,7 @@ def test_other_refusals_of_a_read_go_through() -> None:
 )
 def test_refusals_of_a_write(status: int, text: str, says: str) -> None:
     api = Api("system")
-    api.refusal = ApiError(f"the sentence for {status}", status, text)
+    api.refusals = [ApiError(f"the sentence for {status}", status, text)]
     with pytest.raises(KServeError, match=says):
         run(api)
 

@@ -210,7 +210,7 @@ def test_a_definition_and_its_object_in_one_call() -> None:
     sent_before: list[list[str]] = []
 
     def next_change(timeout: float) -> list[Any]:
-        sent_before.append([sent for sent, _ in server.sent])
+        sent_before.append([sent for sent, _body in server.sent])
         return [listed(path, {**definition, "status": status})]
 
     time = Time()
@@ -247,9 +247,9 @@ def test_an_unknown_kind_ends_it_before_anything_is_sent() -> None:
 
 def test_check_mode_lists_what_it_cannot_check() -> None:
     server = Server()
-    bar = thing("Bar", "b", api="example.org/v1")
+    other = thing("Bar", "b", api="example.org/v1")
     inside = thing("ConfigMap", "c", "new", data={"a": "1"})
-    result = run(server, [FOO, crd(), inside, thing("Namespace", "new", None), bar], check_mode=True)
+    result = run(server, [FOO, crd(), inside, thing("Namespace", "new", None), other], check_mode=True)
     assert result["unvalidated"] == [
         {
             "api_version": "v1",

@@ -132,7 +132,7 @@ def test_no_output_holds_a_key(run_module, api: Api) -> None:
     run()
     assert outputs[-1]["failed"] and "Secret gateway/tls is there already" in outputs[-1]["msg"]
     api.put("gateway/tls", metadata={"name": "tls", "labels": {"app.kubernetes.io/managed-by": "hashfoundry.kserve"}})
-    api.refusal = ApiError(f"denied {planted}", 400, f"denied {planted} {data}")
+    api.refusals = [ApiError(f"denied {planted}", 400, f"denied {planted} {data}")]
     run()
     assert outputs[-1]["failed"] and "answers 400: denied" in outputs[-1]["msg"]
     everything = json.dumps(outputs)
