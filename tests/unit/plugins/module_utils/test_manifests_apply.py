@@ -276,7 +276,7 @@ def test_check_mode_lists_what_it_cannot_check() -> None:
     assert result["changed"] is True
     assert result["counts"] == {"created": 2, "configured": 0, "unchanged": 0, "unvalidated": 3}
     assert server.objects == {}
-    only = run(server, [bar], check_mode=True)
+    only = run(server, [other], check_mode=True)
     assert only["changed"] is True and only["counts"]["unvalidated"] == 1
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,16 @@ def test_a_file_is_sent_with_its_sha256(tmp_path: Path) -> None:
         stub.assert_no_pending_responses()
 
 
+@pytest.mark.parametrize("region", ["us-east-1", "fra1"])
+def test_a_bucket_is_made_in_its_region(region: str) -> None:
+    store = _s3.connect(replace(OPTIONS, region=region))
+    place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    with Stubber(store._client) as stub:
+        stub.add_response("create_bucket", {}, {"Bucket": "models", **place})
+        store.create()
+        stub.assert_no_pending_responses()
+
+
 @pytest.mark.parametrize(
     ("code", "says"),
     [
@@ -89,7 +100,7 @@ def test_a_missing_bucket_has_its_own_error() -> None:
     store = _s3.connect(OPTIONS)
     with Stubber(store._client) as stub:
         stub.add_client_error("list_objects_v2", "NoSuchBucket")
-        with pytest.raises(BucketMissing, match=r"no bucket models at https://store\.example\.com; create it or set"):
+        with pytest.raises(BucketMissing, match=r"no bucket models at https://store\.example\.com; create it, set bucket,"):
             store.list("iris/1/")
 
 
