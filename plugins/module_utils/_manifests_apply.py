@@ -145,9 +145,11 @@ class _Stage:
         self._timing = timing
         self._waiter = waiter
         self._report = report
+        self._secrets: set[str] = set()
 
     def run(self, manifests: Sequence[Manifest]) -> None:
         """Apply and wait."""
+        self._secrets = secret_values(manifests)
         kinds = find_kinds(self._api, manifests)
         # In check mode, a kind that is not there yet is none of the errors; its objects are only listed.
         targets = [self._target(manifest, kinds) for manifest in manifests]
@@ -166,6 +168,11 @@ class _Stage:
                 crds.append(done)
         if self._options.wait and not self._options.check_mode:
             self._wait(self._report.done)
+
+    def _refused(self, target: Target, error: ApiError) -> KServeError:
+        # Masked before it is shortened: a secret cut in two would not be known any more.
+        masked = ApiError(redact(str(error), *self._secrets), error.status, redact(error.text, *self._secrets))
+        return refusal(target, masked, self._options.webhook_timeout)
 
     def _wait(self, done: list[_Done]) -> None:
         self._waiter.wait([(entry.target, entry.after) for entry in done], self._options.wait_timeout)
@@ -192,7 +199,7 @@ class _Stage:
         except ApiError as error:
             if error.status == 404:
                 return None
-            raise refusal(target, error, self._options.webhook_timeout) from None
+            raise self._refused(target, error) from None
 
     def _bring(self, target: Target, live: Json | None) -> _Done:
         body, check_mode = target.manifest.body, self._options.check_mode
@@ -206,7 +213,7 @@ class _Stage:
             if check_mode and error.status == 404:
                 why = "kind" if is_kind_unknown(error) else "namespace"
                 return _Done(target, "unvalidated", live, body, f"The cluster does not know the {why} yet.")
-            raise refusal(target, error, self._options.webhook_timeout) from None
+            raise self._refused(target, error) from None
         if live is None:
             return _Done(target, "created", None, after)
         same = _content(live) == _content(after) if check_mode else _version(live) == _version(after)

@@ -373,3 +373,11 @@ def test_a_secret_of_the_wrong_shape_is_masked_in_its_refusal() -> None:
     server.errors["/s"] = [ApiError("x", 500, "failed to create typed patch object: got PLANTED PLANTED2 12345678")]
     message = str(fails(server, [secret]))
     assert "PLANTED" not in message and "12345678" not in message and "Secret models/s is not valid" in message
+
+
+def test_a_secret_at_the_end_of_a_long_refusal_is_not_cut_in_two() -> None:
+    secret = thing("Secret", "s", stringData={"key": "PLANTED-AND-LONG-ENOUGH-TO-BE-CUT"})
+    server = Server()
+    # The message is shown up to 800 characters: the secret begins before and ends after them.
+    server.errors["/s"] = [ApiError("x", 422, "a" * 790 + " PLANTED-AND-LONG-ENOUGH-TO-BE-CUT")]
+    assert "PLANTED" not in str(fails(server, [secret]))
