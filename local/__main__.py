@@ -23,7 +23,7 @@ from pathlib import Path
 
 from local import debian, demo, engine, galaxy, images, node, programs, settings, table
 from local.cache import Product, locked, make_missing
-from local.cluster import Cluster, remove_state
+from local.cluster import Cluster, make_state, remove_state
 from local.engine import Engine, OwnEngine
 from local.errors import LocalError
 from local.progress import Progress
@@ -73,6 +73,7 @@ def up(config: Settings, rows: Table, progress: Progress) -> Cluster:
     """Make the cluster, or resume the one that is there."""
     with progress.stage("Ansible collections"):
         galaxy.ensure()
+    make_state(config)
     with locked(config.cache):
         with progress.stage("Docker engine"):
             docker = engine.ensure(config, rows, progress)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,6 @@ class Cluster:
         self.check_free()
         self.delete()
         _check_ports(self.settings)  # those that the interrupted run had held, too
-        self.settings.state.mkdir(parents=True, exist_ok=True)
         self._complete.touch()
         file = self.settings.state / "kind.yaml"
         file.write_text(config(self.settings, self.table, image, built))
@@ -220,6 +220,18 @@ def _link(link: Path, target: Path) -> None:
         return
     link.unlink(missing_ok=True)
     link.symlink_to(target)
+
+
+def make_state(settings: Settings) -> None:
+    """Make the state folder, or say why it cannot be, before the long building."""
+    try:
+        settings.state.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=settings.state):
+            pass
+    except OSError as error:
+        raise LocalError(
+            f"The state folder {settings.state} cannot be written ({error.strerror}): set HASHFOUNDRY_STATE to another."
+        ) from None
 
 
 def remove_state(settings: Settings) -> None:
