@@ -1,0 +1,429 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When something is wrong, one message says what to change: real playbooks, and real runs of `python -m local`.
+
+The runs of `python -m local` are for a cluster of another name, with its own state and cache. None gets to make it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from local import table
+
+Done = subprocess.CompletedProcess[str]
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may build images, mount a disk and become another")
+NOBODY = 65534
+NOWHERE = "unix:///nonexistent/docker.sock"
+PROXY_SENTENCE = "see that the Go module proxy answers; GOPROXY names it."
+
+
+def flat(text: str) -> str:
+    """The text in one line: callbacks break messages at the width of a page."""
+    return " ".join(text.split())
+
+
+def says(done: Done, *sentences: str, code: int | None = None) -> str:
+    """See that a run has failed, with these words and without a traceback; return what it printed in one line."""
+    assert done.returncode == code if code else done.returncode != 0
+    printed = flat(done.stdout)
+    assert "Traceback (most recent call last)" not in printed
+    for sentence in sentences:
+        assert sentence in printed
+    return printed
+
+
+def errors(done: Done) -> list[str]:
+    """The lines in which Ansible says what has gone wrong."""
+    return [line for line in done.stdout.splitlines() if line.startswith("[ERROR]: ")]
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of 127.0.0.1 at which nothing listens, and which nothing else gets meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+# Playbooks on the cluster under test.
+
+
+def test_a_kubeconfig_that_is_not_there(playbook):
+    done = playbook("playbooks/serving.yml", "-e", "cluster_preflight_kubeconfig=/nonexistent")
+    says(done, "The kubeconfig /nonexistent of local is not there:", "or set cluster_preflight_kubeconfig.")
+    assert len(errors(done)) == 1
+
+
+def test_a_cluster_that_does_not_answer(playbook, settings, closed_port, tmp_path):
+    config = yaml.safe_load(settings.kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{closed_port}"
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.touch(mode=0o600)
+    kubeconfig.write_text(yaml.safe_dump(config))
+    done = playbook("playbooks/serving.yml", "-e", f"cluster_preflight_kubeconfig={kubeconfig}", timeout=60)
+    says(
+        done,
+        "The cluster of local does not answer ([Errno 111] Connection refused): see that it runs, or set "
+        "cluster_preflight_kubeconfig to the kubeconfig of another.",
+    )
+
+
+def test_another_cluster_than_the_inventory_says(playbook, kubectl):
+    found = kubectl("get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
+    done = playbook("playbooks/serving.yml", "-e", "cluster_preflight_uid=not-this-one")
+    says(
+        done,
+        f"The cluster of local is {found} and not not-this-one: set cluster_preflight_kubeconfig to the right cluster, "
+        "or cluster_preflight_uid to this one.",
+    )
+    assert len(errors(done)) == 1
+
+
+STORAGE = {
+    "a secret key that is wrong": (
+        {"model_storage_secret_key": "not-the-key-of-the-server"},
+        "does not accept the signature, so the secret key is wrong; check access_key, secret_key",
+    ),
+    "an access key that nobody has": (
+        {"model_storage_access_key": "nobody", "model_storage_secret_key": "not-the-key-of-the-server"},
+        "check access_key",
+    ),
+    "a bucket that is not there": (
+        {"model_storage_bucket": "no-such-bucket", "model_storage_create_bucket": False},
+        "There is no bucket no-such-bucket at http://127.0.0.1:",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STORAGE)
+def test_storage(playbook, case):
+    words, sentence = STORAGE[case]
+    done = playbook("playbooks/storage.yml", "--tags", "model_storage", "-e", json.dumps(words))
+    printed = says(done, sentence)
+    assert len(errors(done)) == 1
+    assert "not-the-key-of-the-server" not in printed
+
+
+def test_a_store_that_refuses_connections(playbook, closed_port):
+    endpoint = f"http://127.0.0.1:{closed_port}"
+    words = ("--tags", "model_storage", "-e", f"model_storage_endpoint_url={endpoint}")
+    done = playbook("playbooks/storage.yml", *words, timeout=60)
+    says(done, f"{endpoint} cannot be reached; check endpoint_url and the network.")
+    assert len(errors(done)) == 1
+
+
+@pytest.fixture
+def lost_model(kubectl) -> Iterator[dict[str, Any]]:
+    """A model that is not in the bucket; its InferenceService is taken away after the test."""
+    name = "lost-model"
+    requests, limits = {"cpu": "50m", "memory": "64Mi"}, {"cpu": "500m", "memory": "512Mi"}
+    kind = {"format": "sklearn", "runtime": "kserve-sklearnserver"}
+    yield {"name": name, "version": "v1", **kind, "resources": {"requests": requests, "limits": limits}}
+    kubectl("delete", "inferenceservice", name, "-n", "ml-models", "--ignore-not-found", "--timeout=60s")
+
+
+def test_a_model_that_is_not_in_the_bucket(playbook, lost_model):
+    words = {"model_serving_models": [lost_model], "model_serving_timeout": 60, "model_serving_grace_period": 3}
+    done = playbook("playbooks/serving.yml", "-e", json.dumps(words))
+    says(
+        done,
+        "InferenceService lost-model in namespace ml-models does not serve: The init container storage-initializer of",
+        "model could not be downloaded: Failed to fetch model. No model found in lost-model/v1/",
+        "check storageUri and what the ServiceAccount's secret says about the store.",
+    )
+    assert len(errors(done)) == 1
+
+
+# `python -m local up` for another cluster.
+
+
+class Local:
+    """`python -m local` for a cluster that is not there, with an empty cache."""
+
+    def __init__(self, folder: Path, repository: Path) -> None:
+        self.cache = folder / "cache"
+        self._folder = folder
+        self._repository = repository
+
+    def env(self, **extra: str | Path | int) -> dict[str, str]:
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("HASHFOUNDRY_")}
+        own = {
+            "HASHFOUNDRY_CLUSTER": f"hashfoundry-trouble-{os.getpid()}",
+            "HASHFOUNDRY_STATE": self._folder / "state",
+            "HASHFOUNDRY_CACHE": self.cache,
+            "HASHFOUNDRY_IMAGES": "build",  # without a look at a container registry
+            "HASHFOUNDRY_HTTPS_PORT": free_port(),
+            "HASHFOUNDRY_S3_PORT": free_port(),
+            "GOMODCACHE": self._folder / "gomod",
+        }
+        return {**plain, **{name: str(value) for name, value in (own | extra).items()}}
+
+    def up(self, *wrapper: str, **extra: str | Path | int) -> Done:
+        command = [*wrapper, sys.executable, "-m", "local", "up"]
+        return ended(command, self._repository, self.env(**extra))
+
+    def start(self, **extra: str | Path | int) -> subprocess.Popen[str]:
+        """Start in a process group of its own, as a terminal does."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "local", "up"],
+            cwd=self._repository,
+            env=self.env(**extra),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def ended(command: list[str], folder: Path, env: Mapping[str, str]) -> Done:
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+@pytest.fixture
+def another(tmp_path, repository) -> Local:
+    return Local(tmp_path, repository)
+
+
+SETTINGS = {
+    "a seed that is no folder": (
+        {"HASHFOUNDRY_SEED": "/nonexistent"},
+        "HASHFOUNDRY_SEED=/nonexistent is not a folder: set it to a folder of prebuilt programs or unset it.",
+    ),
+    "a port that is a word": (
+        {"HASHFOUNDRY_HTTPS_PORT": "https"},
+        "HASHFOUNDRY_HTTPS_PORT=https is not a port: set it to a number from 1 to 65535.",
+    ),
+    "a port that is too high": (
+        {"HASHFOUNDRY_S3_PORT": "65536"},
+        "HASHFOUNDRY_S3_PORT=65536 is not a port: set it to a number from 1 to 65535.",
+    ),
+    "images from nowhere": (
+        {"HASHFOUNDRY_IMAGES": "guess"},
+        "HASHFOUNDRY_IMAGES=guess is not known: set it to one of auto, pull, build.",
+    ),
+    "a cache that cannot be written": (
+        {"HASHFOUNDRY_CACHE": "/proc/x"},
+        "The cache folder /proc/x cannot be written (No such file or directory): set HASHFOUNDRY_CACHE to another.",
+    ),
+    "a state folder that cannot be made": (
+        {"HASHFOUNDRY_STATE": "/proc/x"},
+        "The state folder /proc/x cannot be written (No such file or directory): set HASHFOUNDRY_STATE to another.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_a_setting_that_cannot_be(another, case):
+    extra, sentence = SETTINGS[case]
+    done = another.up(**extra)
+    printed = says(done, f"Error: {sentence}", code=1)
+    assert next(iter(extra)) in printed
+    assert printed.count("Error: ") == 1
+
+
+@pytest.mark.parametrize("name", ["HASHFOUNDRY_HTTPS_PORT", "HASHFOUNDRY_S3_PORT"])
+def test_a_port_in_use_is_told_before_anything_is_built(another, silent_port, name):
+    done = another.up(**{name: silent_port})
+    says(done, f"Port {silent_port} of 127.0.0.1 is taken (Address already in use)", f"or set {name}.", code=1)
+    assert not (another.cache / "programs").exists()
+
+
+@contextmanager
+def disk(folder: Path, size: str) -> Iterator[Path]:
+    """A small disk of its own at the folder."""
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=False)
+    if mounted.returncode:
+        pytest.skip("this machine lets nobody mount a tmpfs")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def seed_of(folder: Path, programs: Mapping[str, bytes]) -> Path:
+    """A folder of prebuilt programs, named as HASHFOUNDRY_SEED wants it."""
+    folder.mkdir(exist_ok=True)
+    sums = []
+    for name, content in programs.items():
+        subprocess.run(["zstd", "-q", "-f", "-o", folder / f"{name}.zst"], input=content, check=True)
+        sums.append(f"{hashlib.sha256(content).hexdigest()}  {name}\n")
+    (folder / "SHA256SUMS").write_text("".join(sums))
+    return folder
+
+
+def first_programs(count: int) -> list[str]:
+    """The names of the first programs that a run makes."""
+    return [f"{program.name}-{program.version}" for program in table.load().programs.values()][:count]
+
+
+@AS_ROOT
+def test_a_disk_with_too_little_room(another, tmp_path):
+    with disk(tmp_path / "disk", "1m") as small:
+        done = another.up(HASHFOUNDRY_CACHE=small / "cache")
+        says(done, "GiB free and 12 are needed: free some room, or set HASHFOUNDRY_CACHE to a folder", code=1)
+
+
+@AS_ROOT
+def test_a_disk_that_gets_full_while_a_program_is_made(another, tmp_path, repository):
+    (first,) = first_programs(1)
+    seed = seed_of(tmp_path / "seed", {first: os.urandom(4 * 2**20)})
+    # Without the look at the room beforehand, as when another program fills the disk meanwhile.
+    script = "from local import __main__, cache; cache.NEEDED_BYTES = 0; raise SystemExit(__main__.main(['up']))"
+    with disk(tmp_path / "disk", "1m") as small:
+        env = another.env(HASHFOUNDRY_CACHE=small / "cache", HASHFOUNDRY_SEED=seed)
+        done = ended([sys.executable, "-c", script], repository, env)
+        says(done, "the disk is full: free some room, or set HASHFOUNDRY_CACHE to a folder on another disk.", code=1)
+        assert not (small / "cache" / "programs" / first).exists()
+
+
+@AS_ROOT
+def test_a_go_proxy_that_does_not_answer(another, closed_port):
+    done = another.up(GOPROXY=f"http://127.0.0.1:{closed_port}")
+    printed = says(done, PROXY_SENTENCE, "connection refused", code=1)
+    assert printed.count("Error: ") == 1
+
+
+@AS_ROOT
+def test_a_seed_that_is_not_what_its_sums_say(another, tmp_path):
+    (first,) = first_programs(1)
+    seed = seed_of(tmp_path / "seed", {first: b"a program"})
+    (seed / "SHA256SUMS").write_text(f"{hashlib.sha256(b'another').hexdigest()}  {first}\n")
+    done = another.up(HASHFOUNDRY_SEED=seed)
+    says(done, "is not what SHA256SUMS beside it says: mend the folder, or unset HASHFOUNDRY_SEED.", code=1)
+    assert not (another.cache / "programs" / first).exists()
+
+
+def test_a_package_index_that_does_not_answer(tmp_path, repository, closed_port):
+    for name in ("local/venv.py", "requirements.lock"):
+        copy = tmp_path / "checkout" / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(repository / name, copy)
+    index = f"http://127.0.0.1:{closed_port}/simple"
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
+    pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1", "PIP_RETRIES": "1", "PIP_INDEX_URL": index}
+    env = plain | pip | {"UV_INDEX_URL": index}
+    done = ended([sys.executable, "local/venv.py"], tmp_path / "checkout", env)
+    says(
+        done, "Error: PyPI does not answer: see the network, or set PIP_INDEX_URL and UV_INDEX_URL to a mirror.", code=1
+    )
+    # Half an environment is not taken for a whole one by the next run.
+    assert not (tmp_path / "checkout" / ".venv" / "made-of").exists()
+
+
+@AS_ROOT
+def test_nobody_may_start_an_engine(another, repository):
+    become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    readable = subprocess.run([*become, sys.executable, "-c", "import local.table"], cwd=repository, check=False)
+    if readable.returncode:
+        pytest.skip("the checkout lies in a folder that another user may not read")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own are its user's only
+        os.chown(folder, NOBODY, NOBODY)
+        own = {"HASHFOUNDRY_CACHE": f"{folder}/cache", "HASHFOUNDRY_STATE": f"{folder}/state", "HOME": folder}
+        done = another.up(*become, **own, DOCKER_HOST=NOWHERE, PYTHONDONTWRITEBYTECODE=1)
+    says(
+        done,
+        "Error: No Docker engine answers, and only root may start one: start Docker, set DOCKER_HOST, or run this as "
+        "root.",
+        code=1,
+    )
+
+
+def wait_for(process: subprocess.Popen[str], words: str) -> str:
+    """Read what a process prints up to the line with the words."""
+    printed = ""
+    assert process.stdout
+    for line in process.stdout:
+        printed += line
+        if words in line:
+            return printed
+    pytest.fail(f"the run ended before {words!r}: {printed}")
+
+
+def gone(group: int, seconds: float = 10) -> bool:
+    """Tell whether no process of a group is left within the time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@AS_ROOT
+def test_ctrl_c_in_the_middle_and_on_from_there(another, tmp_path, silent_port, closed_port):
+    first, second, third = first_programs(3)
+    titles = [f"{name.replace('-v', ' v')} (Go) …" for name in (first, second, third)]
+    programs = {first: os.urandom(1000), second: os.urandom(1000)}
+    seed = seed_of(tmp_path / "seed", {first: programs[first]})
+    # The first program is in the seed; the build of the second waits for a proxy that does not say a word.
+    process = another.start(HASHFOUNDRY_SEED=seed, GOPROXY=f"http://127.0.0.1:{silent_port}")
+    try:
+        printed = wait_for(process, "    [2/")
+        while not list(Path(f"/proc/{process.pid}/task/{process.pid}").joinpath("children").read_text().split()):
+            time.sleep(0.05)  # until go has started
+        os.killpg(process.pid, signal.SIGINT)
+        printed += process.communicate(timeout=30)[0]
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    done = Done(process.args, process.returncode, printed)
+    says(done, "Stopped. The same command goes on from here.", code=130)
+    assert gone(process.pid)
+    whole = {
+        file.name: file.read_bytes() for file in (another.cache / "programs").iterdir() if file.suffix != ".unfinished"
+    }
+    assert whole == {first: programs[first]}
+
+    seed_of(seed, programs)
+    done = another.up(HASHFOUNDRY_SEED=seed, GOPROXY=f"http://127.0.0.1:{closed_port}")
+    # The first is not made again, the second is made, and the third is the one that the proxy is asked for.
+    printed = says(done, PROXY_SENTENCE, code=1)
+    assert [title in printed for title in titles] == [False, True, True]
+    assert (another.cache / "programs" / second).read_bytes() == programs[second]
