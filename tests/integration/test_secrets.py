@@ -155,7 +155,8 @@ def test_the_search_finds_a_key(seen, guise, form):
     planted = guise.format(form(new := new_key()))
     search = Search.of({**seen.values, "planted": new}, seen.public)
     output = seen.outputs["with the new key"]
-    assert search.leaks(f"{output}\n    {planted}\n{output}")[0].startswith("planted in line")
+    leaks = search.leaks(f"{output}\n    {planted}\n{output}")
+    assert any(leak.startswith("planted in line") for leak in leaks)
 
 
 def test_the_search_finds_every_secret_in_every_form(seen):
@@ -195,7 +196,8 @@ def test_no_secret_is_printed_with_vvv_and_diff(seen, run):
     assert "Secret object-storage/object-storage" in output
     assert "Secret ml-models/model-reader" in output
     assert "module_args" in output
-    assert seen.search().leaks(output) == []
+    leaks = seen.search().leaks(output)
+    assert not leaks, "\n".join(leaks)
 
 
 @pytest.fixture
