@@ -196,7 +196,7 @@ def test_the_bucket_holds_what_was_trained(settings: Settings) -> None:
         "s3",
         endpoint_url=f"http://127.0.0.1:{settings.s3_port}",
         region_name="us-east-1",
-        aws_access_key_id="hashfoundry",
+        aws_access_key_id="local-owner",
         aws_secret_access_key=secret,
     )
     listed = store.list_objects_v2(Bucket=BUCKET)["Contents"]
