@@ -19,7 +19,7 @@ demo: venv ## A cluster, KServe and the iris model on it, and a prediction over 
 up: venv ## Only the cluster and its images
 	@$(BIN)/python -m local up
 
-build: venv ## Only the programs and images, into the cache
+build: venv ## Only what a cluster is made of: pulled, or built into the cache
 	@$(BIN)/python -m local build
 
 clean: venv ## Take the cluster away; the cache stays
@@ -49,7 +49,8 @@ unit: collections ## The tests that need neither network nor cluster
 server-unit: venv ## The serving program over real HTTP, in an environment of its image's packages
 	$(BIN)/python tests/run_server_unit.py
 
-molecule: collections ## site.yml on a kind cluster of its own, from create to destroy
+# What takes long is built first, where it can be seen: Molecule shows a step's output when the step has ended.
+molecule: collections build ## site.yml on a kind cluster of its own, from create to destroy
 	PATH=$(CURDIR)/$(BIN):$$PATH MOLECULE_COMMAND_BORDERS=0 $(BIN)/molecule test
 
 test: ## All checks

@@ -6,7 +6,7 @@
     python -m local up       make or resume the cluster
     python -m local demo     up, then playbooks/site.yml, then a prediction
     python -m local down     take the cluster away, and stop the engine that `up` started
-    python -m local build    only fill the cache
+    python -m local build    only pull or build what a cluster is made of
 
 The settings are environment variables: local/settings.py.
 """
@@ -61,12 +61,24 @@ def _pulled(config: Settings, rows: Table, docker: Engine) -> bool:
     return False
 
 
-def build(config: Settings, rows: Table, progress: Progress) -> None:
+def _build(config: Settings, rows: Table, progress: Progress) -> None:
     """Make every product of the table that the cache lacks."""
     if os.geteuid() != 0:
         raise LocalError("Only root may build the images: run this as root, or where a container registry answers.")
     debian.ensure(mmdebstrap="mmdebstrap", zstd="zstd")
     make_missing(_all_products(config, rows), progress)
+
+
+def provide(config: Settings, rows: Table, progress: Progress, docker: Engine) -> bool:
+    """Pull or build what a new cluster is made of; tell whether its images are built."""
+    if _pulled(config, rows, docker):
+        make_missing(_tools(config, rows), progress)
+        return False
+    _build(config, rows, progress)
+    if not docker.has_image(node.ref(rows, config)):
+        with progress.step(1, 1, f"node image {node.ref(rows, config)}"):
+            node.preload(rows, config, docker)
+    return True
 
 
 def up(config: Settings, rows: Table, progress: Progress) -> Cluster:
@@ -82,14 +94,10 @@ def up(config: Settings, rows: Table, progress: Progress) -> Cluster:
         if not exists:
             cluster.check_free()
         with progress.stage("programs and images"):
-            built = cluster.built() if exists else not _pulled(config, rows, docker)
-            if built:
-                build(config, rows, progress)
-            else:
-                make_missing(_tools(config, rows), progress)
-            if built and not exists and not docker.has_image(node.ref(rows, config)):
-                with progress.step(1, 1, f"node image {node.ref(rows, config)}"):
-                    node.preload(rows, config, docker)
+            if not exists:
+                built = provide(config, rows, progress, docker)
+            elif built := cluster.built():
+                _build(config, rows, progress)
             cluster.link_tools()
         with progress.stage("kind cluster"):
             if exists:
@@ -134,7 +142,7 @@ def main(words: Sequence[str] | None = None) -> int:
             down(config, rows)
         elif command == "build":
             with locked(config.cache):
-                build(config, rows, progress)
+                provide(config, rows, progress, engine.ensure(config, rows, progress))
         else:
             cluster = up(config, rows, progress)
             if command == "demo":
