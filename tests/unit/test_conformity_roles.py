@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,10 @@ ROLES = sorted(path for path in (ROOT / "roles").glob("*") if path.is_dir())
 
 MAX_TASK_FILE = 120
 NOT_FOR_KUBERNETES = {"command", "expect", "pause", "raw", "script", "shell"}
+# A model is trained by a program on the machine that runs Ansible, once, and no shell reads its words.
+RUNS_A_PROGRAM = {"model_training"}
+PROGRAM_NEEDS = {"argv", "creates"}
+PROGRAM_MAY_HAVE = PROGRAM_NEEDS | {"chdir"}
 BLOCKS = ("block", "rescue", "always")
 WAITS_FOR = {"active_connection_states", "host", "path", "port", "search_regex"}
 
@@ -82,6 +87,48 @@ def default_faults(role: Path) -> list[str]:
     return faults
 
 
+def documented(role: Path) -> dict[str, list[str]]:
+    """Return type, default and meaning of the variables in the README's table, as written there."""
+    found = {}
+    readme = role / "README.md"
+    for line in readme.read_text().splitlines() if readme.is_file() else ():
+        if line.startswith(f"| `{role.name}_"):
+            name, *cells = (cell.strip() for cell in line.strip("| ").split(" | "))
+            found[name.strip("`")] = cells
+    return found
+
+
+def readme_default(option: dict[str, Any]) -> str | None:
+    """Return what stands in the README for the default; None for a template, which the README says in words."""
+    value = option.get("default")
+    if option.get("required"):
+        return "required"
+    if value is None:
+        return "none"
+    if isinstance(value, str):
+        return None if "{{" in value else f"`{value}`"
+    return f"`{json.dumps(value)}`"
+
+
+def readme_faults(role: Path) -> list[str]:
+    """Compare the README's table of variables with meta/argument_specs.yml: names, types, defaults."""
+    table, options = documented(role), dict(specified(role))
+    faults = [f"README.md tells of {name}, which is no option" for name in sorted(table.keys() - options.keys())]
+    faults += [f"README.md has no row for {name}" for name in sorted(options.keys() - table.keys())]
+    for name in sorted(table.keys() & options.keys()):
+        option = options[name]
+        kind = f"list of {option['elements']}" if "elements" in option else option.get("type", "str")
+        default = readme_default(option)
+        written = table[name]
+        if len(written) != 3:
+            faults.append(f"README.md: the row of {name} is not name, type, default, meaning")
+        elif written[0] != kind:
+            faults.append(f"README.md says that {name} is {written[0]}, and the options say {kind}")
+        elif default is not None and written[1] != default:
+            faults.append(f"README.md says that the default of {name} is {written[1]}, and the options say {default}")
+    return faults
+
+
 def set_inside(task: dict[str, Any]) -> list[str]:
     """Return the variables that a task makes for its own role."""
     named = actions(task)
@@ -134,6 +181,11 @@ def texts(value: Any) -> Iterator[str]:
             yield from texts(item)
 
 
+def is_program(task: Any) -> bool:
+    """Say whether a command names its words one by one and runs once only."""
+    return isinstance(task, dict) and PROGRAM_NEEDS <= task.keys() <= PROGRAM_MAY_HAVE
+
+
 def action_faults(role: Path) -> list[str]:
     """Return the tasks that run a program instead of a module, or wait for time to pass instead of a condition."""
     faults = []
@@ -143,7 +195,10 @@ def action_faults(role: Path) -> list[str]:
         if written is not None:
             module = written.get("module", "") if isinstance(written, dict) else str(written).split()[0]
             named[module.rpartition(".")[2]] = written
-        faults += [f"{file}: {name} is not for roles" for name in sorted(named.keys() & NOT_FOR_KUBERNETES)]
+        refused = named.keys() & NOT_FOR_KUBERNETES
+        if role.name in RUNS_A_PROGRAM and is_program(named.get("command")):
+            refused -= {"command"}
+        faults += [f"{file}: {name} is not for roles" for name in sorted(refused)]
         waited = named.get("wait_for", WAITS_FOR)
         if not set(waited or ()) & WAITS_FOR:
             faults.append(f"{file}: wait_for without a condition only lets time pass")
@@ -155,7 +210,14 @@ def action_faults(role: Path) -> list[str]:
 
 
 Check = Callable[[Path], list[str]]
-CHECKS: list[Check] = [missing_file_faults, default_faults, name_faults, length_faults, action_faults]
+CHECKS: list[Check] = [
+    missing_file_faults,
+    default_faults,
+    readme_faults,
+    name_faults,
+    length_faults,
+    action_faults,
+]
 
 
 def test_there_is_a_role() -> None:
@@ -169,8 +231,18 @@ def test_the_role_keeps_the_rule(check: Check, role: Path) -> None:
 
 
 FILES = {
-    "README.md": "# probe\n",
-    "defaults/main.yml": "probe_count: 3\nprobe_note:\n",
+    "README.md": """
+# probe
+
+| variable | type | default | meaning |
+|---|---|---|---|
+| `probe_name` | str | required | A name. |
+| `probe_count` | int | `3` | A count. |
+| `probe_note` | str | none | A note. |
+| `probe_words` | list of str | `["a"]` | Words. |
+| `probe_folder` | path | a folder below the home folder | A folder. |
+""",
+    "defaults/main.yml": "probe_count: 3\nprobe_note:\nprobe_words: [a]\nprobe_folder: '{{ home }}/probe'\n",
     "meta/argument_specs.yml": """
 argument_specs:
   main:
@@ -178,6 +250,8 @@ argument_specs:
       probe_name: {type: str, required: true}
       probe_count: {type: int, default: 3}
       probe_note: {type: str}
+      probe_words: {type: list, elements: str, default: [a]}
+      probe_folder: {type: path, default: '{{ home }}/probe'}
 """,
     "vars/main.yml": "__probe_kind: Pod\n",
     "handlers/main.yml": "- name: Debug\n  ansible.builtin.debug:\n",
@@ -213,7 +287,7 @@ def role(tmp_path: Path) -> Path:
 
 
 def test_a_sound_role_has_no_fault(role: Path) -> None:
-    assert [check(role) for check in CHECKS] == [[], [], [], [], []]
+    assert [fault for check in CHECKS for fault in check(role)] == []
 
 
 @pytest.mark.parametrize("file", ["README.md", "defaults/main.yml", "meta/argument_specs.yml"])
@@ -232,6 +306,20 @@ def test_a_role_without_the_file_has_the_fault(role: Path, file: str) -> None:
         (default_faults, "defaults/main.yml", "probe_note", "probe_more", "probe_more has a default and no option"),
         (default_faults, "defaults/main.yml", "probe_note", "probe_name", "probe_name is required and has"),
         (default_faults, "meta/argument_specs.yml", ", default: 3", "", "probe_count is 3 in the defaults and None"),
+        (readme_faults, "README.md", "`probe_count`", "`probe_more`", "tells of probe_more, which is no option"),
+        (readme_faults, "README.md", "`probe_count`", "`probe_more`", "has no row for probe_count"),
+        (readme_faults, "README.md", "| int", "| str", "probe_count is str, and the options say int"),
+        (readme_faults, "README.md", "list of str", "list", "probe_words is list, and the options say list of str"),
+        (readme_faults, "README.md", "`3`", "`4`", "the default of probe_count is `4`, and the options say `3`"),
+        (
+            readme_faults,
+            "README.md",
+            "| required",
+            "| none",
+            "the default of probe_name is none, and the options say req",
+        ),
+        (readme_faults, "README.md", "| none", "| `a`", "the default of probe_note is `a`, and the options say none"),
+        (readme_faults, "README.md", " | A count.", "", "the row of probe_count is not name, type"),
         (name_faults, "defaults/main.yml", "probe_count", "count", "count is public"),
         (name_faults, "meta/argument_specs.yml", "probe_name", "name", "name is public"),
         (name_faults, "vars/main.yml", "__probe_kind", "probe_kind", "probe_kind is internal"),
@@ -257,6 +345,32 @@ def test_a_broken_role_has_the_fault(role: Path, check: Check, file: str, old: s
     assert old in FILES[file]
     (role / file).write_text(FILES[file].replace(old, new))
     assert any(fault in said for said in check(role))
+
+
+PROGRAM = "- name: Train\n  ansible.builtin.command: {argv: [python3], chdir: /tmp, creates: /tmp/model}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "faults"),
+    [
+        ("model_training", PROGRAM, []),
+        ("model_training", PROGRAM.replace("chdir: /tmp, ", ""), []),
+        ("model_storage", PROGRAM, ["tasks/main.yml: command is not for roles"]),
+        (
+            "model_training",
+            PROGRAM.replace("argv: [python3]", "cmd: python3"),
+            ["tasks/main.yml: command is not for roles"],
+        ),
+        ("model_training", PROGRAM.replace(", creates: /tmp/model", ""), ["tasks/main.yml: command is not for roles"]),
+        ("model_training", PROGRAM.replace("chdir", "stdin"), ["tasks/main.yml: command is not for roles"]),
+        ("model_training", PROGRAM.replace("command", "shell"), ["tasks/main.yml: shell is not for roles"]),
+    ],
+)
+def test_only_training_runs_a_program_and_only_once(tmp_path: Path, name: str, task: str, faults: list[str]) -> None:
+    path = tmp_path / name / "tasks" / "main.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text(task)
+    assert action_faults(tmp_path / name) == faults
 
 
 @pytest.mark.parametrize(("lines", "faults"), [(120, []), (121, ["tasks/long.yml has 121 lines, not at most 120"])])

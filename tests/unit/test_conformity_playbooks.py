@@ -1,0 +1,90 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rules that the playbooks keep: each role has its own name as its tag, and there is a play for each role."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PREFIX = "hashfoundry.kserve."
+
+
+def entries(root: Path) -> list[tuple[str, Any]]:
+    """Return the roles that the plays list, each with the name of its playbook."""
+    return [
+        (path.name, entry)
+        for path in sorted((root / "playbooks").glob("*.yml"))
+        for play in yaml.safe_load(path.read_text())
+        for entry in play.get("roles") or []
+    ]
+
+
+def playbook_faults(root: Path) -> list[str]:
+    """Compare the playbooks with the roles. A role that is only named, without tags, is a fault too."""
+    roles = {path.name for path in (root / "roles").iterdir() if path.is_dir()}
+    faults, listed = [], set()
+    for playbook, entry in entries(root):
+        named = entry if isinstance(entry, dict) else {"role": entry}
+        role = named.get("role", "").removeprefix(PREFIX)
+        listed.add(role)
+        if named.get("role") != PREFIX + role or role not in roles:
+            faults.append(f"{playbook}: {named.get('role')} is not a role of this collection by its full name")
+        if named.get("tags") != [role]:
+            faults.append(f"{playbook}: the tags of {role} are {named.get('tags')}, not [{role}]")
+    return faults + [f"{role} is in no playbook" for role in sorted(roles - listed)]
+
+
+def test_the_playbooks_keep_the_rules() -> None:
+    assert entries(ROOT)
+    assert playbook_faults(ROOT) == []
+
+
+SOUND = """
+- name: Import
+  ansible.builtin.import_playbook: other.yml
+- name: Probe
+  hosts: clusters
+  roles:
+    - role: hashfoundry.kserve.probe
+      tags: [probe]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "faults"),
+    [
+        ("", "", []),
+        ("[probe]", "[other]", ["site.yml: the tags of probe are ['other'], not [probe]"]),
+        ("[probe]", "[probe, other]", ["site.yml: the tags of probe are ['probe', 'other'], not [probe]"]),
+        ("      tags: [probe]\n", "", ["site.yml: the tags of probe are None, not [probe]"]),
+        (
+            "role: hashfoundry.kserve.probe\n      tags: [probe]",
+            "hashfoundry.kserve.probe",
+            [
+                "site.yml: the tags of probe are None, not [probe]",
+            ],
+        ),
+        ("hashfoundry.kserve.", "", ["site.yml: probe is not a role of this collection by its full name"]),
+        ("    - role: hashfoundry.kserve.probe\n      tags: [probe]\n", "", ["probe is in no playbook"]),
+        (
+            "kserve.probe\n      tags: [probe]",
+            "kserve.gone\n      tags: [gone]",
+            [
+                "site.yml: hashfoundry.kserve.gone is not a role of this collection by its full name",
+                "probe is in no playbook",
+            ],
+        ),
+    ],
+)
+def test_a_broken_playbook_has_the_fault(tmp_path: Path, old: str, new: str, faults: list[str]) -> None:
+    (tmp_path / "roles" / "probe").mkdir(parents=True)
+    (tmp_path / "playbooks").mkdir()
+    assert old in SOUND
+    (tmp_path / "playbooks" / "site.yml").write_text(SOUND.replace(old, new) if old else SOUND)
+    assert playbook_faults(tmp_path) == faults
