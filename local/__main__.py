@@ -98,6 +98,8 @@ def up(config: Settings, rows: Table, progress: Progress) -> Cluster:
                 built = provide(config, rows, progress, docker)
             elif built := cluster.built():
                 _build(config, rows, progress)
+            else:
+                make_missing(_tools(config, rows), progress)
             cluster.link_tools()
         with progress.stage("kind cluster"):
             if exists:
