@@ -182,14 +182,16 @@ class Cluster:
 
     def _overlay(self, image: Image) -> None:
         """Lay our serving program over KServe's own image, where that can be pulled."""
-        folder = Path(image.python)
+        folder = REPOSITORY / image.python
         dockerfile = self.settings.state / "Dockerfile"
         dockerfile.write_text(
-            f"FROM {BASE_OF_SERVER}\nCOPY {folder} /{images.APP}/{folder.name}\nENV PYTHONPATH=/{images.APP}\n"
-            f'WORKDIR /{images.APP}\nENTRYPOINT ["python", "-m", "{folder.name}"]\n'
+            f"FROM {BASE_OF_SERVER}\n"
+            f"COPY {folder.name} /{images.APP}/{folder.name}\n"
+            f"ENV PYTHONPATH=/{images.APP}\n"
+            f'ENTRYPOINT ["python", "-m", "{folder.name}"]\n'
         )
         self.engine.docker(
-            "build", "--quiet", "--file", dockerfile, "--tag", image.ref, REPOSITORY,
+            "build", "--quiet", "--file", dockerfile, "--tag", image.ref, folder.parent,
             hint="see that the container registry answers, or set HASHFOUNDRY_IMAGES=build.",
         )  # fmt: skip
 
