@@ -44,6 +44,7 @@ sanity: collections ## ansible-test sanity on a copy of the collection
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python tests/run_sanity.py
 
 unit: collections ## The tests that need neither network nor cluster
+	cd local/go/runc-shim && go test ./...
 	$(BIN)/pytest -q
 
 server-unit: venv ## The serving program over real HTTP, in an environment of its image's packages

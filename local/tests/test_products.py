@@ -1,0 +1,132 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Products are made once, whole or not at all, and images are what containerd and Docker load."""
+
+from __future__ import annotations
+
+import errno
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from local import cache, engine, oci, programs, settings, table
+from local.cache import Product
+from local.errors import LocalError
+from local.progress import Progress
+from local.run import run
+
+
+def test_a_product_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "NEEDED_BYTES", 0)
+    calls = []
+
+    def make(target: Path) -> None:
+        calls.append(target)
+        target.write_text("whole")
+
+    product = Product(tmp_path / "sub" / "thing-v1", "thing v1", make)
+    for _time in range(2):
+        cache.make_missing([product], Progress())
+    assert product.path.read_text() == "whole"
+    assert len(calls) == 1
+
+
+def test_what_was_interrupted_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "NEEDED_BYTES", 0)
+
+    def interrupted(target: Path) -> None:
+        target.write_text("ha")
+        raise KeyboardInterrupt
+
+    path = tmp_path / "thing-v1"
+    with pytest.raises(KeyboardInterrupt):
+        cache.make_missing([Product(path, "thing v1", interrupted)], Progress())
+    assert not path.exists()
+    cache.make_missing([Product(path, "thing v1", lambda target: target.write_text("whole") and None)], Progress())
+    assert path.read_text() == "whole"
+
+
+def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "NEEDED_BYTES", 0)
+
+    def full(_target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(LocalError, match="HASHFOUNDRY_CACHE"):
+        cache.make_missing([Product(tmp_path / "thing", "thing", full)], Progress())
+
+
+def test_a_digest_tells_names_and_contents_apart(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "one" / "a").write_text("x")
+    (tmp_path / "two" / "b").write_text("x")
+    (tmp_path / "two" / "__pycache__").mkdir()
+    before = cache.digest(tmp_path / "two")
+    (tmp_path / "two" / "__pycache__" / "b.pyc").write_text("y")
+    assert before == cache.digest(tmp_path / "two") != cache.digest(tmp_path / "one")
+
+
+def test_an_image_is_the_same_whenever_it_is_made(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "bin").mkdir(parents=True)
+    (root / "bin" / "program").write_text("#!/bin/sh\n")
+    (root / "bin" / "program").chmod(0o755)
+    (root / "link").symlink_to("/bin/program")
+    archives = []
+    for name in ("a", "b"):
+        (root / "bin" / "program").touch()
+        oci.write_layer(root, tmp_path / f"{name}.layer")
+        oci.write_archive(tmp_path / name, "example.org/x:1", [tmp_path / f"{name}.layer"], {"User": "1000"})
+        archives.append((tmp_path / name).read_bytes())
+    assert archives[0] == archives[1]
+    with tarfile.open(tmp_path / "a") as archive:
+        (manifest,) = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
+        config = json.load(archive.extractfile(manifest["Config"]))  # type: ignore[arg-type]
+        with tarfile.open(fileobj=archive.extractfile(manifest["Layers"][0])) as layer:
+            members = {member.name: member for member in layer}
+    assert manifest["RepoTags"] == ["example.org/x:1"]
+    assert config["config"] == {"User": "1000"}
+    assert members["bin/program"].mode == 0o755
+    assert {(member.uid, member.gid) for member in members.values()} == {(0, 0)}
+    assert members["link"].linkname == "/bin/program"
+
+
+def test_a_seed_must_be_what_its_sums_say(tmp_path: Path) -> None:
+    program = table.load().programs["kind"]
+    (tmp_path / "kind").write_text("not kind")
+    subprocess.run(["zstd", "-q", tmp_path / "kind", "-o", tmp_path / f"kind-{program.version}.zst"], check=True)
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  kind-{program.version}\n")
+    config = settings.load({"HOME": str(tmp_path), "HASHFOUNDRY_SEED": str(tmp_path)})
+    with pytest.raises(LocalError, match="SHA256SUMS"):
+        programs.product(program, config).make(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("bounding", "lacks"), [("000001ffffffffff", False), ("000001fffeffffff", True), ("0000000000000000", True)]
+)
+def test_the_capability_that_runc_wants(tmp_path: Path, bounding: str, lacks: bool) -> None:
+    status = tmp_path / "status"
+    status.write_text(f"Name:\tx\nCapPrm:\t0000000000000000\nCapBnd:\t{bounding}\n")
+    assert engine.lacks_capabilities(status) is lacks
+
+
+def test_a_failed_program_is_told_with_its_hint_and_its_last_lines() -> None:
+    with pytest.raises(LocalError, match=r"(?s)code 3: look there\..*the reason"):
+        run(["sh", "-c", "echo the reason >&2; exit 3"], hint="look there.")
+    with pytest.raises(LocalError, match=r"no-such-program is not on this machine: install it\."):
+        run(["no-such-program"], hint="install it.")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"HASHFOUNDRY_HTTPS_PORT": "0"}, {"HASHFOUNDRY_S3_PORT": "x"}, {"HASHFOUNDRY_IMAGES": "none"}],
+)
+def test_a_setting_that_cannot_be_is_named(environment: dict[str, str]) -> None:
+    with pytest.raises(LocalError, match=next(iter(environment))):
+        settings.load(environment)

@@ -1,0 +1,81 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of programs and images, and kind's configuration, hold together."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+from local import cluster, node, settings, table
+from local.settings import REPOSITORY
+
+ROWS = table.load()
+SETTINGS = settings.load({"HOME": "/home/me"})
+
+
+def test_every_image_is_made_of_rows_that_exist() -> None:
+    for image in ROWS.images:
+        assert image.place in ("node", "cluster")
+        assert not image.program or image.program in ROWS.programs
+        assert not image.rootfs or image.rootfs in ROWS.rootfs
+        assert not image.python or (REPOSITORY / image.python / "requirements.txt").exists()
+    assert len({image.ref for image in ROWS.images}) == len(ROWS.images)
+
+
+def test_the_node_holds_what_kubeadm_starts() -> None:
+    version, refs = ROWS.node["kubernetes"], {image.ref for image in ROWS.placed("node")}
+    parts = ("apiserver", "controller-manager", "scheduler", "proxy")
+    assert {f"registry.k8s.io/kube-{part}:{version}" for part in parts} <= refs
+    assert {f"registry.k8s.io/etcd:{ROWS.node['etcd_tag']}", ROWS.node["pause"]} <= refs
+    assert all(ROWS.programs[name].version == version for name in node.NODE_PROGRAMS)
+
+
+def kind_config(built: bool, monkeypatch: pytest.MonkeyPatch, cgroup_v1: bool) -> dict[str, object]:
+    monkeypatch.setattr(node, "cgroup_v1", lambda: cgroup_v1)
+    config: dict[str, object] = yaml.safe_load(cluster.config(SETTINGS, ROWS, "node:1", built))
+    return config
+
+
+def test_a_pulled_node_keeps_kinds_own_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = kind_config(built=False, monkeypatch=monkeypatch, cgroup_v1=False)
+    assert config["networking"] == {"apiServerAddress": "127.0.0.1"}
+    assert config["kubeadmConfigPatches"] == []
+
+
+def test_a_built_node_names_its_etcd_and_its_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = kind_config(built=True, monkeypatch=monkeypatch, cgroup_v1=True)
+    assert config["networking"] == {
+        "apiServerAddress": "127.0.0.1",
+        "disableDefaultCNI": True,
+        "kubeProxyMode": "nftables",
+    }
+    kubelet, kubeadm = (yaml.safe_load(patch) for patch in config["kubeadmConfigPatches"])  # type: ignore[attr-defined]
+    assert kubelet == {"kind": "KubeletConfiguration", "cgroupDriver": "cgroupfs", "failCgroupV1": False}
+    assert kubeadm["etcd"]["local"]["imageTag"] == ROWS.node["etcd_tag"]
+
+
+def test_the_ports_of_this_machine_reach_the_ports_of_the_inventory(monkeypatch: pytest.MonkeyPatch) -> None:
+    (one,) = kind_config(built=True, monkeypatch=monkeypatch, cgroup_v1=False)["nodes"]  # type: ignore[misc]
+    ports = {mapping["containerPort"]: mapping["hostPort"] for mapping in one["extraPortMappings"]}
+    inventory = REPOSITORY / "inventories" / "local" / "group_vars" / "clusters"
+    gateway = yaml.safe_load((inventory / "gateway.yml").read_text())["gateway_https_port"]
+    storage = yaml.safe_load((inventory / "object_storage.yml").read_text())["object_storage_node_port"]
+    assert ports == {gateway: 8443, storage: 7070}
+    assert {mapping["listenAddress"] for mapping in one["extraPortMappings"]} == {"127.0.0.1"}
+
+
+def test_an_unknown_column_of_the_table_is_an_error(tmp_path: Path) -> None:
+    text = table.TABLE.read_text().replace("tool = true", "tol = true", 1)
+    (tmp_path / "components.toml").write_text(text)
+    with pytest.raises(TypeError, match="tol"):
+        table.load(tmp_path / "components.toml")
+
+
+def test_rows_are_plain_values() -> None:
+    assert {hash(row) for row in ROWS.images}
+    assert dataclasses.replace(ROWS.images[0]) == ROWS.images[0]
