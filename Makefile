@@ -37,8 +37,8 @@ lint: collections ## ansible-lint, yamllint, ruff, mypy and the changelog
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/yamllint --strict .
-	PATH=$(CURDIR)/$(BIN):$$PATH ANSIBLE_COLLECTIONS_PATH=collections $(BIN)/ansible-lint --offline
 	$(BIN)/antsibull-changelog lint
+	PATH=$(CURDIR)/$(BIN):$$PATH ANSIBLE_COLLECTIONS_PATH=collections $(BIN)/ansible-lint --offline
 
 sanity: collections ## ansible-test sanity on a copy of the collection
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python tests/run_sanity.py

@@ -8,10 +8,13 @@ A check that fails does not keep the others from running; the exit code is 1 if 
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
 from collections import deque
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def run(check: str) -> tuple[bool, str, float]:
@@ -27,7 +30,7 @@ def run(check: str) -> tuple[bool, str, float]:
         for line in process.stdout:
             print(line, end="", flush=True)
             if line.strip():
-                last.append(line.strip())
+                last.append(COLOUR.sub("", line).strip())
     return process.returncode == 0, last[-1] if last else "", time.monotonic() - begun
 
 

@@ -35,7 +35,7 @@ VERBOSE = ("-vvv", "--diff")
 
 def new_key() -> str:
     """A key of the form that inventories/local makes, told from others by its beginning."""
-    return "PLANTED" + "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(33))
+    return "PLANTED" + "".join(secrets.choice(string.ascii_letters + string.digits) for _letter in range(33))
 
 
 def encoded(value: str) -> str:
