@@ -27,7 +27,7 @@ clean: venv ## Take the cluster away; the cache stays
 
 # The checks, each on its own; `make test` runs them all and prints each one's closing line.
 CHECKS := lint sanity unit server-unit molecule
-.PHONY: test $(CHECKS) collections
+.PHONY: test bench $(CHECKS) collections
 
 collections: venv
 	@$(BIN)/python -c 'from local import galaxy; galaxy.ensure()'
@@ -56,3 +56,6 @@ molecule: collections build ## site.yml on a kind cluster of its own, from creat
 
 test: ## All checks
 	@$(PYTHON) tests/run_all.py $(CHECKS)
+
+bench: venv ## How long the demo takes, from no cluster and without a change
+	@$(BIN)/python benchmarks/demo.py
