@@ -66,23 +66,29 @@ _ORDER = (
 def load(definitions: Iterable[Any], src: Iterable[str], exclude_kinds: Iterable[str] = ()) -> list[Manifest]:
     """Return all manifests in the order to apply them in.
 
+    An object in definitions takes the place of the same object in src.
+
     :param definitions: objects, also of kind List; empty ones are passed over.
     :param src: paths of YAML or JSON files, or of folders that hold such files.
     :raises KServeError: a file cannot be read, or something in it is no object of Kubernetes.
     """
     excluded = set(exclude_kinds)
-    documents = [(f"definitions[{index}]", entry) for index, entry in enumerate(definitions)]
-    for path in src:
-        documents.extend(_documents(Path(path)))
+    given = _by_identity(((f"definitions[{index}]", entry) for index, entry in enumerate(definitions)), excluded)
+    read = _by_identity((document for path in src for document in _documents(Path(path))), excluded)
+    found = given | {key: manifest for key, manifest in read.items() if key not in given}
+    if not found:
+        raise KServeError("There is nothing to apply; give objects in definitions, or files that hold some in src.")
+    return sorted(found.values(), key=_rank)
+
+
+def _by_identity(documents: Iterable[tuple[str, Any]], excluded: set[str]) -> dict[tuple[str, ...], Manifest]:
     found: dict[tuple[str, ...], Manifest] = {}
     for source, document in documents:
         for manifest in _manifests(source, document):
             if manifest.kind not in excluded:
                 key = (manifest.group, manifest.kind, manifest.namespace, manifest.name)
                 _same(found.setdefault(key, manifest), manifest)
-    if not found:
-        raise KServeError("There is nothing to apply; give objects in definitions, or files that hold some in src.")
-    return sorted(found.values(), key=_rank)
+    return found
 
 
 def _rank(manifest: Manifest) -> int:

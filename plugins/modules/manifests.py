@@ -61,6 +61,7 @@ options:
   src:
     description:
       - Paths of YAML or JSON files on the host that runs the module, or of folders that hold such files.
+      - An object in O(definitions) takes the place of the same object here.
       - At least one of O(definitions) and O(src) has to hold an object.
     type: list
     elements: path

@@ -71,6 +71,14 @@ def test_string_data_becomes_data() -> None:
     assert body["data"] == {"a": "eA==", "b": "bmV3"} and "stringData" not in body
 
 
+def test_a_definition_takes_the_place_of_the_same_object_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    entries = [thing("ConfigMap", "x", data={"a": "theirs"}), thing("ConfigMap", "y", data={"a": "theirs"})]
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": entries}))
+    found = load([thing("ConfigMap", "x", data={"a": "ours"})], [str(file)])
+    assert {manifest.name: manifest.body["data"]["a"] for manifest in found} == {"x": "ours", "y": "theirs"}
+
+
 def test_the_same_object_twice() -> None:
     entry = thing("ConfigMap", "x", data={"a": "1"})
     assert len(load([entry, entry], [])) == 1
