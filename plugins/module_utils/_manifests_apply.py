@@ -31,7 +31,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_wait
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import redact
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._watch import Followers
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0  # seconds between attempts of an apply
+# seconds between attempts of an apply: a webhook is missed by two at most, for a request that costs the server little
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 2.0
 _ACTIONS = ("created", "configured", "unchanged", "unvalidated")
 
 

@@ -136,7 +136,7 @@ def test_a_webhook_that_starts_in_time_is_waited_for() -> None:
     server, time = Server(), Time()
     server.errors["/c"] = [AWAY] * 6
     assert run(server, [CONFIG], time)["counts"]["created"] == 1
-    assert time.slept == [0.5, 1, 2, 4, 8, 8]
+    assert time.slept == [0.5, 1, 2, 2, 2, 2]
 
 
 @pytest.mark.parametrize(
