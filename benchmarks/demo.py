@@ -63,11 +63,11 @@ def main() -> None:
     ]
     print(f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}, {rounds} rounds\n")
     print("| figure | median | least | most | bar |\n|---|---|---|---|---|")
-    for name, values, bar in rows:
+    for name, values, limit in rows:
         unit = "" if max(values) < 1 else " s"
         places = 2 if not unit else 1
         numbers = (statistics.median(values), min(values), max(values))
-        print(f"| {name} | " + " | ".join(f"{number:.{places}f}{unit}" for number in numbers) + f" | {bar} |")
+        print(f"| {name} | " + " | ".join(f"{number:.{places}f}{unit}" for number in numbers) + f" | {limit} |")
 
 
 if __name__ == "__main__":
