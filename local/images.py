@@ -30,6 +30,13 @@ LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr
 PYPI_HINT = "see that PyPI answers; UV_INDEX_URL names it."
 
 
+def place_program(source: Path, target: Path) -> None:
+    """Copy a program into a root file system."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    target.chmod(0o755)
+
+
 def rootfs_product(rootfs: Rootfs, settings: Settings) -> Product:
     """A Debian root file system as a tar."""
     script = REPOSITORY / "local" / rootfs.customize if rootfs.customize else None
@@ -83,18 +90,14 @@ def _wheel(requirement: str, binary: str, target: Path, scratch: Path) -> None:
         raise LocalError(
             f"{requirement} holds {len(found)} programs named {binary}, not one: see local/components.toml."
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(found[0], target)
-    target.chmod(0o755)
+    place_program(found[0], target)
 
 
 def _fill(image: Image, table: Table, settings: Settings, root: Path, scratch: Path) -> None:
     """Lay what the image adds to its root file system into the folder root."""
     if image.program:
         program = root / (image.path.lstrip("/") or f"usr/local/bin/{image.program}")
-        program.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(programs.product(table.programs[image.program], settings).path, program)
-        program.chmod(0o755)
+        place_program(programs.product(table.programs[image.program], settings).path, program)
     if image.python:
         _python(REPOSITORY / image.python, root)
     if image.wheel:

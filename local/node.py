@@ -120,15 +120,10 @@ def _fill(root: Path, table: Table, settings: Settings) -> None:
         script = target.is_relative_to(root / "usr/local/bin") or target.is_relative_to(root / "kind/bin")
         target.chmod(0o755 if script else 0o644)
     for name in NODE_PROGRAMS:
-        target = root / "usr/bin" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(programs.product(table.programs[name], settings).path, target)
-        target.chmod(0o755)
+        images.place_program(programs.product(table.programs[name], settings).path, root / "usr/bin" / name)
     if engine.lacks_capabilities():
         shim = programs.product(table.programs["runc-shim"], settings).path
-        (root / "usr/local/sbin").mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(shim, root / "usr/local/sbin/runc")  # before /usr/sbin/runc on the PATH
-        (root / "usr/local/sbin/runc").chmod(0o755)
+        images.place_program(shim, root / "usr/local/sbin/runc")  # before /usr/sbin/runc on the PATH
     _adapt(root, table)
     wanted = root / "etc/systemd/system/multi-user.target.wants"
     wanted.mkdir(parents=True, exist_ok=True)

@@ -117,13 +117,18 @@ class _Explained:
             raise Unreachable("The API server's answer was cut short.") from None
 
 
-def refused(error: Any, path: str) -> ApiError:
-    """Return the error for an ApiException of the Kubernetes client."""
-    status, body = int(error.status or 0), error.body or ""
+def said(error: Any) -> str:
+    """Return the message in the body of an ApiException, or the body where it is no Status; in full."""
+    body = error.body or b""
     text = body.decode("utf-8", errors="replace") if isinstance(body, bytes) else str(body)
     with suppress(ValueError, AttributeError):
         text = json.loads(text).get("message", text)
-    text = short(text)
+    return text
+
+
+def refused(error: Any, path: str) -> ApiError:
+    """Return the error for an ApiException of the Kubernetes client."""
+    status, text = int(error.status or 0), short(said(error))
     if status == 401:
         message = "The API server does not accept the credentials; check the kubeconfig's user, or api_key."
     elif status == 403:

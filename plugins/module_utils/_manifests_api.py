@@ -67,7 +67,8 @@ class RestApplyApi(_kube.RestApi):
                 )
             except ApiException as error:
                 # In full: the cause is judged by it, and it may be longer than what is shown.
-                raise _kube.ApiError(str(_kube.refused(error, path)), int(error.status or 0), _said(error)) from None
+                text = redact(" ".join(_kube.said(error).split()))
+                raise _kube.ApiError(str(_kube.refused(error, path)), int(error.status or 0), text) from None
             try:
                 answer: dict[str, Any] = json.loads(response.data)
             finally:
@@ -81,14 +82,6 @@ class RestApplyApi(_kube.RestApi):
     def _counted(self) -> None:
         with self._lock:
             self._count += 1
-
-
-def _said(error: Any) -> str:
-    body = error.body or b""
-    text = body.decode("utf-8", errors="replace") if isinstance(body, bytes) else str(body)
-    with suppress(ValueError, AttributeError):
-        text = json.loads(text).get("message", text)
-    return redact(" ".join(text.split()))
 
 
 def connect(get_client: Callable[[], Any]) -> RestApplyApi:
