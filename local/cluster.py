@@ -20,12 +20,15 @@ from local.engine import Engine
 from local.errors import LocalError
 from local.progress import Progress
 from local.run import answers, run
-from local.settings import REPOSITORY, Settings
+from local.settings import KUBELET_PODS, REPOSITORY, Settings
 from local.table import Image, Table
 
 # Node ports of the services that this machine reaches; inventories/local names the same two.
 HTTPS_NODE_PORT = 30443
 S3_NODE_PORT = 30070
+# Where the node sees the folder of the audit log, and the size of the pod subnet of a node with room for many pods.
+AUDIT = "/etc/kubernetes/audit"
+POD_SUBNET_BITS = 22
 BASE_OF_SERVER = "docker.io/kserve/sklearnserver:v0.20.0"
 
 
@@ -38,12 +41,18 @@ def config(settings: Settings, table: Table, image: str, built: bool) -> str:
     if node.cgroup_v1():
         # Kubernetes 1.35 wants to be asked for cgroup v1; systemd does not manage it inside a container.
         kubelet |= {"cgroupDriver": "cgroupfs", "failCgroupV1": False}
+    if settings.pods != KUBELET_PODS:
+        kubelet["maxPods"] = settings.pods
     # Without an apiVersion kind applies the patch to whichever version of kubeadm's API it writes.
     cluster: dict[str, Any] = {"kind": "ClusterConfiguration"}
     networking: dict[str, Any] = {"apiServerAddress": "127.0.0.1"}
     if built:
         cluster["etcd"] = {"local": {"imageTag": table.node["etcd_tag"]}}
         networking |= {"disableDefaultCNI": True, "kubeProxyMode": "nftables"}
+    if settings.pods > KUBELET_PODS:
+        cluster["controllerManager"] = {"extraArgs": [{"name": "node-cidr-mask-size", "value": str(POD_SUBNET_BITS)}]}
+    if settings.audit:
+        cluster["apiServer"] = _audited()
     ports = ((HTTPS_NODE_PORT, settings.https_port), (S3_NODE_PORT, settings.s3_port))
     return yaml.safe_dump(
         {
@@ -60,11 +69,43 @@ def config(settings: Settings, table: Table, image: str, built: bool) -> str:
                         {"containerPort": inner, "hostPort": outer, "listenAddress": "127.0.0.1"}
                         for inner, outer in ports
                     ],
+                    **({"extraMounts": [_audit_mount(settings)]} if settings.audit else {}),
                 }
             ],
         },
         sort_keys=False,
     )
+
+
+def _audited() -> dict[str, Any]:
+    """The API server's part of kubeadm's configuration: an audit log, whose times are to the microsecond."""
+    arguments = {"audit-policy-file": f"{AUDIT}/policy.yaml", "audit-log-path": f"{AUDIT}/audit.log"}
+    volume = {"name": "audit", "hostPath": AUDIT, "mountPath": AUDIT, "pathType": "DirectoryOrCreate"}
+    return {
+        "extraArgs": [{"name": name, "value": value} for name, value in arguments.items()],
+        "extraVolumes": [volume],
+    }
+
+
+def _audit_mount(settings: Settings) -> dict[str, str]:
+    return {"hostPath": str(settings.audit_log.parent), "containerPath": AUDIT}
+
+
+def _write_audit_policy(settings: Settings) -> None:
+    """Log who asks for what and when; of the status of InferenceServices, which say Ready, the content, too."""
+    rules: list[dict[str, Any]] = [
+        {"level": "None", "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}]},
+        {
+            "level": "Request",
+            "verbs": ["update", "patch"],
+            "resources": [{"group": "serving.kserve.io", "resources": ["inferenceservices/status"]}],
+        },
+        {"level": "Metadata"},
+    ]
+    policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}
+    settings.audit_log.parent.mkdir(parents=True, exist_ok=True)
+    settings.audit_log.with_name("policy.yaml").write_text(yaml.safe_dump(policy, sort_keys=False))
+    settings.audit_log.unlink(missing_ok=True)
 
 
 def _check_ports(settings: Settings) -> None:
@@ -148,6 +189,8 @@ class Cluster:
         self._complete.touch()
         file = self.settings.state / "kind.yaml"
         file.write_text(config(self.settings, self.table, image, built))
+        if self.settings.audit:
+            _write_audit_policy(self.settings)
         # Written beside the state, not into the person's own kubeconfig; readable by its owner only.
         self._kind(
             "create", "cluster", "--config", file, "--kubeconfig", self.settings.kubeconfig, "--wait=180s",
@@ -166,7 +209,7 @@ class Cluster:
         missing = [image for image in wanted if self._marked(image) not in present]
         for number, image in enumerate(missing, 1):
             with progress.step(number, len(missing), f"load {image.ref}"):
-                if built:
+                if built or not image.python:
                     archive = images.product(image, self.table, self.settings).path
                     self._kind("load", "image-archive", archive, "--name", self.settings.cluster, hint="see the node.")
                 else:

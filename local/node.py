@@ -27,7 +27,7 @@ NODE_PROGRAMS = ("kubeadm", "kubelet", "kubectl")
 IMPORT = "/import"  # where the archives are mounted while they are put into containerd's store
 UNITS = ("containerd", "kubelet", "undo-mount-hacks")
 STORAGE_CLASS = "standard"  # the name that kind gives its default class
-# A bridge with addresses from the node's pod subnet: enough for one node, and all plugins are Debian's.
+# A bridge with addresses from the cluster's pod subnet: enough for one node, and all plugins are Debian's.
 CNI = {
     "cniVersion": "0.4.0",
     "name": "kind",
@@ -40,7 +40,7 @@ CNI = {
             "hairpinMode": True,
             "ipam": {
                 "type": "host-local",
-                "ranges": [[{"subnet": "10.244.0.0/24"}]],
+                "ranges": [[{"subnet": "10.244.0.0/16"}]],
                 "routes": [{"dst": "0.0.0.0/0"}],
             },
         },

@@ -24,7 +24,7 @@ KUBERNETES_STAMP = "k8s.io/component-base/version"
 
 
 def _gomod(program: Program) -> Path:
-    return GO_MODULES / (program.gomod or program.name)
+    return program.modules / (program.gomod or program.name)
 
 
 def _ldflags(program: Program) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from local.errors import LocalError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+KUBELET_PODS = 110  # the kubelet's own default of maxPods
 IMAGE_SOURCES = ("auto", "pull", "build")
 
 
@@ -26,6 +27,8 @@ class Settings:
     cluster: the name of the kind cluster (HASHFOUNDRY_CLUSTER).
     https_port, s3_port: ports of 127.0.0.1 (HASHFOUNDRY_HTTPS_PORT, HASHFOUNDRY_S3_PORT).
     images: auto, pull or build (HASHFOUNDRY_IMAGES).
+    audit: whether the API server writes an audit log into the state folder (HASHFOUNDRY_AUDIT).
+    pods: how many pods the node has room for (HASHFOUNDRY_PODS).
     """
 
     cache: Path
@@ -35,17 +38,27 @@ class Settings:
     https_port: int
     s3_port: int
     images: str
+    audit: bool
+    pods: int
 
     @property
     def kubeconfig(self) -> Path:
         return self.state / "kubeconfig"
 
+    @property
+    def audit_log(self) -> Path:
+        return self.state / "audit" / "audit.log"
+
+
+def _number(environment: Mapping[str, str], name: str, default: int, most: int, what: str) -> int:
+    text = environment.get(name) or str(default)
+    if not text.isdecimal() or not 0 < int(text) <= most:
+        raise LocalError(f"{name}={text} is not {what}: set it to a number from 1 to {most}.")
+    return int(text)
+
 
 def _port(environment: Mapping[str, str], name: str, default: int) -> int:
-    text = environment.get(name) or str(default)
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise LocalError(f"{name}={text} is not a port: set it to a number from 1 to 65535.")
-    return int(text)
+    return _number(environment, name, default, 65535, "a port")
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
@@ -68,4 +81,6 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         https_port=_port(environment, "HASHFOUNDRY_HTTPS_PORT", 8443),
         s3_port=_port(environment, "HASHFOUNDRY_S3_PORT", 7070),
         images=images,
+        audit=environment.get("HASHFOUNDRY_AUDIT", "") not in ("", "0"),
+        pods=_number(environment, "HASHFOUNDRY_PODS", KUBELET_PODS, 1000, "a number of pods"),
     )

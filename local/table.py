@@ -15,11 +15,15 @@ TABLE = Path(__file__).with_name("components.toml")
 
 @dataclass(frozen=True)
 class Program:
-    """A Go program; tool: a person at this machine may run it, so it is linked into the state folder."""
+    """A Go program; tool: a person at this machine may run it, so it is linked into the state folder.
+
+    modules: the folder of the go.mod files, go beside the table.
+    """
 
     name: str
     module: str
     version: str
+    modules: Path
     package: str = ""
     gomod: str = ""
     ldflags: str = ""
@@ -90,12 +94,16 @@ def _frozen(row: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def load(path: Path = TABLE) -> Table:
-    """Read the table; an unknown column is a TypeError, for the table is code."""
-    raw = tomllib.loads(path.read_text())
+def load(*paths: Path) -> Table:
+    """Read the tables, by default components.toml, as one; an unknown column is a TypeError, for the table is code."""
+    tables = {path: tomllib.loads(path.read_text()) for path in paths or (TABLE,)}
+
+    def rows(section: str) -> list[tuple[Path, dict[str, Any]]]:
+        return [(path, _frozen(row)) for path, raw in tables.items() for row in raw.get(section, ())]
+
     return Table(
-        node=raw["node"],
-        programs={row["name"]: Program(**_frozen(row)) for row in raw["program"]},
-        rootfs={row["name"]: Rootfs(**_frozen(row)) for row in raw["rootfs"]},
-        images=tuple(Image(**_frozen(row)) for row in raw["image"]),
+        node=next(raw["node"] for raw in tables.values() if "node" in raw),
+        programs={row["name"]: Program(modules=path.with_name("go"), **row) for path, row in rows("program")},
+        rootfs={row["name"]: Rootfs(**row) for _path, row in rows("rootfs")},
+        images=tuple(Image(**row) for _path, row in rows("image")),
     )

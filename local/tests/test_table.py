@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from local import cluster, node, settings, table
+from local import cluster, node, programs, settings, table
 from local.settings import REPOSITORY
 
 ROWS = table.load()
@@ -57,6 +57,33 @@ def test_a_built_node_names_its_etcd_and_its_network(monkeypatch: pytest.MonkeyP
     kubelet, kubeadm = (yaml.safe_load(patch) for patch in config["kubeadmConfigPatches"])  # type: ignore[attr-defined]
     assert kubelet == {"kind": "KubeletConfiguration", "cgroupDriver": "cgroupfs", "failCgroupV1": False}
     assert kubeadm["etcd"]["local"]["imageTag"] == ROWS.node["etcd_tag"]
+
+
+def test_a_cluster_to_measure_on_logs_every_request_and_has_room() -> None:
+    measured = settings.load({"HOME": "/home/me", "HASHFOUNDRY_AUDIT": "1", "HASHFOUNDRY_PODS": "400"})
+    config = yaml.safe_load(cluster.config(measured, ROWS, "node:1", built=False))
+    patches = {patch["kind"]: patch for patch in map(yaml.safe_load, config["kubeadmConfigPatches"])}
+    assert patches["KubeletConfiguration"]["maxPods"] == 400
+    assert {"name": "node-cidr-mask-size", "value": "22"} in patches["ClusterConfiguration"]["controllerManager"][
+        "extraArgs"
+    ]
+    # kind leaves a patch out whose apiVersion is not the one it writes, without a word.
+    assert all("apiVersion" not in patch for patch in patches.values())
+    server = patches["ClusterConfiguration"]["apiServer"]
+    (mount,) = config["nodes"][0]["extraMounts"]
+    assert mount["hostPath"] == str(measured.audit_log.parent)
+    assert mount["containerPath"] == server["extraVolumes"][0]["hostPath"]
+    paths = {argument["name"]: argument["value"] for argument in server["extraArgs"]}
+    assert paths["audit-log-path"] == f"{mount['containerPath']}/{measured.audit_log.name}"
+
+
+def test_a_further_table_adds_its_rows(tmp_path: Path) -> None:
+    more = '[[program]]\nname = "more"\nmodule = "example.org/more"\nversion = "v1"\n'
+    (tmp_path / "components.toml").write_text(more)
+    rows = table.load(table.TABLE, tmp_path / "components.toml")
+    assert rows.programs["more"].modules == tmp_path / "go"
+    assert rows.programs["kind"].modules == programs.GO_MODULES
+    assert rows.node == ROWS.node
 
 
 def test_the_ports_of_this_machine_reach_the_ports_of_the_inventory(monkeypatch: pytest.MonkeyPatch) -> None:
