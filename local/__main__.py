@@ -139,7 +139,7 @@ def main(words: Sequence[str] | None = None) -> int:
     progress = Progress()
     try:
         config = settings.load()
-        rows = table.load()
+        rows = table.load().of_mode(config.mode)
         if command == "down":
             down(config, rows)
         elif command == "build":

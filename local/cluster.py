@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from local import images, node, programs
+from local import images, node, programs, releases
 from local.engine import Engine
 from local.errors import LocalError
 from local.progress import Progress
@@ -187,6 +187,7 @@ class Cluster:
         self.delete()
         _check_ports(self.settings)  # those that the interrupted run had held, too
         self._complete.touch()
+        (self.settings.state / "mode").write_text(f"{self.settings.mode}\n")
         file = self.settings.state / "kind.yaml"
         file.write_text(config(self.settings, self.table, image, built))
         if self.settings.audit:
@@ -243,7 +244,7 @@ class Cluster:
         kind = programs.product(self.table.programs["kind"], self.settings).path
         if kind.exists() and self._container("{{.Id}}"):
             self._kind("delete", "cluster", "--name", self.settings.cluster, hint="see the Docker engine.")
-        for name in ("cluster", "kubeconfig", "ca.crt", "kind.yaml"):
+        for name in ("cluster", "kubeconfig", "ca.crt", "kind.yaml", "mode"):
             (self.settings.state / name).unlink(missing_ok=True)
 
     def link_tools(self) -> None:
@@ -253,11 +254,13 @@ class Cluster:
         for program in self.table.programs.values():
             if program.tool:
                 _link(folder / program.name, programs.product(program, self.settings).path)
-        sources = {"kserve": self.table.programs["kserve-manager"], "contour": self.table.programs["contour"]}
-        for name, program in sources.items():
-            folder = self.settings.state / "sources" / name
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            _link(folder, programs.module_folder(program))
+        sources = self.settings.state / "sources"
+        sources.mkdir(exist_ok=True)
+        for name, carrier in (("kserve", "kserve-manager"), ("contour", "contour")):
+            if carrier in self.table.programs:
+                _link(sources / name, programs.source_folder(self.table.programs[carrier]))
+        for release in self.table.releases:
+            releases.write(release, self.table, sources)
 
 
 def _link(link: Path, target: Path) -> None:

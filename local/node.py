@@ -57,7 +57,7 @@ def cgroup_v1() -> bool:
 def _storage_manifest(table: Table, settings: Settings) -> str:
     """local-path-provisioner's own manifest, with the class that kind's users know and images that are here."""
     program = table.programs["local-path-provisioner"]
-    text = (programs.module_folder(program) / "deploy" / "local-path-storage.yaml").read_text()
+    text = (programs.source_folder(program) / "deploy" / "local-path-storage.yaml").read_text()
     helper = next(image.ref for image in table.placed("node") if "volume-helper" in image.ref)
     refs = [image.ref for image in table.placed("node") if image.program == program.name]
     documents = list(yaml.safe_load_all(text))
@@ -109,7 +109,7 @@ def _adapt(root: Path, table: Table) -> None:
 
 def _fill(root: Path, table: Table, settings: Settings) -> None:
     """Lay kind's files and the Kubernetes programs into the folder root."""
-    files = programs.module_folder(table.programs["kind"]) / "images" / "base" / "files"
+    files = programs.source_folder(table.programs["kind"]) / "images" / "base" / "files"
     for source in files.rglob("*"):
         target = root / source.relative_to(files)
         if source.is_dir():

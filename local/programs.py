@@ -86,12 +86,17 @@ def check_go() -> None:
         )
 
 
-def module_folder(program: Program) -> Path:
+def source_folder(program: Program) -> Path:
     """Where the source of the program's module lies in Go's module cache; it is downloaded if need be."""
+    return module_folder(program.module, _gomod(program))
+
+
+def module_folder(module: str, gomod: Path) -> Path:
+    """Where the source of a module lies, of the version that go.mod in the folder gomod pins."""
     check_go()
     said = run(
-        ["go", "mod", "download", "-json", program.module],
-        cwd=_gomod(program),
+        ["go", "mod", "download", "-json", module],
+        cwd=gomod,
         env={**os.environ, "GOFLAGS": "-mod=readonly", "GOWORK": "off"},
         hint=PROXY_HINT,
     )

@@ -15,6 +15,7 @@ from local.errors import LocalError
 REPOSITORY = Path(__file__).resolve().parent.parent
 KUBELET_PODS = 110  # the kubelet's own default of maxPods
 IMAGE_SOURCES = ("auto", "pull", "build")
+MODES = ("Standard", "Knative")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Settings:
     cluster: the name of the kind cluster (HASHFOUNDRY_CLUSTER).
     https_port, s3_port: ports of 127.0.0.1 (HASHFOUNDRY_HTTPS_PORT, HASHFOUNDRY_S3_PORT).
     images: auto, pull or build (HASHFOUNDRY_IMAGES).
+    mode: KServe's deployment mode, Standard or Knative (HASHFOUNDRY_MODE, else the mode of the cluster that is there).
     audit: whether the API server writes an audit log into the state folder (HASHFOUNDRY_AUDIT).
     pods: how many pods the node has room for (HASHFOUNDRY_PODS).
     """
@@ -38,6 +40,7 @@ class Settings:
     https_port: int
     s3_port: int
     images: str
+    mode: str
     audit: bool
     pods: int
 
@@ -61,6 +64,20 @@ def _port(environment: Mapping[str, str], name: str, default: int) -> int:
     return _number(environment, name, default, 65535, "a port")
 
 
+def _mode(environment: Mapping[str, str], state: Path) -> str:
+    kept = state / "mode"
+    of_cluster = kept.read_text().strip() if kept.exists() else ""
+    mode = environment.get("HASHFOUNDRY_MODE") or of_cluster or MODES[0]
+    if mode not in MODES:
+        raise LocalError(f"HASHFOUNDRY_MODE={mode} is not known: set it to one of {', '.join(MODES)}.")
+    if of_cluster and mode != of_cluster:
+        raise LocalError(
+            f"The cluster of {state} is in {of_cluster} mode, HASHFOUNDRY_MODE asks for {mode}: take it away with "
+            "`make clean`, or set HASHFOUNDRY_STATE, HASHFOUNDRY_CLUSTER and the ports for one beside it."
+        )
+    return mode
+
+
 def load(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings, by default from this process; raises LocalError for one that cannot be."""
     environment = os.environ if environment is None else environment
@@ -73,14 +90,16 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     images = environment.get("HASHFOUNDRY_IMAGES") or "auto"
     if images not in IMAGE_SOURCES:
         raise LocalError(f"HASHFOUNDRY_IMAGES={images} is not known: set it to one of {', '.join(IMAGE_SOURCES)}.")
+    state = Path(environment.get("HASHFOUNDRY_STATE") or REPOSITORY / ".local").absolute()
     return Settings(
         cache=Path(environment.get("HASHFOUNDRY_CACHE") or default_cache).absolute(),
         seed=Path(seed).absolute() if seed else None,
-        state=Path(environment.get("HASHFOUNDRY_STATE") or REPOSITORY / ".local").absolute(),
+        state=state,
         cluster=environment.get("HASHFOUNDRY_CLUSTER") or "hashfoundry",
         https_port=_port(environment, "HASHFOUNDRY_HTTPS_PORT", 8443),
         s3_port=_port(environment, "HASHFOUNDRY_S3_PORT", 7070),
         images=images,
+        mode=_mode(environment, state),
         audit=environment.get("HASHFOUNDRY_AUDIT", "") not in ("", "0"),
         pods=_number(environment, "HASHFOUNDRY_PODS", KUBELET_PODS, 1000, "a number of pods"),
     )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Image:
     python: a folder with requirements.txt and a package of our own.
     wheel: a binary taken out of a Python package.
     take: a file taken out of a root file system.
+    mode: the only deployment mode of KServe that wants it, or nothing; the image is the same in any.
     """
 
     ref: str
@@ -60,11 +61,30 @@ class Image:
     take: tuple[tuple[str, str], ...] = ()
     entrypoint: tuple[str, ...] | None = None
     user: str = ""
+    mode: str = field(default="", repr=False)
 
     @property
     def slug(self) -> str:
         """The reference as a file name."""
         return self.ref.replace("/", "_").replace(":", "-")
+
+
+@dataclass(frozen=True)
+class Release:
+    """A file of manifests as its project releases it, put together from folders of Go modules.
+
+    path: where it lies below the state folder's sources.
+    gomod: the folder of go.mod and go.sum that pins the modules.
+    folders: pairs of a module and a folder in it, whose YAML files are taken.
+    version: what its labels say.
+    mode: the only deployment mode of KServe that wants it, or nothing.
+    """
+
+    path: str
+    gomod: str
+    folders: tuple[tuple[str, str], ...]
+    version: str
+    mode: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,10 +95,21 @@ class Table:
     programs: dict[str, Program]
     rootfs: dict[str, Rootfs]
     images: tuple[Image, ...]
+    releases: tuple[Release, ...]
 
     def placed(self, place: str) -> list[Image]:
         """The images wanted in one place: node or cluster."""
         return [image for image in self.images if image.place == place]
+
+    def of_mode(self, mode: str) -> Table:
+        """The rows that a cluster of one deployment mode is made of."""
+        others = {image.program for image in self.images if image.mode not in ("", mode)}
+        return replace(
+            self,
+            programs={name: program for name, program in self.programs.items() if name not in others},
+            images=tuple(image for image in self.images if image.mode in ("", mode)),
+            releases=tuple(release for release in self.releases if release.mode in ("", mode)),
+        )
 
 
 def _frozen(row: dict[str, Any]) -> dict[str, Any]:
@@ -86,7 +117,7 @@ def _frozen(row: dict[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for key, value in row.items():
         if isinstance(value, list):
-            plain[key] = tuple(value)
+            plain[key] = tuple(tuple(entry) if isinstance(entry, list) else entry for entry in value)
         elif isinstance(value, dict):
             plain[key] = tuple(sorted(value.items()))
         else:
@@ -106,4 +137,5 @@ def load(*paths: Path) -> Table:
         programs={row["name"]: Program(modules=path.with_name("go"), **row) for path, row in rows("program")},
         rootfs={row["name"]: Rootfs(**row) for _path, row in rows("rootfs")},
         images=tuple(Image(**row) for _path, row in rows("image")),
+        releases=tuple(Release(**row) for _path, row in rows("release")),
     )

@@ -1,0 +1,45 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Manifests as a project releases them, put together from its Go modules as its own release does it with ko."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from local import programs
+from local.errors import LocalError
+from local.table import Release, Table
+
+# What ko puts an image in the place of, and the version in the labels of what is not released.
+KO = re.compile(r"\bko://([\w./-]+)")
+UNRELEASED = "app.kubernetes.io/version: devel"
+
+
+def _resolved(text: str, release: Release, refs: dict[str, str]) -> str:
+    unknown = sorted(set(KO.findall(text)) - refs.keys())
+    if unknown:
+        raise LocalError(f"No image of local/components.toml holds {', '.join(unknown)}, which {release.path} names.")
+    return KO.sub(lambda found: refs[found[1]], text).replace(
+        UNRELEASED, f'app.kubernetes.io/version: "{release.version}"'
+    )
+
+
+def text(release: Release, table: Table) -> str:
+    """The release as one YAML text."""
+    refs = {table.programs[image.program].package: image.ref for image in table.images if image.program}
+    parts: list[str] = []
+    for module, inner in release.folders:
+        folder = programs.module_folder(module, programs.GO_MODULES / release.gomod) / inner
+        parts += [_resolved(path.read_text(), release, refs) for path in sorted(folder.rglob("*.yaml"))]
+    return "---\n" + "\n---\n".join(parts)
+
+
+def write(release: Release, table: Table, folder: Path) -> None:
+    """Write the release below a folder, where it is not there as it should be."""
+    path, wanted = folder / release.path, text(release, table)
+    if path.exists() and path.read_text() == wanted:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(wanted)
