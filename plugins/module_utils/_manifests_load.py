@@ -19,6 +19,7 @@ from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Manifest
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_patch import patched
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import with_encoded_data
 
 with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
@@ -63,13 +64,19 @@ _ORDER = (
 )
 
 
-def load(definitions: Iterable[Any], src: Iterable[str], exclude_kinds: Iterable[str] = ()) -> list[Manifest]:
+def load(
+    definitions: Iterable[Any],
+    src: Iterable[str],
+    exclude_kinds: Iterable[str] = (),
+    patches: Sequence[Mapping[str, Any]] = (),
+) -> list[Manifest]:
     """Return all manifests in the order to apply them in.
 
     An object in definitions takes the place of the same object in src.
 
     :param definitions: objects, also of kind List; empty ones are passed over.
     :param src: paths of YAML or JSON files, or of folders that hold such files.
+    :param patches: parts of objects, laid over those of the same kind and name.
     :raises KServeError: a file cannot be read, or something in it is no object of Kubernetes.
     """
     excluded = set(exclude_kinds)
@@ -78,7 +85,7 @@ def load(definitions: Iterable[Any], src: Iterable[str], exclude_kinds: Iterable
     found = given | {key: manifest for key, manifest in read.items() if key not in given}
     if not found:
         raise KServeError("There is nothing to apply; give objects in definitions, or files that hold some in src.")
-    return sorted(found.values(), key=_rank)
+    return sorted(patched(found.values(), patches), key=_rank)
 
 
 def _by_identity(documents: Iterable[tuple[str, Any]], excluded: set[str]) -> dict[tuple[str, ...], Manifest]:

@@ -71,6 +71,16 @@ options:
     type: list
     elements: str
     default: []
+  patches:
+    description:
+      - Parts of objects, each laid over the object of its C(kind) and C(metadata.name) in O(definitions) and O(src). It
+        may name C(apiVersion) and C(metadata.namespace), too, where those are needed to tell objects apart.
+      - Maps are merged key by key, and lists whose entries have a C(name), such as containers, entry by entry. V(null)
+        takes a key away. Everything else takes the place of what was there.
+      - A patch that fits no object is an error.
+    type: list
+    elements: dict
+    default: []
   namespace:
     description: Namespace of objects that need one and name none.
     type: str
@@ -111,6 +121,27 @@ EXAMPLES = r"""
     src:
       - /opt/manifests/operator.yaml
     exclude_kinds: [Certificate, Issuer]
+
+- name: Install an operator with another image and without its rules, which the operator writes
+  hashfoundry.kserve.manifests:
+    src:
+      - /opt/manifests/operator.yaml
+    patches:
+      - kind: Deployment
+        metadata:
+          name: operator
+        spec:
+          template:
+            spec:
+              containers:
+                - name: manager
+                  image: registry.example.com/operator:v1.2.3
+      - kind: ValidatingWebhookConfiguration
+        metadata:
+          name: operator
+        webhooks:
+          - name: validate.operator.example.com
+            rules:
 
 - name: Create a namespace and what belongs in it
   hashfoundry.kserve.manifests:
@@ -213,6 +244,7 @@ LOADING: dict[str, Any] = {
     "definitions": {"type": "list", "elements": "dict", "default": []},
     "src": {"type": "list", "elements": "path", "default": []},
     "exclude_kinds": {"type": "list", "elements": "str", "default": []},
+    "patches": {"type": "list", "elements": "dict", "default": []},
 }
 APPLYING: dict[str, Any] = {
     "namespace": {"type": "str"},

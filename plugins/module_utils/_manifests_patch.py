@@ -1,0 +1,76 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Changing single fields of manifests that somebody else has written.
+
+This file is private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Manifest
+
+
+def patched(manifests: Iterable[Manifest], patches: Sequence[Mapping[str, Any]]) -> list[Manifest]:
+    """Return the manifests with the patches laid over them, in the order given.
+
+    :param patches: parts of objects, with kind and metadata.name; metadata.namespace where the name is not enough.
+    :raises KServeError: a patch names no object, or one that is not among the manifests.
+    """
+    done = list(manifests)
+    for number, patch in enumerate(patches):
+        metadata = patch.get("metadata")
+        if not isinstance(metadata, Mapping) or not patch.get("kind") or not metadata.get("name"):
+            raise KServeError(f"patches[{number}] needs kind and metadata.name, which say what it is for.")
+        fits = [index for index, manifest in enumerate(done) if _is_for(patch, manifest)]
+        if not fits:
+            raise KServeError(
+                f"patches[{number}] is for {patch['kind']} {metadata['name']}, which no manifest holds; correct its "
+                "kind, name and namespace, or leave it out."
+            )
+        for index in fits:
+            done[index] = replace(done[index], body=merged(done[index].body, patch))
+    return done
+
+
+def _is_for(patch: Mapping[str, Any], manifest: Manifest) -> bool:
+    metadata = patch["metadata"]
+    return (
+        manifest.kind == patch["kind"]
+        and manifest.name == metadata["name"]
+        and manifest.api_version == patch.get("apiVersion", manifest.api_version)
+        and manifest.namespace == metadata.get("namespace", manifest.namespace)
+    )
+
+
+def merged(below: Any, above: Any) -> Any:
+    """Return below with above laid over it.
+
+    Maps are merged key by key, and lists whose entries have names entry by entry. Null takes a key away. Everything
+    else takes the place of what was there.
+    """
+    if isinstance(below, Mapping) and isinstance(above, Mapping):
+        both = {key: merged(below.get(key), value) for key, value in above.items() if value is not None}
+        return {key: value for key, value in below.items() if key not in above} | both
+    if _are_named(below) and _are_named(above):
+        changes = {entry["name"]: entry for entry in above}
+        kept = [merged(entry, changes.pop(entry["name"], {})) for entry in below]
+        return kept + [merged({}, entry) for entry in changes.values()]
+    if isinstance(above, Mapping):
+        return merged({}, above)
+    return above
+
+
+def _are_named(entries: Any) -> bool:
+    return (
+        isinstance(entries, Sequence)
+        and not isinstance(entries, str)
+        and bool(entries)
+        and all(isinstance(entry, Mapping) and "name" in entry for entry in entries)
+    )
