@@ -1,0 +1,142 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The gate before an upload: whether a model folder is what it says, fits the serving image, and predicts.
+
+This file is private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_folder import LocalFile
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate_load import Trial, fault, try_model
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate_metadata import (
+    METADATA,
+    SUFFIXES,
+    Description,
+    describe,
+)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate_versions import misfit
+
+_MEMORY = re.compile(r"([1-9][0-9]*)([KMGT]i)?")
+_UNITS = {None: 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class GateOptions:
+    """What is asked of a model, as the option gate of the module spaces_upload documents it."""
+
+    metadata: bool = True
+    python_version: str | None = None
+    packages: dict[str, Any] | None = None
+    load: bool = True
+    isolated: bool = True
+    python: str | None = None
+    timeout: float = 60.0
+    memory: str = "2Gi"
+    allowed_digests: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.metadata and (self.load or self.python_version or self.packages):
+            raise KServeError(
+                f"The gate's load, python_version and packages are about what {METADATA} says; set gate.metadata to "
+                "true, or gate.load to false and leave the others out."
+            )
+        if not _MEMORY.fullmatch(self.memory):
+            raise KServeError(f"gate.memory is {self.memory!r}; give bytes, or a number with Ki, Mi, Gi or Ti.")
+        if self.timeout <= 0:
+            raise KServeError(f"gate.timeout is {self.timeout:g}; give a number of seconds above 0.")
+        for digest in self.allowed_digests or ():
+            if not _SHA256.fullmatch(digest.lower()):
+                raise KServeError(f"gate.allowed_digests has {digest!r}; give each as 64 hexadecimal digits of sha256.")
+
+    @property
+    def memory_bytes(self) -> int:
+        """The limit of the address space in bytes."""
+        match = _MEMORY.fullmatch(self.memory)
+        return int(match[1]) * _UNITS[match[2]] if match else 0
+
+
+def examine(
+    options: GateOptions, files: Sequence[LocalFile], name: str, version: str, manifest: str | None = None
+) -> dict[str, Any]:
+    """Put the folder through the gate and return what was checked, and in how many seconds.
+
+    :param name: the model's, and version its version's, as they are to be uploaded.
+    :param manifest: sha256 of the version's manifest, which stands for all files.
+    :raises KServeError: the model does not pass.
+    """
+    start = time.monotonic()
+    checked: list[str] = []
+    if options.allowed_digests is not None:
+        _check_digests(options.allowed_digests, files, manifest)
+        checked.append("allowed_digests")
+    if options.metadata:
+        description = describe(files, name, version)
+        checked.append("metadata")
+        packages = {key: str(value) for key, value in (options.packages or {}).items()}
+        if options.python_version or packages:
+            _check_versions(options, packages, description)
+            checked.append("versions")
+        if options.load:
+            _check_load(options, packages, description)
+            checked.append("load")
+    return {"checked": checked, "isolated": options.isolated, "seconds": round(time.monotonic() - start, 3)}
+
+
+def _check_digests(allowed: Sequence[str], files: Sequence[LocalFile], manifest: str | None) -> None:
+    known = {digest.lower() for digest in allowed}
+    if manifest in known:
+        return
+    # Any of them is code to some server, and the digests are about code.
+    suffixes = tuple(suffix for group in SUFFIXES.values() for suffix in group)
+    models = [file for file in files if file.name.endswith(suffixes)] or list(files)
+    for file in models:
+        if file.sha256 not in known:
+            raise KServeError(
+                f"The sha256 of {file.path} is {file.sha256}, which is not among the {len(known)} of "
+                "gate.allowed_digests; add it there if you trust where the file comes from."
+            )
+
+
+def _check_versions(options: GateOptions, packages: dict[str, str], description: Description) -> None:
+    wrong = misfit(description.libraries, options.python_version, packages)
+    if wrong:
+        raise KServeError(
+            f"By its {METADATA} the model {description.model.path} was made with {wrong}; train it under the image's "
+            "versions, or correct gate to those of the image that is to serve it."
+        )
+
+
+def _check_load(options: GateOptions, packages: dict[str, str], description: Description) -> None:
+    if description.model_format not in SUFFIXES:
+        raise KServeError(
+            f"The gate can load models of the format {', '.join(SUFFIXES)}, and {METADATA} says "
+            f"{description.model_format}; set gate.load to false."
+        )
+    if not sys.platform.startswith("linux"):
+        raise KServeError("The gate can try a model on Linux only; run there, or set gate.load to false.")
+    python = options.python or sys.executable
+    trial = Trial(python, options.timeout, options.memory_bytes, options.isolated, tuple(packages))
+    model = description.model.path
+    outcome = try_model(trial, model, description.instances, description.probabilities)
+    # First of all: under other versions than the image's the rest proves nothing.
+    wrong = misfit(outcome.versions, options.python_version, packages) if outcome.versions else None
+    if wrong:
+        raise KServeError(
+            f"{python}, which tries the model, has {wrong}; set gate.python to an interpreter with the image's "
+            "packages."
+        )
+    sentence = fault(outcome, trial, model, description.predictions)
+    if sentence:
+        raise KServeError(sentence, **({"output": outcome.output} if outcome.output else {}))

@@ -1,0 +1,246 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Loading a model and letting it predict its own examples, in a process that is shut off.
+
+The process runs _model_gate_trial. It reads a job from stdin, JSON with these keys: isolated, folder (an empty one),
+disk (bytes it may write), limits (by name of the RLIMIT constant), timeout (seconds), packages (names whose versions
+are reported), instances, probabilities, and the descriptors model and report. To report it writes JSON, one object a
+line: refused (why the kernel does not isolate), versions, and predictions or error.
+This file is private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import math
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _model_gate_trial
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import redact, short
+
+MIB = 1024 * 1024
+# What a trial may write, and how many processes and threads it may have: plenty for one prediction.
+DISK = 64 * MIB
+PROCESSES = 64
+OPEN_FILES = 256
+_REPORT_SIZE = 64 * MIB
+_TAIL = 4000
+# Beyond the trial's own timeout, for its start and its end.
+_GRACE = 10
+# As Python, the kernel and the dynamic loader say it.
+_OUT_OF_MEMORY = ("MemoryError", "Cannot allocate memory", "failed to map segment")
+
+# One thread: the address space that a numerical library takes grows with the machine's processors.
+_ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "LOKY_MAX_CPU_COUNT": "1",
+    "JOBLIB_MULTIPROCESSING": "0",
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How to try: python: path of the interpreter; timeout: seconds; memory: bytes; isolated: see the module's docs."""
+
+    python: str
+    timeout: float
+    memory: int
+    isolated: bool = True
+    packages: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a trial.
+
+    code: exit code of _model_gate_trial, 128 and the number for a signal; versions: of the interpreter that tried;
+    predictions: None where there are none; error and refused: the reason as Python or the kernel gives it;
+    output: the end of stdout and stderr, without what looks like a secret.
+    """
+
+    code: int
+    versions: dict[str, str] = field(default_factory=dict)
+    predictions: list[Any] | None = None
+    error: str | None = None
+    refused: str | None = None
+    output: str = ""
+
+
+def try_model(trial: Trial, model: Path, instances: Sequence[Any], probabilities: bool) -> Outcome:
+    """Run the trial and return what became of it.
+
+    :raises KServeError: it could not be started.
+    """
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="model-gate-") as folder,
+            model.open("rb") as content,
+            tempfile.TemporaryFile() as job,
+            tempfile.TemporaryFile() as report,
+            tempfile.TemporaryFile() as output,
+        ):
+            order = {
+                "isolated": trial.isolated,
+                "folder": folder,
+                "disk": DISK,
+                "limits": _limits(trial),
+                "timeout": trial.timeout,
+                "packages": list(trial.packages),
+                "instances": list(instances),
+                "probabilities": probabilities,
+                "model": content.fileno(),
+                "report": report.fileno(),
+            }
+            job.write(json.dumps(order).encode())
+            job.seek(0)
+            code = _run(trial, folder, job, output, (content.fileno(), report.fileno()))
+            return _outcome(code, report, output)
+    except OSError as error:
+        raise KServeError(
+            f"The model cannot be tried with {trial.python}: {error}; set gate.python to an interpreter "
+            "that has the serving image's packages."
+        ) from error
+
+
+def _limits(trial: Trial) -> dict[str, int]:
+    return {
+        "RLIMIT_AS": trial.memory,
+        # For each process; the clock on the wall ends them all, and before.
+        "RLIMIT_CPU": math.ceil(trial.timeout) + 1,
+        "RLIMIT_FSIZE": DISK,
+        "RLIMIT_NOFILE": OPEN_FILES,
+        "RLIMIT_CORE": 0,
+        # Without namespaces it counts all processes of the user, and may be exceeded before the trial starts.
+        **({"RLIMIT_NPROC": PROCESSES} if trial.isolated else {}),
+    }
+
+
+def _run(trial: Trial, folder: str, job: BinaryIO, output: BinaryIO, descriptors: tuple[int, ...]) -> int:
+    home = "/tmp" if trial.isolated else folder
+    # The source as an argument: in a module that Ansible has sent, it has no file of its own.
+    command = [trial.python, "-I", "-B", "-c", inspect.getsource(_model_gate_trial)]
+    with subprocess.Popen(
+        command,
+        stdin=job,
+        stdout=output,
+        stderr=output,
+        cwd=folder,
+        env={**_ENVIRONMENT, "HOME": home, "TMPDIR": home},
+        pass_fds=descriptors,
+        start_new_session=True,
+    ) as process:
+        try:
+            return process.wait(trial.timeout + _GRACE)
+        except subprocess.TimeoutExpired:
+            return _model_gate_trial.TIMEOUT
+        finally:
+            # Without namespaces a child that the model has left behind is still in the group.
+            if process.poll() is None or not trial.isolated:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+def _outcome(code: int, report: BinaryIO, output: BinaryIO) -> Outcome:
+    found: dict[str, Any] = {}
+    report.seek(0)
+    # The model's own code can write here too: what is no report is passed over.
+    for line in report.read(_REPORT_SIZE).splitlines():
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(entry, dict):
+            found = {**entry, **found}
+    output.seek(max(0, output.seek(0, 2) - _TAIL))
+    predictions, versions = found.get("predictions"), found.get("versions")
+    return Outcome(
+        code=code,
+        versions=versions if isinstance(versions, dict) else {},
+        predictions=predictions if isinstance(predictions, list) else None,
+        error=str(found["error"]) if "error" in found else None,
+        refused=str(found["refused"]) if "refused" in found else None,
+        output=redact(output.read().decode(errors="replace")).strip(),
+    )
+
+
+def fault(outcome: Outcome, trial: Trial, model: Path, predictions: Sequence[Any]) -> str | None:
+    """Return what is wrong and what to change, or None where the model predicts what it must."""
+    if outcome.refused and outcome.code == _model_gate_trial.REFUSED:
+        return (
+            f"This machine does not let the model {model} be tried without network ({outcome.refused}); allow "
+            "namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns; in a container "
+            "its seccomp profile), run as root, or set gate.isolated to false, which lets the model's code use network "
+            "and files as this user."
+        )
+    if outcome.code == _model_gate_trial.TIMEOUT:
+        return (
+            f"The model {model} did not load and predict within {trial.timeout:g} s; make it faster, "
+            "or raise gate.timeout."
+        )
+    if outcome.error and any(sign in outcome.error for sign in _OUT_OF_MEMORY):
+        return (
+            f"The model {model} needs more than {trial.memory // MIB} MiB to load and predict; make it smaller, or "
+            "raise gate.memory."
+        )
+    if outcome.code or outcome.predictions is None:
+        return (
+            f"The model {model} does not load and predict with {trial.python}: {_reason(outcome)}; train it under the "
+            "serving image's packages, or set gate.python to an interpreter that has them."
+        )
+    if len(outcome.predictions) != len(predictions):
+        return (
+            f"The model {model} gives {len(outcome.predictions)} predictions for the {len(predictions)} examples of "
+            "its metadata.json; train it again, so that both are written together."
+        )
+    for number, (wanted, got) in enumerate(zip(predictions, outcome.predictions, strict=True), 1):
+        if not _agree(wanted, got):
+            return (
+                f"The model {model} predicts {short(repr(got))} for row {number} of its examples, and metadata.json "
+                f"says {short(repr(wanted))}; train it again, so that both are written together."
+            )
+    return None
+
+
+def _reason(outcome: Outcome) -> str:
+    if outcome.error:
+        return short(outcome.error)
+    if outcome.code > 128:
+        return f"it was ended by {_signal(outcome.code - 128)}" + _last_line(outcome)
+    return f"it ended with exit code {outcome.code} and no prediction" + _last_line(outcome)
+
+
+def _last_line(outcome: Outcome) -> str:
+    lines = outcome.output.splitlines()
+    return f" after {short(lines[-1])!r}" if lines else ""
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _agree(wanted: Any, got: Any) -> bool:
+    if isinstance(wanted, list) and isinstance(got, list):
+        return len(wanted) == len(got) and all(map(_agree, wanted, got))
+    if isinstance(wanted, (int, float)) and isinstance(got, (int, float)):
+        # Another kind of processor may round the last digits otherwise.
+        return math.isclose(wanted, got, rel_tol=1e-6, abs_tol=1e-9)
+    return bool(wanted == got)
