@@ -1,0 +1,3 @@
+module hashfoundry.local/predictor
+
+go 1.26.0

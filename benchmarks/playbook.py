@@ -1,0 +1,176 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run tasks as a playbook would, and say when each began and ended on its host, and what it took."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import NotMeasured
+from benchmarks.tools import Tools
+from local.galaxy import COLLECTIONS
+from local.settings import REPOSITORY
+
+Task = Mapping[str, Any]
+SAMPLE_S = 0.1
+START_TIMEOUT_S = 60
+EMPTY: Task = {"name": "empty", "ansible.builtin.ping": {}}
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One task of a run. started and ended: seconds since 1970; lines: how many the counted log grew by."""
+
+    task: str
+    started: float
+    ended: float
+    lines: int
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.started
+
+
+@dataclass
+class Run:
+    """What a run gave: its tasks by name, and the peak memory of the processes that its tasks started, in MiB."""
+
+    tasks: dict[str, Timed]
+    peak_mib: float = 0.0
+
+
+def play(
+    tools: Tools,
+    tasks: Sequence[Task],
+    *,
+    env: Mapping[str, str] | None = None,
+    counted: Path | None = None,
+    core: int | None = None,
+    memory: bool = False,
+    during: Callable[[], None] | None = None,
+) -> Run:
+    """Run the tasks on this machine.
+
+    counted: a log whose lines are counted at both ends of every task.
+    core: the core that all of it is pinned to.
+    during: called when the last task has begun.
+    :raises NotMeasured: a task failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        folder = Path(name)
+        book, times, said = folder / "playbook.yml", folder / "times", folder / "said"
+        variables = {"ansible_python_interpreter": sys.executable, "ansible_connection": "local"}
+        book.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "vars": variables, "tasks": list(tasks)}]))
+        environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": f"{COLLECTIONS.parent}:{tools.collections.parent}",
+            "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).with_name("callback_plugins")),
+            "ANSIBLE_CALLBACKS_ENABLED": "task_times",
+            "BENCHMARK_TIMES": str(times),
+            "BENCHMARK_COUNTED": str(counted or ""),
+            **(env or {}),
+        }
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", str(book)]
+        pinned = [] if core is None else ["taskset", "--cpu-list", str(core)]
+        with said.open("wb") as output:
+            process = subprocess.Popen(
+                [*pinned, *command], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+            try:
+                peak = _Peak(process.pid) if memory else None
+                if during:
+                    _wait_for(times, str(tasks[-1]["name"]), process)
+                    during()
+                process.wait()
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+                    process.wait()
+        if process.returncode:
+            raise NotMeasured(f"A task failed:\n{said.read_text(errors='replace')[-3000:]}")
+        return Run(dict(timed(times.read_text().splitlines())), peak.stop() if peak else 0.0)
+
+
+def timed(lines: Sequence[str]) -> Iterator[tuple[str, Timed]]:
+    """The tasks in the lines that the callback has written."""
+    started: dict[str, Any] = {}
+    for line in lines:
+        row = json.loads(line)
+        if row["what"] == "start":
+            started[row["task"]] = row
+        else:
+            first = started[row["task"]]
+            lines_grown = row["lines"] - first["lines"]
+            yield row["task"], Timed(row["task"], first["time"], row["time"], lines_grown, row["result"])
+
+
+def _wait_for(times: Path, task: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the callback has written that the task has begun."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while process.poll() is None and time.monotonic() < deadline:
+        if times.exists() and any(json.loads(line)["task"] == task for line in times.read_text().splitlines()):
+            return
+        time.sleep(0.02)
+
+
+class _Peak:
+    """Samples the memory of what the tasks of a run have started, Ansible's own processes not among it."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid, self._peak, self._ended = pid, 0.0, threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+
+    def _sample(self) -> None:
+        while not self._ended.wait(SAMPLE_S):
+            self._peak = max(self._peak, sum(map(_proportional_mib, modules_below(self._pid))))
+
+    def stop(self) -> float:
+        """End it; the most that was seen, in MiB."""
+        self._ended.set()
+        self._thread.join()
+        return self._peak
+
+
+def modules_below(pid: int) -> list[int]:
+    """The processes below an ansible-playbook which are not ansible-playbook themselves."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError):
+            # The name, in parentheses, may hold spaces (proc(5)).
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    found, queue = [], [pid]
+    while queue:
+        below = children.get(queue.pop(), [])
+        queue += below
+        found += [child for child in below if b"ansible-playbook" not in _command(child)]
+    return found
+
+
+def _command(pid: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
+def _proportional_mib(pid: int) -> float:
+    """A process' share of memory: what it shares with others counts in part (proc(5), smaps_rollup)."""
+    with suppress(OSError, StopIteration):
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return int(next(line.split()[1] for line in text.splitlines() if line.startswith("Pss:"))) / 1024
+    return 0.0

@@ -1,0 +1,91 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The programs, packages and collections that the modules are measured beside, each pinned by its version."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version as package_version
+from pathlib import Path
+
+from local import debian, galaxy, programs, settings, table
+from local.cache import digest, locked, make_missing
+from local.progress import Progress
+from local.run import run
+from local.settings import Settings
+from local.table import Table
+
+FOLDER = Path(__file__).parent
+LOCK = FOLDER / "requirements.txt"
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Where everything lies; environment: the virtual environment of LOCK, collections: those of requirements.yml."""
+
+    settings: Settings
+    table: Table
+    environment: Path
+
+    @property
+    def collections(self) -> Path:
+        return self.environment / "collections" / "ansible_collections"
+
+    def program(self, name: str) -> Path:
+        """A Go program of either table."""
+        return programs.product(self.table.programs[name], self.settings).path
+
+    def script(self, name: str) -> Path:
+        """A program of the virtual environment."""
+        return self.environment / "bin" / name
+
+    def versions(self, names: Iterable[str]) -> dict[str, str]:
+        """The versions of Go programs, Python packages and collections, and of Debian's wrk."""
+        return {name: self._version(name) for name in names}
+
+    def _version(self, name: str) -> str:
+        if name in self.table.programs:
+            return self.table.programs[name].version
+        for folder in (self.collections, galaxy.COLLECTIONS):
+            if found := "." in name and galaxy.installed(name, folder):
+                return found
+        if name == "wrk":
+            said = subprocess.run(["wrk", "--version"], capture_output=True, text=True, check=False).stdout
+            return " ".join(said.split()[1:3])
+        pinned = re.search(rf"^{re.escape(name)}==(\S+)", LOCK.read_text(), re.MULTILINE)
+        return pinned[1] if pinned else package_version(name)
+
+
+def _environment(config: Settings) -> Path:
+    """Make the virtual environment where the cache has none of this lock."""
+    folder = config.cache / "environments" / f"benchmarks-{digest(LOCK)}"
+    made = folder / "made"
+    if not made.exists():
+        uv, hint = Path(sys.executable).with_name("uv"), "see that PyPI answers; UV_INDEX_URL names it."
+        print("    Python environment of the benchmarks", flush=True)
+        run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], hint=hint)
+        run(
+            [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", folder / "bin" / "python",
+             "--require-hashes", "-r", LOCK], hint=hint,
+        )  # fmt: skip
+        made.touch()
+    return folder
+
+
+def ensure(*names: str) -> Tools:
+    """Have everything in place, the named programs built; raises LocalError where that cannot be."""
+    config = settings.load()
+    rows = table.load(table.TABLE, FOLDER / "components.toml")
+    debian.ensure(wrk="wrk", taskset="util-linux")
+    with locked(config.cache):
+        make_missing([programs.product(rows.programs[name], config) for name in names], Progress())
+        found = Tools(config, rows, _environment(config))
+    galaxy.ensure()
+    found.collections.mkdir(parents=True, exist_ok=True)
+    galaxy.ensure(FOLDER / "requirements.yml", found.collections)
+    return found

@@ -1,0 +1,196 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Uploading a model version to an S3 server on this machine, and again with nothing new."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import tools
+from benchmarks.playbook import EMPTY, Task, play
+from benchmarks.results import NotMeasured, Report
+from benchmarks.tools import Tools
+
+ROUNDS = 5
+OURS = "spaces_upload"
+BUCKET = "models"
+MIB = 2**20
+# What is uploaded: the number of files and the size of each.
+SHAPES = {"1 GiB in one file": (1, 1024 * MIB), "1,000 files of 256 KiB": (1000, MIB // 4)}
+# A loop of a module takes a task for each file: so many are measured, and the time of all is reckoned from them.
+LOOPED = 20
+LOOPED_ROUNDS = 2
+MOST_REQUESTS, MOST_SECONDS = 2, 1.5
+ACCESS = {"AWS_ACCESS_KEY_ID": "benchmark", "AWS_SECRET_ACCESS_KEY": "benchmark-secret", "AWS_REGION": "us-east-1"}
+
+
+@dataclass(frozen=True)
+class Store:
+    """An S3 server over a folder; log: one line a request."""
+
+    url: str
+    folder: Path
+    log: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment that every tool finds the server by."""
+        return {
+            **ACCESS,
+            "AWS_DEFAULT_REGION": ACCESS["AWS_REGION"],
+            "AWS_ENDPOINT_URL": self.url,
+            "RCLONE_CONFIG": "/dev/null",
+            "RCLONE_CONFIG_STORE_TYPE": "s3",
+            "RCLONE_CONFIG_STORE_PROVIDER": "Other",
+            "RCLONE_CONFIG_STORE_ENV_AUTH": "true",
+            "RCLONE_CONFIG_STORE_ENDPOINT": self.url,
+        }
+
+    def held(self, prefix: str) -> int:
+        """How many bytes lie below a prefix, without the little that a tool adds of its own."""
+        files = (self.folder / BUCKET / prefix).rglob("*.bin")
+        return sum(file.stat().st_size for file in files if file.is_file())
+
+    def empty(self) -> None:
+        """Take everything away, and let the disk come to rest."""
+        for folder in (self.folder / BUCKET).iterdir():
+            shutil.rmtree(folder, ignore_errors=True)
+        os.sync()
+
+
+@contextmanager
+def store(found: Tools, folder: Path) -> Iterator[Store]:
+    """A running S3 server, the one of the local cluster, with connections kept as public stores keep them."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    root, log = folder / "store", folder / "access.log"
+    (root / BUCKET).mkdir(parents=True)
+    command = [found.program("versitygw"), "--access", ACCESS["AWS_ACCESS_KEY_ID"], "--port", address, "--keep-alive"]
+    command += ["--secret", ACCESS["AWS_SECRET_ACCESS_KEY"], "--quiet", "--access-log", log, "posix", root]
+    with (folder / "server.log").open("wb") as said:
+        server = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        try:
+            _wait(address, server)
+            yield Store(f"http://{address}", root, log)
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def _wait(address: str, server: subprocess.Popen[bytes]) -> None:
+    host, _colon, port = address.partition(":")
+    for _attempt in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex((host, int(port))) == 0:
+                return
+        if server.poll() is not None:
+            break
+        time.sleep(0.05)
+    raise NotMeasured("The S3 server did not start.")
+
+
+def task(tool: str, found: Tools, url: str, source: Path, prefix: str) -> Task:
+    """The task that puts the folder's files below the prefix, as a user of the tool writes it."""
+    files = sorted(file.name for file in source.iterdir())
+    if tool == OURS:
+        how = {"source": str(source), "bucket": BUCKET, "name": prefix, "version": "v1", "endpoint_url": url}
+        return {"hashfoundry.kserve.spaces_upload": {**how, "addressing_style": "path"}}
+    if tool == "aws s3 sync":
+        words = [str(found.script("aws")), "s3", "sync", "--no-progress", str(source), f"s3://{BUCKET}/{prefix}/v1/"]
+        return {"ansible.builtin.command": {"argv": words}}
+    if tool == "rclone copy":
+        words = [str(found.program("rclone")), "copy", str(source), f"store:{BUCKET}/{prefix}/v1"]
+        return {"ansible.builtin.command": {"argv": words}}
+    if tool == "community.aws.s3_sync":
+        how = {"bucket": BUCKET, "key_prefix": f"{prefix}/v1", "file_root": str(source), "endpoint_url": url}
+        return {"community.aws.s3_sync": {**how, "region": ACCESS["AWS_REGION"]}}
+    how = {"bucket": BUCKET, "mode": "put", "overwrite": "different", "endpoint_url": url}
+    each = {"object": f"{prefix}/v1/{{{{ item }}}}", "src": f"{source}/{{{{ item }}}}"}
+    return {"amazon.aws.s3_object": {**how, **each, "region": ACCESS["AWS_REGION"]}, "loop": files[:LOOPED]}
+
+
+TOOLS = (OURS, "aws s3 sync", "rclone copy", "amazon.aws.s3_object", "community.aws.s3_sync")
+
+
+def _sources(folder: Path) -> dict[str, Path]:
+    """The files of each shape, of bytes that nothing can compress."""
+    found = {}
+    for number, (name, (count, size)) in enumerate(SHAPES.items()):
+        found[name] = folder / f"source-{number}"
+        found[name].mkdir()
+        for index in range(count):
+            with (found[name] / f"part-{index:04d}.bin").open("wb") as file:
+                for _block in range(0, size, MIB):
+                    file.write(os.urandom(min(size, MIB)))
+    return found
+
+
+def measure(rounds: int = ROUNDS) -> Report:
+    """Upload both shapes with every tool, and again, in turns."""
+    found = tools.ensure("versitygw", "rclone")
+    names = ("versitygw", "ansible-core", "boto3", "awscli", "rclone", "amazon.aws", "community.aws")
+    report = Report("upload", "Uploading a model version to an S3 server on the same machine", found.versions(names))
+    first: dict[str, dict[str, list[float]]] = {shape: {tool: [] for tool in TOOLS} for shape in SHAPES}
+    again: dict[str, dict[str, list[float]]] = {shape: {tool: [] for tool in TOOLS} for shape in SHAPES}
+    requests: dict[str, dict[str, list[float]]] = {shape: {tool: [] for tool in TOOLS} for shape in SHAPES}
+    with tempfile.TemporaryDirectory(prefix="benchmark-", dir=found.settings.cache) as name:
+        sources = _sources(Path(name))
+        with store(found, Path(name)) as server:
+            for number in range(rounds):
+                for shape, source in sources.items():
+                    for tool in TOOLS[number % len(TOOLS) :] + TOOLS[: number % len(TOOLS)]:
+                        factor = 1.0
+                        if tool == "amazon.aws.s3_object" and SHAPES[shape][0] > LOOPED:
+                            factor = SHAPES[shape][0] / LOOPED
+                            if number >= LOOPED_ROUNDS:
+                                continue
+                        server.empty()
+                        prefix = f"round-{number}"
+                        one = task(tool, found, server.url, source, prefix)
+                        tasks = [EMPTY, {"name": "first", **one}, {"name": "again", **one}]
+                        done = play(found, tasks, env=server.env, counted=server.log).tasks
+                        if server.held(prefix) * factor != SHAPES[shape][0] * SHAPES[shape][1]:
+                            raise NotMeasured(f"{tool} did not upload {shape}.")
+                        print(f"    round {number + 1}, {shape}, {tool}: {done['first'].seconds:.2f} s", flush=True)
+                        first[shape][tool].append(done["first"].seconds * factor)
+                        again[shape][tool].append((done["again"].seconds - done["empty"].seconds) * factor)
+                        requests[shape][tool].append(done["again"].lines * factor)
+    for shape in SHAPES:
+        _rows(report, shape, first[shape], again[shape], requests[shape])
+    report.notes += [
+        "Each tool runs as a task of a playbook, in turns, each time into an empty prefix; the S3 server is versitygw "
+        "over a folder of the same disk, spoken to over HTTP, and the files are in the page cache.",
+        f"amazon.aws.s3_object takes a task for each file: {LOOPED} of the 1,000 are measured, times {1000 // LOOPED}.",
+        "Seconds of a re-run are those beyond an empty task (ansible.builtin.ping); requests are lines of the server's "
+        "access log.",
+    ]
+    return report
+
+
+def _rows(
+    report: Report,
+    shape: str,
+    first: dict[str, list[float]],
+    again: dict[str, list[float]],
+    requests: dict[str, list[float]],
+) -> None:
+    medians = {tool: statistics.median(values) for tool, values in first.items()}
+    best = min(value for tool, value in medians.items() if tool != OURS)
+    report.compare(shape, OURS, first, bar="at least as fast as the fastest", met=medians[OURS] <= best)
+    met = statistics.median(again[OURS]) <= MOST_SECONDS
+    report.compare(f"{shape}, again", OURS, again, bar=f"at most {MOST_SECONDS} s more than an empty task", met=met)
+    met = max(requests[OURS]) <= MOST_REQUESTS
+    bar = f"at most {MOST_REQUESTS}"
+    report.compare(f"{shape}, again, requests", OURS, requests, unit="requests", bar=bar, met=met)
