@@ -1,0 +1,155 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A kind cluster of the benchmarks' own, with KServe on it, an audit log and room for hundreds of services."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import NotMeasured
+from benchmarks.tools import FOLDER
+from local import __main__ as commands
+from local import images, programs, settings, table
+from local.cache import locked, make_missing
+from local.cluster import Cluster
+from local.demo import playbook_env
+from local.progress import Progress
+from local.run import run
+from local.settings import REPOSITORY, Settings
+
+NAMESPACE = "benchmark"
+IMAGE = "hashfoundry.local/predictor:v1"
+SWITCHES = "/var/benchmark-switches"  # in the node; the predictor looks there
+SETTINGS = {
+    "HASHFOUNDRY_CLUSTER": "hashfoundry-bench",
+    "HASHFOUNDRY_STATE": str(REPOSITORY / ".local-bench"),
+    "HASHFOUNDRY_HTTPS_PORT": "48443",
+    "HASHFOUNDRY_S3_PORT": "47070",
+    "HASHFOUNDRY_MODE": "Standard",
+    "HASHFOUNDRY_AUDIT": "1",
+    "HASHFOUNDRY_PODS": "400",
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The cluster, and the switches of its predictors."""
+
+    cluster: Cluster
+
+    @property
+    def settings(self) -> Settings:
+        return self.cluster.settings
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of a user of the cluster, whose programs are on the PATH."""
+        return {**playbook_env(self.settings), "KUBECONFIG": str(self.settings.kubeconfig)}
+
+    def kubectl(self, *words: str | Path, stdin: Path | None = None) -> str:
+        """Run kubectl and return what it printed."""
+        command = [self.settings.state / "bin" / "kubectl", *words]
+        return run(command, env=self.env, stdin=stdin, hint="see the cluster.")
+
+    def make(self, names: Iterable[str]) -> None:
+        """Have an InferenceService of each name, switched off."""
+        file = self.settings.state / "services.json"
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+        items = [namespace, *map(service, names)]
+        file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+        self.kubectl("apply", "--server-side", "--filename", file)
+
+    def switch(self, name: str, on: bool) -> None:
+        """Let the predictor of that name, or `all`, be ready or not."""
+        path = f"{SWITCHES}/{name}"
+        self.cluster.engine.docker("exec", self.cluster.node, *(["touch", path] if on else ["rm", "-f", path]))
+
+    def ready(self) -> set[str]:
+        """The names of the InferenceServices whose condition Ready is True."""
+        answer = json.loads(self.kubectl("get", "inferenceservices", "--namespace", NAMESPACE, "--output", "json"))
+        return {
+            item["metadata"]["name"]
+            for item in answer["items"]
+            for condition in item.get("status", {}).get("conditions") or ()
+            if condition["type"] == "Ready" and condition["status"] == "True"
+        }
+
+    def wait_until(self, ready: bool, names: Iterable[str], timeout: float) -> None:
+        """Wait until all the named services are ready, or none is."""
+        wanted, deadline = set(names), time.monotonic() + timeout
+        while (found := self.ready() & wanted) != (wanted if ready else set()):
+            if time.monotonic() > deadline:
+                raise NotMeasured(f"{len(found)} of {len(wanted)} services are ready after {timeout:.0f} s.")
+            time.sleep(1)
+
+
+def service(name: str) -> dict[str, Any]:
+    """An InferenceService of the fixed predictor, which is ready while its switch is on."""
+    container = {
+        "name": "kserve-container",
+        "image": IMAGE,
+        "env": [{"name": "MODEL_NAME", "value": name}, {"name": "SWITCH_FOLDER", "value": SWITCHES}],
+        "ports": [{"containerPort": 8080}],
+        "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1},
+        "resources": {"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"cpu": "1", "memory": "64Mi"}},
+        "volumeMounts": [{"name": "switches", "mountPath": SWITCHES, "readOnly": True}],
+    }
+    volume = {"name": "switches", "hostPath": {"path": SWITCHES, "type": "DirectoryOrCreate"}}
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {
+            "name": name,
+            "namespace": NAMESPACE,
+            "annotations": {"serving.kserve.io/autoscalerClass": "none"},
+        },
+        "spec": {"predictor": {"containers": [container], "volumes": [volume]}},
+    }
+
+
+@contextmanager
+def running() -> Iterator[Measured]:
+    """The cluster, taken away at the end, and the engine stopped where it was started for it."""
+    config = settings.load({**os.environ, **SETTINGS})
+    rows = table.load(table.TABLE, FOLDER / "components.toml").of_mode(config.mode)
+    progress = Progress()
+    predictor = next(image for image in rows.images if image.ref == IMAGE)
+    try:
+        with locked(config.cache):
+            product = programs.product(rows.programs[predictor.program], config)
+            make_missing([product, images.product(predictor, rows, config)], progress)
+        cluster = commands.up(config, rows, progress)
+        _install(config, progress)
+        yield Measured(cluster)
+    finally:
+        commands.down(config, rows)
+
+
+def _install(config: Settings, progress: Progress) -> None:
+    with progress.stage("playbooks/addons.yml"):
+        command = [
+            Path(sys.executable).with_name("ansible-playbook"),
+            "playbooks/addons.yml",
+            "-i",
+            "inventories/local",
+        ]
+        done = subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            env=playbook_env(config),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    if done.returncode:
+        raise NotMeasured(f"playbooks/addons.yml failed:\n{done.stdout.decode(errors='replace')[-3000:]}")
