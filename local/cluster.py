@@ -50,7 +50,7 @@ def config(settings: Settings, table: Table, image: str, built: bool) -> str:
         cluster["etcd"] = {"local": {"imageTag": table.node["etcd_tag"]}}
         networking |= {"disableDefaultCNI": True, "kubeProxyMode": "nftables"}
     if settings.pods > KUBELET_PODS:
-        cluster["controllerManager"] = {"extraArgs": [{"name": "node-cidr-mask-size", "value": str(POD_SUBNET_BITS)}]}
+        cluster["controllerManager"] = {"extraArgs": {"node-cidr-mask-size": str(POD_SUBNET_BITS)}}
     if settings.audit:
         cluster["apiServer"] = _audited()
     ports = ((HTTPS_NODE_PORT, settings.https_port), (S3_NODE_PORT, settings.s3_port))
@@ -81,10 +81,7 @@ def _audited() -> dict[str, Any]:
     """The API server's part of kubeadm's configuration: an audit log, whose times are to the microsecond."""
     arguments = {"audit-policy-file": f"{AUDIT}/policy.yaml", "audit-log-path": f"{AUDIT}/audit.log"}
     volume = {"name": "audit", "hostPath": AUDIT, "mountPath": AUDIT, "pathType": "DirectoryOrCreate"}
-    return {
-        "extraArgs": [{"name": name, "value": value} for name, value in arguments.items()],
-        "extraVolumes": [volume],
-    }
+    return {"extraArgs": arguments, "extraVolumes": [volume]}
 
 
 def _audit_mount(settings: Settings) -> dict[str, str]:

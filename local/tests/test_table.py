@@ -64,17 +64,14 @@ def test_a_cluster_to_measure_on_logs_every_request_and_has_room() -> None:
     config = yaml.safe_load(cluster.config(measured, ROWS, "node:1", built=False))
     patches = {patch["kind"]: patch for patch in map(yaml.safe_load, config["kubeadmConfigPatches"])}
     assert patches["KubeletConfiguration"]["maxPods"] == 400
-    assert {"name": "node-cidr-mask-size", "value": "22"} in patches["ClusterConfiguration"]["controllerManager"][
-        "extraArgs"
-    ]
+    assert patches["ClusterConfiguration"]["controllerManager"]["extraArgs"] == {"node-cidr-mask-size": "22"}
     # kind leaves a patch out whose apiVersion is not the one it writes, without a word.
     assert all("apiVersion" not in patch for patch in patches.values())
     server = patches["ClusterConfiguration"]["apiServer"]
     (mount,) = config["nodes"][0]["extraMounts"]
     assert mount["hostPath"] == str(measured.audit_log.parent)
     assert mount["containerPath"] == server["extraVolumes"][0]["hostPath"]
-    paths = {argument["name"]: argument["value"] for argument in server["extraArgs"]}
-    assert paths["audit-log-path"] == f"{mount['containerPath']}/{measured.audit_log.name}"
+    assert server["extraArgs"]["audit-log-path"] == f"{mount['containerPath']}/{measured.audit_log.name}"
 
 
 def test_a_further_table_adds_its_rows(tmp_path: Path) -> None:
