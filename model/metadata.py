@@ -84,8 +84,9 @@ class Tensor:
 class Examples:
     """Requests and the answers they must get, in the words of the v1 protocol, for smoke tests."""
 
-    instances: list[list[float]]
+    instances: list[list[float | str]]
     predictions: list[int]
+    probabilities: list[list[float]]
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class Metadata:
     seed: int
     cross_validation: CrossValidation
     features: list[str]
+    categories: dict[str, list[str]]
     classes: list[str]
     inputs: list[Tensor]
     outputs: list[Tensor]

@@ -22,7 +22,7 @@ PYTEST = "pytest==9.1.1"
 PYTHON = "3.11"
 # The folder of a lock, and the tests that need its packages.
 SUITES = {
-    "server": ["test_server_http.py", "test_server_model.py", "test_server_requirements.py", "test_server_rows.py"],
+    "server": [f"test_server_{part}.py" for part in ("churn", "http", "model", "requirements", "rows")],
     "storage_initializer": ["test_storage_initializer.py"],
 }
 

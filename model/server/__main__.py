@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi.exceptions import RequestValidationError  # type: ignore[import-not-found]
+from fastapi.responses import JSONResponse  # type: ignore[import-not-found]
 from kserve import ModelServer
 from kserve.logging import configure_logging
 from kserve.model_server import app
@@ -34,11 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StartError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    _server(options.http_port).start([model])
+    _server(options.http_port, model).start([model])
     return 0
 
 
-def _server(http_port: int) -> ModelServer:
+def _server(http_port: int, model: SklearnModel) -> ModelServer:
     app.add_middleware(RequestGuard)
     app.add_exception_handler(RequestValidationError, answer_validation_error)
     app.add_exception_handler(BadRequest, answer_bad_request)
@@ -47,6 +48,12 @@ def _server(http_port: int) -> ModelServer:
     # guard by, and the runtime exposes HTTP only.
     server = ModelServer(http_port=http_port, workers=1, enable_grpc=False)
     server.dataplane = GuardedDataPlane(model_registry=server.registered_models)
+
+    async def describe(model_name: str) -> JSONResponse:
+        return JSONResponse({**await server.dataplane.model_metadata(model_name), **model.identity()})
+
+    # Before kserve's own route of this path, which passes on neither versions nor properties.
+    app.add_api_route("/v2/models/{model_name}", describe, methods=["GET"])
     return server
 
 

@@ -2,36 +2,62 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Turn the content of a request into rows of numbers, or say in one sentence why that cannot be.
+"""Turn the content of a request into columns for the model, or say in one sentence why that cannot be.
 
 Pure: knows neither KServe nor HTTP. What comes in was parsed from JSON, and any value may be of any type.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Datatypes of the v2 inference protocol that hold numbers (BOOL and BYTES do not).
+# Datatypes of the v2 inference protocol (of which BOOL is not served).
+TEXT = "BYTES"
 _INTEGERS = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
 _FLOATS = {"FP16": np.float16, "FP32": np.float32, "FP64": np.float64}
+DATATYPES = (*_INTEGERS, *_FLOATS, TEXT)
 
 
 class InvalidRows(ValueError):
     """The request holds no rows the model can take; the text is one sentence for the caller."""
 
 
-def rows_from_instances(payload: Any, features: int) -> NDArray[np.float64]:
-    """Rows of a v1 request, ``{"instances": [[number, ...], ...]}``.
+@dataclass(frozen=True)
+class Feature:
+    """A column the model takes: its name, and one of DATATYPES."""
+
+    name: str
+    datatype: str = "FP64"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input of a v2 request, as the caller sent it; data in row-major order, flat or nested."""
+
+    name: str
+    datatype: str
+    shape: Any
+    data: Any
+
+
+def columns_from_instances(payload: Any, features: Sequence[Feature]) -> list[NDArray[Any]]:
+    """Columns of a v1 request, ``{"instances": [row, ...]}``.
+
+    A row is a list of values in the order of the features, or an object with a value for each feature's name.
 
     Args:
         payload: the parsed body.
-        features: how many numbers the model takes in a row.
+        features: what the model takes in a row.
 
     Returns:
-        float64, shape (rows, features), all finite, at least one row.
+        One array for each feature, all of one length, which is at least 1: float64, all finite, for a feature of
+        floats; integers for one of integers; str objects for one of texts.
 
     Raises:
         InvalidRows: the payload is anything else.
@@ -45,96 +71,170 @@ def rows_from_instances(payload: Any, features: int) -> NDArray[np.float64]:
         raise InvalidRows(f"'instances' must be a list of rows, not {_kind(instances)}.")
     if not instances:
         raise InvalidRows("'instances' is empty: give at least one row.")
-    for index, row in enumerate(instances):
-        if not isinstance(row, list):
-            raise InvalidRows(f"Row {index} of 'instances' must be a list of {features} numbers, not {_kind(row)}.")
-        if len(row) != features:
-            raise InvalidRows(f"Row {index} of 'instances' has {len(row)} values where the model takes {features}.")
-        _refuse_other_than_numbers(row, f"row {index} of 'instances'")
-    return _finite(_array(instances, np.float64), "'instances'")
+    names = [feature.name for feature in features]
+    rows = [_in_order(number, row, names) for number, row in enumerate(instances)]
+    return [
+        _column(values, feature, feature.datatype)
+        for values, feature in zip(zip(*rows, strict=True), features, strict=True)
+    ]
 
 
-def rows_from_tensor(name: str, datatype: str, shape: Any, data: Any, features: int) -> NDArray[np.float64]:
-    """Rows of one input of a v2 request.
+def columns_from_inputs(inputs: Sequence[Tensor], features: Sequence[Feature]) -> list[NDArray[Any]]:
+    """Columns of a v2 request: one input of shape [rows, features], or one for each feature, by its name.
 
     Args:
-        name: the input's name, for the sentence.
-        datatype: a datatype of the v2 protocol, such as ``FP64``.
-        shape: the declared shape; must be [rows, features].
-        data: the numbers in row-major order, flat or nested as the shape says.
-        features: how many numbers the model takes in a row.
+        inputs: the request's inputs.
+        features: what the model takes in a row.
 
     Returns:
-        float64, shape (rows, features), all finite, at least one row.
+        As columns_from_instances.
 
     Raises:
-        InvalidRows: the input is anything else.
+        InvalidRows: the inputs are anything else.
     """
-    where = f"input '{name}'"
-    if datatype not in (*_INTEGERS, *_FLOATS):
-        raise InvalidRows(f"The datatype of {where} must be one of numbers, such as FP64, not {datatype!r:.40}.")
-    if not (isinstance(shape, list) and len(shape) == 2 and all(_is_int(length) for length in shape)):
-        raise InvalidRows(f"The shape of {where} must be [rows, {features}], not {shape!r:.40}.")
-    rows, columns = shape
-    if rows < 1 or columns != features:
-        raise InvalidRows(f"The shape of {where} must be [rows, {features}] with at least one row, not {shape!r:.40}.")
-    flat = _flatten(data, where, rows, columns)
-    _refuse_other_than_numbers(flat, where)
-    if datatype in _INTEGERS:
-        _refuse_outside_integers(flat, where, datatype)
-        dtype: Any = np.float64
-    else:
-        dtype = _FLOATS[datatype]
-    return _finite(_array(flat, dtype), where).reshape(rows, columns)
+    if not inputs:
+        raise InvalidRows("'inputs' is empty: give at least one.")
+    named = {tensor.name: tensor for tensor in inputs}
+    if len(inputs) == 1 and (len(features) > 1 or features[0].name not in named):
+        return _columns_of_matrix(inputs[0], features)
+    if len(named) < len(inputs):
+        raise InvalidRows("Two of 'inputs' have the same name: give one for each feature.")
+    names = [feature.name for feature in features]
+    for name in named:
+        if name not in names:
+            raise InvalidRows(
+                f"The model has no feature {name!r:.80}: give one input of shape [rows, {len(features)}], "
+                "or one for each feature, by its name."
+            )
+    for name in names:
+        if name not in named:
+            raise InvalidRows(f"The request has no input {name!r}: give one for each feature.")
+    columns = [_column_of_vector(named[feature.name], feature) for feature in features]
+    for feature, column in zip(features, columns, strict=True):
+        if len(column) != len(columns[0]):
+            raise InvalidRows(
+                f"Input {feature.name!r} has {len(column)} rows where input {names[0]!r} has {len(columns[0])}."
+            )
+    return columns
 
 
-def _is_int(value: Any) -> bool:
-    # bool is an int to Python; in a row of measurements it is a mistake.
-    return isinstance(value, int) and not isinstance(value, bool)
+def _in_order(number: int, row: Any, names: list[str]) -> list[Any]:
+    """The values of a row of 'instances', in the order of the features."""
+    where = f"Row {number} of 'instances'"
+    if isinstance(row, list):
+        if len(row) != len(names):
+            raise InvalidRows(f"{where} has {len(row)} values where the model takes {len(names)}.")
+        return row
+    if not isinstance(row, dict):
+        raise InvalidRows(
+            f"{where} must be a list of {len(names)} values, or an object with the features' names, not {_kind(row)}."
+        )
+    for name in names:
+        if name not in row:
+            raise InvalidRows(f"{where} has no feature {name!r}.")
+    if len(row) > len(names):
+        other = next(name for name in row if name not in names)
+        raise InvalidRows(f"{where} has {other!r:.80}, which is no feature of the model.")
+    return [row[name] for name in names]
 
 
-def _flatten(data: Any, where: str, rows: int, columns: int) -> list[Any]:
+def _columns_of_matrix(tensor: Tensor, features: Sequence[Feature]) -> list[NDArray[Any]]:
+    width = len(features)
+    where = f"input {tensor.name!r:.80}"
+    if not (_is_shape(tensor.shape, 2) and tensor.shape[0] > 0 and tensor.shape[1] == width):
+        raise InvalidRows(
+            f"The shape of {where} must be [rows, {width}] with at least one row, not {tensor.shape!r:.40}."
+        )
+    for feature in features:
+        _refuse_datatype(tensor, feature, ": give one input for each feature, by its name")
+    flat = _flatten(tensor, tensor.shape[0], width)
+    return [_column(flat[place::width], feature, tensor.datatype) for place, feature in enumerate(features)]
+
+
+def _column_of_vector(tensor: Tensor, feature: Feature) -> NDArray[Any]:
+    shape = tensor.shape
+    if not (_is_shape(shape, 1, 2) and shape[0] > 0 and shape[1:] in ([], [1])):
+        raise InvalidRows(
+            f"The shape of input {tensor.name!r} must be [rows] or [rows, 1] with at least one row, not {shape!r:.40}."
+        )
+    _refuse_datatype(tensor, feature, "")
+    return _column(_flatten(tensor, shape[0], 1), feature, tensor.datatype)
+
+
+def _refuse_datatype(tensor: Tensor, feature: Feature, advice: str) -> None:
+    texts = feature.datatype == TEXT
+    if tensor.datatype not in DATATYPES or (tensor.datatype == TEXT) != texts:
+        raise InvalidRows(
+            f"The datatype of input {tensor.name!r:.80} must be {TEXT if texts else 'one of numbers, such as FP64,'} "
+            f"for feature {feature.name!r}, not {tensor.datatype!r:.40}{advice}."
+        )
+
+
+def _is_shape(shape: Any, *dimensions: int) -> bool:
+    return isinstance(shape, list) and len(shape) in dimensions and all(type(length) is int for length in shape)
+
+
+def _flatten(tensor: Tensor, rows: int, columns: int) -> list[Any]:
+    where, data = f"input {tensor.name!r:.80}", tensor.data
     if not isinstance(data, list):
-        raise InvalidRows(f"The data of {where} must be a list of numbers, not {_kind(data)}.")
+        raise InvalidRows(f"The data of {where} must be a list, not {_kind(data)}.")
     if data and all(isinstance(row, list) for row in data):
         if len(data) != rows or any(len(row) != columns for row in data):
-            raise InvalidRows(f"The nested data of {where} do not have the shape [{rows}, {columns}] it declares.")
+            raise InvalidRows(f"The nested data of {where} do not have the shape {tensor.shape} it declares.")
         return [value for row in data for value in row]
     if len(data) != rows * columns:
         raise InvalidRows(
-            f"The data of {where} are {len(data)} values where its shape [{rows}, {columns}] says {rows * columns}."
+            f"The data of {where} are {len(data)} values where its shape {tensor.shape} says {rows * columns}."
         )
     return data
 
 
-def _refuse_other_than_numbers(values: list[Any], where: str) -> None:
-    for index, value in enumerate(values):
-        if not (isinstance(value, float) or _is_int(value)):
-            raise InvalidRows(f"Value {index} of {where} must be a number, not {_kind(value)}.")
+def _column(values: Sequence[Any], feature: Feature, datatype: str) -> NDArray[Any]:
+    """The values of one feature, sent as ``datatype``."""
+    texts = feature.datatype == TEXT
+    # bool is an int to Python; among measurements it is a mistake. So the types themselves are compared.
+    types = {str} if texts else {int, float}
+    if not types.issuperset(map(type, values)):
+        row = next(row for row, value in enumerate(values) if type(value) not in types)
+        raise InvalidRows(
+            f"{_place(feature, row)} must be {'a string' if texts else 'a number'}, not {_kind(values[row])}."
+        )
+    if texts:
+        return np.array(values, dtype=object)
+    for integer in {datatype, feature.datatype}.intersection(_INTEGERS):
+        _refuse_outside_integers(values, feature, integer)
+    if feature.datatype in _INTEGERS:
+        return np.array([int(value) for value in values], dtype=feature.datatype.lower())
+    return _floats(values, feature, _FLOATS.get(datatype, np.float64))
 
 
-def _refuse_outside_integers(values: list[Any], where: str, datatype: str) -> None:
+def _refuse_outside_integers(values: Sequence[Any], feature: Feature, datatype: str) -> None:
     limits = np.iinfo(datatype.lower())
-    for index, value in enumerate(values):
+    for row, value in enumerate(values):
         # NumPy would cut 5.9 to 5 without a word.
-        whole = _is_int(value) or value.is_integer()
+        whole = isinstance(value, int) or value.is_integer()
         if not (whole and limits.min <= value <= limits.max):
-            raise InvalidRows(f"Value {index} of {where} is no {datatype}.")
+            raise InvalidRows(
+                f"{_place(feature, row)} is no {datatype}, a whole number from {limits.min} to {limits.max}."
+            )
 
 
-def _array(values: list[Any], dtype: Any) -> NDArray[np.float64]:
+def _floats(values: Sequence[Any], feature: Feature, dtype: Any) -> NDArray[np.float64]:
     try:
         # A number too large for FP32 or FP16 becomes infinite, which the next check refuses.
         with np.errstate(over="ignore"):
-            return np.array(values, dtype=dtype).astype(np.float64)
-    except OverflowError as error:
-        raise InvalidRows("A number in the request is too large.") from error
+            column: NDArray[Any] = np.array(values, dtype=dtype)
+        finite = np.isfinite(column)
+    except OverflowError:  # a whole number beyond every float
+        finite = np.array([abs(value) <= sys.float_info.max for value in values])
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise InvalidRows(f"{_place(feature, row)} is not finite (NaN, infinite or too large for its datatype).")
+    return column.astype(np.float64)
 
 
-def _finite(array: NDArray[np.float64], where: str) -> NDArray[np.float64]:
-    if not np.isfinite(array).all():
-        raise InvalidRows(f"A value of {where} is not finite (NaN, infinite or too large for its datatype).")
-    return array
+def _place(feature: Feature, row: int) -> str:
+    return f"Feature {feature.name!r} of row {row}"
 
 
 def _kind(value: Any) -> str:

@@ -6,17 +6,15 @@
 
 from __future__ import annotations
 
-import http.client
+import hashlib
 import json
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import joblib
 import numpy as np
@@ -24,78 +22,29 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from model.folder import write_folder
-from model.iris.train import load_dataset, train
+from model.iris.recipe import RECIPE
+from model.tests.serving import NAME, free_port, request, serving, start, wait_until_ready
+from model.training import train
 
 pytest.importorskip("kserve", reason="needs the packages of model/server/requirements.txt")
 
-# As the serving image starts it: the folder is a package of its own.
-MODEL = Path(__file__).parents[1]
 INSTANCES = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]]
 FLAT = [value for row in INSTANCES for value in row]
-V1 = "/v1/models/iris:predict"
-V2 = "/v2/models/iris/infer"
-
-
-def start(folder: Path, port: int, log: int | TextIO = subprocess.PIPE) -> subprocess.Popen[str]:
-    command = ["-m", "server", "--model_name", "iris", "--model_dir", str(folder), "--http_port", str(port)]
-    return subprocess.Popen([sys.executable, *command], cwd=MODEL, stdout=log, stderr=log, encoding="utf-8")
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def request(port: int, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-    """Status and parsed answer. A body that is not bytes is sent as JSON; only the given headers are sent."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-    try:
-        connection.request(method, path, data, {name.replace("_", "-"): value for name, value in headers.items()})
-        response = connection.getresponse()
-        return response.status, json.loads(response.read())
-    finally:
-        connection.close()
-
-
-def wait_until_ready(process: subprocess.Popen[str], port: int) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            pytest.fail("the server ended")
-        try:
-            assert request(port, "GET", "/v2/models/iris/ready") == (200, {"name": "iris", "ready": True})
-            return
-        except ConnectionError:
-            time.sleep(0.1)
-    pytest.fail("the server did not start in 120 s")
+V1 = f"/v1/models/{NAME}:predict"
+V2 = f"/v2/models/{NAME}/infer"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "v1"
-    write_folder(path, train(load_dataset(), "v1", 42, 0.95))
+    write_folder(path, train(RECIPE, RECIPE.load(42), "v1", 42, 0.95))
     return path
 
 
 @pytest.fixture(scope="module")
 def port(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    number = free_port()
-    log = (tmp_path_factory.mktemp("log") / "server.log").open("w+")
-    process = start(folder, number, log)
-    try:
-        wait_until_ready(process, number)
+    with serving(folder, tmp_path_factory.mktemp("log") / "server.log") as number:
         yield number
-        assert process.poll() is None, "the server did not survive the bad requests"
-        log.seek(0)
-        text = log.read()
-        # kserve logs an unknown model's name with a traceback; no other request here may leave one.
-        assert text.count("Traceback") == text.count("kserve.errors.ModelNotFound")
-    finally:
-        process.terminate()
-        process.wait(30)
-        log.close()
 
 
 def tensor(**changes: Any) -> dict[str, Any]:
@@ -135,7 +84,7 @@ def test_v1_predicts(port: int, headers: dict[str, str]) -> None:
 def test_v2_predicts(port: int, headers: dict[str, str], data: list[Any]) -> None:
     status, answer = request(port, "POST", V2, tensor(data=data) | {"id": "7"}, **headers)
     assert status == 200
-    assert answer["id"] == "7"
+    assert (answer["id"], answer["model_version"]) == ("7", "v1")
     assert answer["outputs"][0] | {"parameters": None} == {
         "name": "output-0",
         "shape": [2],
@@ -161,11 +110,32 @@ def test_a_cloud_event_is_answered_with_one(port: int) -> None:
     assert (status, answer["data"]) == (200, {"predictions": [0, 2]})
 
 
-def test_the_metadata_tell_shapes(port: int) -> None:
-    status, answer = request(port, "GET", "/v2/models/iris")
-    assert status == 200
-    assert answer["inputs"] == [{"name": "input-0", "datatype": "FP64", "shape": [-1, 4]}]
-    assert answer["outputs"] == [{"name": "output-0", "datatype": "INT64", "shape": [-1]}]
+def test_the_metadata_tell_shapes_version_and_digest(port: int, folder: Path) -> None:
+    assert request(port, "GET", "/v2/models/model") == (
+        200,
+        {
+            "name": "model",
+            "versions": ["v1"],
+            "platform": "",
+            "properties": {"sha256": hashlib.sha256((folder / "model.joblib").read_bytes()).hexdigest()},
+            "inputs": [{"name": "input-0", "datatype": "FP64", "shape": [-1, 4]}],
+            "outputs": [
+                {"name": "output-0", "datatype": "INT64", "shape": [-1]},
+                {"name": "predict_proba", "datatype": "FP64", "shape": [-1, 3]},
+            ],
+        },
+    )
+
+
+def test_v2_predicts_from_one_input_for_each_feature(port: int) -> None:
+    names = json.loads(train(RECIPE, RECIPE.load(42), "v1", 42, 0.95)["metadata.json"])["features"]
+    columns = zip(*INSTANCES, strict=True)
+    inputs = [
+        {"name": name, "shape": [2], "datatype": "FP64", "data": column}
+        for name, column in zip(names, columns, strict=True)
+    ]
+    status, answer = request(port, "POST", V2, {"inputs": inputs})
+    assert (status, answer["outputs"][0]["data"]) == (200, [0, 2])
 
 
 NOT_JSON = [b"", b"{", b"nonsense", b"\xff\xfe", b"{'instances': []}", b"\x1f\x8b\x08\x00", b"[" * 100_000]
@@ -191,7 +161,11 @@ V1_BAD: dict[str, tuple[Any, bytes | None, str]] = {
     "object": ({"instances": {"a": 1}}, None, "not an object"),
     "empty": ({"instances": []}, None, "empty"),
     "empty row": ({"instances": [[]]}, None, "0 values where the model takes 4"),
-    "flat": ({"instances": [1, 2, 3, 4]}, None, "list of 4 numbers, not a number"),
+    "flat": (
+        {"instances": [1, 2, 3, 4]},
+        None,
+        "list of 4 values, or an object with the features' names, not a number",
+    ),
     "short": ({"instances": [[1, 2, 3]]}, None, "3 values where the model takes 4"),
     "long": ({"instances": [[1, 2, 3, 4, 5]]}, None, "5 values where the model takes 4"),
     "ragged": ({"instances": [[1, 2, 3, 4], [1, 2]]}, None, "Row 1 of 'instances' has 2 values"),
@@ -200,7 +174,7 @@ V1_BAD: dict[str, tuple[Any, bytes | None, str]] = {
     "nulls": ({"instances": [[1, 2, 3, None]]}, None, "not null"),
     "booleans": ({"instances": [[1, 2, 3, True]]}, None, "not a boolean"),
     "nested": ({"instances": [[[1], [2], [3], [4]]]}, None, "not a list"),
-    "objects": ({"instances": [{"sepal": 1}]}, None, "not an object"),
+    "objects": ({"instances": [{"sepal": 1}]}, None, "has no feature 'sepal length (cm)'"),
     "nan": ({"instances": [[1, 2, 3, float("nan")]]}, None, "Unrecognized request format"),
     "infinite once scaled": ({"instances": [[1, 2, 3, 1.7e308]]}, None, "The model cannot take these rows"),
     "overflow": (None, b'{"instances": [[1, 2, 3, 1e999]]}', ""),
@@ -229,8 +203,8 @@ V2_BAD: dict[str, tuple[Any, bytes | None, str]] = {
     "no inputs": ({}, None, "'inputs': Field required"),
     "v1 to v2": ({"instances": INSTANCES}, None, "'inputs': Field required"),
     "null inputs": ({"inputs": None}, None, "at 'inputs'"),
-    "empty inputs": ({"inputs": []}, None, "exactly one"),
-    "two inputs": ({"inputs": tensor()["inputs"] * 2}, None, "exactly one"),
+    "empty inputs": ({"inputs": []}, None, "'inputs' is empty"),
+    "two inputs": ({"inputs": tensor()["inputs"] * 2}, None, "same name"),
     "input no object": ({"inputs": [1]}, None, "at 'inputs.0'"),
     "no name": (without("name"), None, "at 'inputs.0.name': Field required"),
     "no shape": (without("shape"), None, "at 'inputs.0.shape': Field required"),
@@ -347,7 +321,7 @@ def test_probes_are_answered_during_a_large_request(port: int) -> None:
         large = pool.submit(request, port, "POST", V1, {"instances": INSTANCES * (rows // 2)})
         probes = 0
         while not large.done():
-            assert request(port, "GET", "/v2/models/iris/ready")[0] == 200
+            assert request(port, "GET", "/v2/models/model/ready")[0] == 200
             probes += 1
     assert large.result() == (200, {"predictions": [0, 2] * (rows // 2)})
     assert probes > 1
@@ -371,14 +345,15 @@ def test_unknown_names_are_not_found(port: int) -> None:
     assert request(port, "POST", "/v1/models/other:predict", {"instances": INSTANCES})[0] == 404
     assert request(port, "POST", "/v2/models/other/infer", tensor())[0] == 404
     assert request(port, "GET", "/v2/models/other/ready")[0] == 404
+    assert request(port, "GET", "/v2/models/other")[0] == 404
 
 
 def test_no_caller_can_unload_the_model(port: int) -> None:
-    assert request(port, "POST", "/v2/repository/models/iris/unload") == (
+    assert request(port, "POST", "/v2/repository/models/model/unload") == (
         403,
         {"error": "This server does not load or unload models."},
     )
-    assert request(port, "GET", "/v2/models/iris/ready")[0] == 200
+    assert request(port, "GET", "/v2/models/model/ready")[0] == 200
 
 
 def test_sigterm_lets_a_running_request_finish(folder: Path) -> None:
@@ -431,6 +406,43 @@ def test_no_start_with_two_model_files(tmp_path: Path) -> None:
 def test_no_start_with_a_broken_model_file(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "model.joblib").write_bytes((folder / "model.joblib").read_bytes()[:700])
     assert "cannot be loaded (" in stop_of(tmp_path)
+
+
+def described(folder: Path, tmp_path: Path, **changes: Any) -> Path:
+    """A copy of the model folder with changes to its description."""
+    (tmp_path / "model.joblib").write_bytes((folder / "model.joblib").read_bytes())
+    metadata = json.loads((folder / "metadata.json").read_bytes())
+    (tmp_path / "metadata.json").write_text(json.dumps(metadata | changes))
+    return tmp_path
+
+
+def test_no_start_with_another_model_file_than_described(tmp_path: Path, folder: Path) -> None:
+    described(folder, tmp_path)
+    # Code that would run if it were unpickled.
+    (tmp_path / "model.joblib").write_bytes(b"cbuiltins\nexit\n(I7\ntR.")
+    assert "has the SHA-256 " in stop_of(tmp_path)
+
+
+def test_no_start_with_another_scikit_learn_than_described(tmp_path: Path, folder: Path) -> None:
+    described(folder, tmp_path, libraries={"scikit-learn": "1.2.0"})
+    assert "was written by scikit-learn 1.2.0 and this server has " in stop_of(tmp_path)
+
+
+def test_no_start_with_a_model_that_predicts_something_else_than_described(tmp_path: Path, folder: Path) -> None:
+    described(folder, tmp_path, examples={"instances": INSTANCES, "predictions": [1, 1]})
+    assert "predicts [0, 2] for its own examples where its description says [1, 1]" in stop_of(tmp_path)
+
+
+def test_no_start_with_a_broken_description(tmp_path: Path, folder: Path) -> None:
+    described(folder, tmp_path, inputs=[{"name": "x", "datatype": "FP65", "shape": [-1, 4]}])
+    assert "does not describe a model as this server knows it (ValueError: the datatype 'FP65'" in stop_of(tmp_path)
+    (tmp_path / "metadata.json").write_text("{")
+    assert "metadata.json cannot be read (JSONDecodeError)" in stop_of(tmp_path)
+
+
+def test_no_start_where_the_description_names_other_features(tmp_path: Path, folder: Path) -> None:
+    described(folder, tmp_path, features=["a", "b"])
+    assert "takes 4 features where its description names 2" in stop_of(tmp_path)
 
 
 @pytest.mark.parametrize("stored", [{"a": "dictionary"}, LogisticRegression()], ids=["dictionary", "not fitted"])

@@ -2,17 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Models other than iris: class names, probabilities, another number of features."""
+"""Models without a description, and of other kinds: class names, probabilities, names of features, data frames."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import joblib
 import pytest
-from sklearn.linear_model import LogisticRegression
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 kserve = pytest.importorskip("kserve", reason="needs the packages of model/server/requirements.txt")
 
@@ -42,7 +48,7 @@ def test_class_names_in_both_protocols(model: Any) -> None:
     answer, _headers = asyncio.run(model.predict(tensor())).to_rest()
     assert answer["outputs"][0]["datatype"] == "BYTES"
     assert answer["outputs"][0]["data"] == ["no", "yes"]
-    assert model.get_output_types() == [{"name": "output-0", "datatype": "BYTES", "shape": [-1]}]
+    assert model.get_output_types()[0] == {"name": "output-0", "datatype": "BYTES", "shape": [-1]}
 
 
 def test_probabilities(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +58,7 @@ def test_probabilities(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ((no, yes),) = asyncio.run(model.predict({"instances": [[1, 1]]}))["predictions"]
     assert yes > no
     assert no + yes == pytest.approx(1)
-    assert model.get_output_types() == [{"name": "output-0", "datatype": "FP64", "shape": [-1, 2]}]
+    assert model.get_output_types()[0] == {"name": "output-0", "datatype": "FP64", "shape": [-1, 2]}
 
 
 def test_the_number_of_features_comes_from_the_model(model: Any) -> None:
@@ -62,3 +68,58 @@ def test_the_number_of_features_comes_from_the_model(model: Any) -> None:
     assert model.get_input_types() == [{"name": "input-0", "datatype": "FP64", "shape": [-1, 2]}]
     with pytest.raises(BadRequest, match="3 values where the model takes 2"):
         asyncio.run(model.predict({"instances": [[1, 2, 3]]}))
+
+
+def test_without_a_description_the_digest_is_known_and_the_version_is_not(model: Any, tmp_path: Path) -> None:
+    model.load()
+    digest = hashlib.sha256((tmp_path / "model.pkl").read_bytes()).hexdigest()
+    assert model.identity() == {"properties": {"sha256": digest}}
+
+
+def test_another_programs_metadata_are_no_description(model: Any, tmp_path: Path) -> None:
+    (tmp_path / "metadata.json").write_text('{"features": 2, "accuracy": 0.97}')
+    model.load()
+    assert asyncio.run(model.predict({"instances": [[0, 0]]})) == {"predictions": ["no"]}
+
+
+def test_without_names_features_are_called_as_scikit_learn_calls_them(model: Any) -> None:
+    model.load()
+    assert asyncio.run(model.predict({"instances": [{"x1": 1, "x0": 1}]})) == {"predictions": ["yes"]}
+
+
+def test_a_model_without_probabilities_has_one_output(model: Any, tmp_path: Path) -> None:
+    joblib.dump(LinearRegression().fit([[0.0, 0.0], [1.0, 1.0]], [0.0, 1.0]), tmp_path / "model.pkl")
+    model.load()
+    assert model.get_output_types() == [{"name": "output-0", "datatype": "FP64", "shape": [-1]}]
+
+
+def test_a_pipeline_fitted_on_a_data_frame(model: Any, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"size": [1.0, 2.0, 3.0, 4.0], "colour": ["red", "red", "blue", "blue"]})
+    encode = ColumnTransformer([("encode", OneHotEncoder(handle_unknown="error"), ["colour"])], remainder="passthrough")
+    pipeline = make_pipeline(encode, LogisticRegression()).fit(frame, ["no", "no", "yes", "yes"])
+    joblib.dump(pipeline, tmp_path / "model.pkl")
+    describe(tmp_path / "model.pkl", ["size", "colour"], ["FP64", "BYTES"], [[1.0, "red"]], ["no"])
+    model.load()
+    rows = [[1, "red"], {"colour": "blue", "size": 4}]
+    assert asyncio.run(model.predict({"instances": rows})) == {"predictions": ["no", "yes"]}
+    with pytest.raises(kserve.errors.InvalidInput, match="cannot take these rows: Found unknown categories"):
+        asyncio.run(model.predict({"instances": [[1, "green"]]}))
+
+
+def describe(
+    model_file: Path, features: list[str], datatypes: list[str], instances: list[Any], predictions: list[Any]
+) -> None:
+    """Write the least that describes a model beside its file."""
+    description = {
+        "version": "v7",
+        "model_file": {"sha256": hashlib.sha256(model_file.read_bytes()).hexdigest()},
+        "libraries": {"scikit-learn": metadata.version("scikit-learn")},
+        "features": features,
+        "inputs": [
+            {"name": name, "datatype": datatype, "shape": [-1]}
+            for name, datatype in zip(features, datatypes, strict=True)
+        ],
+        "examples": {"instances": instances, "predictions": predictions},
+    }
+    model_file.with_name("metadata.json").write_text(json.dumps(description))

@@ -10,13 +10,41 @@ from typing import Any
 
 import pytest
 
-from model.server.rows import InvalidRows, rows_from_instances, rows_from_tensor
+from model.server.rows import Feature, InvalidRows, Tensor, columns_from_inputs, columns_from_instances
+
+NUMBERS = [Feature("a"), Feature("b")]
+MIXED = [Feature("months", "INT64"), Feature("charge"), Feature("contract", "BYTES")]
+
+
+def values(columns: list[Any]) -> list[list[Any]]:
+    return [column.tolist() for column in columns]
+
+
+def matrix(datatype: str, shape: Any, data: Any) -> list[Tensor]:
+    return [Tensor("x", datatype, shape, data)]
+
+
+def vectors(**changes: Any) -> list[Tensor]:
+    """A right request of two rows for MIXED, but for the changed inputs; None leaves one out."""
+    tensors = {
+        "months": ("INT64", [2], [3, 40]),
+        "charge": ("FP64", [2, 1], [9.5, 20]),
+        "contract": ("BYTES", [2], ["month", "year"]),
+    } | changes
+    return [Tensor(name, *tensor) for name, tensor in tensors.items() if tensor]
 
 
 def test_rows_of_whole_and_broken_numbers() -> None:
-    rows = rows_from_instances({"instances": [[1, 2.5], [3, 4]]}, 2)
-    assert rows.dtype == "float64"
-    assert rows.tolist() == [[1.0, 2.5], [3.0, 4.0]]
+    columns = columns_from_instances({"instances": [[1, 2.5], [3, 4]]}, NUMBERS)
+    assert [column.dtype for column in columns] == ["float64", "float64"]
+    assert values(columns) == [[1.0, 3.0], [2.5, 4.0]]
+
+
+def test_rows_as_lists_and_as_objects() -> None:
+    rows = [[3, 9.5, "month"], {"contract": "year", "months": 40.0, "charge": 20}]
+    columns = columns_from_instances({"instances": rows}, MIXED)
+    assert [column.dtype for column in columns] == ["int64", "float64", "object"]
+    assert values(columns) == [[3, 40], [9.5, 20.0], ["month", "year"]]
 
 
 @pytest.mark.parametrize(
@@ -28,33 +56,55 @@ def test_rows_of_whole_and_broken_numbers() -> None:
         ({}, "has no 'instances'"),
         ({"instances": {}}, "must be a list of rows, not an object"),
         ({"instances": []}, "is empty"),
-        ({"instances": [1, 2]}, "Row 0 .* must be a list of 2 numbers, not a number"),
+        ({"instances": [1, 2]}, "Row 0 .* must be a list of 2 values, or an object .*, not a number"),
         ({"instances": [[1, 2], [1]]}, "Row 1 .* has 1 values where the model takes 2"),
         ({"instances": [[]]}, "Row 0 .* has 0 values"),
-        ({"instances": [[1, None]]}, "Value 1 of row 0 .* not null"),
+        ({"instances": [[1, 2], [1, None]]}, "^Feature 'b' of row 1 must be a number, not null.$"),
         ({"instances": [[1, "2"]]}, "not a string"),
         ({"instances": [[1, True]]}, "not a boolean"),
         ({"instances": [[1, [2]]]}, "not a list"),
-        ({"instances": [[1, float("nan")]]}, "not finite"),
-        ({"instances": [[1, float("-inf")]]}, "not finite"),
+        ({"instances": [[1, float("nan")]]}, "Feature 'b' of row 0 is not finite"),
+        ({"instances": [[1, 2], [float("-inf"), 2]]}, "Feature 'a' of row 1 is not finite"),
         ({"instances": [[1, 10**400]]}, "too large"),
+        ({"instances": [{}]}, "Row 0 .* has no feature 'a'"),
+        ({"instances": [{"a": 1, "b": 2}, {"a": 1}]}, "Row 1 .* has no feature 'b'"),
+        ({"instances": [{"a": 1, "b": 2, "c": 3}]}, "Row 0 .* has 'c', which is no feature"),
+        ({"instances": [{"a": 1, "b": {"0": 2}}]}, "Feature 'b' of row 0 must be a number, not an object"),
     ],
 )
 def test_instances_that_are_refused(payload: Any, sentence: str) -> None:
     with pytest.raises(InvalidRows, match=sentence):
-        rows_from_instances(payload, 2)
+        columns_from_instances(payload, NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ([3, 9.5, None], "Feature 'contract' of row 1 must be a string, not null"),
+        ([3, 9.5, 7], "Feature 'contract' of row 1 must be a string, not a number"),
+        ([3, "9.5", "year"], "Feature 'charge' of row 1 must be a number, not a string"),
+        ([3.5, 9.5, "year"], "Feature 'months' of row 1 is no INT64, a whole number"),
+        ([2**63, 9.5, "year"], "Feature 'months' of row 1 is no INT64, a whole number from -9223372036854775808"),
+        ([True, 9.5, "year"], "Feature 'months' of row 1 must be a number, not a boolean"),
+        ({"months": 3, "charge": 9.5}, "Row 1 .* has no feature 'contract'"),
+    ],
+)
+def test_rows_of_mixed_values_that_are_refused(row: Any, sentence: str) -> None:
+    with pytest.raises(InvalidRows, match=sentence):
+        columns_from_instances({"instances": [[3, 9.5, "month"], row]}, MIXED)
 
 
 @pytest.mark.parametrize("data", [[1, 2, 3, 4], [[1, 2], [3, 4]]])
 @pytest.mark.parametrize("datatype", ["INT8", "UINT64", "FP16", "FP32", "FP64"])
 def test_tensors_flat_and_nested(datatype: str, data: list[Any]) -> None:
-    assert rows_from_tensor("x", datatype, [2, 2], data, 2).tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    columns = columns_from_inputs(matrix(datatype, [2, 2], data), NUMBERS)
+    assert values(columns) == [[1.0, 3.0], [2.0, 4.0]]
 
 
 @pytest.mark.parametrize(
     ("datatype", "shape", "data", "sentence"),
     [
-        ("BYTES", [1, 2], [1, 2], "datatype .* not 'BYTES'"),
+        ("BYTES", [1, 2], [1, 2], "datatype .* must be one of numbers, such as FP64, .* not 'BYTES'"),
         ("BOOL", [1, 2], [1, 2], "datatype"),
         ("FP64", [2], [1, 2], "must be \\[rows, 2\\]"),
         ("FP64", "12", [1, 2], "must be \\[rows, 2\\]"),
@@ -66,19 +116,86 @@ def test_tensors_flat_and_nested(datatype: str, data: list[Any]) -> None:
         ("FP64", [10**12, 2], [1, 2], "2 values where"),
         ("FP64", [2, 2], [[1, 2, 3, 4]], "nested data"),
         ("FP64", [2, 2], [[1, 2], [3]], "nested data"),
-        ("FP64", [2, 2], [[1, 2], 3, 4, 5], "Value 0 .* not a list"),
-        ("FP64", [1, 2], None, "must be a list of numbers, not null"),
+        ("FP64", [2, 2], [[1, 2], 3, 4, 5], "Feature 'a' of row 0 must be a number, not a list"),
+        ("FP64", [1, 2], None, "must be a list, not null"),
         ("FP64", [1, 2], [1, "2"], "not a string"),
-        ("INT32", [1, 2], [1, 2.5], "no INT32"),
-        ("UINT8", [1, 2], [1, 256], "no UINT8"),
+        ("INT32", [1, 2], [1, 2.5], "Feature 'b' of row 0 is no INT32"),
+        ("UINT8", [1, 2], [1, 256], "no UINT8, a whole number from 0 to 255"),
         ("UINT8", [1, 2], [1, -1], "no UINT8"),
         ("INT64", [1, 2], [1, float("nan")], "no INT64"),
         ("INT64", [1, 2], [1, 10**400], "no INT64"),
-        ("FP32", [1, 2], [1, 1e39], "not finite"),
+        ("FP32", [2, 2], [1, 2, 3, 1e39], "Feature 'b' of row 1 is not finite"),
         ("FP64", [1, 2], [1, float("nan")], "not finite"),
         ("FP64", [1, 2], [1, 10**400], "too large"),
     ],
 )
 def test_tensors_that_are_refused(datatype: str, shape: Any, data: Any, sentence: str) -> None:
     with pytest.raises(InvalidRows, match=sentence):
-        rows_from_tensor("x", datatype, shape, data, 2)
+        columns_from_inputs(matrix(datatype, shape, data), NUMBERS)
+
+
+def test_one_input_for_each_feature() -> None:
+    columns = columns_from_inputs(list(reversed(vectors())), MIXED)
+    assert [column.dtype for column in columns] == ["int64", "float64", "object"]
+    assert values(columns) == [[3, 40], [9.5, 20.0], ["month", "year"]]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"months": ("INT8", [2, 1], [[3], [40]])},
+        {"months": ("FP32", [2], [3.0, 40.0])},
+        {"charge": ("FP64", [2, 1], [[9.5], [20.0]])},
+        {"charge": ("FP16", [2], [9.5, 20])},
+        {"contract": ("BYTES", [2, 1], [["month"], ["year"]])},
+    ],
+)
+def test_inputs_in_other_forms(changes: dict[str, Any]) -> None:
+    columns = columns_from_inputs(vectors(**changes), MIXED)
+    assert values(columns) == [[3, 40], [9.5, 20.0], ["month", "year"]]
+
+
+def test_numbers_may_come_one_input_each() -> None:
+    tensors = [Tensor("b", "FP64", [1], [2]), Tensor("a", "INT64", [1], [1])]
+    assert values(columns_from_inputs(tensors, NUMBERS)) == [[1.0], [2.0]]
+
+
+@pytest.mark.parametrize("name", ["a", "another"])
+@pytest.mark.parametrize("feature", [Feature("a"), Feature("a", "INT64")])
+def test_a_model_of_one_feature(name: str, feature: Feature) -> None:
+    tensors = [Tensor(name, "FP64", [2, 1], [1, 2])]
+    assert values(columns_from_inputs(tensors, [feature])) == [[1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"contract": None}, "has no input 'contract'"),
+        ({"tariff": ("BYTES", [2], ["a", "b"])}, "The model has no feature 'tariff'"),
+        ({"months": ("INT64", [3], [1, 2, 3])}, "Input 'charge' has 2 rows where input 'months' has 3"),
+        ({"months": ("INT64", [1, 2], [1, 2])}, "'months' must be \\[rows\\] or \\[rows, 1\\]"),
+        ({"months": ("INT64", [], [])}, "'months' must be \\[rows\\]"),
+        ({"months": ("INT64", [0], [])}, "at least one row"),
+        ({"months": ("INT64", [2], [1])}, "1 values where its shape \\[2\\] says 2"),
+        ({"months": ("BYTES", [2], ["1", "2"])}, "datatype of input 'months' must be one of numbers"),
+        ({"months": ("FP64", [2], [1, 2.5])}, "Feature 'months' of row 1 is no INT64"),
+        ({"months": ("INT8", [2], [1, 128])}, "Feature 'months' of row 1 is no INT8"),
+        ({"charge": ("BOOL", [2], [True, False])}, "datatype of input 'charge' must be one of numbers"),
+        ({"charge": ("FP64", [2], [1.0, float("inf")])}, "Feature 'charge' of row 1 is not finite"),
+        ({"contract": ("FP64", [2], [1, 2])}, "'contract' must be BYTES for feature 'contract', not 'FP64'"),
+        ({"contract": ("BYTES", [2], ["year", 7])}, "Feature 'contract' of row 1 must be a string, not a number"),
+        ({"contract": ("BYTES", [2], [["year"], None])}, "Feature 'contract' of row 0 must be a string, not a list"),
+    ],
+)
+def test_inputs_that_are_refused(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidRows, match=sentence):
+        columns_from_inputs(vectors(**changes), MIXED)
+
+
+def test_the_number_of_inputs() -> None:
+    with pytest.raises(InvalidRows, match="'inputs' is empty"):
+        columns_from_inputs([], MIXED)
+    with pytest.raises(InvalidRows, match="same name"):
+        columns_from_inputs(vectors() + vectors(), MIXED)
+    with pytest.raises(InvalidRows, match=r"must be BYTES for feature 'contract', .* one input for each feature"):
+        columns_from_inputs(matrix("FP64", [1, 3], [1, 2, 3]), MIXED)

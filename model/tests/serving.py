@@ -1,0 +1,85 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The real server as its own process, and requests to it, for the tests over HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import pytest
+
+# As the serving image starts it: the folder is a package of its own.
+MODEL = Path(__file__).parents[1]
+NAME = "model"
+
+
+def start(
+    folder: Path, port: int, log: int | TextIO = subprocess.PIPE, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "server", "--model_name", NAME, "--model_dir", str(folder)]
+    command += ["--http_port", str(port)]
+    env = os.environ | (environment or {})
+    return subprocess.Popen(command, cwd=MODEL, stdout=log, stderr=log, encoding="utf-8", env=env)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def request(port: int, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+    """Status and parsed answer. A body that is not bytes is sent as JSON; only the given headers are sent."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    try:
+        connection.request(method, path, data, {name.replace("_", "-"): value for name, value in headers.items()})
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+def wait_until_ready(process: subprocess.Popen[str], port: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            pytest.fail("the server ended")
+        try:
+            assert request(port, "GET", f"/v2/models/{NAME}/ready") == (200, {"name": NAME, "ready": True})
+            return
+        except ConnectionError:
+            time.sleep(0.1)
+    pytest.fail("the server did not start in 120 s")
+
+
+@contextmanager
+def serving(folder: Path, log_file: Path, **environment: str) -> Iterator[int]:
+    """The port of a server that serves the folder, and must live through all that it is asked."""
+    number = free_port()
+    log = log_file.open("w+")
+    process = start(folder, number, log, environment)
+    try:
+        wait_until_ready(process, number)
+        yield number
+        assert process.poll() is None, "the server did not survive the bad requests"
+        log.seek(0)
+        text = log.read()
+        # kserve logs an unknown model's name with a traceback; no other request may leave one.
+        assert text.count("Traceback") == text.count("kserve.errors.ModelNotFound")
+    finally:
+        process.terminate()
+        process.wait(30)
+        log.close()

@@ -1,0 +1,190 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The churn model served over HTTP: rows of numbers and texts, and probabilities."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model.churn.recipe import RECIPE
+from model.folder import write_folder
+from model.tests.serving import NAME, request, serving
+from model.training import train
+
+pytest.importorskip("kserve", reason="needs the packages of model/server/requirements.txt")
+
+FILES = train(RECIPE, RECIPE.load(42), "v1", 42, RECIPE.required)
+METADATA = json.loads(FILES["metadata.json"])
+NAMES, EXAMPLES = METADATA["features"], METADATA["examples"]
+ROWS = EXAMPLES["instances"]
+DATATYPES = {tensor["name"]: tensor["datatype"] for tensor in METADATA["inputs"]}
+V1 = f"/v1/models/{NAME}:predict"
+V2 = f"/v2/models/{NAME}/infer"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "v1"
+    write_folder(path, FILES)
+    return path
+
+
+@pytest.fixture(scope="module")
+def port(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with serving(folder, tmp_path_factory.mktemp("log") / "server.log") as number:
+        yield number
+
+
+def objects() -> list[dict[str, Any]]:
+    return [dict(zip(NAMES, row, strict=True)) for row in ROWS]
+
+
+def inputs(**changes: dict[str, Any]) -> list[dict[str, Any]]:
+    """One input for each feature, with changes to some of them."""
+    return [
+        {"name": name, "shape": [len(ROWS)], "datatype": DATATYPES[name], "data": list(column)} | changes.get(name, {})
+        for name, column in zip(NAMES, zip(*ROWS, strict=True), strict=True)
+    ]
+
+
+@pytest.mark.parametrize("rows", [ROWS, objects(), [ROWS[0], objects()[1]]], ids=["lists", "objects", "both"])
+def test_v1_predicts(port: int, rows: list[Any]) -> None:
+    assert request(port, "POST", V1, {"instances": rows}) == (200, {"predictions": EXAMPLES["predictions"]})
+
+
+@pytest.mark.parametrize("shape", [[2], [2, 1]])
+@pytest.mark.parametrize("more", [{}, {"parameters": {"content_type": "pd"}}], ids=["plain", "as KServe's"])
+def test_v2_predicts(port: int, shape: list[int], more: dict[str, Any]) -> None:
+    tensors = [tensor | {"shape": shape} for tensor in inputs()]
+    status, answer = request(port, "POST", V2, {"inputs": tensors[::-1], **more})
+    assert status == 200
+    assert answer["model_version"] == "v1"
+    (output,) = answer["outputs"]
+    assert (output["name"], output["datatype"], output["shape"]) == ("output-0", "INT64", [2])
+    assert output["data"] == EXAMPLES["predictions"]
+
+
+def test_v2_gives_probabilities_when_asked(port: int) -> None:
+    wanted = [{"name": "predict_proba"}, {"name": "output-0"}]
+    status, answer = request(port, "POST", V2, {"inputs": inputs(), "outputs": wanted})
+    assert status == 200
+    probabilities, predictions = answer["outputs"]
+    assert (probabilities["name"], probabilities["datatype"], probabilities["shape"]) == (
+        "predict_proba",
+        "FP64",
+        [2, 2],
+    )
+    assert probabilities["data"] == pytest.approx(np.ravel(EXAMPLES["probabilities"]))
+    assert predictions["data"] == EXAMPLES["predictions"]
+
+
+def test_v2_predicts_from_binary_data(port: int) -> None:
+    tensors, parts = [], []
+    for tensor in inputs():
+        if tensor["datatype"] == "BYTES":
+            data = b"".join(len(text).to_bytes(4, "little") + text.encode() for text in tensor["data"])
+        else:
+            data = np.array(tensor["data"], "<i8" if tensor["datatype"] == "INT64" else "<f8").tobytes()
+        del tensor["data"]
+        tensors.append(tensor | {"parameters": {"binary_data_size": len(data)}})
+        parts.append(data)
+    header = json.dumps({"inputs": tensors}).encode()
+    sent = {"Inference_Header_Content_Length": str(len(header)), "Content_Type": "application/octet-stream"}
+    status, answer = request(port, "POST", V2, header + b"".join(parts), **sent)
+    assert (status, answer["outputs"][0]["data"]) == (200, EXAMPLES["predictions"])
+
+
+def test_an_unknown_category_is_no_error(port: int) -> None:
+    row = objects()[0] | {"contract": "ten years"}
+    status, answer = request(port, "POST", V1, {"instances": [row]})
+    assert status == 200
+    assert answer["predictions"][0] in (0, 1)
+
+
+def test_the_metadata_tell_inputs_outputs_version_and_digest(port: int, folder: Path) -> None:
+    status, answer = request(port, "GET", f"/v2/models/{NAME}")
+    assert status == 200
+    assert answer["inputs"] == METADATA["inputs"]
+    assert answer["outputs"] == METADATA["outputs"]
+    assert (answer["name"], answer["versions"]) == (NAME, ["v1"])
+    assert answer["properties"]["sha256"] == hashlib.sha256((folder / "model.joblib").read_bytes()).hexdigest()
+
+
+V1_BAD: dict[str, tuple[Any, str]] = {
+    "no text": ([*ROWS[0][:3], 7, "dsl", "card"], "Feature 'contract' of row 1 must be a string, not a number"),
+    "null": ([None, *ROWS[0][1:]], "Feature 'tenure_months' of row 1 must be a number, not null"),
+    "number as a string": (["7", *ROWS[0][1:]], "Feature 'tenure_months' of row 1 must be a number, not a string"),
+    "a broken month": ([7.5, *ROWS[0][1:]], "Feature 'tenure_months' of row 1 is no INT64"),
+    "short": (ROWS[0][:5], "Row 1 of 'instances' has 5 values where the model takes 6"),
+    "no feature": ({"contract": "one year"}, "Row 1 of 'instances' has no feature 'tenure_months'"),
+    "another feature": (objects()[0] | {"name": "Ann"}, "Row 1 of 'instances' has 'name', which is no feature"),
+    "a list in an object": (
+        objects()[0] | {"contract": ["x"]},
+        "Feature 'contract' of row 1 must be a string, not a list",
+    ),
+    "no row": (5, "Row 1 of 'instances' must be a list of 6 values, or an object"),
+}
+
+
+@pytest.mark.parametrize(("row", "sentence"), V1_BAD.values(), ids=V1_BAD)
+def test_v1_refuses(port: int, row: Any, sentence: str) -> None:
+    refused(request(port, "POST", V1, {"instances": [ROWS[0], row]}), sentence)
+
+
+V2_BAD: dict[str, tuple[Any, str]] = {
+    "one missing": (inputs()[1:], "The request has no input 'tenure_months'"),
+    "one too many": ([*inputs(), inputs()[0] | {"name": "tariff"}], "The model has no feature 'tariff'"),
+    "one twice": (inputs() + inputs()[:1], "Two of 'inputs' have the same name"),
+    "numbers only": (
+        [{"name": "input-0", "shape": [1, 6], "datatype": "FP64", "data": [1] * 6}],
+        "must be BYTES for feature 'contract', not 'FP64': give one input for each feature",
+    ),
+    "datatype": (inputs(contract={"datatype": "INT64"}), "must be BYTES for feature 'contract', not 'INT64'"),
+    "no text": (inputs(contract={"data": ["one year", 7]}), "Feature 'contract' of row 1 must be a string"),
+    "rows": (inputs(contract={"shape": [1], "data": ["one year"]}), "Input 'contract' has 1 rows where input"),
+    "shape": (inputs(contract={"shape": [1, 2]}), "The shape of input 'contract' must be [rows] or [rows, 1]"),
+    "a broken month": (inputs(tenure_months={"datatype": "FP64", "data": [1, 7.5]}), "of row 1 is no INT64"),
+}
+
+
+@pytest.mark.parametrize(("tensors", "sentence"), V2_BAD.values(), ids=V2_BAD)
+def test_v2_refuses(port: int, tensors: Any, sentence: str) -> None:
+    refused(request(port, "POST", V2, {"inputs": tensors}), sentence)
+
+
+def test_v2_refuses_bytes_that_are_no_text(port: int) -> None:
+    tensors = inputs()
+    del tensors[3]["data"]
+    data = (b"\x02\x00\x00\x00\xff\xfe") * 2
+    tensors[3]["parameters"] = {"binary_data_size": len(data)}
+    header = json.dumps({"inputs": tensors}).encode()
+    refused(request(port, "POST", V2, header + data, Inference_Header_Content_Length=str(len(header))), "")
+
+
+def refused(answer: tuple[int, Any], sentence: str) -> None:
+    status, body = answer
+    assert (status, list(body)) == (400, ["error"])
+    assert sentence in body["error"]
+    assert "\n" not in body["error"]
+    assert len(body["error"]) > 20
+
+
+def test_probabilities_instead_of_predictions(folder: Path, tmp_path: Path) -> None:
+    """PREDICT_PROBA, as KServe's own server has it, holds for every request."""
+    with serving(folder, tmp_path / "server.log", PREDICT_PROBA="true") as port:
+        status, answer = request(port, "POST", V1, {"instances": ROWS})
+        assert status == 200
+        assert np.ravel(answer["predictions"]) == pytest.approx(np.ravel(EXAMPLES["probabilities"]))
+        status, answer = request(port, "POST", V2, {"inputs": inputs()})
+        assert (status, answer["outputs"][0]["shape"]) == (200, [2, 2])
+        _status, answer = request(port, "GET", f"/v2/models/{NAME}")
+        assert answer["outputs"][0] == {"name": "output-0", "datatype": "FP64", "shape": [-1, 2]}
