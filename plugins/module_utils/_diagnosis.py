@@ -2,14 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What explains an InferenceService that does not serve: conditions, events and logs.
+"""What explains InferenceServices that do not serve: conditions, events and logs.
 
 This file is private to the collection and may change at any time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -24,18 +24,29 @@ Json = Mapping[str, Any]
 LOG_LINES = 20
 EVENTS = 20
 PODS = 3  # the pods of one rollout fail alike
+# So many services get events and logs. Of hundreds that fail, most do for the same reason.
+DIAGNOSED = 10
+PAGE, PAGES = 500, 20  # of the namespace's events
 MAIN = "kserve-container"
 
 
-def diagnose(api: KubeApi, namespace: str, objects: Objects) -> dict[str, Any]:
-    """Return conditions, events and logs, without secrets; what cannot be read says so in its place."""
+def diagnose(api: KubeApi, namespace: str, services: Mapping[str, Objects]) -> dict[str, dict[str, Any]]:
+    """Return conditions of each service by name, and events and logs of the first ones, without secrets.
+
+    What cannot be read says so in its place.
+    """
     base = f"/api/v1/namespaces/{quote(namespace, safe='')}"
-    service = objects.service or {}
-    return {
-        "conditions": [_condition(entry) for entry in service.get("status", {}).get("conditions") or ()],
-        "events": _events(api, base, objects),
-        "logs": _logs(api, base, current_pods(objects)),
-    }
+    chosen = dict(list(services.items())[:DIAGNOSED])
+    events = _events(api, base, chosen) if chosen else {}
+    found: dict[str, dict[str, Any]] = {name: {"conditions": _conditions(entry)} for name, entry in services.items()}
+    for name, objects in chosen.items():
+        found[name] |= {"events": events[name], "logs": _logs(api, base, current_pods(objects))}
+    return found
+
+
+def _conditions(objects: Objects) -> list[dict[str, Any]]:
+    status: Json = (objects.service or {}).get("status", {})
+    return [_condition(entry) for entry in status.get("conditions") or ()]
 
 
 def _condition(entry: Json) -> dict[str, Any]:
@@ -43,15 +54,31 @@ def _condition(entry: Json) -> dict[str, Any]:
     return {**kept, "message": short(entry.get("message"))}
 
 
-def _events(api: KubeApi, base: str, objects: Objects) -> list[dict[str, Any]]:
-    things = [*objects.deployments, *objects.replica_sets, *objects.pods, *objects.routes]
-    uids = {thing["metadata"]["uid"] for thing in [*things, objects.service or {"metadata": {"uid": ""}}]}
+def _events(api: KubeApi, base: str, services: Mapping[str, Objects]) -> dict[str, list[dict[str, Any]]]:
+    whose = {uid: name for name, objects in services.items() for uid in _uids(objects)}
+    own: dict[str, list[Json]] = {name: [] for name in services}
     try:
-        items = api.get(f"{base}/events")["items"]
+        for event in _pages(api, f"{base}/events"):
+            if name := whose.get(event["involvedObject"].get("uid")):
+                own[name] = sorted([*own[name], event], key=_when)[-EVENTS:]
     except KServeError as error:
-        return [{"message": str(error)}]
-    own = [event for event in items if event["involvedObject"].get("uid") in uids]
-    return [_event(event) for event in sorted(own, key=_when)[-EVENTS:]]
+        return {name: [{"message": str(error)}] for name in services}
+    return {name: [_event(event) for event in events] for name, events in own.items()}
+
+
+def _uids(objects: Objects) -> list[Any]:
+    things = [*objects.deployments, *objects.replica_sets, *objects.pods, *objects.routes]
+    return [thing["metadata"]["uid"] for thing in (*things, objects.service) if thing]
+
+
+def _pages(api: KubeApi, path: str) -> Iterator[Json]:
+    query: dict[str, Any] = {"limit": PAGE}
+    for _page in range(PAGES):
+        answer = api.get(path, **query)
+        yield from answer["items"]
+        if not answer.get("metadata", {}).get("continue"):
+            return
+        query["continue"] = answer["metadata"]["continue"]
 
 
 def _when(event: Json) -> str:
@@ -76,9 +103,9 @@ def _event(event: Json) -> dict[str, Any]:
     }
 
 
-def _logs(api: KubeApi, base: str, pods: Iterable[Json]) -> dict[str, list[str]]:
+def _logs(api: KubeApi, base: str, pods: Sequence[Json]) -> dict[str, list[str]]:
     logs: dict[str, list[str]] = {}
-    for pod in [pod for pod in pods if not is_ready(pod)][:PODS] or list(pods)[:1]:
+    for pod in [pod for pod in pods if not is_ready(pod)][:PODS] or pods[:1]:
         name, status = pod["metadata"]["name"], pod.get("status", {})
         containers = [*status.get("initContainerStatuses", ())]
         containers += [entry for entry in status.get("containerStatuses", ()) if entry["name"] == MAIN]

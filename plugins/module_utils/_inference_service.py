@@ -2,237 +2,225 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Waiting until an InferenceService serves, and telling why when it does not.
+"""Whether InferenceServices serve: waited for or as of now, and told so that it explains itself.
 
 This file is private to the collection and may change at any time.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
-from urllib.parse import quote
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._diagnosis import diagnose
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import (
-    READ_TIMEOUT,
-    ApiError,
-    KubeApi,
-    Unreachable,
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError, KubeApi
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_ready import (
+    Askers,
+    Prediction,
+    Question,
+    ask,
+    target,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._readiness import (
-    Objects,
-    component_name,
-    deployment_mode,
-    judge,
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._readiness import Objects
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._services import SERVICES, Selection, sources
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._verdict import State
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._waiting import (
+    NOT_FOUND,
+    Limits,
+    Outcome,
+    Watched,
+    wait,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._verdict import (
-    Patience,
-    State,
-    Verdict,
-    doubtful,
-    progressing,
-)
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._watch import Change, Followers, Source, Store
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._watch import Change, Followers
 
-# A model has nothing to watch: when all objects are as they should be, it is asked again after this many seconds.
-PROBE_INTERVAL = 2.0
-_LABEL = "serving.kserve.io/inferenceservice"
-_NO_CRD = "KServe is not installed on this cluster; run the inference_platform role."
+# Options of both modules, as AnsibleModule takes them.
+SELECTION: dict[str, Any] = {
+    "name": {"type": "str"},
+    "names": {"type": "list", "elements": "str"},
+    "label_selectors": {"type": "list", "elements": "str"},
+    "namespace": {"type": "str", "required": True},
+}
+QUESTION: dict[str, Any] = {
+    "model_ready_path": {"type": "str", "default": "/v2/models/{name}/ready"},
+    "prediction": {
+        "type": "dict",
+        "options": {
+            "protocol": {"type": "str", "choices": ["v1", "v2"], "default": "v1"},
+            "path": {"type": "str"},
+            "instances": {"type": "list", "elements": "raw"},
+            "body": {"type": "dict"},
+            "expected": {"type": "list", "elements": "raw"},
+        },
+        "mutually_exclusive": [["instances", "body"], ["expected", "body"]],
+        "required_one_of": [["instances", "body"]],
+    },
+}
+ONE_WAY = [["name", "names", "label_selectors"]]
 
-
-@dataclass(frozen=True)
-class Options:
-    """timeout and grace_period: seconds; model_ready_path: with {name} for the service's name, empty for no probe."""
-
-    name: str
-    namespace: str
-    timeout: float
-    grace_period: float
-    model_ready_path: str
-
-
-class Feed(Protocol):
-    """Where changes come from."""
-
-    def next(self, timeout: float) -> list[Change]:
-        """Wait for changes for the given seconds; return them, or nothing."""
+_SEVERITY = (State.HOPELESS, State.DOUBTFUL, State.PROGRESSING, State.SERVING)
+_TOLD = 3  # so many services' causes make up the message; the others are in the result
 
 
 class NotThere(KServeError):
     """The InferenceService or its CRD is absent, which in check mode is as expected."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How the waiting ended; seconds: how long it took; model_ready: None when it was not asked."""
+class _Feed(Followers):
+    """What the followers and the models say; an absent CRD is an error of its own."""
 
-    verdict: Verdict
-    objects: Objects
-    seconds: float
-    model_ready: bool | None
-
-
-def sources(options: Options) -> dict[str, Source]:
-    """Return what has to be followed. KServe labels a component's Deployment and what comes of it."""
-
-    def path(group: str, plural: str) -> str:
-        return f"/{group}/namespaces/{quote(options.namespace, safe='')}/{plural}"
-
-    own = {"labelSelector": f"{_LABEL}={options.name}"}
-    return {
-        "service": Source(
-            path("apis/serving.kserve.io/v1beta1", "inferenceservices"),
-            {"fieldSelector": f"metadata.name={options.name}"},
-        ),
-        "deployments": Source(path("apis/apps/v1", "deployments"), own),
-        "replica_sets": Source(path("apis/apps/v1", "replicasets"), own),
-        "pods": Source(path("api/v1", "pods"), own),
-        "routes": Source(path("apis/gateway.networking.k8s.io/v1", "httproutes"), optional=True),
-    }
+    def next(self, timeout: float) -> list[Any]:
+        """See Followers."""
+        news = super().next(timeout)
+        for entry in news:
+            error = entry.error if isinstance(entry, Change) and entry.source == SERVICES else None
+            if isinstance(error, ApiError) and error.status == 404:
+                raise NotThere("KServe is not installed on this cluster; run the inference_platform role.")
+        return news
 
 
-def wait(
-    feed: Feed,
-    probe: Callable[[Mapping[str, Any]], Verdict] | None,
-    options: Options,
-    clock: Callable[[], float] = time.monotonic,
-) -> Outcome:
-    """Follow the feed until the verdict is final or the time is over.
+class _Models:
+    """The models of the services, which are asked in threads; see _waiting.Ask."""
 
-    :param probe: asks the model itself, when the objects leave nothing else to ask; None for not at all.
-    :param clock: seconds of a monotonic clock.
-    :raises KServeError: the cluster cannot be read.
+    def __init__(self, api: KubeApi, namespace: str, question: Question, put: Callable[[Any], None]) -> None:
+        self._question = question
+        self._askers = Askers(lambda name, service: ask(api, namespace, name, service, question), put)
+        self.ask = self._askers.ask
+
+    def target(self, objects: Objects) -> str | None:
+        """See Ask."""
+        return target(objects, self._question) if self._question else None
+
+
+def question(options: Mapping[str, Any]) -> Question:
+    """Return what the options model_ready_path and prediction ask of the models.
+
+    :raises KServeError: the prediction cannot be sent.
     """
-    store, patience, start = Store(sources(options)), Patience(options.grace_period), clock()
-    deadline = start + options.timeout
-    while True:
-        objects = _objects(store)
-        verdict = judge(objects) if store.complete else progressing("Connecting", "The cluster is being read.")
-        probing = probe is not None and verdict.state is State.SERVING and _probed(objects)
-        if probe and probing and objects.service:
-            verdict = probe(objects.service)
-        now = clock()
-        verdict = patience.judge(verdict, now)
-        # The cluster is read once in any case, which ends by itself: each follower lists its source or gives up.
-        if verdict.state in (State.SERVING, State.HOPELESS) or (now >= deadline and store.complete):
-            model_ready = verdict.state is State.SERVING if probing else None
-            return Outcome(verdict, objects, now - start, model_ready)
-        left = deadline - now if store.complete else READ_TIMEOUT
-        limits = [left, patience.left(now), PROBE_INTERVAL if probing else None]
-        for change in feed.next(min(limit for limit in limits if limit is not None)):
-            _apply(store, change)
+    prediction = Prediction.of(options["prediction"]) if options["prediction"] else None
+    return Question(options["model_ready_path"], prediction)
 
 
-def _probed(objects: Objects) -> bool:
-    # A Knative service's Service is an alias of the gateway, which the API server's proxy does not follow, and
-    # a call would scale it up.
-    return objects.service is not None and deployment_mode(objects.service) != "Knative"
+def ready(
+    api: KubeApi, selection: Selection, asked: Question, limits: Limits, check_mode: bool = False
+) -> dict[str, Any]:
+    """Wait, and return the result of inference_service_ready.
 
-
-def _objects(store: Store) -> Objects:
-    service = store.get("service")
-    parts: dict[str, Sequence[Any]] = {
-        name: store.get(name) for name in ("deployments", "replica_sets", "pods", "routes")
-    }
-    return Objects(service=service[0] if service else None, **parts)
-
-
-def _apply(store: Store, change: Change) -> None:
-    error = change.error
-    if change.source == "service" and isinstance(error, ApiError) and error.status == 404:
-        raise NotThere(_NO_CRD)
-    store.apply(change)
-
-
-def probe_model(api: KubeApi, options: Options, service: Mapping[str, Any]) -> Verdict:
-    """Ask the model through the API server's service proxy whether it is ready.
-
-    Answers of KServe's servers (python/kserve/kserve/errors.py of v0.20.0): 404 for a model that is
-    not loaded, 503 for one that is not ready, 200 with ready otherwise.
-
-    :raises KServeError: the credentials may not use the proxy.
+    :raises KServeError: not all serve; the result has the verdicts and what explains them.
     """
-    name, namespace = quote(component_name(service, "predictor"), safe=""), quote(options.namespace, safe="")
-    path = options.model_ready_path.replace("{name}", quote(options.name, safe=""))
     try:
-        answer = api.text(f"/api/v1/namespaces/{namespace}/services/http:{name}:80/proxy{path}")
-    except Unreachable as error:
-        return progressing("ModelNotAsked", str(error))
-    except ApiError as error:
-        if error.status in (401, 403):
-            raise KServeError(f"{error} An empty model_ready_path switches the question to the model off.") from None
-        if error.text.startswith("services "):  # the API server's own 404
-            return doubtful("ServiceMissing", f"The predictor has no Service: {error.text}; see the controller's log.")
-        if error.status == 404:
-            return doubtful(
-                "ModelNotFound",
-                f"The model server runs without the model {options.name} (404 to {path}); check that storageUri "
-                "holds exactly one model file in the runtime's format.",
-            )
-        said = f" ({error.text})" if error.text else ""
-        return doubtful("ModelNotReady", f"The model server answers {error.status} to {path}{said}; see its logs.")
-    try:
-        ready = json.loads(answer).get("ready", True)
-    except (ValueError, AttributeError):
-        ready = True  # another server's own format; it did say 200
-    if ready is False or ready == "False":
-        return doubtful("ModelNotReady", f"The model server says that {options.name} is not ready; see its logs.")
-    return Verdict(State.SERVING, "ModelReady", "The InferenceService serves its current spec and its model is ready.")
-
-
-def ready(api: KubeApi, options: Options, check_mode: bool) -> dict[str, Any]:
-    """Wait, and return the module's result.
-
-    :raises KServeError: it does not serve; the result has the verdict and what explains it.
-    """
-
-    def probe(service: Mapping[str, Any]) -> Verdict:
-        return probe_model(api, options, service)
-
-    feed = Followers(api, sources(options))
-    try:
-        outcome = wait(feed, probe if options.model_ready_path else None, options)
-        if outcome.verdict.reason == "NotFound":
-            raise NotThere(f"{_title(options)} is not there; create it, or check name and namespace.")
+        outcome = _wait(api, selection, asked, replace(limits, absent_is_fine=check_mode), watch=limits.timeout > 0)
+        absent = [entry.name for entry in outcome.services if entry.verdict.reason == NOT_FOUND]
+        if not outcome.services and selection.names is None:
+            raise NotThere(f"No {selection} have the labels {','.join(selection.label_selectors)}; check them.")
+        if absent and len(outcome.services) == 1:
+            raise NotThere(f"{selection} is not there; create it, or check name and namespace.")
     except NotThere as error:
         if check_mode:
             return {"changed": False, "skipped": True, "msg": f"{error} In check mode this is no failure."}
         raise
-    finally:
-        feed.stop()
-    if outcome.verdict.state is not State.SERVING:
-        raise _failure(api, options, outcome)
+    failed = _failed(outcome, check_mode)
+    if failed:
+        raise _failure(api, selection, limits, outcome, failed)
     return {"changed": False, **_facts(outcome)}
 
 
-def _title(options: Options) -> str:
-    return f"InferenceService {options.name} in namespace {options.namespace}"
+def info(api: KubeApi, selection: Selection, asked: Question) -> dict[str, Any]:
+    """Return the result of inference_service_info.
+
+    :raises KServeError: the cluster cannot be read.
+    """
+    try:
+        outcome = _wait(api, selection, asked, Limits(), watch=False)
+    except NotThere as error:
+        return {"changed": False, "services": [], "msg": str(error)}
+    details = _diagnosed(api, selection, [entry for entry in outcome.services if not _serves(entry)])
+    entries = [_entry(entry, details) for entry in outcome.services]
+    return {"changed": False, "services": [{k: v for k, v in e.items() if k != "waited_seconds"} for e in entries]}
 
 
-def _facts(outcome: Outcome) -> dict[str, Any]:
-    service = outcome.objects.service or {}
-    status = service.get("status", {})
+def _wait(api: KubeApi, selection: Selection, asked: Question, limits: Limits, watch: bool) -> Outcome:
+    if selection.names == ():
+        return Outcome([], 0.0, late=False)
+    feed = _Feed(api, sources(selection), watch)
+    try:
+        return wait(feed, _Models(api, selection.namespace, asked, feed.put), selection, limits)
+    finally:
+        feed.stop()
+
+
+def _serves(entry: Watched) -> bool:
+    return entry.verdict.state is State.SERVING
+
+
+def _failed(outcome: Outcome, absent_is_fine: bool) -> list[Watched]:
+    """Return those that do not serve, the worst first; before the time was over, those that will not."""
+    failed = [
+        entry
+        for entry in outcome.services
+        if (entry.verdict.state is State.HOPELESS or (outcome.late and not _serves(entry)))
+        and not (absent_is_fine and entry.verdict.reason == NOT_FOUND)
+    ]
+    return sorted(failed, key=lambda entry: _SEVERITY.index(entry.verdict.state))
+
+
+def _facts(outcome: Outcome, details: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    entries = [_entry(entry, details or {}) for entry in outcome.services]
+    facts: dict[str, Any] = {"waited_seconds": round(outcome.seconds, 1), "services": entries}
+    if len(entries) > 1 or not entries:
+        return facts
+    # Of one service all is told at the top, and what is long only there.
+    (only,) = outcome.services
     return {
-        "url": status.get("url"),
-        "address": (status.get("address") or {}).get("url"),
-        "model_ready": outcome.model_ready,
-        "waited_seconds": round(outcome.seconds, 1),
-        "generation": service.get("metadata", {}).get("generation"),
-        "verdict": outcome.verdict.state.value,
-        "reason": outcome.verdict.reason,
+        **{key: value for key, value in entries[0].items() if key != "name"},
+        **facts,
+        "services": [_entry(only, {})],
     }
 
 
-def _failure(api: KubeApi, options: Options, outcome: Outcome) -> KServeError:
-    verdict = outcome.verdict
-    if verdict.state is State.HOPELESS:
-        message = f"{_title(options)} does not serve: {verdict.message}"
-    else:
-        message = f"{_title(options)} does not serve after {options.timeout:g} seconds: {verdict.message}"
-    facts = {**_facts(outcome), "message": verdict.message}
-    return KServeError(message, **facts, **diagnose(api, options.namespace, outcome.objects))
+def _entry(entry: Watched, details: Mapping[str, Any]) -> dict[str, Any]:
+    service: Mapping[str, Any] = entry.objects.service or {}
+    status = service.get("status", {})
+    return {
+        "name": entry.name,
+        "verdict": entry.verdict.state.value,
+        "reason": entry.verdict.reason,
+        "message": _message(entry),
+        "url": status.get("url"),
+        "address": (status.get("address") or {}).get("url"),
+        "generation": service.get("metadata", {}).get("generation"),
+        "model_ready": entry.model_ready,
+        "waited_seconds": round(entry.seconds, 1),
+        **details.get(entry.name, {}),
+    }
+
+
+def _message(entry: Watched) -> str:
+    unasked = " The model was not asked." if _serves(entry) and entry.model_ready is None else ""
+    return entry.verdict.message + unasked
+
+
+def _diagnosed(api: KubeApi, selection: Selection, failed: Iterable[Watched]) -> dict[str, dict[str, Any]]:
+    # Not all are explained at length. So many services fail for few reasons, so one of each comes first.
+    seen: Counter[str] = Counter()
+    turns = []
+    for entry in failed:
+        turns.append((seen[entry.verdict.reason], entry))
+        seen[entry.verdict.reason] += 1
+    chosen = sorted(turns, key=lambda turn: turn[0])
+    return diagnose(api, selection.namespace, {entry.name: entry.objects for _turn, entry in chosen})
+
+
+def _failure(
+    api: KubeApi, selection: Selection, limits: Limits, outcome: Outcome, failed: Sequence[Watched]
+) -> KServeError:
+    facts = _facts(outcome, _diagnosed(api, selection, failed))
+    when = f" after {limits.timeout:g} seconds" if outcome.late and not failed[0].settled else ""
+    if len(outcome.services) == 1:
+        return KServeError(f"{selection} does not serve{when}: {failed[0].verdict.message}", **facts)
+    causes = " ".join(f"{entry.name}: {entry.verdict.message}" for entry in failed[:_TOLD])
+    rest = f" The other {len(failed) - _TOLD} are in services." if len(failed) > _TOLD else ""
+    count = f"{len(failed)} of {len(outcome.services)} {selection} do not serve{when}"
+    return KServeError(f"{count}: {causes}{rest}", **facts)

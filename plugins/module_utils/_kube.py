@@ -2,15 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reading from a Kubernetes API server: objects, logs, a proxied service, and watches.
+"""Requests to a Kubernetes API server: objects, logs, a proxied service, and watches.
 
 This file is private to the collection and may change at any time.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -26,10 +27,12 @@ CONNECT_TIMEOUT = 10.0  # seconds
 READ_TIMEOUT = 30.0
 # How long the server keeps a watch open. A connection that died without a word is found out when this is over.
 WATCH_SECONDS = 60
+# How many are kept open, for the watches and for the models that are asked at once.
+CONNECTIONS = 32
 
 
 class ApiError(KServeError):
-    """The API server's refusal; status: the HTTP status, text: what it said."""
+    """The API server's refusal; status: the HTTP status, text: what it said, in full but for secrets."""
 
     def __init__(self, message: str, status: int, text: str = "") -> None:
         super().__init__(message)
@@ -42,13 +45,16 @@ class Unreachable(KServeError):
 
 
 class KubeApi(Protocol):
-    """Reads from one API server; every method raises ApiError or Unreachable."""
+    """Speaks to one API server; every method raises ApiError or Unreachable."""
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """Return the JSON at a path."""
 
     def text(self, path: str, **query: Any) -> str:
         """Return the text at a path."""
+
+    def post(self, path: str, body: Any) -> str:
+        """Send JSON to a path and return the text of the answer."""
 
     def watch(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         """Yield events of type and object until the server ends the watch."""
@@ -59,26 +65,32 @@ class RestApi:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self._count = itertools.count()
+        self._requests = 0
+
+    @property
+    def requests(self) -> int:
+        """How many requests have been sent."""
+        return self._requests
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """See KubeApi."""
-        answer: dict[str, Any] = json.loads(self.text(path, **query))
+        answer: dict[str, Any] = self.json("GET", path, query)
         return answer
 
     def text(self, path: str, **query: Any) -> str:
         """See KubeApi."""
-        with _Explained(path):
-            response = self._open(path, READ_TIMEOUT, query)
-            try:
-                return bytes(response.data).decode("utf-8", errors="replace")
-            finally:
-                response.release_conn()
+        return self.read("GET", path, query).decode("utf-8", errors="replace")
+
+    def post(self, path: str, body: Any) -> str:
+        """See KubeApi."""
+        return self.read("POST", path, {}, body, "application/json").decode("utf-8", errors="replace")
 
     def watch(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         """See KubeApi."""
         query = {**query, "watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": WATCH_SECONDS}
         with _Explained(path):
-            response = self._open(path, WATCH_SECONDS + READ_TIMEOUT, query)
+            response = self._open("GET", path, query, read_timeout=WATCH_SECONDS + READ_TIMEOUT)
             try:
                 for line in response:
                     if line.strip():
@@ -86,12 +98,53 @@ class RestApi:
             finally:
                 response.close()
 
-    def _open(self, path: str, read_timeout: float, query: dict[str, Any]) -> Any:
+    def json(self, *request: Any, **options: Any) -> Any:
+        """Send a request as read does, and return the JSON of the answer."""
+        body = self.read(*request, **options)
+        with _Explained(request[1]):
+            return json.loads(body)
+
+    def read(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any],
+        body: Any = None,
+        content_type: str | None = None,
+        read_timeout: float = READ_TIMEOUT,
+    ) -> bytes:
+        """Send a request and return the answer's body.
+
+        :param body: sent as JSON of the given content type.
+        :param read_timeout: for how many seconds the server may be silent.
+        :raises ApiError: the server refuses.
+        :raises Unreachable: no answer came.
+        """
+        with _Explained(path):
+            response = self._open(method, path, query, body, content_type, read_timeout)
+            try:
+                return bytes(response.data)
+            finally:
+                response.release_conn()
+
+    def _open(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any],
+        body: Any = None,
+        content_type: str | None = None,
+        read_timeout: float = READ_TIMEOUT,
+    ) -> Any:
+        # A counter's next is one step, in whichever thread.
+        self._requests = next(self._count) + 1
+        headers = {"Accept": "application/json, */*", **({"Content-Type": content_type} if content_type else {})}
         return self._client.call_api(
             path,
-            "GET",
+            method,
             query_params=list(query.items()),
-            header_params={"Accept": "application/json, */*"},
+            header_params=headers,
+            body=body,
             auth_settings=["BearerToken"],
             _preload_content=False,
             _return_http_data_only=True,
@@ -128,14 +181,15 @@ def said(error: Any) -> str:
 
 def refused(error: Any, path: str) -> ApiError:
     """Return the error for an ApiException of the Kubernetes client."""
-    status, text = int(error.status or 0), short(said(error))
+    status, whole = int(error.status or 0), redact(" ".join(said(error).split()))
+    text = short(whole)
     if status == 401:
         message = "The API server does not accept the credentials; check the kubeconfig's user, or api_key."
     elif status == 403:
         message = f"The credentials lack a right: {text or path}; grant it to the user of the kubeconfig or api_key."
     else:
         message = f"The API server answered {status} to {path}: {text or error.reason}"
-    return ApiError(message, status, text)
+    return ApiError(message, status, whole)
 
 
 def unreachable(error: BaseException) -> Unreachable:
@@ -150,14 +204,26 @@ def unreachable(error: BaseException) -> Unreachable:
 
 
 def connect(get_client: Callable[[], Any]) -> RestApi:
-    """Return the API server that kubernetes.core's client factory finds.
+    """Return the API server that kubernetes.core's client factory finds, for many threads; see api_client."""
+    client = api_client(get_client)
+    pool = client.rest_client.pool_manager
+    pool.connection_pool_kw["maxsize"] = CONNECTIONS
+    # A kept connection that the server has just closed is worth a second attempt. What a Retry-After asks for is not
+    # slept for by urllib3: whoever asks knows what else to do meanwhile.
+    pool.connection_pool_kw["retries"] = urllib3.Retry(1, respect_retry_after_header=False)
+    pool.clear()
+    return RestApi(client)
+
+
+def api_client(get_client: Callable[[], Any]) -> Any:
+    """Return the ApiClient that kubernetes.core's client factory finds.
 
     :param get_client: get_api_client of kubernetes.core with the module's options.
     :raises KServeError: there is no usable configuration, or the server does not answer.
     """
     try:
         # K8SClient, its dynamic client, and the ApiClient of that.
-        return RestApi(get_client().client.client)
+        return get_client().client.client
     except ApiException as error:
         raise refused(error, "/apis") from None
     except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as error:

@@ -3,29 +3,30 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Wait until an InferenceService serves what its spec asks for."""
+"""Wait until InferenceServices serve what their specs ask for."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: inference_service_ready
-short_description: Wait until a KServe InferenceService serves what its spec asks for
+short_description: Wait until KServe InferenceServices serve what their specs ask for
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Answers whether the InferenceService as it is now specified is being served, and if not, why.
+  - Answers whether each InferenceService as it is now specified is being served, and if not, why.
   - The condition C(Ready) alone is not believed. It can be that of the spec before, it stays true while an old pod
     serves and new ones crash, and it says nothing of whether the model was found.
   - In Standard mode the module compares the spec with the Deployment that KServe has made of it, requires that every
     replica is of the current ReplicaSet and available and no older one is left, that the model is loaded, that all
-    conditions are true, and that the gateway has accepted KServe's own HTTPRoutes as they are now. At last it asks
-    the model server, through the API server, whether the model is ready.
-  - In Knative mode the verdict is read from the status. The latest created revision must be the latest ready one.
-    The model itself is not asked.
+    conditions are true, and that the gateway has accepted KServe's own HTTPRoutes as they are now.
+  - In Knative mode the latest created revision must be the latest ready one.
+  - At last it asks the model server, through the API server, whether the model is ready, or for O(prediction). A
+    model that Knative has scaled to zero is not asked, since that would scale it up; it serves, as its revision did.
   - It fails at once when waiting cannot help, such as when there is no serving runtime or ServiceAccount or the quota
     is used up, and after O(grace_period) when something is wrong that may still pass, such as a crashing container.
-  - It follows the objects with watches, goes on after a lost connection, and changes nothing.
+  - It follows the objects with watches, goes on after a lost connection or a restart of the API server, and changes
+    nothing. However many services are waited for, each kind of object is listed once and watched once.
   - The credentials need C(get), C(list) and C(watch) on C(inferenceservices.serving.kserve.io), C(deployments.apps),
     C(replicasets.apps), C(pods) and C(httproutes.gateway.networking.k8s.io) in the namespace, C(get) on
     C(services/proxy) for O(model_ready_path), and for the explanation of a failure C(list) on C(events) and C(get) on
@@ -36,14 +37,15 @@ requirements:
   - PyYAML >= 3.11
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - hashfoundry.kserve.inference_service
   - hashfoundry.kserve.attributes
   - hashfoundry.kserve.attributes.actiongroup_kserve
 attributes:
   check_mode:
     support: full
     details:
-      - Does the same, since it only reads. An InferenceService that is not there, or a cluster without KServe, is no
-        failure in check mode and gives a skipped result.
+      - Does the same, since it only reads. An InferenceService that is not there is no failure in check mode. When it
+        is the only one, or nothing has the labels, or the cluster is without KServe, the result is skipped.
   diff_mode:
     support: none
     details:
@@ -52,32 +54,28 @@ attributes:
     support: full
 options:
   name:
-    description: Name of the InferenceService.
-    type: str
-    required: true
-  namespace:
-    description: Namespace of the InferenceService.
-    type: str
-    required: true
+    description:
+      - Name of one InferenceService.
+      - Exactly one of O(name), O(names) and O(label_selectors) is needed.
   timeout:
     description: How many seconds to wait at most. With V(0) the cluster is read and judged once.
     type: int
     default: 300
   grace_period:
     description:
-      - How many seconds something may be wrong that can still pass, before the module fails.
+      - How many seconds something may be wrong that can still pass, before the service counts as failed.
       - Examples are a container that crashes, an image that cannot be pulled, a pod that no node takes, a model that
         failed to load, and a gateway that refuses the route. Where a cluster autoscaler adds nodes, allow it the time.
     type: int
     default: 30
-  model_ready_path:
+  fail_fast:
     description:
-      - Path at which the model server says whether the model is ready. C({name}) stands for O(name).
-      - A model server that speaks only protocol v1 has C(/v1/models/{name}).
-      - An empty string switches the question off.
-    type: str
-    default: /v2/models/{name}/ready
+      - Of several services, whether the first one that fails ends the waiting for the others.
+      - With V(false) the module ends when each of them serves or has failed.
+    type: bool
+    default: true
 seealso:
+  - module: hashfoundry.kserve.inference_service_info
   - module: hashfoundry.kserve.inference_smoke_test
 """
 
@@ -94,59 +92,134 @@ EXAMPLES = r"""
     namespace: models
     timeout: 1800
     grace_period: 600
+
+- name: Wait for all models of a team, and hear of each one that fails
+  hashfoundry.kserve.inference_service_ready:
+    label_selectors:
+      - team=vision
+    namespace: models
+    fail_fast: false
+
+- name: Wait until the model predicts what it should
+  hashfoundry.kserve.inference_service_ready:
+    name: iris
+    namespace: models
+    prediction:
+      instances:
+        - [5.1, 3.5, 1.4, 0.2]
+      expected: [0]
 """
 
 RETURN = r"""
-url:
-  description: What the InferenceService's status gives as its URL, whether or not something routes it.
-  type: str
+services:
+  description:
+    - What is known of each service, in the order of O(names) or of their names.
+    - With one service, its values are also at the top of the result.
+  type: list
+  elements: dict
   returned: always, unless the cluster cannot be read
-  sample: http://iris-models.example.com
-address:
-  description: URL inside the cluster.
-  type: str
-  returned: always, unless the cluster cannot be read
-  sample: http://iris-predictor.models.svc.cluster.local
-model_ready:
-  description: Whether the model server says that the model is ready; null when it was not asked.
-  type: bool
-  returned: always, unless the cluster cannot be read
+  contains:
+    name:
+      description: Name of the InferenceService.
+      type: str
+      sample: iris
+    verdict:
+      description:
+        - V(serving) when it serves. V(hopeless) when waiting does not help, V(doubtful) when something is wrong that
+          may still pass, and V(progressing) when more time is all it needs.
+      type: str
+      sample: serving
+    reason:
+      description: What the verdict is about, in one word.
+      type: str
+      sample: ModelReady
+    message:
+      description: The verdict in one sentence; where it does not serve, the cause and what to do.
+      type: str
+      sample: The InferenceService serves its current spec and its model is ready.
+    url:
+      description: What the InferenceService's status gives as its URL, whether or not something routes it.
+      type: str
+      sample: http://iris-models.example.com
+    address:
+      description: URL inside the cluster.
+      type: str
+      sample: http://iris-predictor.models.svc.cluster.local
+    generation:
+      description: Generation of the InferenceService that the verdict is about.
+      type: int
+      sample: 2
+    model_ready:
+      description: Whether the model said that it is ready, or predicted what it must; null when it was not asked.
+      type: bool
+      sample: true
+    waited_seconds:
+      description: After how many seconds of waiting the verdict became what it is.
+      type: float
+      sample: 12.3
+    conditions:
+      description: As RV(conditions), of each service that fails.
+      type: list
+      elements: dict
+    events:
+      description: As RV(events), of the first ten services that fail, with one of each reason among them.
+      type: list
+      elements: dict
+    logs:
+      description: As RV(logs), of the first ten services that fail, with one of each reason among them.
+      type: dict
 waited_seconds:
   description: How long the module waited.
   type: float
   returned: always, unless the cluster cannot be read
   sample: 12.3
+url:
+  description: What the InferenceService's status gives as its URL, whether or not something routes it.
+  type: str
+  returned: with one service, unless the cluster cannot be read
+  sample: http://iris-models.example.com
+address:
+  description: URL inside the cluster.
+  type: str
+  returned: with one service, unless the cluster cannot be read
+  sample: http://iris-predictor.models.svc.cluster.local
+model_ready:
+  description: Whether the model said that it is ready, or predicted what it must; null when it was not asked.
+  type: bool
+  returned: with one service, unless the cluster cannot be read
+  sample: true
 generation:
   description: Generation of the InferenceService that the verdict is about.
   type: int
-  returned: always, unless the cluster cannot be read
+  returned: with one service, unless the cluster cannot be read
   sample: 2
 verdict:
   description:
     - V(serving) on success. On failure V(hopeless) when waiting does not help, and V(progressing) or V(doubtful) when
       the time was over.
   type: str
-  returned: always, unless the cluster cannot be read
+  returned: with one service, unless the cluster cannot be read
   sample: serving
 reason:
   description: What the verdict is about, in one word.
   type: str
-  returned: always, unless the cluster cannot be read
+  returned: with one service, unless the cluster cannot be read
   sample: CrashLoopBackOff
 message:
-  description: The cause in one sentence, and what to do.
+  description: The verdict in one sentence; on failure the cause and what to do.
   type: str
-  returned: failure, unless the cluster cannot be read
+  returned: with one service, unless the cluster cannot be read
+  sample: The InferenceService serves its current spec and its model is ready.
 conditions:
   description: Conditions of the InferenceService, with type, status, reason and message.
   type: list
   elements: dict
-  returned: failure, unless the cluster cannot be read
+  returned: failure of one service, unless the cluster cannot be read
 events:
-  description: The latest events about the InferenceService and what belongs to it, oldest first.
+  description: The latest 20 events about the InferenceService and what belongs to it, oldest first.
   type: list
   elements: dict
-  returned: failure, unless the cluster cannot be read
+  returned: failure of one service, unless the cluster cannot be read
   contains:
     type:
       description: V(Normal) or V(Warning).
@@ -171,7 +244,7 @@ logs:
     - The last 20 lines of each init container and of the model server in up to three pods that are not ready, by
       pod and container. Values that look like secrets are masked.
   type: dict
-  returned: failure, unless the cluster cannot be read
+  returned: failure of one service, unless the cluster cannot be read
   sample:
     iris-predictor-5d8f9-x2k4j/storage-initializer:
       - 'botocore.exceptions.ClientError: An error occurred (403) when calling the HeadObject operation: Forbidden'
@@ -185,23 +258,29 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _inference_service, _kube
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._services import Selection
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._waiting import Limits
 
-OWN_OPTIONS: dict[str, Any] = {
-    "name": {"type": "str", "required": True},
-    "namespace": {"type": "str", "required": True},
+LIMITS: dict[str, Any] = {
     "timeout": {"type": "int", "default": 300},
     "grace_period": {"type": "int", "default": 30},
-    "model_ready_path": {"type": "str", "default": "/v2/models/{name}/ready"},
+    "fail_fast": {"type": "bool", "default": True},
 }
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **OWN_OPTIONS}, supports_check_mode=True)
-    options = _inference_service.Options(**{key: module.params[key] for key in OWN_OPTIONS})
+    module = AnsibleK8SModule(
+        argument_spec={**AUTH_ARG_SPEC, **_inference_service.SELECTION, **_inference_service.QUESTION, **LIMITS},
+        mutually_exclusive=_inference_service.ONE_WAY,
+        required_one_of=_inference_service.ONE_WAY,
+        supports_check_mode=True,
+    )
+    limits = Limits(**{key: module.params[key] for key in LIMITS})
     try:
+        asked = _inference_service.question(module.params)
         api = _kube.connect(lambda: get_api_client(module))
-        result = _inference_service.ready(api, options, module.check_mode)
+        result = _inference_service.ready(api, Selection.of(module.params), asked, limits, module.check_mode)
     except KServeError as error:
         module.fail_json(msg=str(error), **error.result)
     module.exit_json(**result)

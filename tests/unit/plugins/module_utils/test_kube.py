@@ -45,6 +45,7 @@ class Client:
     def __init__(self, answer: Response | Exception) -> None:
         self.answer = answer
         self.call: dict[str, Any] = {}
+        self.rest_client = SimpleNamespace(pool_manager=urllib3.PoolManager())
 
     def call_api(self, path: str, method: str, **keywords: Any) -> Response:
         self.call = {"path": path, "method": method, **keywords}
@@ -126,6 +127,26 @@ def test_connect_finds_the_client_of_the_client() -> None:
     client = Client(Response(b"text"))
     api = _kube.connect(lambda: SimpleNamespace(client=SimpleNamespace(client=client)))
     assert api.text("/x") == "text"
+    # Enough connections for all threads, and no sleep in the client for what the server says in Retry-After.
+    kept = client.rest_client.pool_manager.connection_pool_kw
+    assert kept["maxsize"] == _kube.CONNECTIONS
+    assert not kept["retries"].is_retry("GET", 503, has_retry_after=True)
+    assert api.requests == 1
+
+
+def test_what_is_posted_is_json() -> None:
+    client = Client(Response(b"text"))
+    assert _kube.RestApi(client).post("/x", {"a": 1}) == "text"
+    assert (client.call["method"], client.call["body"]) == ("POST", {"a": 1})
+    assert client.call["header_params"]["Content-Type"] == "application/json"
+
+
+def test_a_long_refusal_is_kept_in_full_and_shown_in_part() -> None:
+    long = "no " * 400 + "password=PLANTED"
+    with pytest.raises(_kube.ApiError) as caught:
+        _kube.RestApi(Client(refusal(422, json.dumps({"message": long})))).get("/api/v1/x")
+    assert len(caught.value.text) > 1000 > len(str(caught.value))
+    assert "PLANTED" not in caught.value.text + str(caught.value)
 
 
 def no_config() -> None:

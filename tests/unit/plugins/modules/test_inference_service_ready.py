@@ -5,84 +5,68 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _kube
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.modules import inference_service_ready
 
-from ..module_utils.cluster_fixtures import items
+from ..module_utils.services_fixtures import CRASHING, PLURALS, Api, named, things
 
 ARGUMENTS = {"name": "iris", "namespace": "models", "api_key": "PLANTED-KEY", "timeout": 30, "grace_period": 0}
-PLURALS = {
-    "inferenceservices": "InferenceService",
-    "deployments": "Deployment",
-    "replicasets": "ReplicaSet",
-    "pods": "Pod",
-    "httproutes": "HTTPRoute",
-}
-EVENT = {
-    "metadata": {"creationTimestamp": "2026-11-20T10:05:00Z"},
-    "type": "Warning",
-    "reason": "BackOff",
-    "message": "Back-off restarting; url https://x/y?X-Amz-Signature=PLANTED-SIGNATURE",
-    "count": 4,
-    "lastTimestamp": "2026-11-20T10:06:00Z",
-    "involvedObject": {"kind": "Pod", "name": "iris-predictor-new-a", "uid": "0a6b-pod-a"},
-}
-OTHERS_EVENT = {**EVENT, "involvedObject": {"kind": "Pod", "name": "other", "uid": "other"}, "reason": "Other"}
 
 
-class Api:
-    """An API server with fixed objects, that sends no events on watches."""
-
-    def __init__(self, base: str = "standard_serving", changes: dict[str, Any] | None = None) -> None:
-        self.items = items(base, changes)
-        self.missing: tuple[str, ...] = ()
-        self.asked: list[tuple[str, dict[str, Any]]] = []
-        self.model: str | ApiError = '{"name": "iris", "ready": true}'
-
-    def get(self, path: str, **query: Any) -> dict[str, Any]:
-        plural = path.rsplit("/", 1)[1]
-        if plural in self.missing:
-            raise ApiError("404 page not found", 404)
-        if plural == "events":
-            return {"items": [OTHERS_EVENT, EVENT]}
-        found = [thing for thing in self.items if thing["kind"] == PLURALS[plural]]
-        return {"metadata": {"resourceVersion": "1"}, "items": found}
-
-    def text(self, path: str, **query: Any) -> str:
-        self.asked.append((path, query))
-        if path.endswith("/log"):
-            return "".join(f"line {n}\n" for n in range(30)) + "aws_secret_access_key = PLANTED-SECRET\n"
-        if isinstance(self.model, ApiError):
-            raise self.model
-        return self.model
-
-    def watch(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
-        return iter(())
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Api], None]:
-    def use(api: Api) -> None:
-        monkeypatch.setattr(_kube, "connect", lambda _get_client: api)
-
-    return use
+def without(key: str, *keys: str) -> dict[str, Any]:
+    return {name: value for name, value in ARGUMENTS.items() if name not in (key, *keys)}
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_success(run_module, serve, check_mode: bool) -> None:
+@pytest.mark.parametrize("chosen", [{"name": "iris"}, {"names": ["iris", "iris"]}, {"label_selectors": ["a=b", "c"]}])
+def test_success(run_module, serve, check_mode: bool, chosen: dict[str, Any]) -> None:
     serve(Api())
-    result = run_module(inference_service_ready.main, ARGUMENTS, check_mode=check_mode)
+    result = run_module(inference_service_ready.main, {**without("name"), **chosen}, check_mode=check_mode)
     assert result["changed"] is False and "skipped" not in result
     assert result["url"] == "http://iris-models.example.com"
     assert result["address"] == "http://iris-predictor.models.svc.cluster.local"
     assert (result["model_ready"], result["generation"], result["verdict"]) == (True, 2, "serving")
     assert 0 <= result["waited_seconds"] < 30
+    (service,) = result["services"]
+    assert service["name"] == "iris"
+    assert {key: result[key] for key in service if key not in ("name", "waited_seconds")} == {
+        key: value for key, value in service.items() if key not in ("name", "waited_seconds")
+    }
+
+
+def test_what_is_asked_of_the_cluster_for_each_choice(run_module, serve) -> None:
+    def queries(chosen: dict[str, Any]) -> list[tuple[str | None, str | None]]:
+        api = Api()
+        serve(api)
+        run_module(inference_service_ready.main, {**without("name"), **chosen})
+        asked = {path.rsplit("/", 1)[1]: query for path, query in api.listed}
+        assert asked.keys() - {"events"} == PLURALS.keys()
+        services, pods = asked["inferenceservices"], asked["pods"]
+        return [(services.get("fieldSelector"), services.get("labelSelector")), (None, pods.get("labelSelector"))]
+
+    label = "serving.kserve.io/inferenceservice"
+    assert queries({"name": "iris"}) == [("metadata.name=iris", None), (None, f"{label}=iris")]
+    assert queries({"names": ["iris", "rose"]}) == [(None, None), (None, f"{label} in (iris,rose)")]
+    assert queries({"label_selectors": ["a=b", "c"]}) == [(None, "a=b,c"), (None, label)]
+    assert queries({"names": [f"a-long-name-{n}" for n in range(200)]})[1] == (None, label)
+
+
+@pytest.mark.parametrize("chosen", [{}, {"name": "iris", "names": ["rose"]}, {"name": "a", "label_selectors": ["b"]}])
+def test_there_is_exactly_one_way_to_choose(run_module, chosen: dict[str, Any]) -> None:
+    result = run_module(inference_service_ready.main, {**without("name"), **chosen})
+    assert result["failed"] is True
+    assert "name, names, label_selectors" in result["msg"] or "name|names|label_selectors" in result["msg"]
+
+
+def test_no_names_are_nothing_to_wait_for(run_module, serve) -> None:
+    api = Api()
+    serve(api)
+    result = run_module(inference_service_ready.main, {**without("name"), "names": []})
+    assert (result["services"], api.listed) == ([], [])
 
 
 def test_the_model_is_not_asked_when_told_so(run_module, serve) -> None:
@@ -90,6 +74,7 @@ def test_the_model_is_not_asked_when_told_so(run_module, serve) -> None:
     serve(api)
     result = run_module(inference_service_ready.main, {**ARGUMENTS, "model_ready_path": ""})
     assert result["model_ready"] is None and api.asked == []
+    assert result["message"].endswith("The model was not asked.")
 
 
 def test_without_gateway_api(run_module, serve) -> None:
@@ -109,33 +94,44 @@ def test_a_model_that_is_not_there(run_module, serve) -> None:
     assert result["msg"].startswith("InferenceService iris in namespace models does not serve: The model server runs")
 
 
-CRASHING = {
-    "Deployment/iris-predictor": {"status": {"availableReplicas": 1}},
-    "Pod/iris-predictor-new-a": {
-        "status": {
-            "conditions": [{"type": "Ready", "status": "False"}],
-            "initContainerStatuses": [
-                {
-                    "name": "storage-initializer",
-                    "restartCount": 2,
-                    "state": {"waiting": {"reason": "CrashLoopBackOff"}},
-                    "lastState": {"terminated": {"exitCode": 1, "message": "Authorization: Bearer PLANTED-BEARER"}},
-                }
-            ],
-            "containerStatuses": [
-                {"name": "kserve-container", "restartCount": 0, "state": {"waiting": {"reason": "PodInitializing"}}}
-            ],
-        }
-    },
-}
+PREDICTION = {"instances": [[1, 2], [3, 4]], "expected": [0, 2]}
+
+
+def test_a_prediction_takes_the_place_of_the_question(run_module, serve) -> None:
+    api = Api()
+    api.model = json.dumps({"predictions": [0, 2]})
+    serve(api)
+    result = run_module(inference_service_ready.main, {**ARGUMENTS, "prediction": PREDICTION})
+    assert (result["reason"], result["model_ready"], api.asked) == ("ModelPredicts", True, [])
+    (path, body), *_more = api.posted
+    assert path == "/api/v1/namespaces/models/services/http:iris-predictor:80/proxy/v1/models/iris:predict"
+    assert body == {"instances": [[1, 2], [3, 4]]}
+    api.model = json.dumps({"predictions": [0, 1]})
+    result = run_module(inference_service_ready.main, {**ARGUMENTS, "prediction": PREDICTION})
+    assert (result["failed"], result["reason"]) == (True, "PredictionWrong")
+
+
+@pytest.mark.parametrize(
+    ("prediction", "says"),
+    [
+        ({}, "instances"),
+        ({"instances": [[1]], "body": {}}, "mutually exclusive"),
+        ({"body": {}, "expected": [1]}, "mutually exclusive"),
+        ({"instances": [[1]], "expected": [1, 2]}, "one value for each"),
+        ({"instances": ["x"], "protocol": "v2"}, "not a list of numbers"),
+    ],
+)
+def test_a_prediction_that_cannot_be_sent(run_module, prediction: dict[str, Any], says: str) -> None:
+    result = run_module(inference_service_ready.main, {**ARGUMENTS, "prediction": prediction})
+    assert result["failed"] is True and says in result["msg"]
 
 
 def test_a_failure_explains_itself_and_keeps_secrets(run_module, serve) -> None:
     api = Api(changes=CRASHING)
     serve(api)
     result = run_module(inference_service_ready.main, ARGUMENTS)
-    assert (result["failed"], result["verdict"], result["reason"]) == (True, "hopeless", "CrashLoopBackOff")
-    assert "check storageUri" in result["message"] and result["message"] in result["msg"]
+    assert (result["failed"], result["verdict"]) == (True, "hopeless")
+    assert "storageUri" in result["message"] and result["message"] in result["msg"]
     assert {"type": "Ready", "status": "True", "message": ""} in result["conditions"]
     assert [event["reason"] for event in result["events"]] == ["BackOff"]
     assert result["events"][0]["object"] == "Pod/iris-predictor-new-a"
@@ -165,6 +161,50 @@ def test_what_is_not_there_is_skipped_in_check_mode_only(run_module, serve, crd:
     says = "InferenceService iris in namespace models is not there" if crd else "KServe is not installed"
     assert result["msg"].startswith(says)
     assert (result.get("failed", False), result.get("skipped", False)) == (not check_mode, check_mode)
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_labels_that_nothing_has(run_module, serve, check_mode: bool) -> None:
+    serve(Api(changes={"InferenceService/iris": None}))
+    arguments = {**without("name"), "label_selectors": ["team=a"]}
+    result = run_module(inference_service_ready.main, arguments, check_mode=check_mode)
+    assert result["msg"].startswith("No InferenceServices in namespace models have the labels team=a")
+    assert (result.get("failed", False), result.get("skipped", False)) == (not check_mode, check_mode)
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_one_of_several_that_is_not_there(run_module, serve, check_mode: bool) -> None:
+    serve(Api())
+    arguments = {**without("name"), "names": ["iris", "rose"], "fail_fast": False}
+    result = run_module(inference_service_ready.main, arguments, check_mode=check_mode)
+    assert [entry["reason"] for entry in result["services"]] == ["ModelReady", "NotFound"]
+    assert result.get("failed", False) is not check_mode
+    if not check_mode:
+        assert result["msg"] == (
+            "1 of 2 InferenceServices in namespace models do not serve: rose: There is no such InferenceService; "
+            "create it, or check name and namespace."
+        )
+
+
+def test_of_many_that_fail_the_message_and_the_explanations_are_bounded(run_module, serve) -> None:
+    names = [f"m{n:03}" for n in range(40)]
+    crashing = things(changes=CRASHING)
+    found = [thing for name in names for thing in named(name, crashing)]
+    api = Api(*found, *things())
+    serve(api)
+    result = run_module(
+        inference_service_ready.main, {**without("name"), "names": [*names, "iris", "none"], "fail_fast": False}
+    )
+    assert result["msg"].startswith("41 of 42 InferenceServices in namespace models do not serve: m000: ")
+    assert result["msg"].endswith("The other 38 are in services.")
+    entries = result["services"]
+    assert [entry["name"] for entry in entries] == [*names, "iris", "none"]
+    assert all("message" in entry for entry in entries)
+    # The one that fails for another reason is among those that are explained.
+    assert [entry["name"] for entry in entries if "logs" in entry] == [*names[:9], "none"]
+    assert len([path for path, _query in api.listed if path.endswith("/events")]) == 1
+    assert [name for name in names if "conditions" not in entries[names.index(name)]] == []
+    assert "PLANTED" not in json.dumps(result)
 
 
 def test_no_kubeconfig(run_module, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:

@@ -1,0 +1,69 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the modules that judge InferenceServices share: which services are meant, and what their models are asked."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Doc fragment C(inference_service)."""
+
+    DOCUMENTATION = r"""
+options:
+  name:
+    description: Name of one InferenceService.
+    type: str
+  names:
+    description: Names of several InferenceServices.
+    type: list
+    elements: str
+  label_selectors:
+    description:
+      - Labels of the InferenceServices, each as C(key=value) or another form of a Kubernetes label selector. A
+        service must fit all of them.
+    type: list
+    elements: str
+  namespace:
+    description: Namespace of the InferenceServices.
+    type: str
+    required: true
+  model_ready_path:
+    description:
+      - Path at which the model server says whether the model is ready. C({name}) stands for the service's name.
+      - A model server that speaks only protocol v1 has C(/v1/models/{name}).
+      - An empty string switches the question off.
+    type: str
+    default: /v2/models/{name}/ready
+  prediction:
+    description:
+      - A prediction that the model must make. It takes the place of O(model_ready_path) and is sent, through the API
+        server, to the transformer if there is one and else to the predictor.
+      - The credentials then need C(create) on C(services/proxy).
+    type: dict
+    suboptions:
+      protocol:
+        description: Inference protocol. In V(v2) the rows are sent as one C(FP64) tensor.
+        type: str
+        choices: [v1, v2]
+        default: v1
+      path:
+        description:
+          - Path of the prediction, with C({name}) for the service's name.
+          - Without it that of O(prediction.protocol), which is C(/v1/models/{name}:predict) for V(v1).
+        type: str
+      instances:
+        description:
+          - Rows to predict, in V(v2) lists of numbers.
+          - Exactly one of O(prediction.instances) and O(prediction.body) is needed.
+        type: list
+        elements: raw
+      body:
+        description: The whole request, for a server that takes another form. An answer with status 200 is right.
+        type: dict
+      expected:
+        description: The class or value that the model must predict for each row. Numbers are compared as numbers.
+        type: list
+        elements: raw
+"""

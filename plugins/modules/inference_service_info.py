@@ -1,0 +1,158 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tell whether InferenceServices serve what their specs ask for."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: inference_service_info
+short_description: Tell whether KServe InferenceServices serve what their specs ask for, and why not
+version_added: 0.1.0
+author:
+  - Hash Foundry (@hashfoundry)
+description:
+  - Gives the verdict of M(hashfoundry.kserve.inference_service_ready) as it is now, without waiting. A service that
+    does not serve is no failure.
+  - Without O(name), O(names) and O(label_selectors) it tells of all InferenceServices of the namespace. Each kind of
+    object is listed once, and the models are asked at the same time.
+  - The credentials need C(list) on C(inferenceservices.serving.kserve.io), C(deployments.apps), C(replicasets.apps),
+    C(pods) and C(httproutes.gateway.networking.k8s.io) in the namespace, C(get) on C(services/proxy) for
+    O(model_ready_path), and for the explanation of what does not serve C(list) on C(events) and C(get) on
+    C(pods/log).
+requirements:
+  - python >= 3.11
+  - kubernetes >= 24.2.0
+  - PyYAML >= 3.11
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - hashfoundry.kserve.inference_service
+  - hashfoundry.kserve.attributes
+  - hashfoundry.kserve.attributes.actiongroup_kserve
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Does the same, since it only reads.
+  diff_mode:
+    support: none
+    details:
+      - Changes nothing.
+  idempotent:
+    support: full
+options:
+  name:
+    description:
+      - Name of one InferenceService.
+      - At most one of O(name), O(names) and O(label_selectors) can be given.
+seealso:
+  - module: hashfoundry.kserve.inference_service_ready
+"""
+
+EXAMPLES = r"""
+- name: Ask for all models of the namespace
+  hashfoundry.kserve.inference_service_info:
+    namespace: models
+  register: models
+
+- name: Say which of them do not serve
+  ansible.builtin.debug:
+    msg: "{{ models.services | rejectattr('verdict', 'eq', 'serving') | map(attribute='message') }}"
+
+- name: Ask for one model, without a question to the model itself
+  hashfoundry.kserve.inference_service_info:
+    name: iris
+    namespace: models
+    model_ready_path: ""
+"""
+
+RETURN = r"""
+services:
+  description:
+    - What is known of each service, in the order of O(names) or of their names.
+    - Empty on a cluster without KServe.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    name:
+      description: Name of the InferenceService.
+      type: str
+      sample: iris
+    verdict:
+      description:
+        - V(serving) when it serves. V(hopeless) when waiting does not help, also when it is not there, V(doubtful)
+          when something is wrong that may still pass, and V(progressing) when more time is all it needs.
+      type: str
+      sample: serving
+    reason:
+      description: What the verdict is about, in one word; V(NotFound) for a service that is not there.
+      type: str
+      sample: ModelReady
+    message:
+      description: The verdict in one sentence; where it does not serve, the cause and what to do.
+      type: str
+      sample: The InferenceService serves its current spec and its model is ready.
+    url:
+      description: What the InferenceService's status gives as its URL, whether or not something routes it.
+      type: str
+      sample: http://iris-models.example.com
+    address:
+      description: URL inside the cluster.
+      type: str
+      sample: http://iris-predictor.models.svc.cluster.local
+    generation:
+      description: Generation of the InferenceService that the verdict is about.
+      type: int
+      sample: 2
+    model_ready:
+      description: Whether the model said that it is ready, or predicted what it must; null when it was not asked.
+      type: bool
+      sample: true
+    conditions:
+      description: Conditions of a service that does not serve, with type, status, reason and message.
+      type: list
+      elements: dict
+    events:
+      description:
+        - The latest 20 events about the service and what belongs to it, oldest first, of the first ten services that
+          do not serve, with one of each reason among them.
+        - Each has type, reason, object, message, count and time.
+      type: list
+      elements: dict
+    logs:
+      description:
+        - The last 20 lines of each init container and of the model server in up to three pods that are not ready, by
+          pod and container, of the same services. Values that look like secrets are masked.
+      type: dict
+"""
+
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _inference_service, _kube
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._services import Selection
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleK8SModule(
+        argument_spec={**AUTH_ARG_SPEC, **_inference_service.SELECTION, **_inference_service.QUESTION},
+        mutually_exclusive=_inference_service.ONE_WAY,
+        supports_check_mode=True,
+    )
+    try:
+        asked = _inference_service.question(module.params)
+        api = _kube.connect(lambda: get_api_client(module))
+        result = _inference_service.info(api, Selection.of(module.params), asked)
+    except KServeError as error:
+        module.fail_json(msg=str(error), **error.result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
