@@ -52,19 +52,23 @@ def _is_for(patch: Mapping[str, Any], manifest: Manifest) -> bool:
 def merged(below: Any, above: Any) -> Any:
     """Return below with above laid over it.
 
-    Maps are merged key by key, and lists whose entries have names entry by entry. Null takes a key away. Everything
-    else takes the place of what was there.
+    Maps are merged key by key, and lists whose entries have names entry by entry. Null takes a key away, and
+    "$patch: delete" an entry, as in kubectl's strategic merge. Everything else takes the place of what was there.
     """
     if isinstance(below, Mapping) and isinstance(above, Mapping):
         both = {key: merged(below.get(key), value) for key, value in above.items() if value is not None}
         return {key: value for key, value in below.items() if key not in above} | both
     if _are_named(below) and _are_named(above):
         changes = {entry["name"]: entry for entry in above}
-        kept = [merged(entry, changes.pop(entry["name"], {})) for entry in below]
-        return kept + [merged({}, entry) for entry in changes.values()]
+        kept = [merged(entry, changes.pop(entry["name"], {})) for entry in below if not _goes(entry, changes)]
+        return kept + [merged({}, entry) for entry in changes.values() if not _goes(entry, changes)]
     if isinstance(above, Mapping):
         return merged({}, above)
     return above
+
+
+def _goes(entry: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+    return changes.get(entry["name"], {}).get("$patch") == "delete"
 
 
 def _are_named(entries: Any) -> bool:

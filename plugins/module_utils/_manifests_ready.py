@@ -144,9 +144,20 @@ def _status(thing: Json) -> Json:
     return status
 
 
+def _webhooks(thing: Json) -> Verdict | None:
+    """A Service has a certificate of the cluster's own, which the API server believes by the caBundle only."""
+    for webhook in thing.get("webhooks") or ():
+        client: Json = webhook.get("clientConfig") or {}
+        if "service" in client and not client.get("caBundle"):
+            return progressing("NoCABundle", f"nobody has set the caBundle of its webhook {webhook['name']}")
+    return None
+
+
 _JUDGES: dict[tuple[str, str], Callable[[Json], Verdict | None]] = {
     ("", "Namespace"): _namespace,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _webhooks,
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _webhooks,
     ("apiregistration.k8s.io", "APIService"): _api_service,
     ("apps", "DaemonSet"): _daemon_set,
     ("apps", "Deployment"): _deployment,

@@ -76,7 +76,8 @@ options:
       - Parts of objects, each laid over the object of its C(kind) and C(metadata.name) in O(definitions) and O(src). It
         may name C(apiVersion) and C(metadata.namespace), too, where those are needed to tell objects apart.
       - Maps are merged key by key, and lists whose entries have a C(name), such as containers, entry by entry. V(null)
-        takes a key away. Everything else takes the place of what was there.
+        takes a key away, and C($patch=delete) in an entry the entry of that name. Everything else takes the place of
+        what was there.
       - A patch that fits no object is an error.
     type: list
     elements: dict
@@ -96,8 +97,8 @@ options:
     description:
       - Whether to wait until the objects work, also those that are unchanged. Waited for are definitions of kinds
         (established, names accepted), Deployments, StatefulSets and DaemonSets (rolled out), Namespaces (active),
-        APIServices (available), Jobs (complete), GatewayClasses (accepted) and Gateways (programmed). Everything else
-        counts as working.
+        APIServices (available), Jobs (complete), GatewayClasses (accepted), Gateways (programmed), and the
+        configurations of webhooks that a Service answers (a CA is set). Everything else counts as working.
       - It fails at once when waiting cannot help, as when a Deployment's progress deadline is exceeded.
     type: bool
     default: true

@@ -158,3 +158,24 @@ def test_verdicts(group: str, kind: str, spec: dict[str, Any], status: dict[str,
     else:
         assert verdict.reason + ("!" if verdict.state == "hopeless" else "") == reason
         assert verdict.message and not verdict.message.endswith(".")
+
+
+def webhook(**client: Any) -> dict[str, Any]:
+    return {"name": "check.example.com", "clientConfig": client}
+
+
+@pytest.mark.parametrize("kind", ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"])
+@pytest.mark.parametrize(
+    ("webhooks", "ready"),
+    [
+        ([], True),
+        ([webhook(url="https://example.com")], True),
+        ([webhook(service={"name": "s"}, caBundle="LS0t")], True),
+        ([webhook(service={"name": "s"})], False),
+        ([webhook(service={"name": "s"}, caBundle="LS0t"), webhook(service={"name": "s"}, caBundle="")], False),
+    ],
+)
+def test_a_webhook_needs_a_ca_for_its_service(kind: str, webhooks: list[dict[str, Any]], ready: bool) -> None:
+    verdict = unready("admissionregistration.k8s.io", kind, {"metadata": {"generation": 1}, "webhooks": webhooks})
+    assert (verdict is None) == ready
+    assert verdict is None or verdict.reason == "NoCABundle"

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_load import load
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_patch import merged
+
+from .manifests_server import thing
+
+NAMED = [{"name": "a", "x": 1, "y": {"z": 1}}, {"name": "b", "x": 2}]
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "wanted"),
+    [
+        ({"a": 1, "b": {"c": 2}}, {"b": {"d": 3}}, {"a": 1, "b": {"c": 2, "d": 3}}),
+        ({"a": 1, "b": 2}, {"a": None}, {"b": 2}),
+        ({"a": {"b": 1}}, {"a": 2}, {"a": 2}),
+        ({"a": 1}, {"a": {"b": 2, "c": None}}, {"a": {"b": 2}}),
+        ({}, {"a": {"b": None}}, {"a": {}}),
+        ([1, 2], [3], [3]),
+        (NAMED, [{"name": "b", "x": 3}], [NAMED[0], {"name": "b", "x": 3}]),
+        (NAMED, [{"name": "a", "y": None}], [{"name": "a", "x": 1}, NAMED[1]]),
+        (NAMED, [{"name": "c", "x": 4, "y": None}], [*NAMED, {"name": "c", "x": 4}]),
+        (NAMED, [{"name": "a", "$patch": "delete"}], [NAMED[1]]),
+        (NAMED, [{"name": "c", "$patch": "delete"}], NAMED),
+        (NAMED, [], []),
+        ([], NAMED, NAMED),
+        (None, NAMED, NAMED),
+        ([{"port": 1}], [{"port": 2}], [{"port": 2}]),
+        ("text", [{"name": "a"}], [{"name": "a"}]),
+    ],
+)
+def test_what_lies_over_what(below: Any, above: Any, wanted: Any) -> None:
+    before = copy.deepcopy((below, above))
+    assert merged(below, above) == wanted
+    assert (below, above) == before
+
+
+def test_a_patch_fits_by_kind_and_name_and_what_else_it_names() -> None:
+    definitions = [
+        thing("ConfigMap", "x", "one", data={"a": "1"}),
+        thing("ConfigMap", "x", "two", data={"a": "1"}),
+        thing("Secret", "x", "one", data={"a": "MQ=="}),
+    ]
+    patches = [
+        {"kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"b": "2"}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "two"}, "data": {"a": None}},
+    ]
+    found = {(manifest.kind, manifest.namespace): manifest.body["data"] for manifest in load(definitions, [], [], patches)}
+    assert found == {
+        ("ConfigMap", "one"): {"a": "1", "b": "2"},
+        ("ConfigMap", "two"): {"b": "2"},
+        ("Secret", "one"): {"a": "MQ=="},
+    }
+
+
+@pytest.mark.parametrize(
+    ("patch", "said"),
+    [
+        ({"kind": "ConfigMap", "metadata": {"name": "y"}}, "patches[0] is for ConfigMap y, which no manifest holds"),
+        ({"kind": "ConfigMap", "metadata": {"name": "x", "namespace": "b"}}, "which no manifest holds"),
+        ({"apiVersion": "v2", "kind": "ConfigMap", "metadata": {"name": "x"}}, "which no manifest holds"),
+        ({"metadata": {"name": "x"}}, "patches[0] needs kind and metadata.name"),
+        ({"kind": "ConfigMap"}, "patches[0] needs kind and metadata.name"),
+        ({"kind": "ConfigMap", "metadata": {}}, "patches[0] needs kind and metadata.name"),
+    ],
+)
+def test_a_patch_that_fits_nothing_is_an_error(patch: dict[str, Any], said: str) -> None:
+    with pytest.raises(KServeError) as raised:
+        load([thing("ConfigMap", "x", "a")], [], [], [patch])
+    assert said in str(raised.value)
