@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,12 +68,16 @@ class GateOptions:
 
 
 def examine(
-    options: GateOptions, files: Sequence[LocalFile], name: str, version: str, manifest: str | None = None
+    options: GateOptions,
+    files: Sequence[LocalFile],
+    name: str,
+    version: str,
+    manifest: Callable[[], str] | None = None,
 ) -> dict[str, Any]:
     """Put the folder through the gate and return what was checked, and in how many seconds.
 
     :param name: the model's, and version its version's, as they are to be uploaded.
-    :param manifest: sha256 of the version's manifest, which stands for all files.
+    :param manifest: gives the sha256 of the version's manifest, which stands for all files.
     :raises KServeError: the model does not pass.
     """
     start = time.monotonic()
@@ -94,9 +98,9 @@ def examine(
     return {"checked": checked, "isolated": options.isolated, "seconds": round(time.monotonic() - start, 3)}
 
 
-def _check_digests(allowed: Sequence[str], files: Sequence[LocalFile], manifest: str | None) -> None:
+def _check_digests(allowed: Sequence[str], files: Sequence[LocalFile], manifest: Callable[[], str] | None) -> None:
     known = {digest.lower() for digest in allowed}
-    if manifest in known:
+    if manifest and manifest() in known:
         return
     # Any of them is code to some server, and the digests are about code.
     suffixes = tuple(suffix for group in SUFFIXES.values() for suffix in group)
@@ -129,7 +133,7 @@ def _check_load(options: GateOptions, packages: dict[str, str], description: Des
     python = options.python or sys.executable
     trial = Trial(python, options.timeout, options.memory_bytes, options.isolated, tuple(packages))
     model = description.model.path
-    outcome = try_model(trial, model, description.instances, description.probabilities)
+    outcome = try_model(trial, model, description.instances, description.answers)
     # First of all: under other versions than the image's the rest proves nothing.
     wrong = misfit(outcome.versions, options.python_version, packages) if outcome.versions else None
     if wrong:
@@ -137,6 +141,6 @@ def _check_load(options: GateOptions, packages: dict[str, str], description: Des
             f"{python}, which tries the model, has {wrong}; set gate.python to an interpreter with the image's "
             "packages."
         )
-    sentence = fault(outcome, trial, model, description.predictions)
+    sentence = fault(outcome, trial, model, description.answers)
     if sentence:
         raise KServeError(sentence, **({"output": outcome.output} if outcome.output else {}))

@@ -6,8 +6,8 @@
 
 The process runs _model_gate_trial. It reads a job from stdin, JSON with these keys: isolated, folder (an empty one),
 disk (bytes it may write), limits (by name of the RLIMIT constant), timeout (seconds), packages (names whose versions
-are reported), instances, probabilities, and the descriptors model and report. To report it writes JSON, one object a
-line: refused (why the kernel does not isolate), versions, and predictions or error.
+are reported), instances, methods (names such as predict), and the descriptors model and report. To report it writes
+JSON, one object a line: refused (why the kernel does not isolate), versions, and answers by method or error.
 This file is private to the collection and may change at any time.
 """
 
@@ -21,7 +21,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -70,20 +70,20 @@ class Outcome:
     """What became of a trial.
 
     code: exit code of _model_gate_trial, 128 and the number for a signal; versions: of the interpreter that tried;
-    predictions: None where there are none; error and refused: the reason as Python or the kernel gives it;
+    answers: by method, None where there are none; error and refused: the reason as Python or the kernel gives it;
     output: the end of stdout and stderr, without what looks like a secret.
     """
 
     code: int
     versions: dict[str, str] = field(default_factory=dict)
-    predictions: list[Any] | None = None
+    answers: dict[str, Any] | None = None
     error: str | None = None
     refused: str | None = None
     output: str = ""
 
 
-def try_model(trial: Trial, model: Path, instances: Sequence[Any], probabilities: bool) -> Outcome:
-    """Run the trial and return what became of it.
+def try_model(trial: Trial, model: Path, instances: Sequence[Any], methods: Iterable[str] = ("predict",)) -> Outcome:
+    """Run the trial, in which each method gets the instances, and return what became of it.
 
     :raises KServeError: it could not be started.
     """
@@ -103,7 +103,7 @@ def try_model(trial: Trial, model: Path, instances: Sequence[Any], probabilities
                 "timeout": trial.timeout,
                 "packages": list(trial.packages),
                 "instances": list(instances),
-                "probabilities": probabilities,
+                "methods": list(methods),
                 "model": content.fileno(),
                 "report": report.fileno(),
             }
@@ -168,19 +168,19 @@ def _outcome(code: int, report: BinaryIO, output: BinaryIO) -> Outcome:
         if isinstance(entry, dict):
             found = {**entry, **found}
     output.seek(max(0, output.seek(0, 2) - _TAIL))
-    predictions, versions = found.get("predictions"), found.get("versions")
+    answers, versions = found.get("answers"), found.get("versions")
     return Outcome(
         code=code,
         versions=versions if isinstance(versions, dict) else {},
-        predictions=predictions if isinstance(predictions, list) else None,
+        answers=answers if isinstance(answers, dict) else None,
         error=str(found["error"]) if "error" in found else None,
         refused=str(found["refused"]) if "refused" in found else None,
         output=redact(output.read().decode(errors="replace")).strip(),
     )
 
 
-def fault(outcome: Outcome, trial: Trial, model: Path, predictions: Sequence[Any]) -> str | None:
-    """Return what is wrong and what to change, or None where the model predicts what it must."""
+def fault(outcome: Outcome, trial: Trial, model: Path, answers: Mapping[str, Sequence[Any]]) -> str | None:
+    """Return what is wrong and what to change, or None where each method gives what it must."""
     if outcome.refused and outcome.code == _model_gate_trial.REFUSED:
         return (
             f"This machine does not let the model {model} be tried without network ({outcome.refused}); allow "
@@ -198,21 +198,17 @@ def fault(outcome: Outcome, trial: Trial, model: Path, predictions: Sequence[Any
             f"The model {model} needs more than {trial.memory // MIB} MiB to load and predict; make it smaller, or "
             "raise gate.memory."
         )
-    if outcome.code or outcome.predictions is None:
+    if outcome.code or outcome.answers is None:
         return (
             f"The model {model} does not load and predict with {trial.python}: {_reason(outcome)}; train it under the "
             "serving image's packages, or set gate.python to an interpreter that has them."
         )
-    if len(outcome.predictions) != len(predictions):
-        return (
-            f"The model {model} gives {len(outcome.predictions)} predictions for the {len(predictions)} examples of "
-            "its metadata.json; train it again, so that both are written together."
-        )
-    for number, (wanted, got) in enumerate(zip(predictions, outcome.predictions, strict=True), 1):
+    for method, wanted in answers.items():
+        got = outcome.answers.get(method)
         if not _agree(wanted, got):
             return (
-                f"The model {model} predicts {short(repr(got))} for row {number} of its examples, and metadata.json "
-                f"says {short(repr(wanted))}; train it again, so that both are written together."
+                f"For its examples {method} of the model {model} gives {short(json.dumps(got))}, and metadata.json "
+                f"says {short(json.dumps(wanted))}; train it again, so that both are written together."
             )
     return None
 
@@ -238,7 +234,7 @@ def _signal(number: int) -> str:
 
 
 def _agree(wanted: Any, got: Any) -> bool:
-    if isinstance(wanted, list) and isinstance(got, list):
+    if isinstance(wanted, Sequence) and not isinstance(wanted, str) and isinstance(got, list):
         return len(wanted) == len(got) and all(map(_agree, wanted, got))
     if isinstance(wanted, (int, float)) and isinstance(got, (int, float)):
         # Another kind of processor may round the last digits otherwise.

@@ -44,16 +44,15 @@ class Tensor:
 class Description:
     """What the gate needs to know of a model.
 
-    libraries: version of Python and of packages by name; probabilities: whether the predictions of the examples are
-    numbers for each class, as predict_proba gives, not one value a row.
+    libraries: version of Python and of packages by name; answers: by the name of the model's method what it must give
+    for the instances, always of predict, and of predict_proba where the examples have probabilities.
     """
 
     model: LocalFile
     model_format: str
     libraries: dict[str, str]
     instances: list[Any]
-    predictions: list[Any]
-    probabilities: bool
+    answers: dict[str, list[Any]]
 
 
 def describe(files: Sequence[LocalFile], name: str, version: str) -> Description:
@@ -76,10 +75,8 @@ def describe(files: Sequence[LocalFile], name: str, version: str) -> Description
     libraries = document.get("libraries", dict)
     if not all(isinstance(value, str) for value in libraries.values()):
         raise document.error("libraries does not give each version as a text")
-    instances, predictions = document.get("examples.instances", list), document.get("examples.predictions", list)
-    output = _examples(document, instances, predictions)
-    probabilities = output.datatype in _FLOATS and len(output.shape) == 2
-    return Description(model, model_format, libraries, instances, predictions, probabilities)
+    instances, answers = _examples(document)
+    return Description(model, model_format, libraries, instances, answers)
 
 
 class _Document:
@@ -161,35 +158,40 @@ def _model_file(document: _Document, files: Mapping[str, LocalFile], model_forma
     return file
 
 
-def _examples(document: _Document, instances: list[Any], predictions: list[Any]) -> Tensor:
-    """Hold the examples against inputs and outputs, and return the output that the predictions are of."""
+def _examples(document: _Document) -> tuple[list[Any], dict[str, list[Any]]]:
+    """Hold the examples against inputs and outputs, and return instances and answers."""
     inputs, outputs = document.tensors("inputs"), document.tensors("outputs")
-    if not instances or len(instances) != len(predictions):
-        raise document.error(
-            f"its examples have {len(instances)} instances and {len(predictions)} predictions, "
-            "not one prediction for each of at least one instance"
-        )
+    instances = document.get("examples.instances", list)
+    answers = {"predict": document.get("examples.predictions", list)}
+    if "probabilities" in document.get("examples", dict):
+        answers["predict_proba"] = document.get("examples.probabilities", list)
     for number, row in enumerate(instances, 1):
         if not _row_fits(row, inputs):
             raise document.error(f"row {number} of its examples is {json.dumps(row)}, which its inputs do not allow")
-    for output in outputs:
-        if all(_fits(value, output.datatype, output.shape[1:]) for value in predictions):
-            return output
-    raise document.error("the predictions of its examples are not what its outputs say")
+    for values in answers.values():
+        if not instances or len(instances) != len(values):
+            raise document.error(
+                f"its examples have {len(instances)} instances and {len(values)} answers to them, not one for each"
+            )
+        if not any(all(_fits(value, each.datatype, each.shape[1:]) for value in values) for each in outputs):
+            raise document.error(
+                f"its examples must be answered with {json.dumps(values)}, which no entry of outputs is"
+            )
+    return instances, answers
 
 
 def _row_fits(row: Any, inputs: Sequence[Tensor]) -> bool:
-    if isinstance(row, dict):
-        return row.keys() == {tensor.name for tensor in inputs} and all(
-            _fits(row[tensor.name], tensor.datatype, []) for tensor in inputs
-        )
-    if len(inputs) == 1:
+    if len(inputs) == 1 and len(inputs[0].shape) > 1:
         return _fits(row, inputs[0].datatype, inputs[0].shape[1:])
-    # Several inputs are columns, each of one value a row.
-    return (
-        isinstance(row, list)
-        and len(row) == len(inputs)
-        and all(_fits(value, tensor.datatype, []) for value, tensor in zip(row, inputs, strict=True))
+    # Else the inputs are columns, each of one value a row.
+    if isinstance(row, dict):
+        values = [row.get(tensor.name) for tensor in inputs]
+    elif isinstance(row, list):
+        values = row
+    else:
+        return False
+    return len(row) == len(inputs) and all(
+        _fits(value, tensor.datatype, []) for value, tensor in zip(values, inputs, strict=True)
     )
 
 

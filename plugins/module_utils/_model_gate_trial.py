@@ -42,7 +42,9 @@ SYS_MOUNT_SETATTR = 442
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 CAPABILITY_VERSION_3 = 0x20080522
 
-NOBODY = 65534
+# For users that are there only while a process runs (systemd, "Users, Groups, UIDs and GIDs"). Nobody would not do: its
+# processes on the machine are counted against the limit.
+TRANSIENT_USERS = range(61184, 65520)
 # Where programs and shared libraries of Linux distributions are; the interpreter's own folders come on top.
 SYSTEM = ("/usr", "/lib", "/lib64", "/nix/store", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
@@ -76,20 +78,22 @@ def set_attributes(path: str, attributes: int, recursive: bool = True) -> None:
     )
 
 
-def can_become_nobody() -> bool:
-    """Whether this is root, of a machine or container that has the user nobody."""
+def transient_user() -> int | None:
+    """Return a user that owns nothing, where this is root of a machine, or of a container that has so many users."""
+    user = TRANSIENT_USERS[os.getpid() % len(TRANSIENT_USERS)]
     lines = Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()
     ranges = [[int(word) for word in line.split()] for line in lines]
-    return os.geteuid() == 0 and any(first <= NOBODY < first + count for first, _outside, count in ranges)
+    known = any(first <= user < first + count for first, _outside, count in ranges)
+    return user if known and os.geteuid() == 0 else None
 
 
-def enter_namespaces(as_nobody: bool) -> None:
+def enter_namespaces(user: int | None) -> None:
     """Leave the network, the other processes and the tree of mounts; children are in the new process namespace."""
     uid, gid = os.geteuid(), os.getegid()
     # An ordinary user gets the right to do so only together with a user namespace.
-    user = 0 if as_nobody else CLONE_NEWUSER
-    call("unshare", user | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
-    if not as_nobody:
+    also = CLONE_NEWUSER if user is None else 0
+    call("unshare", also | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
+    if user is None:
         for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
             Path("/proc/self", name).write_text(text, encoding="ascii")
 
@@ -110,12 +114,13 @@ def enter_new_root(root: str, size: int) -> None:
     paths = needed_paths()
     mount("none", "/", None, MS_REC | MS_PRIVATE)
     mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=0755")
+    # Before the others, since the interpreter may be below /tmp.
+    Path(root, "tmp").mkdir()
+    mount("tmpfs", root + "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, f"size={size},mode=1777")
     for path in paths:
         bind(path, root + path, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV)
     for path in DEVICES:
         bind(path, root + path, ATTR_RDONLY | ATTR_NOSUID | ATTR_NOEXEC)
-    Path(root, "tmp").mkdir()
-    mount("tmpfs", root + "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, f"size={size},mode=1777")
     Path(root, "dev", "shm").symlink_to("/tmp")
     set_attributes(root, ATTR_RDONLY, recursive=False)
     os.chdir(root)
@@ -135,12 +140,12 @@ def bind(source: str, target: str, attributes: int) -> None:
     set_attributes(target, attributes)
 
 
-def give_up_rights(as_nobody: bool) -> None:
+def give_up_rights(user: int | None) -> None:
     """Keep no right of root or of the user namespace, and none to be had by executing another program."""
-    if as_nobody:
+    if user is not None:
         os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
     call("capset", ctypes.byref((ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)), (ctypes.c_uint32 * 6)())
     prctl(PR_SET_NO_NEW_PRIVS, 1)
 
@@ -174,7 +179,7 @@ def try_model(job: dict[str, Any]) -> int:
             versions[name] = metadata.version(name)
     write(job["report"], versions=versions)
     try:
-        write(job["report"], predictions=predict(job))
+        write(job["report"], answers=predict(job))
     except BaseException as error:  # a model's code may raise SystemExit, too
         traceback.print_exc()
         write(job["report"], error=f"{type(error).__name__}: {error}")
@@ -182,16 +187,13 @@ def try_model(job: dict[str, Any]) -> int:
     return 0
 
 
-def predict(job: dict[str, Any]) -> Any:
-    """Do what KServe's server for scikit-learn does: joblib loads, one array of all instances is predicted."""
+def predict(job: dict[str, Any]) -> dict[str, Any]:
+    """Let joblib load the model, as KServe's servers do, and return by method what it gives for the instances."""
     import joblib
     import numpy
-    from sklearn import exceptions
 
-    # The model was pickled by another version than its metadata says: scikit-learn only warns, as it may go well.
-    inconsistent = getattr(exceptions, "InconsistentVersionWarning", None)
-    if inconsistent:
-        warnings.simplefilter("error", inconsistent)
+    # scikit-learn only warns of a model that another version has pickled, as it may go well.
+    warnings.filterwarnings("error", message="Trying to unpickle estimator")
     with os.fdopen(job["model"], "rb") as file:
         model = joblib.load(file)
     instances = job["instances"]
@@ -199,18 +201,23 @@ def predict(job: dict[str, Any]) -> Any:
         import pandas
 
         rows = pandas.DataFrame(instances)
+    elif hasattr(model, "feature_names_in_"):
+        import pandas
+
+        rows = pandas.DataFrame(instances, columns=list(model.feature_names_in_))
     else:
-        rows = numpy.asarray(instances)
-    probabilities = job["probabilities"] and hasattr(model, "predict_proba")
-    return numpy.asarray((model.predict_proba if probabilities else model.predict)(rows)).tolist()
+        # Beside texts NumPy would make texts of the numbers, too.
+        texts = any(isinstance(value, str) for value in instances[0])
+        rows = numpy.asarray(instances, dtype=object if texts else None)
+    return {method: numpy.asarray(getattr(model, method)(rows)).tolist() for method in job["methods"]}
 
 
-def run(job: dict[str, Any], as_nobody: bool) -> int:
+def run(job: dict[str, Any], user: int | None) -> int:
     """Be the process that runs the model's code."""
     try:
         if job["isolated"]:
             enter_new_root(job["folder"], job["disk"])
-            give_up_rights(as_nobody)
+            give_up_rights(user)
         # After the change of user, which would take it back.
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         set_limits(job["limits"])
@@ -224,13 +231,13 @@ def main() -> int:
     """Isolate, start the process that runs the model, and end it with all it has started."""
     job = json.load(sys.stdin)
     os.umask(0o022)
-    as_nobody = False
+    user = None
     try:
         # Where the module is killed, nothing that it has started stays.
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if job["isolated"]:
-            as_nobody = can_become_nobody()
-            enter_namespaces(as_nobody)
+            user = transient_user()
+            enter_namespaces(user)
         child = os.fork()
     except (AttributeError, OSError) as error:
         write(job["report"], refused=str(error))
@@ -238,7 +245,7 @@ def main() -> int:
     if child == 0:
         code = 1
         try:
-            code = run(job, as_nobody)
+            code = run(job, user)
             sys.stdout.flush()
         finally:
             os._exit(code)

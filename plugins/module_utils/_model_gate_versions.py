@@ -74,7 +74,7 @@ def _minor(version: str) -> list[str]:
 
 def _specifier(name: str, wanted: str) -> SpecifierSet:
     try:
-        return SpecifierSet(wanted if wanted[:1] in "<>=!~" else f"=={wanted}")
+        return SpecifierSet(wanted if wanted.startswith(tuple("<>=!~")) else f"=={wanted}")
     except InvalidSpecifier:
         raise KServeError(
             f"gate.packages has {wanted!r} for {name}, which is neither a version nor a specifier such as ~=1.5.1; "
