@@ -1,0 +1,227 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A wait comes to the right verdict over a dropped watch, an expired resourceVersion and a restarted API server.
+
+The module speaks to the real API server through a proxy that can drop, end and hold back what passes. The name of this
+file puts it after the others, since the API server is away for some seconds.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPException, HTTPSConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from local import engine
+from local.settings import Settings
+
+from .trap_cluster import Cluster, Told, cluster, service
+
+SOURCES = 5  # InferenceService, Deployments, ReplicaSets, Pods and HTTPRoutes are watched
+
+
+@dataclass
+class Proxy:
+    """Passes GET requests on to the API server, with the kubeconfig's certificate."""
+
+    address: str
+    context: ssl.SSLContext = field(repr=False)
+    kubeconfig: Path
+    open: threading.Event = field(default_factory=threading.Event)
+    clean: bool = True
+    watched: list[str] = field(default_factory=list)
+    listed: list[str] = field(default_factory=list)
+    said: list[bytes] = field(default_factory=list)
+    sockets: list[socket.socket] = field(default_factory=list)
+
+    def hold(self, clean: bool) -> None:
+        """End every watch, cleanly as the server does when its time is over or in the middle; hold requests back."""
+        self.open.clear()
+        self.clean = clean
+        sockets, self.sockets = self.sockets, []
+        for each in sockets:
+            each.shutdown(socket.SHUT_RDWR)
+
+    def until_watching(self, process: subprocess.Popen[str]) -> None:
+        until(lambda: len(self.sockets) >= SOURCES or process.poll() is not None, "every source is watched")
+        assert process.poll() is None, process.communicate()[0]
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    proxy: Proxy
+
+    def do_GET(self) -> None:
+        proxy = self.proxy
+        watch = "watch=true" in self.path
+        proxy.open.wait(120)
+        (proxy.watched if watch else proxy.listed).append(self.path)
+        upstream = HTTPSConnection(proxy.address, context=proxy.context, timeout=120)
+        try:
+            upstream.connect()
+            link = upstream.sock
+            upstream.request("GET", self.path, headers={"Accept": "application/json"})
+            answer = upstream.getresponse()
+            self.send_response(answer.status)
+            self.send_header("Content-Type", answer.headers.get("Content-Type", "application/json"))
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            if watch:
+                proxy.sockets.append(link)
+            for line in iter(answer.readline, b""):
+                if watch:
+                    proxy.said.append(line)
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+                self.wfile.flush()
+        except (OSError, HTTPException):
+            if not (watch and proxy.clean):
+                self.close_connection = True
+                return  # without the last chunk: the client sees a connection that broke
+        finally:
+            upstream.close()
+        self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def proxied(settings: Settings, folder: Path) -> Iterator[Proxy]:
+    """A proxy before the API server of the kubeconfig, with a kubeconfig of its own."""
+    config = yaml.safe_load(settings.kubeconfig.read_text())
+    there, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    context = ssl.create_default_context(cadata=base64.b64decode(there["certificate-authority-data"]).decode())
+    pair = folder / "pair.pem"
+    pair.touch(mode=0o600)
+    pair.write_bytes(b"".join(base64.b64decode(user[f"client-{part}-data"]) for part in ("certificate", "key")))
+    context.load_cert_chain(pair)
+    proxy = Proxy(urlsplit(there["server"]).netloc, context, folder / "kubeconfig")
+    proxy.open.set()
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Handler,), {"proxy": proxy})) as server:
+        server.daemon_threads = True
+        here = {"name": "proxy", "cluster": {"server": f"http://127.0.0.1:{server.server_address[1]}"}}
+        only = {"name": "proxy", "context": {"cluster": "proxy", "user": ""}}
+        own = {"apiVersion": "v1", "kind": "Config", "clusters": [here], "contexts": [only], "current-context": "proxy"}
+        proxy.kubeconfig.write_text(yaml.safe_dump(own))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield proxy
+        finally:
+            proxy.open.set()
+            server.shutdown()
+
+
+def until(done: Callable[[], bool], what: str, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, f"not within {seconds} seconds: {what}"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def made(settings: Settings) -> Iterator[Cluster]:
+    model = (settings.state / "models" / "iris-classifier" / "v1" / "model.joblib").read_bytes()
+    with cluster(settings, {"iris/v1/model.joblib": model}) as found:
+        held = {"model": {"storageUri": "ftp://store/iris/"}}  # KServe takes no such service up, so nothing happens
+        late = {"nodeSelector": {"hashfoundry.local/gpu": "yes"}}
+        iris = {"storageUri": f"s3://{found.namespace}/iris/v1/"}
+        found.apply(
+            service("dropped", found.namespace, **held),
+            service("expired", found.namespace, **held),
+            service("late", found.namespace, predictor=late, model=iris),
+        )
+        yield found
+
+
+@dataclass
+class Wait:
+    """A run of the module through a proxy, up to where it watches."""
+
+    made: Cluster
+    name: str
+    proxy: Proxy
+
+    def __post_init__(self) -> None:
+        self.options = {"timeout": 240, "grace_period": 200}
+        self.process = self.made.start(self.name, kubeconfig=str(self.proxy.kubeconfig), **self.options)
+        self.proxy.until_watching(self.process)
+
+    def told(self) -> Told:
+        return self.made.told(self.process, self.options)
+
+
+def changed(made: Cluster, name: str, change: dict[str, object]) -> bool:
+    """Patch an InferenceService; False while the API server or KServe's webhook is not back."""
+    try:
+        words = ("inferenceservice", name, "-n", made.namespace, "--type=merge", "--request-timeout=5s")
+        made.kubectl("patch", *words, "-p", json.dumps(change))
+    except AssertionError:
+        return False
+    return True
+
+
+STOP = {"metadata": {"annotations": {"serving.kserve.io/stop": "true"}}}
+
+
+def test_a_change_while_the_watch_is_dropped(settings, made, tmp_path):
+    with proxied(settings, tmp_path) as proxy:
+        wait = Wait(made, "dropped", proxy)
+        lists = len(proxy.listed)
+        proxy.hold(clean=False)
+        assert changed(made, "dropped", STOP)
+        proxy.open.set()
+        told = wait.told()
+    assert told.verdict == ("hopeless", "Stopped")
+    assert len(proxy.listed) > lists
+
+
+@pytest.fixture(scope="module")
+def restarted(settings, made, tmp_path_factory) -> dict[str, tuple[Told, Proxy]]:
+    """Two waits over a restart of the API server; the watches of one had ended before it, as at the server's time."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("expired", "late")]
+    with proxied(settings, folders[0]) as of_expired, proxied(settings, folders[1]) as of_late:
+        expired, late = Wait(made, "expired", of_expired), Wait(made, "late", of_late)
+        of_expired.hold(clean=True)
+        of_late.clean = False
+        found = engine.answering(settings)
+        assert found is not None
+        # The kubelet starts the static pod's container again.
+        found.docker("exec", f"{settings.cluster}-control-plane", "sh", "-c", "kill -9 $(pidof kube-apiserver)")
+        until(lambda: changed(made, "expired", STOP), "a patch is taken")
+        of_expired.said.clear()
+        of_expired.open.set()
+        until(lambda: changed(made, "late", {"spec": {"predictor": {"nodeSelector": None}}}), "a patch is taken")
+        told = {"expired": (expired.told(), of_expired), "late": (late.told(), of_late)}
+    made.kubectl("wait", "pods", "--all", "-n", "kserve", "--for=condition=Ready", "--timeout=60s")
+    return told
+
+
+def test_an_expired_resource_version(restarted):
+    told, proxy = restarted["expired"]
+    events = [json.loads(line) for line in proxy.said]
+    refused = [event["object"] for event in events if event["type"] == "ERROR"]
+    assert {410} == {status["code"] for status in refused}  # the real server's own "too old resource version"
+    assert told.verdict == ("hopeless", "Stopped")
+
+
+def test_an_api_server_that_is_restarted_in_the_middle(restarted):
+    told, proxy = restarted["late"]
+    assert not told.failed
+    assert told.verdict == ("serving", "ModelReady")
+    assert told.result["generation"] == 2
+    assert len(proxy.watched) > SOURCES

@@ -1,0 +1,328 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests of readiness share: a bucket, namespaces and InferenceServices of their own, and runs of the module.
+
+With HASHFOUNDRY_RECORD naming a folder, the objects that a verdict was about are written there, as the unit tests'
+fixtures in tests/unit/plugins/module_utils/fixtures/recorded are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import yaml
+
+from local.settings import REPOSITORY, Settings
+
+Json = dict[str, Any]
+
+LABEL = "serving.kserve.io/inferenceservice"
+RUNTIME = "kserve-sklearnserver"
+# No secret of the cluster has these letters, so that every output can be searched for them.
+PLANTED = "PLANTED" + secrets.token_hex(16)
+KINDS = "deployments,replicasets,pods,httproutes,ingresses"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a run of the module returned; options are those it was given."""
+
+    options: Json
+    result: Json
+    failed: bool
+
+    @property
+    def verdict(self) -> tuple[str, str]:
+        return self.result["verdict"], self.result["reason"]
+
+    @property
+    def seconds(self) -> float:
+        return self.result["waited_seconds"]
+
+    @property
+    def ready(self) -> str | None:
+        """The condition Ready at the moment of the verdict."""
+        return next((entry["status"] for entry in self.result["conditions"] if entry["type"] == "Ready"), None)
+
+    @property
+    def event_text(self) -> str:
+        return " ".join(event["message"] for event in self.result["events"])
+
+    @property
+    def log_text(self) -> str:
+        return "\n".join(line for lines in self.result["logs"].values() for line in lines)
+
+
+def service(name: str, namespace: str, *, account: str = "reader", mode: str = "Standard", **parts: Any) -> Json:
+    """An InferenceService for the iris model's format.
+
+    parts: annotations, predictor and model, merged over what every one has.
+    """
+    model = {
+        "modelFormat": {"name": "sklearn"},
+        "runtime": RUNTIME,
+        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}},
+        **parts.get("model", {}),
+    }
+    predictor = {
+        "serviceAccountName": account,
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 1000},
+        "storageContainerName": namespace,
+        **parts.get("predictor", {}),
+        "model": {key: value for key, value in model.items() if value is not None},
+    }
+    annotations = {"serving.kserve.io/deploymentMode": mode, **parts.get("annotations", {})}
+    metadata = {"name": name, "namespace": namespace, "annotations": annotations}
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": metadata,
+        "spec": {"predictor": predictor},
+    }
+
+
+@dataclass
+class Cluster:
+    """A namespace with a bucket of the same name and the ServiceAccounts reader, stranger and forgetful.
+
+    stranger's keys are wrong, and forgetful's Secret is not there.
+    """
+
+    settings: Settings
+    namespace: str
+    outputs: list[str] = field(default_factory=list)
+
+    def kubectl(self, *words: str, stdin: str | None = None) -> str:
+        """Run kubectl and return what it prints."""
+        program = [str(self.settings.state / "bin" / "kubectl"), f"--kubeconfig={self.settings.kubeconfig}"]
+        done = subprocess.run([*program, *words], input=stdin, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise AssertionError(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def apply(self, *things: Json) -> None:
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(things)})
+        self.kubectl("apply", "--server-side", "--field-manager=ansible", "-f", "-", stdin=text)
+
+    def patch(self, name: str, *, annotations: Json | None = None, **model: Any) -> None:
+        """Change the annotations and the predictor's model of an InferenceService."""
+        change = {"metadata": {"annotations": annotations or {}}, "spec": {"predictor": {"model": model}}}
+        words = ("inferenceservice", name, "-n", self.namespace, "--type=merge", "--field-manager=ansible")
+        self.kubectl("patch", *words, "-p", json.dumps(change))
+
+    def get(self, kind: str, name: str) -> Json:
+        return json.loads(self.kubectl("get", kind, name, "-n", self.namespace, "-o", "json"))
+
+    def owned(self, name: str, kinds: str = KINDS, namespace: str | None = None) -> list[Json]:
+        """The objects that KServe labels as an InferenceService's."""
+        words = ("-n", namespace or self.namespace, "-l", f"{LABEL}={name}", "-o", "json")
+        return json.loads(self.kubectl("get", kinds, *words))["items"]
+
+    def start(self, name: str, **options: Any) -> subprocess.Popen[str]:
+        """Start the module by itself, as Ansible does: its options as JSON on standard input."""
+        given = {"name": name, "namespace": self.namespace, "kubeconfig": str(self.settings.kubeconfig), **options}
+        arguments = {"ANSIBLE_MODULE_ARGS": given}
+        plain = {key: value for key, value in os.environ.items() if not key.startswith(("K8S_AUTH_", "KUBECONFIG"))}
+        process = subprocess.Popen(
+            [sys.executable, REPOSITORY / "plugins" / "modules" / "inference_service_ready.py"],
+            env={**plain, "PYTHONPATH": str(REPOSITORY / "collections")},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert process.stdin
+        process.stdin.write(json.dumps(arguments))
+        process.stdin.close()
+        process.stdin = None
+        return process
+
+    def told(self, process: subprocess.Popen[str], options: Json) -> Told:
+        """Wait for the module's end and read what it printed, which must hold no secret."""
+        printed = process.communicate(timeout=300)[0]
+        self.outputs.append(printed)
+        assert PLANTED not in printed
+        assert "Traceback" not in printed.partition('"logs"')[0], printed
+        result = json.loads(printed)
+        return Told(options, result, bool(result.get("failed")))
+
+    def tell(self, name: str, record: str | None = None, **options: Any) -> Told:
+        """Run the module for an InferenceService, and keep the objects under a name where they are to be recorded."""
+        told = self.told(self.start(name, **options), options)
+        if record and os.environ.get("HASHFOUNDRY_RECORD"):
+            self.record(name, record, options.get("namespace", self.namespace))
+        return told
+
+    def record(self, name: str, title: str, namespace: str) -> None:
+        """Write the InferenceService and what belongs to it, without what no verdict looks at."""
+        found = json.loads(self.kubectl("get", "inferenceservice", name, "-n", namespace, "-o", "json"))
+        routes = json.loads(self.kubectl("get", "httproutes", "-n", namespace, "-o", "json"))["items"]
+        owned = self.owned(name, "deployments,replicasets,pods", namespace)
+        uid = found["metadata"]["uid"]
+        mine = [route for route in routes if any(o["uid"] == uid for o in route["metadata"].get("ownerReferences", []))]
+        text = yaml.safe_dump(
+            {"apiVersion": "v1", "kind": "List", "items": [trimmed(thing) for thing in [found, *owned, *mine]]},
+            sort_keys=False,
+            width=110,
+        )
+        for secret_part in (self.namespace, PLANTED):
+            text = text.replace(secret_part, {self.namespace: "models", PLANTED: "PLANTED"}[secret_part])
+        folder = Path(os.environ["HASHFOUNDRY_RECORD"])
+        folder.mkdir(parents=True, exist_ok=True)
+        head = "# Recorded on a cluster by tests/integration, without what no verdict looks at.\n"
+        (folder / f"{title}.yaml").write_text(head + text, encoding="utf-8")
+
+
+# What stays of each part; None: all of it.
+_CONTAINER: Json = dict.fromkeys(("name", "image", "command", "args", "env", "resources"))
+_TEMPLATE: Json = {
+    "metadata": {"annotations": None, "labels": None},
+    "spec": {"containers": _CONTAINER, "initContainers": _CONTAINER, "nodeSelector": None, "serviceAccountName": None},
+}
+_RUNNING: Json = dict.fromkeys(("name", "image", "ready", "restartCount", "state", "lastState"))
+_METADATA: Json = dict.fromkeys(("name", "namespace", "uid", "generation", "ownerReferences", "deletionTimestamp"))
+_KEPT: Json = {
+    "InferenceService": {
+        "metadata": {**_METADATA, "annotations": None, "managedFields": None},
+        "spec": None,
+        "status": None,
+    },
+    "Deployment": {
+        "metadata": {**_METADATA, "annotations": None},
+        "spec": {"replicas": None, "template": _TEMPLATE},
+        "status": None,
+    },
+    "ReplicaSet": {"metadata": {**_METADATA, "annotations": None}, "spec": {"replicas": None}, "status": None},
+    "Pod": {
+        "metadata": {**_METADATA, "labels": None},
+        "status": {
+            **dict.fromkeys(("phase", "reason", "message", "conditions")),
+            "initContainerStatuses": _RUNNING,
+            "containerStatuses": _RUNNING,
+        },
+    },
+    "HTTPRoute": {"metadata": _METADATA, "spec": {"hostnames": None, "parentRefs": None}, "status": None},
+    "Ingress": {"metadata": _METADATA, "spec": None, "status": None},
+}
+# Times but those of managedFields, and what else is nothing to a verdict.
+_NOISE = (
+    *("lastTransitionTime", "lastProbeTime", "lastUpdateTime", "startedAt", "finishedAt", "containerID"),
+    *("blockOwnerDeletion", "terminatingReplicas", "fullyLabeledReplicas"),
+    *("kubectl.kubernetes.io/last-applied-configuration", "operation", "apiVersion"),
+)
+
+
+def trimmed(thing: Json) -> Json:
+    """The parts of an object that a verdict may look at."""
+    for entry in thing["metadata"].get("managedFields", []):
+        entry["fieldsV1"] = {key: {} for key in entry.get("fieldsV1", {}) if key == "f:spec"}
+    kept = _quiet(_picked(thing, _KEPT[thing["kind"]]))
+    return {"apiVersion": thing["apiVersion"], "kind": thing["kind"], **kept}
+
+
+def _picked(thing: Any, kept: Json | None) -> Any:
+    if kept is None:
+        return thing
+    if isinstance(thing, list):
+        return [_picked(entry, kept) for entry in thing]
+    return {key: _picked(thing[key], below) for key, below in kept.items() if key in thing}
+
+
+def _quiet(thing: Any) -> Any:
+    if isinstance(thing, list):
+        return [_quiet(entry) for entry in thing]
+    if isinstance(thing, dict):
+        return {key: _quiet(value) for key, value in thing.items() if key not in _NOISE}
+    return thing
+
+
+def store(settings: Settings) -> Any:
+    """The S3 server of the cluster, as seen from here."""
+    return boto3.client(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{settings.s3_port}",
+        region_name="us-east-1",
+        aws_access_key_id="local-owner",
+        aws_secret_access_key=(settings.state / "s3-secret-key").read_text().strip(),
+    )
+
+
+def _account(name: str, namespace: str, secret: str) -> Json:
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata, "secrets": [{"name": secret}]}
+
+
+def _secret(name: str, namespace: str, key: str) -> Json:
+    annotations = {
+        "serving.kserve.io/s3-endpoint": "object-storage.object-storage.svc.cluster.local:7070",
+        "serving.kserve.io/s3-usehttps": "0",
+        "serving.kserve.io/s3-region": "us-east-1",
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace, "annotations": annotations},
+        "stringData": {"AWS_ACCESS_KEY_ID": "local-owner", "AWS_SECRET_ACCESS_KEY": key},
+    }
+
+
+@contextmanager
+def cluster(settings: Settings, files: dict[str, bytes]) -> Iterator[Cluster]:
+    """Make the namespace, its bucket with the files, and all that the services need; take everything away after.
+
+    The storage initializer is KServe's own with a smaller request, so that many fit on a small node at once.
+    """
+    name = f"traps-{secrets.token_hex(3)}"  # not the last run's, which may still be going
+    bucket, made = store(settings), Cluster(settings, name)
+    key = (settings.state / "s3-secret-key").read_text().strip()
+    container = json.loads(made.kubectl("get", "clusterstoragecontainer", "default", "-o", "json"))["spec"]
+    container["supportedUriFormats"] = [{"prefix": f"s3://{name}/"}]
+    container["container"]["resources"]["requests"] = {"cpu": "10m", "memory": "64Mi"}
+    bucket.create_bucket(Bucket=name)
+    try:
+        for path, content in files.items():
+            bucket.put_object(Bucket=name, Key=path, Body=content)
+        made.apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
+            {
+                "apiVersion": "serving.kserve.io/v1alpha1",
+                "kind": "ClusterStorageContainer",
+                "metadata": {"name": name},
+                "spec": container,
+            },
+            _secret("good", name, key),
+            _secret("wrong", name, PLANTED),
+            _account("reader", name, "good"),
+            _account("stranger", name, "wrong"),
+            _account("forgetful", name, "not-there"),
+        )
+        yield made
+        assert not any(key in printed for printed in made.outputs), "the store's key was printed"
+    finally:
+        for path in files:
+            bucket.delete_object(Bucket=name, Key=path)
+        bucket.delete_bucket(Bucket=name)
+        words = ("clusterstoragecontainer", name, "--ignore-not-found")
+        made.kubectl("delete", *words)
+        taken_away(made, name)
+
+
+def taken_away(made: Cluster, *namespaces: str) -> None:
+    """Delete namespaces, and wait until no pod is left in them: other tests look at every pod."""
+    made.kubectl("delete", "namespaces", *namespaces, "--ignore-not-found", "--wait=false")
+    for namespace in namespaces:
+        made.kubectl("delete", "pods", "--all", "-n", namespace, "--grace-period=1", "--timeout=60s")
+
+
+Teller = Callable[..., Told]
