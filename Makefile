@@ -57,5 +57,5 @@ molecule: collections build ## site.yml on a kind cluster of its own, from creat
 test: ## All checks
 	@$(PYTHON) tests/run_all.py $(CHECKS)
 
-bench: venv ## How long the demo takes, from no cluster and without a change
-	@$(BIN)/python benchmarks/demo.py
+bench: collections ## The modules beside what users have, and the demo; BENCH=upload: only that
+	@$(BIN)/python -m benchmarks $(BENCH)

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,8 @@ def running() -> Iterator[Measured]:
     """The cluster, taken away at the end, and the engine stopped where it was started for it."""
     config = settings.load({**os.environ, **SETTINGS})
     rows = table.load(table.TABLE, FOLDER / "components.toml").of_mode(config.mode)
+    # Images of Python programs serve and fetch models, of which there are none here: they take a minute to load.
+    rows = replace(rows, images=tuple(image for image in rows.images if not image.python))
     progress = Progress()
     predictor = next(image for image in rows.images if image.ref == IMAGE)
     try:
@@ -129,6 +131,7 @@ def running() -> Iterator[Measured]:
             product = programs.product(rows.programs[predictor.program], config)
             make_missing([product, images.product(predictor, rows, config)], progress)
         cluster = commands.up(config, rows, progress)
+        cluster.engine.docker("exec", cluster.node, "mkdir", "-p", SWITCHES)
         _install(config, progress)
         yield Measured(cluster)
     finally:
@@ -137,7 +140,7 @@ def running() -> Iterator[Measured]:
 
 def _install(config: Settings, progress: Progress) -> None:
     with progress.stage("playbooks/addons.yml"):
-        command = [
+        command: list[str | Path] = [
             Path(sys.executable).with_name("ansible-playbook"),
             "playbooks/addons.yml",
             "-i",

@@ -1,0 +1,209 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waiting for InferenceServices: how soon after the deciding event, and what it costs for hundreds of them."""
+
+from __future__ import annotations
+
+import random
+import shlex
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+from benchmarks import audit, measured_cluster, tools
+from benchmarks.measured_cluster import NAMESPACE, Measured
+from benchmarks.playbook import EMPTY, Task, Timed, play
+from benchmarks.results import NotMeasured, Report, Row
+from benchmarks.tools import Tools
+
+ROUNDS = 7
+OURS, KUBECTL, LOOP = "inference_service_ready", "kubectl wait", "k8s_info, until, delay 5"
+ONE = "single"
+MANY = [f"service-{number:03d}" for number in range(300)]
+# A loop of a module takes a task for each service: so many are measured, and all are reckoned from them.
+LOOPED = 30
+TIMEOUT_S = 600
+# The event comes this long after the task's start: every tool has begun to wait, and a loop is somewhere in its pause.
+FROM_S, TO_S = 3.0, 8.0
+VERDICT_MS = 250
+PYTHON, GO = "OpenAPI-Generator", "kubectl"  # how the clients name themselves to the API server
+READY = (
+    "(found.resources[0].status.conditions | default([]) | selectattr('type', 'equalto', 'Ready')"
+    " | map(attribute='status') | list) == ['True']"
+)
+
+
+def _wait(name: str) -> list[str]:
+    return ["kubectl", "wait", "--for=condition=Ready", f"inferenceservice/{name}", f"--namespace={NAMESPACE}",
+            f"--timeout={TIMEOUT_S}s"]  # fmt: skip
+
+
+def _loop(name: str) -> Task:
+    what = {"api_version": "serving.kserve.io/v1beta1", "kind": "InferenceService"}
+    return {
+        "kubernetes.core.k8s_info": {**what, "name": name, "namespace": NAMESPACE},
+        "register": "found",
+        "until": READY,
+        "retries": TIMEOUT_S // 5,
+        "delay": 5,
+    }
+
+
+def one_task(tool: str) -> Task:
+    """The task that waits for one service."""
+    if tool == OURS:
+        how = {"name": ONE, "namespace": NAMESPACE, "timeout": TIMEOUT_S}
+        return {"hashfoundry.kserve.inference_service_ready": how}
+    return {"ansible.builtin.command": {"argv": _wait(ONE)}} if tool == KUBECTL else _loop(ONE)
+
+
+def many_task(tool: str) -> Task:
+    """The task that waits for all of them."""
+    if tool == OURS:
+        how = {"names": MANY, "namespace": NAMESPACE, "timeout": TIMEOUT_S}
+        return {"hashfoundry.kserve.inference_service_ready": how}
+    if tool == KUBECTL:
+        words = shlex.join(["xargs", "--max-procs=0", "-I{}", *_wait("{}")])
+        return {"ansible.builtin.shell": {"cmd": words, "stdin": "\n".join(MANY)}}
+    return {**_loop("{{ item }}"), "loop": MANY[:LOOPED]}
+
+
+def _after_a_while(cluster: Measured, name: str, seconds: float) -> Callable[[], None]:
+    def switch() -> None:
+        time.sleep(seconds)
+        cluster.switch(name, on=True)
+
+    return switch
+
+
+def _event(cluster: Measured, done: Timed, names: Sequence[str]) -> float:
+    """The time of the write by which the last of the services became ready."""
+    found = audit.became_ready(audit.read(cluster.settings.audit_log, done.started), NAMESPACE)
+    if missing := set(names) - set(found):
+        raise NotMeasured(f"The audit log does not say when {', '.join(sorted(missing)[:3])} became ready.")
+    return max(found[name] for name in names)
+
+
+def _measure_one(cluster: Measured, found: Tools, report: Report, rounds: int) -> None:
+    chance = random.Random(1)
+    late: dict[str, list[float]] = {tool: [] for tool in (OURS, KUBECTL, LOOP)}
+    verdicts, starts = [], []
+    for number in range(rounds):
+        pause = chance.uniform(FROM_S, TO_S)
+        for tool in late:
+            cluster.switch(ONE, on=False)
+            cluster.wait_until(False, [ONE], 120)
+            tasks = [EMPTY, {"name": "wait", **one_task(tool)}]
+            done = play(found, tasks, env=cluster.env, during=_after_a_while(cluster, ONE, pause)).tasks
+            event = _event(cluster, done["wait"], [ONE])
+            late[tool].append(done["wait"].ended - event)
+            starts.append(done["empty"].seconds)
+            if tool == OURS:
+                verdicts.append((_verdict(cluster, done["wait"]) - event) * 1000)
+            print(f"    round {number + 1}, {tool}: {late[tool][-1]:.3f} s", flush=True)
+    start = statistics.median(starts)
+    ours, kubectl, loop = (statistics.median(late[tool]) for tool in (OURS, KUBECTL, LOOP))
+    report.compare(
+        "from the event to the task's end", OURS, late, bar="under a tenth of k8s_info's", met=ours < loop / 10
+    )
+    bar = f"at most the start of a module ({start:.2f} s)"
+    report.rows.append(
+        Row("the same, beyond kubectl wait's median", OURS, [value - kubectl for value in late[OURS]], "s", bar,
+            ours - kubectl <= start)
+    )  # fmt: skip
+    met = statistics.median(verdicts) <= VERDICT_MS
+    report.rows.append(Row("from the event to the verdict", OURS, verdicts, "ms", f"at most {VERDICT_MS} ms", met))
+    report.rows.append(Row("an empty task", "ansible.builtin.ping", starts))
+
+
+def _verdict(cluster: Measured, done: Timed) -> float:
+    """When the API server had given the answer on which the verdict stands: the model's own, which is asked last."""
+    asked = [
+        request.ended
+        for request in audit.read(cluster.settings.audit_log, done.started)
+        if request.resource == "services/proxy" and request.agent.startswith(PYTHON) and request.ended <= done.ended
+    ]
+    if not asked:
+        raise NotMeasured("The audit log does not show that the model was asked.")
+    return max(asked)
+
+
+def _measure_many(cluster: Measured, found: Tools, report: Report) -> None:
+    begun = time.monotonic()
+    cluster.switch("all", on=True)
+    cluster.make(MANY)
+    cluster.wait_until(True, MANY, 1200)
+    took = time.monotonic() - begun
+    report.notes.append(f"{len(MANY)} services, each with a pod, were ready {took:.0f} s after they were applied.")
+    late, memory, requests = {}, {}, {}
+    for tool in (OURS, KUBECTL, LOOP):
+        during = None
+        if tool != LOOP:
+            cluster.switch("all", on=False)
+            cluster.wait_until(False, MANY, 600)
+            during = _after_a_while(cluster, "all", 5)
+        task = {"name": "wait", **many_task(tool)}
+        run = play(found, [EMPTY, task], env=cluster.env, memory=True, during=during)
+        done = run.tasks["wait"]
+        factor = len(MANY) // LOOPED if tool == LOOP else 1
+        counts = audit.asked(
+            [one for one in audit.read(cluster.settings.audit_log, done.started) if one.began <= done.ended],
+            GO if tool == KUBECTL else PYTHON,
+        )
+        memory[tool], requests[tool] = [run.peak_mib], [float(sum(counts.values()) * factor)]
+        late[tool] = [done.seconds * factor if tool == LOOP else done.ended - _event(cluster, done, MANY)]
+        print(f"    {tool}: {late[tool][0]:.1f} s, {memory[tool][0]:.0f} MiB, {counts}", flush=True)
+        if tool == OURS:
+            _lists_and_watches(report, counts, done)
+    figure = f"{len(MANY)} services"
+    report.compare(f"{figure}: from the last event to the task's end", OURS, late)
+    report.compare(f"{figure}: peak memory", OURS, memory, unit="MiB")
+    report.compare(f"{figure}: requests", OURS, requests, unit="requests")
+    report.notes.append(
+        f"The loop of k8s_info is over {LOOPED} of the {len(MANY)} services, which are all ready when it begins, and "
+        f"its seconds are those of the task; seconds and requests times {len(MANY) // LOOPED}."
+    )
+
+
+def _lists_and_watches(report: Report, counts: dict[str, int], done: Timed) -> None:
+    lists = {what.split()[1]: count for what, count in counts.items() if what.startswith("list ")}
+    watches = {what.split()[1]: count for what, count in counts.items() if what.startswith("watch ")}
+    figure = f"{len(MANY)} services: "
+    for name, found in (("lists", lists), ("watches", watches)):
+        met = bool(found) and set(found.values()) == {1}
+        of = ", ".join(found)
+        report.rows.append(
+            Row(
+                f"{figure}{name} a kind",
+                f"{OURS}, of {of}",
+                list(map(float, found.values())) or [0.0],
+                "requests",
+                "one",
+                met,
+            )
+        )
+    report.notes.append(f"The module waited {done.seconds:.0f} s for the {len(MANY)}; its requests: {counts}.")
+
+
+def measure(rounds: int = ROUNDS) -> Report:
+    """Wait for one service in rounds, and for hundreds once, with every tool."""
+    found = tools.ensure("kubectl")
+    names = ("ansible-core", "kubernetes", "kubernetes.core", "kubectl", "kserve-manager", "kind")
+    title = "Waiting until InferenceServices serve"
+    with measured_cluster.running() as cluster:
+        report = Report("readiness", title, found.versions(names))
+        cluster.make([ONE])
+        cluster.switch(ONE, on=True)
+        cluster.wait_until(True, [ONE], 300)
+        _measure_one(cluster, found, report, rounds)
+        _measure_many(cluster, found, report)
+    report.notes += [
+        "The event is the write of the InferenceService's status that says Ready, at the time of the API server's "
+        f"audit log. It comes {FROM_S:.0f} to {TO_S:.0f} s after the task's start, as chance will have it, in turns "
+        "and at the same moment for each tool.",
+        "The verdict's time is that of the API server's answer on which it stands.",
+        "kubectl wait for many is one program for each service, all at once, as xargs starts them.",
+        "Memory is the proportional set size of all processes that the task starts, at its highest.",
+    ]
+    return report

@@ -1,0 +1,74 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is read out of an API server's audit log."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from benchmarks import audit
+
+
+def line(second: int, resource: str, verb: str = "update", name: str = "iris", **more: Any) -> str:
+    stamp = f"2026-11-21T06:00:{second:02d}"
+    plural, _slash, subresource = resource.partition("/")
+    event = {
+        "auditID": f"id-{second}",
+        "requestReceivedTimestamp": f"{stamp}.000000Z",
+        "stageTimestamp": f"{stamp}.250000Z",
+        "verb": verb,
+        "objectRef": {"resource": plural, "subresource": subresource, "namespace": "models", "name": name},
+        "userAgent": "manager/v0",
+        "responseStatus": {"code": 200},
+        **more,
+    }
+    return json.dumps(event) + "\n"
+
+
+def status(ready: str) -> dict[str, Any]:
+    return {"requestObject": {"status": {"conditions": [{"type": "Ready", "status": ready}]}}}
+
+
+STATUS = "inferenceservices/status"
+
+
+def test_a_request_has_the_api_servers_own_times() -> None:
+    (request,) = audit.requests([line(1, "services/proxy", "get")])
+    assert request.ended - request.began == 0.25
+    assert (request.verb, request.resource, request.namespace, request.name) == (
+        "get",
+        "services/proxy",
+        "models",
+        "iris",
+    )
+
+
+def test_a_line_that_is_still_written_is_left_out() -> None:
+    assert len(list(audit.requests([line(1, "pods", "list"), line(2, "pods", "list")[:-40]]))) == 1
+
+
+def test_the_event_is_the_first_write_that_says_ready_after_the_last_that_did_not() -> None:
+    written = [(1, "True"), (2, "False"), (3, "True"), (4, "True")]
+    found = audit.requests([line(second, STATUS, **status(ready)) for second, ready in written])
+    expected = audit.seconds("2026-11-21T06:00:03.250000Z")
+    assert audit.became_ready(found, "models") == {"iris": expected}
+
+
+def test_a_refused_write_and_another_namespace_are_no_event() -> None:
+    lines = [line(1, STATUS, **status("True"), responseStatus={"code": 409})]
+    assert audit.became_ready(audit.requests(lines), "models") == {}
+    assert audit.became_ready(audit.requests([line(1, STATUS, **status("True"))]), "others") == {}
+
+
+def test_a_watch_that_begins_and_ends_is_one_request() -> None:
+    lines = [
+        line(1, "pods", "watch", userAgent="kubectl/v1", auditID="a", stage="ResponseStarted"),
+        line(2, "pods", "watch", userAgent="kubectl/v1", auditID="a", stage="ResponseComplete"),
+        line(3, "pods", "list", userAgent="kubectl/v1"),
+        line(4, "pods", "list", userAgent="another/v1"),
+        line(5, "", "get", userAgent="kubectl/v1", objectRef=None),
+    ]
+    counts = audit.asked(audit.requests(lines), "kubectl")
+    assert counts == {"get discovery": 1, "list pods": 1, "watch pods": 1}
