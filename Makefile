@@ -45,14 +45,16 @@ sanity: collections ## ansible-test sanity on a copy of the collection
 
 unit: collections ## The tests that need neither network nor cluster
 	cd local/go/runc-shim && go test ./...
+	cd benchmarks/go/predictor && go test ./...
 	$(BIN)/pytest -q
 
 server-unit: venv ## The serving program over real HTTP, in an environment of its image's packages
 	$(BIN)/python tests/run_server_unit.py
 
 # What takes long is built first, where it can be seen: Molecule shows a step's output when the step has ended.
-molecule: collections build ## site.yml on a kind cluster of its own, from create to destroy
-	PATH=$(CURDIR)/$(BIN):$$PATH MOLECULE_COMMAND_BORDERS=0 $(BIN)/molecule test
+molecule: collections build ## site.yml on kind clusters of its own, in both modes, from create to destroy
+	@HASHFOUNDRY_MODE=Knative $(BIN)/python -m local build
+	PATH=$(CURDIR)/$(BIN):$$PATH MOLECULE_COMMAND_BORDERS=0 $(BIN)/molecule test --all
 
 test: ## All checks
 	@$(PYTHON) tests/run_all.py $(CHECKS)
