@@ -23,7 +23,7 @@ from benchmarks.playbook import Task, Timed, play
 from benchmarks.results import NotMeasured, Report
 from benchmarks.tools import Tools
 
-ROUNDS = 5
+ROUNDS = 3
 OURS, WRK, HEY, LOCUST = "inference_smoke_test", "wrk", "hey", "locust"
 TOOLS = (OURS, WRK, HEY, LOCUST)
 MODEL, INSTANCES, EXPECTED = "fixed", [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]], [0, 2]
