@@ -9,6 +9,7 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -223,7 +224,7 @@ def api_client(get_client: Callable[[], Any]) -> Any:
     """
     try:
         # K8SClient, its dynamic client, and the ApiClient of that.
-        return get_client().client.client
+        client = get_client().client.client
     except ApiException as error:
         raise refused(error, "/apis") from None
     except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as error:
@@ -237,3 +238,7 @@ def api_client(get_client: Callable[[], Any]) -> Any:
         no_config = isinstance(error, ConfigException) or isinstance(error.__cause__, ConfigException)
         what = "There is no usable Kubernetes configuration" if no_config else "The connection cannot be set up"
         raise KServeError(f"{what} ({text}); set kubeconfig and context, or host and api_key.") from None
+    # What has been imported by now stays: the garbage collector need not look at it again. It would several times when
+    # the process ends, which takes it longer than the Kubernetes client takes for a request.
+    gc.freeze()
+    return client
