@@ -61,11 +61,11 @@ class Measured:
         command = [self.settings.state / "bin" / "kubectl", *words]
         return run(command, env=self.env, stdin=stdin, hint="see the cluster.")
 
-    def make(self, names: Iterable[str]) -> None:
-        """Have an InferenceService of each name, switched off."""
+    def make(self, names: Iterable[str], probe_s: int) -> None:
+        """Have an InferenceService of each name, whose predictor is asked every so many seconds whether it is ready."""
         file = self.settings.state / "services.json"
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-        items = [namespace, *map(service, names)]
+        items = [namespace, *(service(name, probe_s) for name in names)]
         file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
         self.kubectl("apply", "--server-side", "--filename", file)
 
@@ -93,14 +93,18 @@ class Measured:
             time.sleep(1)
 
 
-def service(name: str) -> dict[str, Any]:
+def service(name: str, probe_s: int) -> dict[str, Any]:
     """An InferenceService of the fixed predictor, which is ready while its switch is on."""
     container = {
         "name": "kserve-container",
         "image": IMAGE,
         "env": [{"name": "MODEL_NAME", "value": name}, {"name": "SWITCH_FOLDER", "value": SWITCHES}],
         "ports": [{"containerPort": 8080}],
-        "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1},
+        "readinessProbe": {
+            "httpGet": {"path": "/ready", "port": 8080},
+            "periodSeconds": probe_s,
+            "failureThreshold": 1,
+        },
         "resources": {"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"cpu": "1", "memory": "64Mi"}},
         "volumeMounts": [{"name": "switches", "mountPath": SWITCHES, "readOnly": True}],
     }

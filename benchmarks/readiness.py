@@ -21,6 +21,8 @@ ROUNDS = 7
 OURS, KUBECTL, LOOP = "inference_service_ready", "kubectl wait", "k8s_info, until, delay 5"
 ONE = "single"
 MANY = [f"service-{number:03d}" for number in range(300)]
+# How often a predictor is asked whether it is ready: hundreds of them every second would be a load of their own.
+PROBE_S, PROBE_OF_MANY_S = 1, 5
 # A loop of a module takes a task for each service: so many are measured, and all are reckoned from them.
 LOOPED = 30
 TIMEOUT_S = 600
@@ -132,7 +134,7 @@ def _verdict(cluster: Measured, done: Timed) -> float:
 def _measure_many(cluster: Measured, found: Tools, report: Report) -> None:
     begun = time.monotonic()
     cluster.switch("all", on=True)
-    cluster.make(MANY)
+    cluster.make(MANY, PROBE_OF_MANY_S)
     cluster.wait_until(True, MANY, 1200)
     took = time.monotonic() - begun
     report.notes.append(f"{len(MANY)} services, each with a pod, were ready {took:.0f} s after they were applied.")
@@ -193,7 +195,7 @@ def measure(rounds: int = ROUNDS) -> Report:
     title = "Waiting until InferenceServices serve"
     with measured_cluster.running() as cluster:
         report = Report("readiness", title, found.versions(names))
-        cluster.make([ONE])
+        cluster.make([ONE], PROBE_S)
         cluster.switch(ONE, on=True)
         cluster.wait_until(True, [ONE], 300)
         _measure_one(cluster, found, report, rounds)

@@ -39,7 +39,7 @@ KEPT, LATE_MS = 0.99, 5.0
 WRK_SCRIPT = """
 wrk.method, wrk.body, wrk.headers["Content-Type"] = "POST", '%s', "application/json"
 done = function(summary, latency, requests)
-  io.write(string.format("p50_us %%d rate %%.1f\n", latency:percentile(50), summary.requests * 1e6 / summary.duration))
+  io.write(string.format("p50_us %%d rate %%.1f\\n", latency:percentile(50), summary.requests * 1e6 / summary.duration))
 end
 """
 LOCUST_FILE = """
@@ -119,7 +119,7 @@ def figures(tool: str, done: Timed) -> tuple[float, float]:
         return done.result["latency_ms"]["p50"], done.result["load"]["throughput"]
     said = str(done.result["stdout"])
     patterns = (
-        (r"50% in ([\d.]+) secs", r"Requests/sec:\s+([\d.]+)") if tool == HEY else (r"p50_us (\d+)", r"rate ([\d.]+)")
+        (r"50%+ in ([\d.]+) secs", r"Requests/sec:\s+([\d.]+)") if tool == HEY else (r"p50_us (\d+)", r"rate ([\d.]+)")
     )
     latency, rate = (re.search(pattern, said) for pattern in patterns)
     if not latency or not rate:

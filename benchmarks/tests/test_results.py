@@ -83,7 +83,7 @@ def test_a_rate_is_honest_only_when_it_was_kept(result: dict[str, object], kept:
 
 
 def test_what_the_tools_say_is_read() -> None:
-    hey = "  Requests/sec:\t4893.2\n\nLatency distribution:\n  10% in 0.0001 secs\n  50% in 0.0002 secs\n"
+    hey = "  Requests/sec:\t4893.2\n\nLatency distribution:\n  10%% in 0.0001 secs\n  50%% in 0.0002 secs\n"
     timed = playbook.Timed("x", 0, 1, 0, {"stdout": hey})
     assert smoke_test.figures(smoke_test.HEY, timed) == (pytest.approx(0.2), 4893.2)
     timed = playbook.Timed("x", 0, 1, 0, {"stdout": "x\np50_us 140 rate 6543.2\n"})
