@@ -29,7 +29,20 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate_ver
 
 _MEMORY = re.compile(r"([1-9][0-9]*)([KMGT]i)?")
 _UNITS = {None: 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(r"(sha256:)?[0-9a-f]{64}")
+
+
+GATE_ARGUMENTS: dict[str, Any] = {
+    "metadata": {"type": "bool", "default": True},
+    "python_version": {"type": "str"},
+    "packages": {"type": "dict"},
+    "load": {"type": "bool", "default": True},
+    "isolated": {"type": "bool", "default": True},
+    "python": {"type": "path"},
+    "timeout": {"type": "float", "default": 60.0},
+    "memory": {"type": "str", "default": "2Gi"},
+    "allowed_digests": {"type": "list", "elements": "str"},
+}
 
 
 @dataclass(frozen=True)
@@ -69,9 +82,9 @@ class GateOptions:
 
 def examine(
     options: GateOptions,
-    files: Sequence[LocalFile],
     name: str,
     version: str,
+    files: Sequence[LocalFile],
     manifest: Callable[[], str] | None = None,
 ) -> dict[str, Any]:
     """Put the folder through the gate and return what was checked, and in how many seconds.
@@ -99,7 +112,7 @@ def examine(
 
 
 def _check_digests(allowed: Sequence[str], files: Sequence[LocalFile], manifest: Callable[[], str] | None) -> None:
-    known = {digest.lower() for digest in allowed}
+    known = {digest.lower().removeprefix("sha256:") for digest in allowed}
     if manifest and manifest() in known:
         return
     # Any of them is code to some server, and the digests are about code.

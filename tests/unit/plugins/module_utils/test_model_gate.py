@@ -43,7 +43,7 @@ def folder(tmp_path: Path, trained: dict[str, bytes]) -> Path:
 
 
 def gate(folder: Path, **options: Any) -> dict[str, Any]:
-    return examine(GateOptions(**options), scan(folder), "iris-classifier", "v1")
+    return examine(GateOptions(**options), "iris-classifier", "v1", scan(folder))
 
 
 def refusal(folder: Path, **options: Any) -> str:
@@ -67,7 +67,9 @@ def test_what_was_trained_passes(folder: Path, trained: dict[str, bytes]) -> Non
     packages = json.loads(trained["metadata.json"])["libraries"]
     python_version = packages.pop("python")
     digest = hashlib.sha256(trained["model.joblib"]).hexdigest()
-    passed = gate(folder, python_version=python_version, packages=packages, allowed_digests=[digest.upper()])
+    passed = gate(
+        folder, python_version=python_version, packages=packages, allowed_digests=["sha256:" + digest.upper()]
+    )
     assert passed["checked"] == ["allowed_digests", "metadata", "versions", "load"]
     assert passed["isolated"] is True
     assert passed["seconds"] > 0
@@ -110,8 +112,8 @@ def test_the_manifest_stands_for_all_files(folder: Path, no_trial: None) -> None
         manifests.append(1)
         return "1" * 64
 
-    assert examine(options, files, "iris-classifier", "v1", manifest)["checked"] == ["allowed_digests", "metadata"]
-    assert examine(GateOptions(load=False), files, "iris-classifier", "v1", manifest)["checked"] == ["metadata"]
+    assert examine(options, "iris-classifier", "v1", files, manifest)["checked"] == ["allowed_digests", "metadata"]
+    assert examine(GateOptions(load=False), "iris-classifier", "v1", files, manifest)["checked"] == ["metadata"]
     assert len(manifests) == 1
 
 
@@ -176,7 +178,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_folder i
 
 module = AnsibleModule({"folder": {"type": "path"}})
 files = scan(Path(module.params["folder"]))
-passed = _model_gate.examine(_model_gate.GateOptions(), files, "iris-classifier", "v1")
+passed = _model_gate.examine(_model_gate.GateOptions(), "iris-classifier", "v1", files)
 module.exit_json(file=_model_gate.__file__, **passed)
 """
 
