@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._diagnosis import diagnose
@@ -86,8 +87,10 @@ class _Models:
 
     def __init__(self, api: KubeApi, namespace: str, question: Question, put: Callable[[Any], None]) -> None:
         self._question = question
-        self._askers = Askers(lambda name, service: ask(api, namespace, name, service, question), put)
-        self.ask = self._askers.ask
+        asks = partial(ask, api, namespace, question)
+        self.ask = Askers(asks, put).ask
+        nothing_asked = "model_ready_path is empty" if not question else "it is scaled to zero"
+        self.unasked = f"The model was not asked, since {nothing_asked}."
 
     def target(self, objects: Objects) -> str | None:
         """See Ask."""
@@ -187,7 +190,7 @@ def _entry(entry: Watched, details: Mapping[str, Any]) -> dict[str, Any]:
         "name": entry.name,
         "verdict": entry.verdict.state.value,
         "reason": entry.verdict.reason,
-        "message": _message(entry),
+        "message": entry.verdict.message,
         "url": status.get("url"),
         "address": (status.get("address") or {}).get("url"),
         "generation": service.get("metadata", {}).get("generation"),
@@ -195,11 +198,6 @@ def _entry(entry: Watched, details: Mapping[str, Any]) -> dict[str, Any]:
         "waited_seconds": round(entry.seconds, 1),
         **details.get(entry.name, {}),
     }
-
-
-def _message(entry: Watched) -> str:
-    unasked = " The model was not asked." if _serves(entry) and entry.model_ready is None else ""
-    return entry.verdict.message + unasked
 
 
 def _diagnosed(api: KubeApi, selection: Selection, failed: Iterable[Watched]) -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -108,15 +108,22 @@ def _private_service(revision: str) -> str:
     return revision[: _LONGEST_NAME - len(digest) - len(suffix)] + digest + suffix
 
 
-def ask(api: KubeApi, namespace: str, name: str, service: str, question: Question) -> Verdict:
+def ask(
+    api: KubeApi, namespace: str, question: Question, name: str, service: str, old: Collection[str] = ()
+) -> Verdict:
     """Ask the model of an InferenceService; see target for its Service.
+
+    :param old: names of pods whose answer does not count, while there are any.
 
     Answers of KServe's servers (python/kserve/kserve/errors.py of v0.20.0): 404 for a model that is
     not loaded, 503 for one that is not ready, 200 with ready otherwise.
     """
     asked = question.prediction
     path = (asked.path if asked else question.ready_path).replace("{name}", quote(name, safe=""))
-    proxy = f"/api/v1/namespaces/{quote(namespace, safe='')}/services/http:{quote(service, safe='')}:80/proxy{path}"
+    base, host = f"/api/v1/namespaces/{quote(namespace, safe='')}", quote(service, safe="")
+    proxy = f"{base}/services/http:{host}:80/proxy{path}"
+    if old and (still := _still_leads_to(api, f"{base}/endpoints/{host}", old)):
+        return progressing("OldPodAnswers", f"Service {service} still leads to pod {still}, which is going away.")
     try:
         answer = api.post(proxy, asked.body) if asked else api.text(proxy)
     except Unreachable as error:
@@ -124,6 +131,20 @@ def ask(api: KubeApi, namespace: str, name: str, service: str, question: Questio
     except ApiError as error:
         return _refusal(error, name, path, asked is not None)
     return _predicted(asked, answer) if asked else _said(answer, name)
+
+
+def _still_leads_to(api: KubeApi, path: str, old: Collection[str]) -> str | None:
+    """Return one of the pods if the API server's proxy may still choose it.
+
+    It chooses among the addresses of the Endpoints (ResourceLocation in pkg/registry/core/service/storage of
+    Kubernetes v1.35), which follow the pods after a moment.
+    """
+    try:
+        subsets = api.get(path).get("subsets") or ()
+    except KServeError:
+        return None  # without the right to see them, what the model says is believed
+    names = (address.get("targetRef", {}).get("name") for subset in subsets for address in subset.get("addresses", ()))
+    return next((name for name in names if name in old), None)
 
 
 def _refusal(error: ApiError, name: str, path: str, predicting: bool) -> Verdict:
@@ -186,18 +207,18 @@ class Answer:
 class Askers:
     """Threads that ask models, as many at once as AT_ONCE, so that a slow model delays no other's verdict."""
 
-    def __init__(self, asks: Callable[[str, str], Verdict], put: Callable[[Answer], None]) -> None:
-        """:param asks: asks the model of the named InferenceService at the named Service.
+    def __init__(self, asks: Callable[[str, str, Collection[str]], Verdict], put: Callable[[Answer], None]) -> None:
+        """:param asks: asks the model of the named InferenceService at the named Service, where some pods do not count.
         :param put: takes the answers.
         """
         self._asks = asks
         self._put = put
-        self._waiting: queue.SimpleQueue[tuple[str, str, Any]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[str, str, Collection[str], Any]] = queue.SimpleQueue()
         self._threads = 0
 
-    def ask(self, name: str, service: str, about: Any) -> None:
+    def ask(self, name: str, service: str, old: Collection[str], about: Any) -> None:
         """Ask, and return at once."""
-        self._waiting.put((name, service, about))
+        self._waiting.put((name, service, old, about))
         if self._threads < AT_ONCE:
             self._threads += 1
             # Daemons: a model that does not answer must not keep the process.
@@ -205,9 +226,9 @@ class Askers:
 
     def _run(self) -> None:
         while True:
-            name, service, about = self._waiting.get()
+            name, service, old, about = self._waiting.get()
             try:
-                verdict = self._asks(name, service)
+                verdict = self._asks(name, service, old)
             except Exception as error:  # a thread that ended without a word would be waited for
                 said = short(f"{error.__class__.__name__}: {error}")
                 verdict = doubtful("ModelNotAsked", f"The model's answer is not understood ({said}).")

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import READ_TIMEOUT
@@ -48,13 +48,18 @@ class Feed(Protocol):
 
 
 class Ask(Protocol):
-    """How models are asked; the answers come through the feed."""
+    """How models are asked; the answers come through the feed.
+
+    unasked: a sentence on a model that serves and was not asked.
+    """
+
+    unasked: str
 
     def target(self, objects: Objects) -> str | None:
         """Return the Service to ask, or None for not at all."""
 
-    def ask(self, name: str, service: str, about: Any) -> None:
-        """Ask the model of the named InferenceService, and return at once."""
+    def ask(self, name: str, service: str, old: Collection[str], about: Any) -> None:
+        """Ask the model of the named InferenceService at a Service, where some pods do not count; return at once."""
 
 
 class Watched:
@@ -118,6 +123,8 @@ class Watched:
         if service is None:
             self._about = self._answer = self._due = None
             self._pause = 0.0
+            if verdict.state is State.SERVING:
+                verdict = replace(verdict, message=f"{verdict.message} {ask.unasked}")
         else:
             self._ask(ask, service, now)
             verdict = self._answer or progressing("ModelNotAsked", "The model has not answered yet.")
@@ -127,7 +134,8 @@ class Watched:
         self.verdict = verdict
 
     def _ask(self, ask: Ask, service: str, now: float) -> None:
-        about = (service, *sorted(map(_life, current_pods(self.objects))))
+        current = current_pods(self.objects)
+        about = (service, *sorted(map(_life, current)))
         if about != self._about:
             self._about = about
             self._due = now
@@ -135,7 +143,8 @@ class Watched:
                 self._answer = None
         if not self._asking and self._due is not None and self._due <= now:
             self._asking, self._due = True, None
-            ask.ask(self.name, service, about)
+            old = {pod["metadata"]["name"] for pod in self.objects.pods} - {pod["metadata"]["name"] for pod in current}
+            ask.ask(self.name, service, old, about)
 
     def next_at(self, now: float) -> float | None:
         """Return when, on the clock, the verdict can change without any news; None for never."""

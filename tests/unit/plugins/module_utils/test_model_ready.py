@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pytest
@@ -36,6 +36,7 @@ class Proxy:
         self.answer = answer
         self.paths: list[str] = []
         self.bodies: list[Any] = []
+        self.endpoints: list[str] | Exception = []
 
     def text(self, path: str, **query: Any) -> str:
         self.paths.append(path)
@@ -48,7 +49,11 @@ class Proxy:
         return self.text(path)
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
-        raise AssertionError
+        assert path == "/api/v1/namespaces/models/endpoints/iris-predictor"
+        if isinstance(self.endpoints, Exception):
+            raise self.endpoints
+        addresses = [{"ip": "10.0.0.1", "targetRef": {"kind": "Pod", "name": name}} for name in self.endpoints]
+        return {"subsets": [{"addresses": addresses}]} if addresses else {}
 
     def watch(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         raise AssertionError
@@ -77,14 +82,31 @@ FORBIDDEN = 'services "http:iris-predictor:80" is forbidden: User "x" cannot get
 )
 def test_what_the_model_server_answers(answer: str | Exception, state: State, reason: str) -> None:
     proxy = Proxy(answer)
-    verdict = ask(proxy, "models", "iris", "iris-predictor", READY)
+    verdict = ask(proxy, "models", READY, "iris", "iris-predictor")
     assert (verdict.state, verdict.reason) == (state, reason)
     assert proxy.paths == ["/api/v1/namespaces/models/services/http:iris-predictor:80/proxy/v2/models/iris/ready"]
 
 
 def test_a_right_that_is_missing_for_the_proxy_names_the_way_out() -> None:
-    verdict = ask(Proxy(ApiError("The credentials lack a right.", 403, FORBIDDEN)), "n", "iris", "s", READY)
+    verdict = ask(Proxy(ApiError("The credentials lack a right.", 403, FORBIDDEN)), "n", READY, "iris", "s")
     assert "An empty model_ready_path switches" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "reason"),
+    [
+        (["new", "old"], "OldPodAnswers"),
+        (["new"], "ModelReady"),
+        ([], "ModelReady"),
+        (ApiError("forbidden", 403), "ModelReady"),
+    ],
+)
+def test_a_pod_that_is_going_away_does_not_answer_for_the_new_one(endpoints: Any, reason: str) -> None:
+    proxy = Proxy('{"ready": true}')
+    proxy.endpoints = endpoints
+    verdict = ask(proxy, "models", READY, "iris", "iris-predictor", {"old", "older"})
+    assert verdict.reason == reason
+    assert (proxy.paths == []) is (reason == "OldPodAnswers")
 
 
 UNSET = {"protocol": "v1", "path": None, "instances": None, "body": None, "expected": None}
@@ -94,7 +116,7 @@ ROWS = {"instances": [[1, 2], [3, 4]], "expected": [0, 2]}
 def predicted(answer: str | Exception, **options: Any) -> tuple[Verdict, Proxy]:
     proxy = Proxy(answer)
     question = Question("/unused", Prediction.of({**UNSET, **options}))
-    return ask(proxy, "models", "iris", "iris-predictor", question), proxy
+    return ask(proxy, "models", question, "iris", "iris-predictor"), proxy
 
 
 @pytest.mark.parametrize(
@@ -192,7 +214,7 @@ def test_models_are_asked_at_the_same_time_up_to_a_bound() -> None:
     together = threading.Barrier(AT_ONCE, timeout=10)
     asking, most = threading.Semaphore(AT_ONCE), []
 
-    def asks(name: str, _service: str) -> Verdict:
+    def asks(name: str, _service: str, _old: Collection[str]) -> Verdict:
         most.append(asking.acquire(blocking=False))
         together.wait()
         asking.release()
@@ -202,7 +224,7 @@ def test_models_are_asked_at_the_same_time_up_to_a_bound() -> None:
 
     askers = Askers(asks, answers.put)
     for number in range(2 * AT_ONCE):
-        askers.ask(str(number), "service", about=number)
+        askers.ask(str(number), "service", (), about=number)
     found = {answer.name: answer for answer in (answers.get(timeout=10) for _number in range(2 * AT_ONCE))}
     assert all(most) and len(found) == 2 * AT_ONCE
     assert found["3"] == Answer("3", 3, Verdict(State.SERVING, "3", ""))

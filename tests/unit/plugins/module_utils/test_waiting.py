@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -60,6 +60,8 @@ class Cluster:
     answers: what the models say, one after the other and the last for ever; took: seconds until they say it.
     """
 
+    unasked = "Not asked."
+
     def __init__(
         self, *steps: tuple[float, Sequence[Change]], answers: Sequence[Verdict] | None = None, took: float = 0
     ) -> None:
@@ -85,7 +87,8 @@ class Cluster:
     def target(self, objects: Objects) -> str | None:
         return None if self.answers is None else target(objects, Question("/ready"))
 
-    def ask(self, name: str, service: str, about: Any) -> None:
+    def ask(self, name: str, service: str, old: Collection[str], about: Any) -> None:
+        self.old = set(old)
         assert self.answers is not None
         self.asked.append((self.now - 1000, name))
         verdict = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -207,6 +210,18 @@ def test_an_answer_of_pods_that_are_replaced_does_not_count() -> None:
     only, seconds = one(cluster)
     assert (only.verdict, seconds) == (SERVING, 6)
     assert [when for when, _name in cluster.asked] == [0, 3]
+
+
+def test_pods_that_are_going_away_are_named_when_the_model_is_asked() -> None:
+    pod = next(thing for thing in GOOD if thing["kind"] == "Pod")
+    old = {**pod, "metadata": {**pod["metadata"], "name": "iris-old", "uid": "old", "ownerReferences": []}}
+    cluster = Cluster((0, listed(*GOOD, old)), answers=[SERVING])
+    assert one(cluster)[0].verdict == SERVING
+    assert cluster.old == {"iris-old"}
+
+
+def test_that_a_model_was_not_asked_is_said() -> None:
+    assert one(Cluster((0, listed(*GOOD))))[0].verdict.message.endswith(" Not asked.")
 
 
 def test_the_model_is_not_asked_before_the_objects_are_right() -> None:

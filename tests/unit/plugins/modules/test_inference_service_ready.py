@@ -74,7 +74,7 @@ def test_the_model_is_not_asked_when_told_so(run_module, serve) -> None:
     serve(api)
     result = run_module(inference_service_ready.main, {**ARGUMENTS, "model_ready_path": ""})
     assert result["model_ready"] is None and api.asked == []
-    assert result["message"].endswith("The model was not asked.")
+    assert result["message"].endswith("The model was not asked, since model_ready_path is empty.")
 
 
 def test_without_gateway_api(run_module, serve) -> None:
