@@ -73,10 +73,8 @@ def columns_from_instances(payload: Any, features: Sequence[Feature]) -> list[ND
         raise InvalidRows("'instances' is empty: give at least one row.")
     names = [feature.name for feature in features]
     rows = [_in_order(number, row, names) for number, row in enumerate(instances)]
-    return [
-        _column(values, feature, feature.datatype)
-        for values, feature in zip(zip(*rows, strict=True), features, strict=True)
-    ]
+    # One column after the other: transposed as a whole, a large request would take its size in memory once more.
+    return [_column([row[place] for row in rows], feature, feature.datatype) for place, feature in enumerate(features)]
 
 
 def columns_from_inputs(inputs: Sequence[Tensor], features: Sequence[Feature]) -> list[NDArray[Any]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import joblib
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 from kserve import InferOutput, InferRequest, InferResponse, Model
 from kserve.utils.numpy_codec import from_np_dtype
 from kserve.utils.utils import generate_uuid
