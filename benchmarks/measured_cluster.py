@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,6 +83,20 @@ class Measured:
             for condition in item.get("status", {}).get("conditions") or ()
             if condition["type"] == "Ready" and condition["status"] == "True"
         }
+
+    def most(self, names: Sequence[str], timeout: float) -> list[str]:
+        """The services that are ready when all are, or after a time; the others are taken away."""
+        deadline = time.monotonic() + timeout
+        while True:
+            ready = self.ready()
+            found = [name for name in names if name in ready]
+            if len(found) == len(names):
+                return found
+            if time.monotonic() > deadline:
+                rest = sorted(set(names) - set(found))
+                self.kubectl("delete", "inferenceservices", "--namespace", NAMESPACE, *rest)
+                return found
+            time.sleep(2)
 
     def wait_until(self, ready: bool, names: Iterable[str], timeout: float) -> None:
         """Wait until all the named services are ready, or none is."""
