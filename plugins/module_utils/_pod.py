@@ -10,6 +10,7 @@ may change at any time.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,12 @@ STORAGE_INITIALIZER = "storage-initializer"
 _PULLING = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable", "ImageInspectError")
 # The kubelet's reasons for a container it cannot start; each comes with a message that names the cause.
 _STARTING = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError")
+# Secrets come late where an operator brings them (External Secrets, cert-manager), and the kubelet tries again.
+_MISSING = re.compile(r'(secret|configmap) ".*" not found')
+# How S3, its gateways and boto3 say that it is the keys: as HTTP status, error code, or before any request.
+_REFUSED = re.compile(
+    r"\b(401|403)\b|Forbidden|Access ?Denied|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|[Cc]redentials"
+)
 
 
 def pod_problem(pods: list[Json]) -> Verdict | None:
@@ -45,7 +52,7 @@ def _problems(pod: Json) -> Iterator[Verdict]:
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
             yield doubtful(
                 "Unschedulable",
-                f"No node takes pod {name}: {short(condition.get('message'))}; "
+                f"No node takes pod {name}: {_said(condition.get('message'))}; "
                 "make room, or change the requested resources, node selector or tolerations.",
             )
     for container in status.get("initContainerStatuses", ()):
@@ -54,7 +61,7 @@ def _problems(pod: Json) -> Iterator[Verdict]:
         yield from _container(name, container, "container")
     if status.get("phase") == "Failed":
         reason = status.get("reason") or "PodFailed"
-        yield doubtful(reason, f"Pod {name} has failed: {short(status.get('message')) or reason}.")
+        yield doubtful(reason, f"Pod {name} has failed: {_said(status.get('message')) or reason}; see the events.")
 
 
 def _container(pod: str, status: Json, kind: str) -> Iterator[Verdict]:
@@ -69,11 +76,17 @@ def _container(pod: str, status: Json, kind: str) -> Iterator[Verdict]:
     elif reason in _PULLING:
         yield doubtful(
             "ImagePullBackOff",
-            f"The image of {where} cannot be pulled: {short(waiting.get('message')) or reason}; "
+            f"The image of {where} cannot be pulled: {_said(waiting.get('message')) or reason}; "
             "check the image's name, the registry and imagePullSecrets.",
         )
     elif reason in _STARTING:
-        yield doubtful(reason, f"The {where} cannot be started: {short(waiting.get('message'))}.")
+        said = _said(waiting.get("message")) or reason
+        missing = _MISSING.match(said)
+        yield doubtful(
+            f"{missing[1].capitalize()}Missing" if missing else reason,
+            f"The {where} cannot be started: {said}; "
+            f"{'create it, or correct the reference to it' if missing else 'correct the container'}.",
+        )
     else:
         yield from _crashed(where, status, reason)
 
@@ -84,15 +97,28 @@ def _crashed(where: str, status: Json, waiting: str) -> Iterator[Verdict]:
     if not ended.get("exitCode") and waiting != "CrashLoopBackOff":
         return
     code, why = ended.get("exitCode", "unknown"), ended.get("reason", "Error")
-    reason = "OOMKilled" if why == "OOMKilled" else "CrashLoopBackOff"
+    lines = (ended.get("message") or "").strip().splitlines()
+    # The message is the end of the log, and a log ends with the error itself.
+    said = _said(lines[-1]) if lines else ""
     if why == "OOMKilled":
-        todo = "raise its memory limit"
+        reason, todo = why, "raise its memory limit"
     elif status["name"] == STORAGE_INITIALIZER:
-        todo = "check storageUri and what the ServiceAccount's secret says about the store"
+        reason = "StorageInitializerFailed"
+        todo = (
+            "check the keys in the ServiceAccount's secret and what they may read"
+            if _REFUSED.search(said)
+            else "check storageUri and what the ServiceAccount's secret says about the store"
+        )
+    elif why in ("StartError", "ContainerCannotRun"):
+        reason, todo = "RunContainerError", "correct its command, or take an image that has it"
     else:
-        todo = "see its logs"
-    said = short(ended.get("message"))
+        reason, todo = "CrashLoopBackOff", "see its logs"
     yield doubtful(
         reason,
         f"The {where} has ended with exit code {code} ({why}){f': {said}' if said else ''}; {todo}.",
     )
+
+
+def _said(text: str | None) -> str:
+    # What somebody else's sentence becomes in the middle of one.
+    return short(text).rstrip(". ")

@@ -13,7 +13,9 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +30,9 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._verdict import
     progressing,
     worst,
 )
+
+with suppress(ImportError):  # the module says so before it judges anything
+    from kubernetes.utils.quantity import parse_quantity
 
 Json = Mapping[str, Any]
 
@@ -95,7 +100,7 @@ def current_pods(objects: Objects) -> list[Json]:
         return []
     if deployment_mode(objects.service) == "Knative":
         latest = {status.get("latestCreatedRevision") for _name, status in _component_status(objects.service)}
-        return [pod for pod in objects.pods if pod["metadata"].get("labels", {}).get(REVISION, "") in latest]
+        return [pod for pod in objects.pods if _labels(pod).get(REVISION, "") in latest]
     sets = [_current_set(entry, objects.replica_sets) for entry in _owned(objects.service, objects.deployments)]
     return [pod for current in sets if current for pod in _owned(current, objects.pods)]
 
@@ -149,7 +154,7 @@ def _standard(service: Json, objects: Objects) -> Iterator[Verdict | None]:
         if service["spec"].get(component)
     ]
     if field_name := unlike_runtime(service):
-        rollout.append(_not_observed(service, field_name))
+        rollout.append(_not_observed(service, "predictor", field_name))
     yield from rollout
     if not any(rollout):
         # What these say may be of the rollout before, until this one is complete.
@@ -162,25 +167,31 @@ def _component(service: Json, component: str, deployment: Json | None, objects: 
     if deployment is None:
         return _no_deployment(service, component)
     if field_name := unlike(service["spec"][component], deployment):
-        return _not_observed(service, f"{component}.{field_name}")
+        return _not_observed(service, component, field_name)
     return _rollout(deployment, objects)
 
 
 def _no_deployment(service: Json, component: str) -> Verdict:
+    return _not_reconciled(service, component) or progressing(
+        "DeploymentMissing",
+        f"The controller has not made the {component}'s Deployment yet; if this lasts, see its log and the events.",
+    )
+
+
+def _not_reconciled(service: Json, component: str) -> Verdict | None:
     condition = _condition(service, f"{component.capitalize()}Ready")
-    if condition.get("reason") == "ReconcileFailed":
-        return doubtful(
-            "ReconcileFailed",
-            f"The controller cannot make the {component}'s Deployment: {short(condition.get('message'))}.",
-        )
-    return progressing("DeploymentMissing", f"The controller has not made the {component}'s Deployment yet.")
+    if condition.get("reason") != "ReconcileFailed":
+        return None
+    what = f"The controller cannot bring the {component} about"
+    verdict = _refusal("ReconcileFailed", what, condition.get("message", ""))
+    return doubtful(verdict.reason, verdict.message) if _status_may_be_older(service) else verdict
 
 
-def _not_observed(service: Json, field_name: str) -> Verdict:
-    return progressing(
+def _not_observed(service: Json, component: str, field_name: str) -> Verdict:
+    return _not_reconciled(service, component) or progressing(
         "SpecNotObserved",
-        f"The controller has not brought {field_name} of generation {service['metadata'].get('generation')} "
-        "into the Deployment; if this lasts, see its log and the events.",
+        f"The controller has not brought {component}.{field_name} of generation "
+        f"{service['metadata'].get('generation')} into the Deployment; if this lasts, see its log and the events.",
     )
 
 
@@ -193,11 +204,9 @@ def _rollout(deployment: Json, objects: Objects) -> Verdict | None:
     old = status.get("replicas", 0) - updated
     if wanted == 0:
         return progressing("ScaledToZero", f"Deployment {name} is scaled to zero; scale it up to serve.")
-    current = _current_set(deployment, objects.replica_sets)
     if updated >= wanted and available >= wanted and old <= 0:
         return None
-    stuck = _refused(name, current) or pod_problem(list(_owned(current, objects.pods)) if current else [])
-    if stuck:
+    if stuck := _stuck(deployment, objects):
         return stuck
     condition = _condition(deployment, "Progressing")
     if condition.get("reason") == "ProgressDeadlineExceeded":
@@ -208,18 +217,61 @@ def _rollout(deployment: Json, objects: Objects) -> Verdict | None:
     )
 
 
-def _refused(deployment: str, replica_set: Json | None) -> Verdict | None:
+def _stuck(deployment: Json, objects: Objects) -> Verdict | None:
+    """Return what keeps the pods of a Deployment's current ReplicaSet from being made, or from being ready."""
+    current = _current_set(deployment, objects.replica_sets)
+    if current is None:
+        return None
+    return _refused(deployment["metadata"]["name"], current) or pod_problem(list(_owned(current, objects.pods)))
+
+
+def _refused(deployment: str, replica_set: Json) -> Verdict | None:
     # The Deployment's own ReplicaFailure may be an old ReplicaSet's.
-    condition = _condition(replica_set or {}, "ReplicaFailure")
+    condition = _condition(replica_set, "ReplicaFailure")
     if condition.get("status") != "True":
         return None
-    said = condition.get("message", "")
-    message = f"Kubernetes refuses the pods of Deployment {deployment}: {short(said)}"
-    if "serviceaccount" in said and "not found" in said:
-        return hopeless("ServiceAccountMissing", f"{message}; create the ServiceAccount or name another.")
-    if "exceeded quota" in said:
-        return hopeless("QuotaExceeded", f"{message}; raise the quota or ask for less.")
-    return doubtful(condition.get("reason", "FailedCreate"), f"{message}.")
+    reason = condition.get("reason", "FailedCreate")
+    return _refusal(reason, f"Kubernetes refuses the pods of Deployment {deployment}", condition.get("message", ""))
+
+
+def _refusal(reason: str, what: str, message: str) -> Verdict:
+    """Return the verdict on what the API server or a webhook says when it takes an object not."""
+    said = f"{what}: {short(message).rstrip('. ')}"
+    if "serviceaccount" in message and "not found" in message:
+        # Nobody but a person or a playbook makes a ServiceAccount, and the playbook is waiting here. Only default
+        # comes by itself, a moment after its namespace.
+        judged = doubtful if 'serviceaccount "default"' in message else hopeless
+        return judged("ServiceAccountMissing", f"{said}; create the ServiceAccount or name another.")
+    if "exceeded quota" in message:
+        # What fits into an empty namespace may get its room from pods that are on their way out.
+        judged = doubtful if _fits_alone(message) else hopeless
+        return judged("QuotaExceeded", f"{said}; raise the quota or ask for less.")
+    if "violates PodSecurity" in message:
+        return hopeless(
+            "PodSecurityViolated", f"{said}; set the securityContext that the namespace's standard asks for."
+        )
+    if "secrets " in message and "not found" in message:
+        # KServe's webhook for pods reads the Secrets that the ServiceAccount names. Operators bring Secrets late,
+        # and what was refused is tried again.
+        return doubtful("SecretMissing", f"{said}; create the Secret, or take it out of the ServiceAccount.")
+    return doubtful(reason, f"{said}; see the events.")
+
+
+def _fits_alone(message: str) -> bool:
+    """Say whether what a quota refuses asks for less than the whole of it.
+
+    :param message: of the admission plug-in ResourceQuota: "exceeded quota: NAME, requested: a=1,b=2, used: a=1,b=1,
+        limited: a=1,b=2".
+    """
+    found = re.search(r"requested: (\S+), used: \S+, limited: (\S+)", message)
+    if not found:
+        return True
+    requested, limited = ({key: parse_quantity(value) for key, _is, value in _pairs(text)} for text in found.groups())
+    return all(requested[key] <= limited.get(key, requested[key]) for key in requested)
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str, str]]:
+    return (entry.partition("=") for entry in text.split(","))
 
 
 def _current_set(deployment: Json, replica_sets: Sequence[Json]) -> Json | None:
@@ -269,17 +321,62 @@ def _route(route: Json) -> Verdict | None:
 
 
 def _knative(service: Json, objects: Objects) -> Iterator[Verdict | None]:
-    """From the status alone, and the pods of the latest revision: a failed revision makes Ready False,
-    though the one before it still serves, so the revisions are compared first."""
-    for component, status in _component_status(service):
-        created, ready = status.get("latestCreatedRevision"), status.get("latestReadyRevision")
-        if not created or created != ready:
-            yield pod_problem(current_pods(objects))
-            yield progressing("RevisionNotReady", f"Revision {created or 'of the ' + component} is not ready yet.")
-    states = service.get("status", {}).get("modelStatus", {}).get("states") or {}
-    if states.get("targetModelState") == "FailedToLoad":
-        yield _model(service)
-    yield from _conditions(service)
+    """A failed revision makes Ready False, though the one before it still serves, and right after a patch Ready is
+    True for the one before: so the latest revision is looked at first."""
+    rollout = [_revision(service, component, status, objects) for component, status in _component_status(service)]
+    if field_name := unlike_runtime(service):
+        rollout.append(_not_observed(service, "predictor", field_name))
+    yield from rollout
+    if not any(rollout):
+        states = service.get("status", {}).get("modelStatus", {}).get("states") or {}
+        # Pending is also what a service that is scaled to zero says, and a request wakes it.
+        if states.get("targetModelState") == "FailedToLoad":
+            yield _model(service)
+        yield from _conditions(service)
+
+
+def _revision(service: Json, component: str, status: Json, objects: Objects) -> Verdict | None:
+    created = status.get("latestCreatedRevision")
+    if not created:
+        return _no_revision(service, component)
+    # Knative gives a revision's Deployment the labels and annotations that KServe gave its template.
+    deployment = next((d for d in objects.deployments if _labels(d).get(REVISION) == created), None)
+    if deployment is None:
+        return progressing("RevisionNotReady", f"Knative has not made the Deployment of revision {created} yet.")
+    if field_name := unlike(service["spec"][component], deployment):
+        return _not_observed(service, component, field_name)
+    if created != status.get("latestReadyRevision"):
+        return _stuck(deployment, objects) or _failed_revision(service, component, created)
+    # A canary's share is what it is told to be.
+    if service["spec"][component].get("canaryTrafficPercent") is None:
+        for target in status.get("traffic") or ():
+            if target.get("percent") and target.get("revisionName") != created:
+                return progressing(
+                    "TrafficNotShifted",
+                    f"Revision {target.get('revisionName')} still has {target['percent']} percent of the traffic.",
+                )
+    return None
+
+
+def _no_revision(service: Json, component: str) -> Verdict:
+    return _not_reconciled(service, component) or progressing(
+        "RevisionMissing",
+        f"There is no revision of the {component} yet; if this lasts, see that Knative Serving runs, and the events.",
+    )
+
+
+def _failed_revision(service: Json, component: str, revision: str) -> Verdict:
+    condition = _condition(service, f"{component.capitalize()}ConfigurationReady")
+    said = condition.get("message") or ""
+    # The condition may still be about the revision before.
+    if condition.get("status") == "False" and revision in said:
+        return doubtful("RevisionFailed", f"Knative has given up: {short(said).rstrip('. ')}; see events and logs.")
+    return progressing("RevisionNotReady", f"Revision {revision} is not ready yet.")
+
+
+def _labels(thing: Json) -> Json:
+    labels: Json = thing["metadata"].get("labels") or {}
+    return labels
 
 
 def _component_status(service: Json) -> list[tuple[str, Json]]:

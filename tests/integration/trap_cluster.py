@@ -14,7 +14,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +31,16 @@ LABEL = "serving.kserve.io/inferenceservice"
 RUNTIME = "kserve-sklearnserver"
 # No secret of the cluster has these letters, so that every output can be searched for them.
 PLANTED = "PLANTED" + secrets.token_hex(16)
-KINDS = "deployments,replicasets,pods,httproutes,ingresses"
+
+# A verdict within the first is at once, for the grace period is never over; one of the second is after it.
+AT_ONCE = {"timeout": 150, "grace_period": 120}
+AFTER_GRACE = {"timeout": 150, "grace_period": 3}
+AT_TIMEOUT = {"timeout": 8, "grace_period": 120}
+SERVES = AT_ONCE
+
+# What KServe's own sklearnserver does in a folder without a model file: it starts, with no model.
+# https://github.com/kserve/kserve/blob/v0.20.0/python/sklearnserver/sklearnserver/__main__.py
+EMPTY_SERVER = ["python3", "-c", "import kserve; kserve.ModelServer(enable_grpc=False).start([])"]
 
 
 @dataclass(frozen=True)
@@ -124,7 +133,7 @@ class Cluster:
     def get(self, kind: str, name: str) -> Json:
         return json.loads(self.kubectl("get", kind, name, "-n", self.namespace, "-o", "json"))
 
-    def owned(self, name: str, kinds: str = KINDS, namespace: str | None = None) -> list[Json]:
+    def owned(self, name: str, kinds: str, namespace: str | None = None) -> list[Json]:
         """The objects that KServe labels as an InferenceService's."""
         words = ("-n", namespace or self.namespace, "-l", f"{LABEL}={name}", "-o", "json")
         return json.loads(self.kubectl("get", kinds, *words))["items"]
@@ -166,22 +175,31 @@ class Cluster:
 
     def record(self, name: str, title: str, namespace: str) -> None:
         """Write the InferenceService and what belongs to it, without what no verdict looks at."""
-        found = json.loads(self.kubectl("get", "inferenceservice", name, "-n", namespace, "-o", "json"))
-        routes = json.loads(self.kubectl("get", "httproutes", "-n", namespace, "-o", "json"))["items"]
+        words = ("inferenceservice", name, "-n", namespace, "--show-managed-fields", "-o", "json")
+        found = json.loads(self.kubectl("get", *words))
+        knative = found["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == "Knative"
+        listed = "{}" if knative else self.kubectl("get", "httproutes", "-n", namespace, "-o", "json")
+        routes = json.loads(listed).get("items", [])
         owned = self.owned(name, "deployments,replicasets,pods", namespace)
         uid = found["metadata"]["uid"]
         mine = [route for route in routes if any(o["uid"] == uid for o in route["metadata"].get("ownerReferences", []))]
-        text = yaml.safe_dump(
-            {"apiVersion": "v1", "kind": "List", "items": [trimmed(thing) for thing in [found, *owned, *mine]]},
-            sort_keys=False,
-            width=110,
-        )
-        for secret_part in (self.namespace, PLANTED):
-            text = text.replace(secret_part, {self.namespace: "models", PLANTED: "PLANTED"}[secret_part])
+        things = {"apiVersion": "v1", "kind": "List", "items": [trimmed(thing) for thing in [found, *owned, *mine]]}
+        text = yaml.dump(things, Dumper=_Indented, sort_keys=False, width=110)
+        text = text.replace(self.namespace, "models").replace(PLANTED, "PLANTED")
         folder = Path(os.environ["HASHFOUNDRY_RECORD"])
         folder.mkdir(parents=True, exist_ok=True)
         head = "# Recorded on a cluster by tests/integration, without what no verdict looks at.\n"
         (folder / f"{title}.yaml").write_text(head + text, encoding="utf-8")
+
+
+class _Indented(yaml.SafeDumper):
+    """Writes lists as yamllint wants them, and nothing by reference."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 # What stays of each part; None: all of it.
@@ -199,7 +217,7 @@ _KEPT: Json = {
         "status": None,
     },
     "Deployment": {
-        "metadata": {**_METADATA, "annotations": None},
+        "metadata": {**_METADATA, "annotations": None, "labels": None},
         "spec": {"replicas": None, "template": _TEMPLATE},
         "status": None,
     },
@@ -219,6 +237,7 @@ _KEPT: Json = {
 _NOISE = (
     *("lastTransitionTime", "lastProbeTime", "lastUpdateTime", "startedAt", "finishedAt", "containerID"),
     *("blockOwnerDeletion", "terminatingReplicas", "fullyLabeledReplicas"),
+    *("deployment.kubernetes.io/desired-replicas", "deployment.kubernetes.io/max-replicas"),
     *("kubectl.kubernetes.io/last-applied-configuration", "operation", "apiVersion"),
 )
 
@@ -325,4 +344,24 @@ def taken_away(made: Cluster, *namespaces: str) -> None:
         made.kubectl("delete", "pods", "--all", "-n", namespace, "--grace-period=1", "--timeout=60s")
 
 
-Teller = Callable[..., Told]
+def at_once(told: Told) -> bool:
+    return told.verdict[0] == "hopeless" and told.seconds < told.options["grace_period"]
+
+
+def after_grace(told: Told) -> bool:
+    return told.verdict[0] == "hopeless" and told.options["grace_period"] <= told.seconds < told.options["timeout"]
+
+
+def at_timeout(told: Told) -> bool:
+    return told.verdict[0] != "hopeless" and told.seconds >= told.options["timeout"]
+
+
+def says(told: Told, *sentences: str) -> bool:
+    """See that the module has failed with one line that names the service, the cause and what to do."""
+    said = told.result["msg"]
+    assert told.failed
+    assert said.startswith("InferenceService ") and said.endswith(".") and "\n" not in said
+    assert told.result["conditions"]
+    for sentence in sentences:
+        assert sentence in said
+    return True

@@ -19,9 +19,50 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._verdict import
     worst,
 )
 
-from .cluster_fixtures import load, objects
+from .cluster_fixtures import FIXTURES, load, objects
 
 CASES = load("verdicts")
+
+# What tests/integration has recorded of each trap on a cluster, with the verdict, and words that the message must have.
+RECORDED = {
+    "serving-after-rollout": (State.SERVING, "Serving", ""),
+    "serving-with-old-failure": (State.SERVING, "Serving", ""),
+    "knative-serving": (State.SERVING, "Serving", ""),
+    "knative-serving-after-rollout": (State.SERVING, "Serving", ""),
+    "knative-scaled-to-zero": (State.SERVING, "Serving", ""),
+    "stale-ready-not-taken-up": (State.PROGRESSING, "SpecNotObserved", "model.storageUri of generation 2"),
+    "stale-ready-rolling-out": (State.PROGRESSING, "RollingOut", "1 of them new and 1 old"),
+    "knative-rolling-out": (State.PROGRESSING, "RevisionNotReady", "rolled-predictor-00002 is not ready"),
+    "knative-stale-ready": (State.PROGRESSING, "SpecNotObserved", "model.storageUri of generation 2"),
+    "crashing-behind-old-replica-set": (State.DOUBTFUL, "CrashLoopBackOff", "exit code 1 (Error); see its logs"),
+    "failed-download-behind-old-replica-set": (State.DOUBTFUL, "StorageInitializerFailed", "check storageUri"),
+    "knative-failed-revision": (State.DOUBTFUL, "CrashLoopBackOff", "rolled-predictor-00003-deployment"),
+    "scaled-to-zero": (State.PROGRESSING, "ScaledToZero", "scale it up to serve"),
+    "stopped": (State.HOPELESS, "Stopped", "remove the annotation serving.kserve.io/stop"),
+    "no-runtime": (State.HOPELESS, "NoSupportingRuntime", "install a serving runtime"),
+    "knative-no-runtime": (State.HOPELESS, "NoSupportingRuntime", "install a serving runtime"),
+    "unknown-runtime": (State.HOPELESS, "RuntimeNotRecognized", "create the serving runtime"),
+    "unknown-runtime-behind-old-replica-set": (State.DOUBTFUL, "RuntimeNotRecognized", "create the serving runtime"),
+    "unknown-store": (State.PROGRESSING, "DeploymentMissing", "see its log and the events"),
+    "no-account": (State.HOPELESS, "ServiceAccountMissing", "create the ServiceAccount or name another"),
+    "knative-no-account": (State.HOPELESS, "ServiceAccountMissing", "create the ServiceAccount or name another"),
+    "over-quota": (State.HOPELESS, "QuotaExceeded", "limited: limits.memory=256Mi; raise the quota"),
+    "beside-quota": (State.DOUBTFUL, "QuotaExceeded", "used: limits.memory=256Mi"),
+    "not-restricted": (State.HOPELESS, "PodSecurityViolated", "set the securityContext"),
+    "no-secret": (State.DOUBTFUL, "SecretMissing", "create the Secret, or take it out of the ServiceAccount"),
+    "knative-no-secret": (State.DOUBTFUL, "SecretMissing", "create the Secret, or take it out of the ServiceAccount"),
+    "no-secret-for-env": (State.DOUBTFUL, "SecretMissing", "create it, or correct the reference to it"),
+    "wrong-key": (State.DOUBTFUL, "StorageInitializerFailed", "check the keys in the ServiceAccount's secret"),
+    "no-object": (State.DOUBTFUL, "StorageInitializerFailed", "No model found in nothing/v1/; check storageUri"),
+    "knative-no-object": (State.DOUBTFUL, "StorageInitializerFailed", "No model found in nothing/v1/"),
+    "misnamed": (State.DOUBTFUL, "CrashLoopBackOff", "see its logs"),
+    # Only the model itself tells what is wrong.
+    "empty": (State.SERVING, "Serving", ""),
+    "knative-empty": (State.SERVING, "Serving", ""),
+    "leaky": (State.DOUBTFUL, "CrashLoopBackOff", "see its logs"),
+    "no-image": (State.DOUBTFUL, "ImagePullBackOff", "lookup registry.invalid"),
+    "no-node": (State.DOUBTFUL, "Unschedulable", "0/1 nodes are available"),
+}
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
@@ -31,6 +72,20 @@ def test_verdict(case: dict[str, Any]) -> None:
     assert case.get("says", "") in verdict.message
     assert "PLANTED" not in verdict.message
     assert "\n" not in verdict.message and verdict.message.endswith(".")
+
+
+@pytest.mark.parametrize("trap", RECORDED)
+def test_verdict_on_what_was_recorded(trap: str) -> None:
+    state, reason, says = RECORDED[trap]
+    verdict = judge(objects(f"recorded/{trap}"))
+    assert (verdict.state, verdict.reason) == (state, reason)
+    assert says in verdict.message
+    assert "PLANTED" not in verdict.message
+    assert "\n" not in verdict.message and verdict.message.endswith(".")
+
+
+def test_every_recording_is_judged() -> None:
+    assert {file.stem for file in (FIXTURES / "recorded").iterdir()} == set(RECORDED)
 
 
 def test_every_state_has_a_case() -> None:
