@@ -25,16 +25,24 @@ _AFTER = (
         r"(?i)([?&](?:x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential)"
         r"|awsaccesskeyid|googleaccessid|signature|sig|token|access_token)=)[^&\s\"']+"
     ),
-    # name=value, name: value and "name": "value", also with a prefix such as AWS_ or S3_.
+    # name=value, name: value and "name": "value", also with a prefix such as AWS_ or S3_, and quoted once more.
     re.compile(
-        r"(?i)(\b[\w.-]*(?:secret[_-]?(?:access[_-]?)?key|access[_-]?key(?:[_-]?id)?|session[_-]?token|password|passwd"
-        r"|api[_-]?key|auth[_-]?token|hf[_-]token)[\"']?\s*[:=]\s*[\"']?)[^\s\"',;&]+"
+        r"(?i)(\b[\w.-]*(?:secret[_-]?(?:access[_-]?)?key|access[_-]?key(?:[_-]?id)?|account[_-]?key|client[_-]?secret"
+        r"|(?:session|auth|access|refresh|hub|hf|bearer)[_-]?token|password|passwd|api[_-]?key)"
+        r"(?:\\?[\"'])?\s*[:=]\s*(?:\\?[\"'])?)[^\s\"',;&\\]+"
     ),
+    # The same as options of a command.
+    re.compile(r"(?i)(--[\w-]*(?:secret(?:[_-](?:access[_-])?key)?|password|token|api[_-]key)[ =][\"']?)[^\s\"']+"),
     # The user part of a URL: scheme://user:password@host.
     re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^/\s@]+(?=@)"),
 )
-# AWS access key identifiers have fixed prefixes (IAM user guide, "unique identifiers").
-_WHOLE = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")
+# What is known by its form: identifiers of access keys of AWS (IAM user guide, "unique identifiers") and of Spaces,
+# tokens of Hugging Face and GitHub, JSON Web Tokens (RFC 7519: two JSON objects and a signature), private keys in PEM.
+_WHOLE = re.compile(
+    r"\b(?:AKIA|ASIA|DO00)[A-Z0-9]{16}\b|\bhf_[A-Za-z0-9]{20,}|\bgh[pousr]_[A-Za-z0-9]{20,}"
+    r"|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+)
 
 
 def redact(text: str, *secrets: str | None) -> str:

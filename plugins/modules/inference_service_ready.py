@@ -30,7 +30,8 @@ description:
   - The credentials need C(get), C(list) and C(watch) on C(inferenceservices.serving.kserve.io), C(deployments.apps),
     C(replicasets.apps), C(pods) and C(httproutes.gateway.networking.k8s.io) in the namespace, C(get) on
     C(services/proxy) for O(model_ready_path), and for the explanation of a failure C(list) on C(events) and C(get) on
-    C(pods/log).
+    C(pods/log). With C(get) on C(endpoints) it also sees to it that the answer is not that of a pod which is going
+    away.
 requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0

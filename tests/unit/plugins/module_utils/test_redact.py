@@ -25,6 +25,14 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import 
         "HF_TOKEN=PLANTED",
         "session_token = 'PLANTED'",
         "password: PLANTED",
+        r'msg="{\"aws_secret_access_key\": \"PLANTED\"}"',
+        "HUGGING_FACE_HUB_TOKEN=PLANTED",
+        "client_secret: 'PLANTED'",
+        "AccountKey=PLANTED==;EndpointSuffix=core.windows.net",
+        "mc alias set s3 --secret-key PLANTED",
+        "curl --api-key=PLANTED https://x",
+        "-----BEGIN RSA PRIVATE KEY-----\nPLANTED\nPLANTED\n-----END RSA PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\nPLANTED",
     ],
 )
 def test_secret_looking_values_are_masked(line: str) -> None:
@@ -36,12 +44,27 @@ def test_access_key_identifiers_are_masked_wherever_they_stand() -> None:
     assert redact("key AKIAIOSFODNN7EXAMPLE used") == f"key {MASK} used"
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "DO00EXAMPLEEXAMPLE12",
+        "hf_" + "x" * 34,
+        "ghp_" + "x" * 36,
+        "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhYmMifQ.c2lnbmF0dXJl",
+    ],
+)
+def test_tokens_are_known_by_their_form(secret: str) -> None:
+    assert redact(f"using {secret} now") == f"using {MASK} now"
+
+
 def test_given_secrets_are_masked_longest_first() -> None:
     assert redact("abc abcdef", "abc", "abcdef", None, "") == f"{MASK} {MASK}"
 
 
 def test_what_explains_a_failure_stays() -> None:
     text = "botocore.exceptions.ClientError: An error occurred (403) when calling the HeadObject operation: Forbidden"
+    assert redact(text) == text
+    text = "unknown option --tokenizer gpt2; key error: 'species'; access key missing; token count: 12"
     assert redact(text) == text
     url = "GET https://b.s3.amazonaws.com/iris/1/model.joblib?X-Amz-Signature=abc&part=2"
     assert redact(url).endswith(f"X-Amz-Signature={MASK}&part=2")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
-from ansible_collections.hashfoundry.kserve.plugins.modules import inference_service_ready
+from ansible_collections.hashfoundry.kserve.plugins.modules import inference_service_info, inference_service_ready
 
 from ..module_utils.services_fixtures import CRASHING, PLURALS, Api, named, things
 
@@ -149,6 +149,38 @@ def test_the_end_of_time_is_a_failure_with_the_last_verdict(run_module, serve) -
     result = run_module(inference_service_ready.main, {**ARGUMENTS, "timeout": 0})
     assert (result["failed"], result["verdict"], result["reason"]) == (True, "progressing", "RouteNotAccepted")
     assert "does not serve after 0 seconds: No gateway has taken" in result["msg"]
+
+
+STATES = {
+    "serves": ({}, "serving", "ModelReady"),
+    "differs": (
+        {"InferenceService/iris": {"spec": {"predictor": {"model": {"storageUri": "s3://models/iris/v9"}}}}},
+        "progressing",
+        "SpecNotObserved",
+    ),
+    "rolls out": ({"Deployment/iris-predictor": {"status": {"availableReplicas": 1}}}, "progressing", "RollingOut"),
+    "crashes": (CRASHING, "doubtful", None),
+    "is stopped": (
+        {"InferenceService/iris": {"metadata": {"annotations": {"serving.kserve.io/stop": "true"}}}},
+        "hopeless",
+        "Stopped",
+    ),
+}
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("module", [inference_service_ready, inference_service_info], ids=["ready", "info"])
+def test_every_state_in_both_modules_and_modes(run_module, serve, module: Any, state: str, check_mode: bool) -> None:
+    changes, verdict, reason = STATES[state]
+    serve(Api(changes=changes))
+    arguments = {"name": "iris", "namespace": "models"}
+    waits = {"timeout": 0} if module is inference_service_ready else {}
+    result = run_module(module.main, {**arguments, **waits}, check_mode=check_mode)
+    (service,) = result["services"]
+    assert (service["verdict"], service["reason"]) == (verdict, reason or service["reason"])
+    assert not result.get("changed") and "skipped" not in result
+    assert result.get("failed", False) is (verdict != "serving" and module is inference_service_ready)
 
 
 @pytest.mark.parametrize("crd", [True, False])
