@@ -52,8 +52,8 @@ server-unit: venv ## The serving program over real HTTP, in an environment of it
 	$(BIN)/python tests/run_server_unit.py
 
 # What takes long is built first, where it can be seen: Molecule shows a step's output when the step has ended.
-molecule: collections build ## site.yml on kind clusters of its own, in both modes, from create to destroy
-	@HASHFOUNDRY_MODE=Knative $(BIN)/python -m local build
+molecule: collections ## site.yml on kind clusters of its own, in both modes, from create to destroy
+	@for mode in Standard Knative; do HASHFOUNDRY_MODE=$$mode $(BIN)/python -m local build || exit; done
 	PATH=$(CURDIR)/$(BIN):$$PATH MOLECULE_COMMAND_BORDERS=0 $(BIN)/molecule test --all
 
 test: ## All checks

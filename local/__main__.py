@@ -91,7 +91,9 @@ def up(config: Settings, rows: Table, progress: Progress) -> Cluster:
             docker = engine.ensure(config, rows, progress)
         cluster = Cluster(config, rows, docker)
         exists = cluster.exists()
-        if not exists:
+        if exists:
+            cluster.check_mode()
+        else:
             cluster.check_free()
         with progress.stage("programs and images"):
             if not exists:

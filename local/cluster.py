@@ -20,7 +20,7 @@ from local.engine import Engine
 from local.errors import LocalError
 from local.progress import Progress
 from local.run import answers, run
-from local.settings import KUBELET_PODS, REPOSITORY, Settings
+from local.settings import KUBELET_PODS, MODES, REPOSITORY, Settings, kept_mode
 from local.table import Image, Table
 
 # Node ports of the services that this machine reaches; inventories/local names the same two.
@@ -163,6 +163,17 @@ class Cluster:
         if not answers(["sh", "-c", script, kubectl, self.settings.kubeconfig], timeout=180):
             raise LocalError(
                 "The cluster does not answer any more: `make clean` takes it away, `make demo` makes it anew."
+            )
+
+    def check_mode(self) -> None:
+        """Say where the cluster that is there was made for another deployment mode, which models cannot change."""
+        # A cluster that does not say was made when there was but one.
+        of_cluster = kept_mode(self.settings.state) or MODES[0]
+        if self.settings.mode != of_cluster:
+            raise LocalError(
+                f"The cluster {self.settings.cluster} is in {of_cluster} mode, HASHFOUNDRY_MODE asks for "
+                f"{self.settings.mode}: take it away with `make clean`, or set HASHFOUNDRY_STATE, HASHFOUNDRY_CLUSTER "
+                "and the ports for one beside it."
             )
 
     def check_free(self) -> None:

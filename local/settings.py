@@ -64,17 +64,16 @@ def _port(environment: Mapping[str, str], name: str, default: int) -> int:
     return _number(environment, name, default, 65535, "a port")
 
 
-def _mode(environment: Mapping[str, str], state: Path) -> str:
+def kept_mode(state: Path) -> str:
+    """The mode that the cluster of a state folder was made for, or nothing where there is none."""
     kept = state / "mode"
-    of_cluster = kept.read_text().strip() if kept.exists() else ""
-    mode = environment.get("HASHFOUNDRY_MODE") or of_cluster or MODES[0]
+    return kept.read_text().strip() if kept.exists() else ""
+
+
+def _mode(environment: Mapping[str, str], state: Path) -> str:
+    mode = environment.get("HASHFOUNDRY_MODE") or kept_mode(state) or MODES[0]
     if mode not in MODES:
         raise LocalError(f"HASHFOUNDRY_MODE={mode} is not known: set it to one of {', '.join(MODES)}.")
-    if of_cluster and mode != of_cluster:
-        raise LocalError(
-            f"The cluster of {state} is in {of_cluster} mode, HASHFOUNDRY_MODE asks for {mode}: take it away with "
-            "`make clean`, or set HASHFOUNDRY_STATE, HASHFOUNDRY_CLUSTER and the ports for one beside it."
-        )
     return mode
 
 
