@@ -55,7 +55,9 @@ def test_a_patch_fits_by_kind_and_name_and_what_else_it_names() -> None:
         {"kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"b": "2"}},
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "two"}, "data": {"a": None}},
     ]
-    found = {(manifest.kind, manifest.namespace): manifest.body["data"] for manifest in load(definitions, [], [], patches)}
+    found = {
+        (manifest.kind, manifest.namespace): manifest.body["data"] for manifest in load(definitions, [], [], patches)
+    }
     assert found == {
         ("ConfigMap", "one"): {"a": "1", "b": "2"},
         ("ConfigMap", "two"): {"b": "2"},
