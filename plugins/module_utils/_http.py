@@ -2,31 +2,39 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Sending requests to one HTTP server, whose name and whose address may be two things.
+"""Where requests go: a server, whose name and whose address may be two things, and a proxy before it.
 
 This file is private to the collection and may change at any time.
 """
 
 from __future__ import annotations
 
-import traceback
-from dataclasses import dataclass
+import ipaddress
+import os
+import socket
+import ssl
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._http_message import Answer, MessageError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import short
 
-URLLIB3_IMPORT_ERROR: str | None = None
-try:
-    import urllib3
-    from urllib3 import exceptions as http
-except ImportError:
-    URLLIB3_IMPORT_ERROR = traceback.format_exc()
+PORTS = {"https": 443, "http": 80}
+Done = Callable[["Answer | Unanswered"], None]
 
-# What OpenSSL and Python say of a certificate that will not become right by waiting.
-_CERTIFICATE = ("certificate_verify_failed", "doesn't match", "hostname mismatch", "certificate verify failed")
+# What OpenSSL says when the other side ends a handshake for want of a certificate that it accepts.
+_WANTS_CERTIFICATE = (
+    "certificate required",
+    "handshake failure",
+    "bad certificate",
+    "unknown ca",
+    "certificate unknown",
+)
 
 
 class Unanswered(KServeError):
@@ -37,19 +45,51 @@ class Unanswered(KServeError):
         self.retry = retry
 
 
-@dataclass(frozen=True)
-class Answer:
-    """An HTTP answer."""
+class Clock(Protocol):
+    """What of an asyncio loop those use who only plan."""
 
-    status: int
-    body: bytes
+    def time(self) -> float:
+        """Return seconds of a monotonic clock."""
+
+    def call_at(self, when: float, callback: Callable[..., None], *arguments: Any) -> Any:
+        """Call back at that time."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a load took on this side: seconds on a core, and seconds of waiting for a core that others had."""
+
+    cpu: float
+    waited: float = 0.0
+
+
+class Load(Protocol):
+    """Many requests, and the plan by which they are sent."""
+
+    connections: int
+    """How many connections to open before the first request."""
+
+    def start(self, clock: Clock, send: Callable[[int, int, Done], None], finished: Callable[[], None]) -> None:
+        """Send by send(connection, body, done), where both are counted from 0, and call finished at the end."""
 
 
 class Transport(Protocol):
     """One server."""
 
-    def post(self, path: str, body: bytes) -> Answer:
-        """Send JSON; raises Unanswered."""
+    def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
+        """Send one request, JSON where it has a body; raises Unanswered."""
+
+    def measure(self, load: Load, path: str, bodies: Sequence[bytes]) -> Effort:
+        """Run a load of POST requests with these bodies."""
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """An HTTP proxy; authorization: the value of Proxy-Authorization."""
+
+    host: str
+    port: int
+    authorization: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -68,22 +108,41 @@ class Server:
     ca_path: str | None = None
     ca_content: str | None = None
     validate_certs: bool = True
+    client_cert: str | None = None
+    client_key: str | None = None
     timeout: float = 10.0
+    proxy: Proxy | None = None
 
     @property
     def url(self) -> str:
         """The server as people write it."""
-        standard = {"https": 443, "http": 80}[self.scheme]
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}{'' if self.port == standard else f':{self.port}'}{self.prefix}"
+        return f"{self.scheme}://{self.authority(self.host)}{self.prefix}"
+
+    @property
+    def tunnel(self) -> bool:
+        """Whether the proxy only passes bytes on: it must where there is TLS, and where it would rewrite Host."""
+        return self.proxy is not None and (self.scheme == "https" or self.host != self.address)
+
+    def authority(self, name: str, with_port: bool = False) -> str:
+        """Return a name with the port, which may be left out where it is the scheme's own."""
+        name = f"[{name}]" if ":" in name else name
+        return name if self.port == PORTS[self.scheme] and not with_port else f"{name}:{self.port}"
 
 
 def server(
-    url: str | None, scheme: str, host: str | None, port: int | None, address: str | None, **options: Any
+    url: str | None,
+    scheme: str,
+    host: str | None,
+    port: int | None,
+    address: str | None,
+    proxy: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    **options: Any,
 ) -> Server:
     """Return the server from a URL, or from its parts where there is none.
 
-    :raises KServeError: the URL is not one of a web server.
+    :param proxy: URL of a proxy; empty for none, None for what the environment says.
+    :raises KServeError: the URL is not one of a web server, or the proxy's not one of an HTTP proxy.
     """
     prefix = ""
     if url:
@@ -93,79 +152,143 @@ def server(
             prefix = parts.path.rstrip("/")
         except ValueError:
             host = None
-        if scheme not in ("https", "http") or not host:
+        if scheme not in PORTS or not host:
             raise KServeError("The url is not valid; give one such as https://iris.example.com.")
     name = host or ""
-    return Server(scheme, name, port or {"https": 443, "http": 80}[scheme], address or name, prefix, **options)
+    made = Server(scheme, name, port or PORTS[scheme], address or name, prefix, **options)
+    if not 0 < made.port < 65536:
+        raise KServeError(f"The port {made.port} is none; give one from 1 to 65535.")
+    given = _proxy_of(made, os.environ if environ is None else environ) if proxy is None else proxy
+    return replace(made, proxy=_proxy(given)) if given else made
 
 
-class HttpTransport:
-    """The Transport port over urllib3, with one connection that is kept open."""
+def _proxy_of(made: Server, environ: Mapping[str, str]) -> str | None:
+    """Return the proxy of the environment: <scheme>_proxy or all_proxy, where no_proxy does not name the server."""
+    # By lower case, which goes before upper case, as everywhere. A CGI server sets HTTP_PROXY from a request's header.
+    values = {
+        name.lower(): value
+        for name, value in environ.items()
+        if name != "HTTP_PROXY" or "REQUEST_METHOD" not in environ
+    }
+    values |= {name: value for name, value in environ.items() if name.islower()}
+    found = values.get(f"{made.scheme}_proxy") or values.get("all_proxy")
+    if not found or any(_is_loopback(name) for name in (made.host, made.address)):
+        return None
+    exempt = [entry.strip() for entry in values.get("no_proxy", "").split(",") if entry.strip()]
+    if any(_exempt(name, made.port, exempt) for name in (made.host, made.address)):
+        return None
+    return found
 
-    def __init__(self, server: Server, token: str | None = None) -> None:
-        self._server = server
-        self._headers = {"Host": server.host, "Content-Type": "application/json", "Accept": "application/json"}
-        if token:
-            self._headers["Authorization"] = f"Bearer {token}"
-        self._pool = _pool(server)
 
-    def post(self, path: str, body: bytes) -> Answer:
-        """See Transport; redirects are not followed."""
-        where = self._server.url
+def _ip(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(name)
+    except ValueError:
+        return None
+
+
+def _is_loopback(name: str) -> bool:
+    found = _ip(name)
+    return name == "localhost" or (found is not None and found.is_loopback)
+
+
+def _exempt(name: str, port: int, entries: Sequence[str]) -> bool:
+    """Tell whether no_proxy names a host: by *, name, domain, IP or network, each but the last also with a port."""
+    found = _ip(name)
+    for entry in entries:
+        if "/" in entry:
+            try:
+                if found is not None and found in ipaddress.ip_network(entry, strict=False):
+                    return True
+            except ValueError:  # no network, so it names nothing
+                continue
+        wanted = entry.removesuffix(f":{port}").removeprefix("*").removeprefix(".").lower()
+        if entry == "*" or wanted == name.lower() or (not found and name.lower().endswith(f".{wanted}")):
+            return True
+    return False
+
+
+def _proxy(text: str) -> Proxy:
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        host, port = parts.hostname, parts.port or 80
+    except ValueError:
+        host, port = None, 0
+    if not host or parts.scheme != "http":
+        raise KServeError(
+            "The proxy is not one that is spoken to by HTTP; give one such as http://proxy.example.com:3128."
+        )
+    if parts.username is None:
+        return Proxy(host, port)
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return Proxy(host, port, "Basic " + b64encode(pair.encode()).decode())
+
+
+def tls_context(server: Server) -> ssl.SSLContext | None:
+    """Return what TLS to the server needs, or None where there is none.
+
+    :raises KServeError: a file of certificates is absent or holds none.
+    """
+    if server.scheme != "https":
+        return None
+    for option, path in (
+        ("ca_path", server.ca_path),
+        ("client_cert", server.client_cert),
+        ("client_key", server.client_key),
+    ):
+        if path and not Path(path).is_file():
+            raise KServeError(f"There is no file {path}; set {option} to a PEM file.")
+    try:
+        context = ssl.create_default_context(cafile=server.ca_path, cadata=server.ca_content)
+    except (ssl.SSLError, ValueError, OSError):
+        option = "ca_path" if server.ca_path else "ca_content"
+        raise KServeError(f"There is no certificate in {option}; give the authority's in PEM.") from None
+    if not server.validate_certs:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
+    if server.client_cert:
         try:
-            response = self._pool.request(
-                "POST", self._server.prefix + path, body=body, headers=self._headers, retries=False, redirect=False
-            )
-            return Answer(response.status, response.data)
-        except http.SSLError as error:
-            raise _tls(where, error) from None
-        except http.NameResolutionError:
-            message = f"The name {self._server.address} cannot be resolved; check the name, or set address."
-            raise Unanswered(message, retry=True) from None
-        except http.NewConnectionError as error:  # a TimeoutError to urllib3, whatever its cause
-            raise _away(where, error) from None
-        except http.TimeoutError:
-            message = (
-                f"{where} does not answer within {self._server.timeout:g} seconds; check the route, or set timeout."
-            )
-            raise Unanswered(message, retry=True) from None
-        except http.HTTPError as error:
-            raise _away(where, error) from None
+            # A key with a passphrase must not make OpenSSL ask at a terminal.
+            context.load_cert_chain(server.client_cert, server.client_key, password="")
+        except (ssl.SSLError, OSError) as error:
+            raise KServeError(
+                f"The client's certificate cannot be used ({short(str(error))}); set client_cert and client_key to PEM "
+                "files of a certificate and its key without a passphrase."
+            ) from None
+    return context
 
 
-def _pool(server: Server) -> Any:
-    common: dict[str, Any] = {"port": server.port, "timeout": urllib3.Timeout(server.timeout), "maxsize": 1}
-    if server.scheme == "http":
-        return urllib3.HTTPConnectionPool(server.address, **common)
-    if server.ca_path and not Path(server.ca_path).is_file():
-        raise KServeError(f"There is no file {server.ca_path}; set ca_path to the PEM file of the authority.")
-    checked: dict[str, Any] = {"cert_reqs": "CERT_NONE", "assert_hostname": False}
-    if server.validate_certs:
-        checked = {
-            "cert_reqs": "CERT_REQUIRED",
-            "assert_hostname": server.host,
-            "ca_certs": server.ca_path,
-            "ca_cert_data": server.ca_content,
-        }
-    return urllib3.HTTPSConnectionPool(server.address, server_hostname=server.host, **common, **checked)
-
-
-def _tls(where: str, error: Exception) -> Unanswered:
+def unanswered(server: Server, error: Exception) -> Unanswered:
+    """Return the sentence on what ended a request."""
+    where = server.url
     text = short(str(error))
-    if any(sign in text.lower() for sign in _CERTIFICATE):
+    if isinstance(error, Unanswered):
+        return error
+    if isinstance(error, ssl.SSLCertVerificationError):
         return Unanswered(
             f"The certificate of {where} is not accepted ({text}); set ca_path to the authority that signed it, "
             "or correct host.",
             retry=False,
         )
-    # A gateway that has not taken up its listener yet ends the handshake.
-    return Unanswered(f"There is no TLS connection to {where} ({text}); check the gateway's listener.", retry=True)
-
-
-def _away(where: str, error: Exception) -> Unanswered:
-    # The operating system's words are in an inner error, or at the end after the connection and a colon.
-    inner = next((part.strerror for part in error.args if isinstance(part, OSError) and part.strerror), None)
-    cause = inner or short(str(error)).rpartition(": ")[2]
+    if isinstance(error, ssl.SSLError):
+        if "alert" in text and any(sign in text.replace("_", " ").lower() for sign in _WANTS_CERTIFICATE):
+            said = "does not accept the client's certificate" if server.client_cert else "wants a client's certificate"
+            return Unanswered(f"{where} {said} ({text}); set client_cert and client_key.", retry=False)
+        # A gateway that has not taken up its listener yet ends the handshake.
+        return Unanswered(f"There is no TLS connection to {where} ({text}); check the gateway's listener.", retry=True)
+    if isinstance(error, MessageError):
+        return Unanswered(f"{where} does not speak HTTP as it should: {text}; check scheme and port.", retry=True)
+    if isinstance(error, socket.gaierror):
+        name, change = (server.proxy.host, "proxy") if server.proxy else (server.address, "address")
+        return Unanswered(f"The name {name} cannot be resolved; check the name, or set {change}.", retry=True)
+    if isinstance(error, TimeoutError) and not error.errno:
+        message = f"{where} does not answer within {server.timeout:g} seconds; check the route, or set timeout."
+        return Unanswered(message, retry=True)
+    cause = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else text
+    if server.proxy:
+        place = f"{server.proxy.host}:{server.proxy.port}"
+        return Unanswered(f"{where} cannot be reached by the proxy {place} ({cause}); check proxy.", retry=True)
     return Unanswered(
         f"{where} cannot be reached ({cause}); check address, port and that the gateway runs.", retry=True
     )

@@ -11,12 +11,36 @@ This file is private to the collection and may change at any time.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Name, datatype and shape of an input or output in v2; -1 in the shape is any size."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+# The precision in which scikit-learn is trained, and a form that KServe's servers take as it is (InferInput.as_numpy).
+DEFAULT_INPUT = Tensor("input-0", "FP64", (-1, -1))
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """By how much a predicted number may differ: absolute, or relative to the expected one, whichever is more."""
+
+    absolute: float = 0.0
+    relative: float = 0.0
+
+
+EXACT = Tolerance()
 
 
 def path(protocol: str, model: str) -> str:
@@ -25,11 +49,44 @@ def path(protocol: str, model: str) -> str:
     return f"/v1/models/{name}:predict" if protocol == "v1" else f"/v2/models/{name}/infer"
 
 
-def encode(protocol: str, instances: Sequence[Any]) -> bytes:
+def health_paths(kinds: Sequence[str], model: str) -> list[str]:
+    """Return the paths that answer 200 where a server of this kind is healthy.
+
+    Sources: kserve/protocol/rest/{v1,v2,openai}*/endpoints.py of KServe v0.20; /health is what vLLM and Text Generation
+    Inference answer, and what the probes of KServe's LLMInferenceService ask.
+    """
+    name = quote(model, safe="")
+    paths = {
+        "v1": [f"/v1/models/{name}"],
+        "v2": ["/v2/health/live", "/v2/health/ready", f"/v2/models/{name}/ready"],
+        "openai": [f"/openai/v1/models/{name}"],
+        "vllm": ["/health"],
+    }
+    return [path for kind in dict.fromkeys(kinds) for path in paths[kind]]
+
+
+def says_not_ready(body: bytes) -> bool:
+    """Tell whether the body of a health endpoint denies what its status says."""
+    try:
+        answer = json.loads(body)
+    except ValueError:  # vLLM's is empty, and others' are for people
+        return False
+    said = [answer.get(key) for key in ("live", "ready")] if isinstance(answer, dict) else []
+    return any(value is False or str(value).lower() == "false" for value in said)
+
+
+def batches(values: Sequence[Any], size: int | None) -> list[Sequence[Any]]:
+    """Return the values in parts of that size, the last one shorter where they do not come out even."""
+    if size is not None and size < 1:
+        raise KServeError(f"batch_size is {size}; give at least 1.")
+    step = size or max(1, len(values))
+    return [values[at : at + step] for at in range(0, len(values), step)]
+
+
+def encode(protocol: str, instances: Sequence[Any], tensor: Tensor = DEFAULT_INPUT) -> bytes:
     """Return the body that asks for a prediction for each instance.
 
-    In v2 the instances are one FP64 tensor of shape [rows, features], row after row: the precision in
-    which scikit-learn is trained, and a form that KServe's servers take as it is (InferInput.as_numpy).
+    In v2 the instances are one tensor of shape [rows, features], row after row; a row of lists has more dimensions.
 
     :raises KServeError: the instances do not make a tensor.
     """
@@ -37,21 +94,53 @@ def encode(protocol: str, instances: Sequence[Any]) -> bytes:
         raise KServeError("There are no instances; give at least one row.")
     if protocol == "v1":
         return json.dumps({"instances": instances}).encode()
-    rows = [_row(number, row) for number, row in enumerate(instances, 1)]
-    if len({len(row) for row in rows}) != 1:
+    convert = _converter(tensor.datatype)
+    data: list[Any] = []
+    shapes = [_row(number, row, convert, tensor.datatype, data) for number, row in enumerate(instances, 1)]
+    if len(set(shapes)) != 1:
         raise KServeError("The instances are not of one length; give every row the same number of features.")
-    data = [value for row in rows for value in row]
-    tensor = {"name": "input-0", "shape": [len(rows), len(rows[0])], "datatype": "FP64", "data": data}
-    return json.dumps({"inputs": [tensor]}).encode()
+    shape = [len(instances), *shapes[0]]
+    return json.dumps(
+        {"inputs": [{"name": tensor.name, "shape": shape, "datatype": tensor.datatype, "data": data}]}
+    ).encode()
 
 
-def _row(number: int, row: Any) -> list[float]:
+def _converter(datatype: str) -> Callable[[Any], Any]:
+    if datatype.startswith(("INT", "UINT")):
+        return _whole
+    if datatype.startswith(("FP", "BF")):
+        return float
+    if datatype == "BOOL":
+        return _boolean
+    return str if datatype == "BYTES" else lambda value: value
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or float(value) != int(float(value)):
+        raise ValueError(value)
+    return int(value)
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError(value)
+
+
+def _row(number: int, row: Any, convert: Callable[[Any], Any], datatype: str, data: list[Any]) -> tuple[int, ...]:
+    """Append the values of a row to the data, and return its shape."""
     try:
         if isinstance(row, (list, tuple)) and row:
-            return [float(value) for value in row]
-    except (TypeError, ValueError):
+            if not isinstance(row[0], (list, tuple)):
+                data.extend(convert(value) for value in row)
+                return (len(row),)
+            inner = {_row(number, part, convert, datatype, data) for part in row}
+            if len(inner) == 1:
+                return (len(row), *inner.pop())
+    except (TypeError, ValueError, OverflowError):
         pass
-    raise KServeError(f"Row {number} of instances is not a list of numbers, which protocol v2 needs.")
+    kind = "numbers" if datatype == DEFAULT_INPUT.datatype else f"values of {datatype}"
+    raise KServeError(f"Row {number} of instances is not a list of {kind}, which protocol v2 needs.")
 
 
 def decode(protocol: str, body: bytes, rows: int) -> list[Any]:
@@ -75,42 +164,31 @@ def decode(protocol: str, body: bytes, rows: int) -> list[Any]:
     return found if width == 1 else [found[at : at + width] for at in range(0, len(found), width)]
 
 
-def difference(expected: Sequence[Any], predictions: Sequence[Any]) -> str | None:
-    """Return a sentence on the first row in which they differ, or None."""
-    for number, (wanted, got) in enumerate(zip(expected, predictions, strict=True), 1):
-        if not _equal(wanted, got):
-            return f"Row {number} of {len(expected)} differs: expected {wanted!r}, predicted {got!r}."
+def difference(
+    expected: Sequence[Any],
+    predictions: Sequence[Any],
+    tolerance: Tolerance = EXACT,
+    first: int = 1,
+    rows: int | None = None,
+) -> str | None:
+    """Return a sentence on the first row in which they differ, or None.
+
+    :param first: the number of the first of these rows among all, which are so many as rows says.
+    """
+    for number, (wanted, got) in enumerate(zip(expected, predictions, strict=True), first):
+        if not _equal(wanted, got, tolerance):
+            return f"Row {number} of {rows or len(expected)} differs: expected {wanted!r}, predicted {got!r}."
     return None
 
 
-def _equal(wanted: Any, got: Any) -> bool:
+def _equal(wanted: Any, got: Any, tolerance: Tolerance) -> bool:
     if isinstance(wanted, list) and isinstance(got, list):
-        return len(wanted) == len(got) and all(map(_equal, wanted, got))
+        return len(wanted) == len(got) and all(
+            _equal(one, other, tolerance) for one, other in zip(wanted, got, strict=True)
+        )
     try:
         # A template may give a number as text, and a server a class as 1 or 1.0.
-        return float(wanted) == float(got)
+        one, other = float(wanted), float(got)
     except (TypeError, ValueError):
         return bool(wanted == got)
-
-
-def latencies(seconds: Sequence[float]) -> dict[str, float | int | None]:
-    """Return count, min, mean, p50, p95, p99 and max of durations, in milliseconds; None where there is none.
-
-    A percentile is the smallest measured value that so many per cent do not exceed (nearest rank).
-    """
-    ordered = sorted(value * 1000 for value in seconds)
-    if not ordered:
-        return {"count": 0, **dict.fromkeys(("min", "mean", "p50", "p95", "p99", "max"))}
-
-    def rank(percent: int) -> float:
-        return ordered[math.ceil(percent * len(ordered) / 100) - 1]
-
-    figures = {
-        "min": ordered[0],
-        "mean": math.fsum(ordered) / len(ordered),
-        "p50": rank(50),
-        "p95": rank(95),
-        "p99": rank(99),
-        "max": ordered[-1],
-    }
-    return {"count": len(ordered), **{name: round(value, 3) for name, value in figures.items()}}
+    return one == other or abs(one - other) <= max(tolerance.absolute, tolerance.relative * abs(one))

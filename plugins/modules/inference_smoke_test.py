@@ -3,25 +3,30 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Compare a served model's predictions with known ones."""
+"""Compare a served model's predictions with known ones, and measure how it serves."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: inference_smoke_test
-short_description: Compare a served model's predictions with known ones and measure latency
+short_description: Compare a served model's predictions with known ones, and hold it to latencies and a throughput
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
   - Sends rows to a model the way its users do, over HTTPS through the gateway, and compares what it predicts with
-    what is expected. Then sends the same request some more times and measures how long each takes.
+    what is expected. Then sends the same requests some more times, measures how long each takes, and fails where
+    O(thresholds) are missed.
   - The name in the certificate and in the C(Host) header can be another than the address that is connected to, so a
     route can be tested before its name is in DNS.
-  - Only when there is no answer yet is a request sent again. A wrong prediction fails at once.
-  - The timed requests go one after the other over one open connection, so they do not measure the TLS handshake.
-requirements:
-  - urllib3 >= 2.0.0
+  - Only when there is no answer yet is a request sent again. A wrong prediction fails at once, also under load.
+  - Without O(rate) the load is closed. Each of O(concurrency) connections sends its next request when it has its
+    answer. A server that stalls is then asked less often, and the stall shows in few latencies.
+  - With O(rate) the load is open. Requests are due at fixed times, whatever the server does, and a latency counts from
+    when the request was due. A stall then shows in every request that fell into it, as it does for the model's users.
+  - Connections are kept open, so latencies are without the TLS handshake, except where an open load needs one more
+    connection. A request that crosses with the closing of an idle connection is sent again over a new one.
+  - Needs no Python library beside Python itself.
 extends_documentation_fragment:
   - hashfoundry.kserve.attributes
   - hashfoundry.kserve.attributes.actiongroup_kserve
@@ -29,12 +34,12 @@ attributes:
   check_mode:
     support: full
     details:
-      - Sends the same requests, since predictions change nothing, but does not wait. When nothing answers, the result
-        is skipped, since the model may not be deployed yet.
+      - Sends the same requests, since predictions change nothing, but does not wait, and writes no report. When
+        nothing answers, the result is skipped, since the model may not be deployed yet.
   diff_mode:
     support: none
     details:
-      - Changes nothing.
+      - Changes nothing; reports are new at each run and do not count as a change.
   idempotent:
     support: full
 options:
@@ -67,42 +72,138 @@ options:
     description: Whether the server's certificate must be valid.
     type: bool
     default: true
+  client_cert:
+    description: PEM file with the certificate to show to the server, for mutual TLS. May hold the key as well.
+    type: path
+  client_key:
+    description: PEM file with the key of O(client_cert), without a passphrase.
+    type: path
+  proxy:
+    description:
+      - URL of an HTTP proxy, such as V(http://user:password@proxy.example.com:3128). HTTPS goes through it by
+        C(CONNECT), so the proxy sees neither requests nor answers.
+      - Without it what the environment variables E(https_proxy), E(http_proxy), E(all_proxy) and E(no_proxy) say, which
+        never holds for an address of this machine's own. Empty for no proxy at all.
+    type: str
+  token:
+    description: Bearer token to send.
+    type: str
+  timeout:
+    description: How many seconds one request may take.
+    type: float
+    default: 10
   model_name:
     description: Name under which the model is served, which is that of its InferenceService.
     type: str
     required: true
   protocol:
-    description: Inference protocol. In V(v2) the rows are sent as one C(FP64) tensor.
+    description: Inference protocol. In V(v2) the rows are sent as one C(FP64) tensor, or as O(metadata_path) says.
     type: str
     choices: [v1, v2]
     default: v2
+  health:
+    description:
+      - Whose health endpoints must answer C(200) before a prediction is asked for.
+      - V(v1) is C(/v1/models/MODEL). V(v2) is C(/v2/health/live), C(/v2/health/ready) and C(/v2/models/MODEL/ready).
+      - For generative models V(openai) is C(/openai/v1/models/MODEL), as KServe's Hugging Face server has it, and
+        V(vllm) is C(/health) of vLLM and Text Generation Inference.
+    type: list
+    elements: str
+    choices: [v1, v2, openai, vllm]
+    default: []
   instances:
-    description: Rows to predict, in V(v2) lists of numbers.
+    description:
+      - Rows to predict, in V(v2) lists of numbers.
+      - Needed together with O(expected), except where only O(health) is asked for.
     type: list
     elements: raw
-    required: true
   expected:
     description: The class or value that the model must predict for each row. Numbers are compared as numbers.
     type: list
     elements: raw
-    required: true
+  batch_size:
+    description: How many rows to send in one request. Without it all. The requests of the load take turns.
+    type: int
+  tolerance:
+    description: By how much a predicted number, also one in a row of probabilities, may differ from the expected one.
+    type: dict
+    suboptions:
+      absolute:
+        description: By this much.
+        type: float
+        default: 0
+      relative:
+        description: By this part of the expected one, where that is more.
+        type: float
+        default: 0
+  metadata_path:
+    description:
+      - The C(metadata.json) of the model, on the host that runs the module. Its C(inputs) and C(outputs), which have
+        C(name), C(datatype) and C(shape) as in V(v2), are compared with what the server says of the model, where it
+        says so, and with its answers.
+      - Also gives name and datatype of the tensor that is sent in V(v2).
+    type: path
   requests:
-    description: How many requests to measure after the first one.
+    description: How many requests to measure after the first ones.
     type: int
     default: 20
-  timeout:
-    description: How many seconds one request may take.
+  seconds:
+    description: For how many seconds to measure, instead of O(requests).
     type: float
-    default: 10
+  warmup:
+    description: How many requests to send before those that are measured, in the same way.
+    type: int
+    default: 0
+  concurrency:
+    description:
+      - How many requests may be under way at the same time, each on a connection of its own.
+      - Without it 1, and 500 with O(rate). Requests of an open load that find none free wait, and the wait counts.
+    type: int
+  rate:
+    description: How many requests are due each second, for an open load.
+    type: float
+  thresholds:
+    description:
+      - What the measured requests must keep to, or the task fails. Latencies are of the requests that were answered.
+      - A percentile of few requests is the slowest of them. It takes 20 requests for O(thresholds.p95_ms) to be
+        another, 100 for O(thresholds.p99_ms), and 1000 for O(thresholds.p999_ms).
+    type: dict
+    suboptions:
+      p50_ms:
+        description: Highest median, in milliseconds.
+        type: float
+      p95_ms:
+        description: Highest 95th percentile, in milliseconds.
+        type: float
+      p99_ms:
+        description: Highest 99th percentile, in milliseconds.
+        type: float
+      p999_ms:
+        description: Highest 99.9th percentile, in milliseconds.
+        type: float
+      max_ms:
+        description: Highest latency of all, in milliseconds.
+        type: float
+      error_rate:
+        description:
+          - Highest part of requests, from 0 to 1, without an answer C(200) in time. Without this threshold the first of
+            them ends the load and fails the task. A wrong prediction always does.
+        type: float
+      throughput:
+        description: Lowest number of requests answered each second.
+        type: float
+  junit_path:
+    description: File to write the checks to, as JUnit XML with a test case for each check and threshold.
+    type: path
+  svg_path:
+    description: File to write a picture of the latencies' distribution to, as SVG.
+    type: path
   retry_for:
     description:
-      - For how many seconds the first request is sent again, with growing pauses, when the server cannot be
+      - For how many seconds requests before the load are sent again, with growing pauses, when the server cannot be
         reached or answers C(404), C(502), C(503) or C(504), as gateways do before they have taken up a route.
     type: float
     default: 60
-  token:
-    description: Bearer token to send.
-    type: str
 seealso:
   - module: hashfoundry.kserve.inference_service_ready
 """
@@ -128,6 +229,45 @@ EXAMPLES = r"""
     instances:
       - [5.1, 3.5, 1.4, 0.2]
     expected: [0]
+
+- name: Hold the model to its latencies at 50 requests a second, and keep the figures for CI
+  hashfoundry.kserve.inference_smoke_test:
+    url: https://iris.models.example.com
+    model_name: iris
+    metadata_path: /srv/models/iris/v1/metadata.json
+    instances: [[5.1, 3.5, 1.4, 0.2]]
+    expected: [0]
+    rate: 50
+    seconds: 30
+    warmup: 50
+    thresholds:
+      p95_ms: 100
+      p99_ms: 250
+      error_rate: 0.001
+    junit_path: reports/iris.xml
+    svg_path: reports/iris.svg
+
+- name: See how many requests a second eight users at a time are answered, through a proxy and by mutual TLS
+  hashfoundry.kserve.inference_smoke_test:
+    url: https://iris.models.example.com
+    proxy: http://proxy.example.com:3128
+    client_cert: /etc/ssl/client.pem
+    client_key: /etc/ssl/client-key.pem
+    model_name: iris
+    instances: [[5.1, 3.5, 1.4, 0.2]]
+    expected: [[0.97, 0.02, 0.01]]
+    tolerance:
+      absolute: 0.01
+    concurrency: 8
+    seconds: 10
+    thresholds:
+      throughput: 200
+
+- name: See that a generative model is up
+  hashfoundry.kserve.inference_smoke_test:
+    url: https://llama.models.example.com
+    model_name: llama
+    health: [v2, openai]
 """
 
 RETURN = r"""
@@ -138,12 +278,14 @@ predictions:
   returned: when the model has answered
   sample: [0, 2]
 latency_ms:
-  description: How long the timed requests took, in milliseconds. Percentiles are by nearest rank.
+  description:
+    - How long the measured requests took, in milliseconds. Percentiles are by nearest rank.
+    - Each is null where no request was answered.
   type: dict
-  returned: success
+  returned: when there was a load, also where a threshold is missed
   contains:
     count:
-      description: Number of timed requests.
+      description: Number of requests that were answered.
       type: int
     min:
       description: The shortest.
@@ -160,9 +302,70 @@ latency_ms:
     p99:
       description: The 99th percentile.
       type: float
+    p999:
+      description: The 99.9th percentile.
+      type: float
     max:
       description: The longest.
       type: float
+load:
+  description: What was sent, and what became of it.
+  type: dict
+  returned: when there was a load, also where a threshold is missed
+  contains:
+    model:
+      description: V(closed) or V(open).
+      type: str
+    requests:
+      description: Number of measured requests.
+      type: int
+    errors:
+      description: How many of them had no answer C(200) in time.
+      type: int
+    error_rate:
+      description: The part of the requests that these are, from 0 to 1.
+      type: float
+    error_causes:
+      description: The sentence on each kind of error, with C(cause) and C(count), the most frequent first.
+      type: list
+      elements: dict
+    seconds:
+      description: How long the load took.
+      type: float
+    throughput:
+      description: Requests answered each second.
+      type: float
+    concurrency:
+      description: How many requests could be under way at the same time.
+      type: int
+    rate:
+      description: Requests due each second; null in a closed load.
+      type: float
+    generator_cpu:
+      description: What part of a processor core sending took, from 0 to 1.
+      type: float
+    generator_waited:
+      description: For what part of the time sending waited for a core, from 0 to 1. Linux only, elsewhere 0.
+      type: float
+    behind_ms:
+      description:
+        - In an open load, how many milliseconds after they were due requests were taken up, by the fault of the machine
+          that sends, as C(p50), C(p99) and C(max). It is in the latencies. The module warns where it is a good part of
+          them, and fails where the rate was not reached for that reason.
+      type: dict
+checks:
+  description: What was checked, as in the JUnit report.
+  type: list
+  elements: dict
+  returned: always, but for wrong options
+  sample:
+    - name: predictions
+      passed: true
+      seconds: 0.021
+    - name: threshold p95_ms
+      passed: false
+      seconds: 1.4
+      message: p95_ms is 132.4 and must be at most 100
 attempts:
   description: How many times the first request was sent.
   type: int
@@ -182,49 +385,59 @@ url:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _http
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _http, _http_client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_result import THRESHOLDS
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._prediction import path
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._smoke_test import Check, run
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._smoke_test import Check, Reports, run
 
 SERVER_OPTIONS: dict[str, Any] = {
-    "url": {"type": "str"},
+    **{name: {"type": "str"} for name in ("url", "host", "address", "ca_content")},
+    **{name: {"type": "path"} for name in ("ca_path", "client_cert", "client_key")},
     "scheme": {"type": "str", "choices": ["https", "http"], "default": "https"},
-    "host": {"type": "str"},
     "port": {"type": "int"},
-    "address": {"type": "str"},
-    "ca_path": {"type": "path"},
-    "ca_content": {"type": "str"},
     "validate_certs": {"type": "bool", "default": True},
+    "proxy": {"type": "str", "no_log": True},
     "timeout": {"type": "float", "default": 10},
 }
 CHECK_OPTIONS: dict[str, Any] = {
     "model_name": {"type": "str", "required": True},
     "protocol": {"type": "str", "choices": ["v1", "v2"], "default": "v2"},
-    "instances": {"type": "list", "elements": "raw", "required": True},
-    "expected": {"type": "list", "elements": "raw", "required": True},
+    "health": {"type": "list", "elements": "str", "choices": ["v1", "v2", "openai", "vllm"], "default": []},
+    "instances": {"type": "list", "elements": "raw"},
+    "expected": {"type": "list", "elements": "raw"},
+    "batch_size": {"type": "int"},
+    "tolerance": {"type": "dict", "options": {n: {"type": "float", "default": 0} for n in ("absolute", "relative")}},
+    "metadata_path": {"type": "path"},
     "requests": {"type": "int", "default": 20},
+    "warmup": {"type": "int", "default": 0},
+    "concurrency": {"type": "int"},
+    **{name: {"type": "float"} for name in ("seconds", "rate")},
+    "thresholds": {"type": "dict", "options": {name: {"type": "float"} for name in THRESHOLDS}},
     "retry_for": {"type": "float", "default": 60},
 }
 
 
 def main() -> None:
     """Run the module."""
+    reports = {"junit_path": {"type": "path"}, "svg_path": {"type": "path"}}
     module = AnsibleModule(
-        argument_spec={**SERVER_OPTIONS, **CHECK_OPTIONS, "token": {"type": "str", "no_log": True}},
+        argument_spec={**SERVER_OPTIONS, **CHECK_OPTIONS, **reports, "token": {"type": "str", "no_log": True}},
         mutually_exclusive=[("url", "host"), ("ca_path", "ca_content")],
         required_one_of=[("url", "host")],
+        required_together=[("instances", "expected")],
+        required_by={"client_key": "client_cert"},
         supports_check_mode=True,
     )
-    if _http.URLLIB3_IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("urllib3"), exception=_http.URLLIB3_IMPORT_ERROR)
     params = module.params
     try:
         server = _http.server(**{key: params[key] for key in SERVER_OPTIONS})
-        check = Check(**{key: params[key] for key in CHECK_OPTIONS})
-        result = run(_http.HttpTransport(server, params["token"]), check, module.check_mode)
+        check = Check.of(**{key: params[key] for key in CHECK_OPTIONS})
+        with _http_client.HttpTransport(server, params["token"]) as transport:
+            files = Reports(params["junit_path"], params["svg_path"])
+            result = run(transport, check, files, module.check_mode, module.warn)
     except KServeError as error:
         module.fail_json(msg=str(error), **error.result)
     module.exit_json(url=server.url + path(check.protocol, check.model_name), **result)

@@ -11,11 +11,16 @@ import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._prediction import (
+    EXACT,
+    Tensor,
+    Tolerance,
+    batches,
     decode,
     difference,
     encode,
-    latencies,
+    health_paths,
     path,
+    says_not_ready,
 )
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], ["6.7", 3, 5.2, 2.3]]
@@ -112,13 +117,87 @@ def test_different(expected: list[Any], predicted: list[Any], row: str) -> None:
     assert (difference(expected, predicted) or "").startswith(row)
 
 
-def test_latencies_are_nearest_ranks_of_what_was_measured() -> None:
-    figures = latencies([n / 1000 for n in range(100, 0, -1)])
-    assert figures == {
-        "count": 100, "min": 1.0, "mean": 50.5, "p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0,
-    }  # fmt: skip
-    assert latencies([0.0031]) == {
-        "count": 1, "min": 3.1, "mean": 3.1, "p50": 3.1, "p95": 3.1, "p99": 3.1, "max": 3.1,
-    }  # fmt: skip
-    assert latencies([0.003, 0.001, 0.002])["p50"] == 2.0
-    assert latencies([])["count"] == 0 and latencies([])["p50"] is None
+@pytest.mark.parametrize(
+    ("expected", "predicted", "tolerance", "same"),
+    [
+        (1.0, 1.01, Tolerance(absolute=0.02), True),
+        (1.0, 1.03, Tolerance(absolute=0.02), False),
+        (200.0, 201.0, Tolerance(relative=0.01), True),
+        (200.0, 203.0, Tolerance(relative=0.01), False),
+        (0.0, 0.001, Tolerance(relative=0.5), False),
+        (0.0, 0.001, Tolerance(absolute=0.01, relative=0.5), True),
+        ([0.9, 0.1], [0.901, 0.099], Tolerance(absolute=0.005), True),
+        ([0.9, 0.1], [0.91, 0.09], Tolerance(absolute=0.005), False),
+        ([[0.9], [0.1]], [[0.9], [0.2]], Tolerance(absolute=0.005), False),
+        ("setosa", "setosa", Tolerance(absolute=1), True),
+        ("setosa", "virginica", Tolerance(absolute=1), False),
+        (1.0, float("nan"), Tolerance(absolute=1), False),
+        (float("inf"), float("inf"), EXACT, True),
+    ],
+)
+def test_tolerance(expected: Any, predicted: Any, tolerance: Tolerance, same: bool) -> None:
+    assert (difference([expected], [predicted], tolerance) is None) is same
+
+
+def test_rows_are_numbered_among_all() -> None:
+    assert difference([0, 1], [0, 2], first=5, rows=9) == "Row 6 of 9 differs: expected 1, predicted 2."
+
+
+def test_batches() -> None:
+    assert batches([1, 2, 3, 4, 5], 2) == [[1, 2], [3, 4], [5]]
+    assert batches([1, 2, 3], None) == [[1, 2, 3]]
+    assert batches([1], 5) == [[1]] and batches([], None) == []
+    with pytest.raises(KServeError, match="batch_size is 0"):
+        batches([1], 0)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "rows", "shape", "data"),
+    [
+        ("FP32", [[1, "2.5"]], [1, 2], [1.0, 2.5]),
+        ("INT64", [[1, 2.0]], [1, 2], [1, 2]),
+        ("UINT8", [[[1, 2], [3, 4]]], [1, 2, 2], [1, 2, 3, 4]),
+        ("BYTES", [["a", 1]], [1, 2], ["a", "1"]),
+        ("BOOL", [[True], [False]], [2, 1], [True, False]),
+    ],
+)
+def test_v2_sends_what_the_model_takes(datatype: str, rows: list[Any], shape: list[int], data: list[Any]) -> None:
+    assert json.loads(encode("v2", rows, Tensor("x", datatype, (-1, -1)))) == {
+        "inputs": [{"name": "x", "shape": shape, "datatype": datatype, "data": data}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("datatype", "row"),
+    [("INT64", [1.5]), ("INT64", [True]), ("BOOL", [1]), ("FP64", [[1, 2], [3]]), ("INT8", [float("inf")])],
+)
+def test_v2_refuses_what_the_model_does_not_take(datatype: str, row: list[Any]) -> None:
+    with pytest.raises(KServeError, match="Row 1 of instances is not a list of"):
+        encode("v2", [row], Tensor("x", datatype, (-1, -1)))
+
+
+def test_health_paths() -> None:
+    assert health_paths(["v2", "v1", "v2"], "a/b") == [
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models/a%2Fb/ready",
+        "/v1/models/a%2Fb",
+    ]
+    assert health_paths(["openai", "vllm"], "llama") == ["/openai/v1/models/llama", "/health"]
+
+
+@pytest.mark.parametrize(
+    ("body", "denies"),
+    [
+        (b"", False),
+        (b"ok", False),
+        (b"null", False),
+        (b'{"ready": true}', False),
+        (b'{"name": "iris"}', False),
+        (b'{"ready": false}', True),
+        (b'{"live": false}', True),
+        (b'{"name": "iris", "ready": "False"}', True),
+    ],
+)
+def test_what_a_health_endpoint_says(body: bytes, denies: bool) -> None:
+    assert says_not_ready(body) is denies

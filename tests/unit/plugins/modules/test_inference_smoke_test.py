@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _http
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._http import Answer, Unanswered
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _http_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._http import Unanswered
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._http_message import Answer
 from ansible_collections.hashfoundry.kserve.plugins.modules import inference_smoke_test
+
+from ..module_utils.load_fixtures import World
 
 ARGUMENTS = {
     "host": "iris.example.com",
@@ -26,30 +29,28 @@ ARGUMENTS = {
 RIGHT = Answer(200, json.dumps({"outputs": [{"name": "output-0", "data": [0, 2]}]}).encode())
 
 
-class Server:
+class Server(World):
     """A model server in the place of the transport."""
 
-    def __init__(self, answer: Answer | Exception) -> None:
-        self.answer = answer
-        self.requests = 0
-        self.arguments: tuple[Any, ...] = ()
+    where: Any = None
+    token: str | None = None
 
-    def __call__(self, *arguments: Any) -> Server:
-        self.arguments = arguments
+    def __call__(self, where: Any, token: str | None) -> Server:
+        self.where, self.token = where, token
         return self
 
-    def post(self, path: str, body: bytes) -> Answer:
-        self.requests += 1
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Nothing is open."""
 
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch):
-    def use(answer: Answer | Exception) -> Server:
-        server = Server(answer)
-        monkeypatch.setattr(_http, "HttpTransport", server)
+    def use(*answers: Answer | Unanswered) -> Server:
+        server = Server(*answers)
+        monkeypatch.setattr(_http_client, "HttpTransport", server)
         return server
 
     return use
@@ -62,9 +63,14 @@ def test_success(run_module, serve, check_mode: bool) -> None:
     assert result["changed"] is False and "skipped" not in result
     assert (result["predictions"], result["attempts"], result["protocol"]) == ([0, 2], 1, "v2")
     assert result["url"] == "https://iris.example.com/v2/models/iris/infer"
-    assert result["latency_ms"]["count"] == 2 and server.requests == 3
-    where, token = server.arguments
-    assert (where.host, where.address, where.port, token) == ("iris.example.com", "10.0.0.1", 443, "PLANTED-TOKEN")
+    assert result["latency_ms"]["count"] == 2 and len(server.sent) == 3
+    where = server.where
+    assert (where.host, where.address, where.port, server.token) == (
+        "iris.example.com",
+        "10.0.0.1",
+        443,
+        "PLANTED-TOKEN",
+    )
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
@@ -79,13 +85,13 @@ def test_a_wrong_prediction_fails_in_check_mode_as_well(run_module, serve, check
 @pytest.mark.parametrize("check_mode", [False, True])
 @pytest.mark.parametrize("answer", [Answer(404, b""), Unanswered("It cannot be reached.", retry=True)])
 def test_what_does_not_answer_is_skipped_at_once_in_check_mode_only(
-    run_module, serve, answer: Answer | Exception, check_mode: bool
+    run_module, serve, answer: Answer | Unanswered, check_mode: bool
 ) -> None:
     server = serve(answer)
     retry_for = 3600 if check_mode else 0  # check mode does not wait for it
     result = run_module(inference_smoke_test.main, {**ARGUMENTS, "retry_for": retry_for}, check_mode=check_mode)
     assert (result.get("failed", False), result.get("skipped", False)) == (not check_mode, check_mode)
-    assert (server.requests, result["attempts"]) == (1, 1)
+    assert (len(server.sent), result["attempts"]) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +110,7 @@ def test_wrong_arguments(run_module, serve, change: dict[str, Any], says: str) -
         arguments = {**arguments, "url": "iris"}
         del arguments["host"]
     result = run_module(inference_smoke_test.main, arguments)
-    assert result["failed"] is True and says in result["msg"] and server.requests == 0
+    assert result["failed"] is True and says in result["msg"] and server.sent == []
 
 
 def test_one_of_url_and_host_is_needed(run_module, serve) -> None:
@@ -113,10 +119,64 @@ def test_one_of_url_and_host_is_needed(run_module, serve) -> None:
     assert "one of the following is required: url, host" in run_module(inference_smoke_test.main, arguments)["msg"]
 
 
-def test_a_missing_library_is_named(run_module, serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_is_of_a_certificate(run_module, serve) -> None:
     serve(RIGHT)
-    monkeypatch.setattr(_http, "URLLIB3_IMPORT_ERROR", "none")
-    assert "urllib3" in run_module(inference_smoke_test.main, ARGUMENTS)["msg"]
+    result = run_module(inference_smoke_test.main, {**ARGUMENTS, "client_key": "/none"})
+    assert "missing parameter(s) required by 'client_key': client_cert" in result["msg"]
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_threshold_that_is_missed(run_module, serve, tmp_path, check_mode: bool) -> None:
+    serve(RIGHT)
+    reports = {"junit_path": str(tmp_path / "a.xml"), "svg_path": str(tmp_path / "a.svg")}
+    arguments = {**ARGUMENTS, **reports, "thresholds": {"p95_ms": 5}}
+    result = run_module(inference_smoke_test.main, arguments, check_mode=check_mode)
+    assert result["failed"] is True and "p95_ms is 10 and must be at most 5" in result["msg"]
+    assert result["latency_ms"]["p95"] == 10.0 and result["load"]["requests"] == 2
+    assert [check["passed"] for check in result["checks"]] == [True, True, False]
+    assert len(list(tmp_path.iterdir())) == (0 if check_mode else 2)
+
+
+def test_all_options_at_once(run_module, serve, tmp_path) -> None:
+    metadata = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}]}
+    metadata["outputs"] = [{"name": "output-0", "datatype": "INT64", "shape": [-1]}]
+    path = tmp_path / "metadata.json"
+    path.write_text(json.dumps(metadata))
+    one = Answer(200, b'{"outputs": [{"name": "output-0", "datatype": "INT64", "shape": [1], "data": [0]}]}')
+    server = serve(one)
+    arguments = {
+        **ARGUMENTS, "expected": [0, 0.1], "batch_size": 1, "tolerance": {"absolute": 0.2}, "metadata_path": str(path),
+        "health": ["v2"], "rate": 10, "seconds": 1, "warmup": 3, "concurrency": 2,
+        "thresholds": {"p999_ms": 50, "error_rate": 0.5}, "proxy": "http://me:PLANTED@proxy:3128",
+        "client_cert": "/c.pem", "client_key": "/k.pem",
+    }  # fmt: skip
+    result = run_module(inference_smoke_test.main, arguments)
+    assert "failed" not in result, result
+    assert (result["load"]["model"], result["load"]["requests"]) == ("open", 10)
+    assert [check["name"] for check in result["checks"]][3:] == [
+        "predictions", "schema", "load", "threshold p999_ms", "threshold error_rate",
+    ]  # fmt: skip
+    # Health, batches, description, warm-up and load.
+    assert len(server.sent) == 3 + 2 + 1 + 3 + 10
+    assert (server.where.proxy.host, server.where.client_key) == ("proxy", "/k.pem")
+    assert "PLANTED" not in json.dumps(result)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"rate": 0}, "rate is 0; give more than 0"),
+        ({"concurrency": 0}, "concurrency is 0; give at least 1"),
+        ({"metadata_path": "/none/metadata.json"}, "/none/metadata.json cannot be read"),
+        ({"junit_path": "/none/a.xml"}, "There is no folder /none for junit_path"),
+        ({"proxy": "socks5://proxy"}, "The proxy is not one that is spoken to by HTTP"),
+        ({"thresholds": {"p90_ms": 1}}, "p90_ms"),
+    ],
+)
+def test_options_that_cannot_be(run_module, serve, change: dict[str, Any], says: str) -> None:
+    server = serve(RIGHT)
+    result = run_module(inference_smoke_test.main, {**ARGUMENTS, **change})
+    assert result["failed"] is True and says in result["msg"] and server.sent == []
 
 
 @pytest.mark.parametrize(
