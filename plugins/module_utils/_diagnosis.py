@@ -120,10 +120,21 @@ def _log(api: KubeApi, path: str, container: Json) -> list[str]:
     restarted = container.get("restartCount", 0) > 0
     if "waiting" in state and not restarted:
         return []  # it has not run yet
-    # A container that is about to be started again has said why it ended in its life before.
-    previous = {"previous": "true"} if restarted and "terminated" not in state else {}
-    try:
-        text = api.text(path, container=container["name"], tailLines=LOG_LINES, **previous)
-    except KServeError as error:
-        text = str(error)
-    return redact(text).splitlines()[-LOG_LINES:]
+    ended = state.get("terminated", {}).get("exitCode", 0) != 0
+    # A container that is started again has said why it ended in its life before. One that had ended when it was looked
+    # at may have been started since, and has not said anything yet.
+    now: dict[str, str] = {}
+    before = {"previous": "true"}
+    lives = [now, before] if ended else [before, now] if restarted else [now]
+    said = ""
+    for life in lives:
+        try:
+            text = api.text(path, container=container["name"], tailLines=LOG_LINES, **life)
+        except KServeError as error:
+            text = str(error)
+        else:
+            # The kubelet's own words, with status 200, for a log that it has removed.
+            if text.strip() and not text.startswith("unable to retrieve container logs"):
+                return redact(text).splitlines()[-LOG_LINES:]
+        said = said or text
+    return redact(said).splitlines()[-LOG_LINES:]

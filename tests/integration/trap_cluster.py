@@ -233,11 +233,11 @@ _KEPT: Json = {
     "HTTPRoute": {"metadata": _METADATA, "spec": {"hostnames": None, "parentRefs": None}, "status": None},
     "Ingress": {"metadata": _METADATA, "spec": None, "status": None},
 }
+_REVISION = "deployment.kubernetes.io/revision"
 # Times but those of managedFields, and what else is nothing to a verdict.
 _NOISE = (
     *("lastTransitionTime", "lastProbeTime", "lastUpdateTime", "startedAt", "finishedAt", "containerID"),
     *("blockOwnerDeletion", "terminatingReplicas", "fullyLabeledReplicas"),
-    *("deployment.kubernetes.io/desired-replicas", "deployment.kubernetes.io/max-replicas"),
     *("kubectl.kubernetes.io/last-applied-configuration", "operation", "apiVersion"),
 )
 
@@ -247,6 +247,12 @@ def trimmed(thing: Json) -> Json:
     for entry in thing["metadata"].get("managedFields", []):
         entry["fieldsV1"] = {key: {} for key in entry.get("fieldsV1", {}) if key == "f:spec"}
     kept = _quiet(_picked(thing, _KEPT[thing["kind"]]))
+    if thing["kind"] == "ReplicaSet":
+        kept["metadata"]["annotations"] = {_REVISION: kept["metadata"]["annotations"][_REVISION]}
+    template = kept.get("spec", {}).get("template", {}).get("spec", {})
+    for container in template.get("containers", []):
+        if container["name"] == "queue-proxy":  # Knative's, and long
+            container.pop("env", None)
     return {"apiVersion": thing["apiVersion"], "kind": thing["kind"], **kept}
 
 

@@ -181,7 +181,7 @@ def test_no_supporting_runtime(told):
 def test_a_service_account_that_is_not_there(told):
     missing = told("no-account")
     assert at_once(missing) and missing.verdict[1] == "ServiceAccountMissing"
-    assert says(missing, 'serviceaccount "nobody" not found; create the ServiceAccount or name another.')
+    assert says(missing, 'serviceaccount "nobody" not found', "create the ServiceAccount or name another.")
 
 
 def test_a_secret_that_the_service_account_names_is_not_there(told):
