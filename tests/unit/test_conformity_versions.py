@@ -82,8 +82,38 @@ def go_faults(root: Path) -> list[str]:
     return faults + [f"no program of the table is built in local/go/{name}" for name in sorted(present - used)]
 
 
+def release_faults(root: Path) -> list[str]:
+    """Compare the releases in local/components.toml with the tags of their images and with what the roles tell of."""
+    table = tomllib.loads((root / "local" / "components.toml").read_text())
+    readmes = {path: path.read_text() for path in sorted((root / "roles").glob("*/README.md"))}
+    faults = []
+    for release in table.get("release", ()):
+        path, version = release["path"], release["version"]
+        built = {program["name"] for program in table["program"] if program.get("gomod") == release["gomod"]}
+        tags = {image["ref"].rpartition(":")[2] for image in table["image"] if image.get("program") in built}
+        if tags != {f"v{version}"}:
+            faults.append(f"{path} is of {version}, its images are of {sorted(tags)}")
+        file = re.escape(path.rpartition("/")[2])
+        told = [(readme, found) for readme, text in readmes.items() for found in re.findall(rf"v([\d.]+)/{file}", text)]
+        if not told:
+            faults.append(f"no role tells of {path}")
+        faults += [f"{readme.parent.name} tells of {path} {found}" for readme, found in told if found != version]
+    return faults
+
+
+def kserve_faults(root: Path) -> list[str]:
+    """Compare the versions in local/components.toml with those that KServe's controller is built with."""
+    programs = tomllib.loads((root / "local" / "components.toml").read_text())["program"]
+    _own, locked = go_requirements(root / "local" / "go" / "kserve" / "go.mod")
+    return [
+        f"{program['name']} is {program['version']} in the table, KServe is built with {locked[program['module']]}"
+        for program in programs
+        if locked.get(program["module"], program["version"]) != program["version"]
+    ]
+
+
 Check = Callable[[Path], list[str]]
-CHECKS: list[Check] = [collection_faults, python_faults, go_faults]
+CHECKS: list[Check] = [collection_faults, python_faults, go_faults, release_faults, kserve_faults]
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -110,7 +140,23 @@ version = "v2.0.0"
 name = "own"
 module = "example.local/own"
 version = "v1"
+[[program]]
+name = "kserve"
+module = "example.org/kserve"
+version = "v4.0.0"
+[[image]]
+ref = "example.org/two:v3.0.0"
+program = "two"
+[[release]]
+path = "two/two.yaml"
+gomod = "both"
+version = "3.0.0"
 """,
+    "roles/two/README.md": "From `https://example.org/v3.0.0/two.yaml`.\n",
+    "local/go/kserve/go.mod": (
+        "module example.local/kserve\n\n"
+        "require (\n\texample.org/kserve v4.0.0 // indirect\n\texample.org/two/v2 v2.0.0 // indirect\n)\n"
+    ),
     "local/go/one/go.mod": "module example.local/one\n\nrequire example.org/one v1.0.0 // indirect\n",
     "local/go/both/go.mod": "module example.local/both\n\nrequire (\n\texample.org/two/v2 v2.0.0 // indirect\n)\n",
     "local/go/own/go.mod": "module example.local/own\n",
@@ -128,7 +174,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_a_sound_tree_has_no_fault(tree: Path) -> None:
-    assert [check(tree) for check in CHECKS] == [[], [], []]
+    assert [check(tree) for check in CHECKS] == [[] for _check in CHECKS]
 
 
 @pytest.mark.parametrize(
@@ -143,6 +189,17 @@ def test_a_sound_tree_has_no_fault(tree: Path) -> None:
         (go_faults, "local/go/both/go.mod", "v2.0.0", "v2.0.1", "two is v2.0.0 in the table, v2.0.1"),
         (go_faults, "local/go/one/go.mod", "org/one", "org/three", "one is v1.0.0 in the table, None"),
         (go_faults, "local/components.toml", "own", "both", "built in local/go/own"),
+        (release_faults, "local/components.toml", "two:v3.0.0", "two:v3.0.1", "images are of ['v3.0.1']"),
+        (release_faults, "local/components.toml", '"3.0.0"', '"3.0.1"', "images are of ['v3.0.0']"),
+        (release_faults, "roles/two/README.md", "3.0.0", "3.0.1", "two tells of two/two.yaml 3.0.1"),
+        (release_faults, "roles/two/README.md", "two.yaml", "one.yaml", "no role tells of two/two.yaml"),
+        (
+            kserve_faults,
+            "local/go/kserve/go.mod",
+            "v2.0.0",
+            "v2.0.1",
+            "two is v2.0.0 in the table, KServe is built with",
+        ),
     ],
 )
 def test_a_broken_tree_has_the_fault(tree: Path, check: Check, file: str, old: str, new: str, fault: str) -> None:

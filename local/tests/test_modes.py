@@ -1,0 +1,127 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A cluster is made for one deployment mode of KServe, with that mode's images and manifests."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from local import cluster, images, programs, releases, settings, table
+from local.cluster import Cluster
+from local.engine import Engine
+from local.errors import LocalError
+from local.table import Release
+
+ROWS = table.load()
+HOME = {"HOME": "/home/me"}
+RELEASE = Release("some/some.yaml", "some", (("example.org/some", "config"),), "1.2.3")
+
+
+def test_standard_is_the_mode_where_none_is_asked_for(tmp_path: Path) -> None:
+    assert settings.load({**HOME, "HASHFOUNDRY_STATE": str(tmp_path)}).mode == "Standard"
+
+
+def test_the_mode_is_that_of_the_cluster_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "mode").write_text("Knative\n")
+    assert settings.load({**HOME, "HASHFOUNDRY_STATE": str(tmp_path)}).mode == "Knative"
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    with pytest.raises(LocalError, match="HASHFOUNDRY_MODE=knative is not known: set it to one of Standard, Knative"):
+        settings.load({**HOME, "HASHFOUNDRY_MODE": "knative"})
+
+
+@pytest.mark.parametrize(
+    ("kept", "asked", "refused"),
+    [("Knative", "Standard", True), ("", "Knative", True), ("Knative", "", False), ("", "Standard", False)],
+)
+def test_a_cluster_keeps_its_mode(tmp_path: Path, kept: str, asked: str, refused: bool) -> None:
+    if kept:
+        (tmp_path / "mode").write_text(kept)
+    config = settings.load({**HOME, "HASHFOUNDRY_STATE": str(tmp_path), "HASHFOUNDRY_MODE": asked})
+    made = Cluster(config, ROWS, Engine(""))
+    if not refused:
+        made.check_mode()
+        return
+    with pytest.raises(LocalError, match="make clean"):
+        made.check_mode()
+
+
+def test_a_mode_has_its_own_images_and_those_of_both() -> None:
+    standard, knative = ROWS.of_mode("Standard"), ROWS.of_mode("Knative")
+    both = set(standard.images) & set(knative.images)
+    assert {image.mode for image in both} == {""}
+    assert {image.program for image in set(standard.images) - both} == {"contour"}
+    assert {image.program for image in set(knative.images) - both} == {
+        "knative-activator",
+        "knative-autoscaler",
+        "knative-controller",
+        "knative-queue",
+        "knative-webhook",
+        "kourier",
+    }
+    assert set(standard.images) | set(knative.images) == set(ROWS.images)
+    assert standard.programs.keys() | knative.programs.keys() == ROWS.programs.keys()
+    assert not standard.releases
+    assert knative.releases == ROWS.releases
+
+
+@pytest.mark.parametrize("mode", settings.MODES)
+def test_a_mode_has_the_programs_of_its_images(mode: str) -> None:
+    rows = ROWS.of_mode(mode)
+    assert {image.program for image in rows.images if image.program} <= rows.programs.keys()
+
+
+def test_an_image_is_the_same_in_any_mode() -> None:
+    image, config = ROWS.images[0], settings.load(HOME)
+    other = dataclasses.replace(image, mode="Knative")
+    assert images.product(image, ROWS, config).path == images.product(other, ROWS, config).path
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module's folder of manifests, which the release is put together from."""
+    monkeypatch.setattr(programs, "module_folder", lambda _module, _gomod: tmp_path / "module")
+    folder = tmp_path / "module" / "config"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.yaml").write_text("labels:\n  app.kubernetes.io/version: devel\n")
+    (folder / "deep" / "b.yaml").write_text("image: ko://knative.dev/serving/cmd/webhook\n")
+    (folder / "placeholder.go").write_text("package config\n")
+    return folder
+
+
+def test_a_release_names_its_version_and_its_images(module: Path) -> None:
+    assert releases.text(RELEASE, ROWS) == (
+        '---\nlabels:\n  app.kubernetes.io/version: "1.2.3"\n\n'
+        "---\nimage: gcr.io/knative-releases/knative.dev/serving/cmd/webhook:v1.21.1\n"
+    )
+
+
+def test_a_release_without_an_image_is_refused(module: Path) -> None:
+    (module / "c.yaml").write_text("image: ko://example.org/cmd/unknown\n")
+    with pytest.raises(LocalError, match=r"No image .* holds example.org/cmd/unknown, which some/some.yaml names"):
+        releases.text(RELEASE, ROWS)
+
+
+def test_a_release_is_written_once(module: Path, tmp_path: Path) -> None:
+    releases.write(RELEASE, ROWS, tmp_path)
+    path = tmp_path / RELEASE.path
+    before = path.stat().st_mtime_ns
+    releases.write(RELEASE, ROWS, tmp_path)
+    assert path.stat().st_mtime_ns == before
+    path.write_text("old")
+    releases.write(RELEASE, ROWS, tmp_path)
+    assert path.read_text() == releases.text(RELEASE, ROWS)
+
+
+def test_the_mode_goes_with_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mode").write_text("Knative")
+    config = settings.load({**HOME, "HASHFOUNDRY_STATE": str(tmp_path)})
+    made = Cluster(config, ROWS, Engine(""))
+    monkeypatch.setattr(cluster.Cluster, "_container", lambda _self, _template: "")
+    made.delete()
+    assert settings.kept_mode(tmp_path) == ""
