@@ -13,14 +13,13 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._pod import pod_problem
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import short
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._refusal import refusal
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._spec_match import unlike, unlike_runtime
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._verdict import (
     State,
@@ -30,9 +29,6 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._verdict import
     progressing,
     worst,
 )
-
-with suppress(ImportError):  # the module says so before it judges anything
-    from kubernetes.utils.quantity import parse_quantity
 
 Json = Mapping[str, Any]
 
@@ -183,7 +179,7 @@ def _not_reconciled(service: Json, component: str) -> Verdict | None:
     if condition.get("reason") != "ReconcileFailed":
         return None
     what = f"The controller cannot bring the {component} about"
-    verdict = _refusal("ReconcileFailed", what, condition.get("message", ""))
+    verdict = refusal("ReconcileFailed", what, condition.get("message", ""))
     return doubtful(verdict.reason, verdict.message) if _status_may_be_older(service) else verdict
 
 
@@ -231,47 +227,7 @@ def _refused(deployment: str, replica_set: Json) -> Verdict | None:
     if condition.get("status") != "True":
         return None
     reason = condition.get("reason", "FailedCreate")
-    return _refusal(reason, f"Kubernetes refuses the pods of Deployment {deployment}", condition.get("message", ""))
-
-
-def _refusal(reason: str, what: str, message: str) -> Verdict:
-    """Return the verdict on what the API server or a webhook says when it takes an object not."""
-    said = f"{what}: {short(message).rstrip('. ')}"
-    if "serviceaccount" in message and "not found" in message:
-        # Nobody but a person or a playbook makes a ServiceAccount, and the playbook is waiting here. Only default
-        # comes by itself, a moment after its namespace.
-        judged = doubtful if 'serviceaccount "default"' in message else hopeless
-        return judged("ServiceAccountMissing", f"{said}; create the ServiceAccount or name another.")
-    if "exceeded quota" in message:
-        # What fits into an empty namespace may get its room from pods that are on their way out.
-        judged = doubtful if _fits_alone(message) else hopeless
-        return judged("QuotaExceeded", f"{said}; raise the quota or ask for less.")
-    if "violates PodSecurity" in message:
-        return hopeless(
-            "PodSecurityViolated", f"{said}; set the securityContext that the namespace's standard asks for."
-        )
-    if "secrets " in message and "not found" in message:
-        # KServe's webhook for pods reads the Secrets that the ServiceAccount names. Operators bring Secrets late,
-        # and what was refused is tried again.
-        return doubtful("SecretMissing", f"{said}; create the Secret, or take it out of the ServiceAccount.")
-    return doubtful(reason, f"{said}; see the events.")
-
-
-def _fits_alone(message: str) -> bool:
-    """Say whether what a quota refuses asks for less than the whole of it.
-
-    :param message: of the admission plug-in ResourceQuota: "exceeded quota: NAME, requested: a=1,b=2, used: a=1,b=1,
-        limited: a=1,b=2".
-    """
-    found = re.search(r"requested: (\S+), used: \S+, limited: (\S+)", message)
-    if not found:
-        return True
-    requested, limited = ({key: parse_quantity(value) for key, _is, value in _pairs(text)} for text in found.groups())
-    return all(requested[key] <= limited.get(key, requested[key]) for key in requested)
-
-
-def _pairs(text: str) -> Iterator[tuple[str, str, str]]:
-    return (entry.partition("=") for entry in text.split(","))
+    return refusal(reason, f"Kubernetes refuses the pods of Deployment {deployment}", condition.get("message", ""))
 
 
 def _current_set(deployment: Json, replica_sets: Sequence[Json]) -> Json | None:

@@ -20,11 +20,13 @@ description:
   - In Standard mode the module compares the spec with the Deployment that KServe has made of it, requires that every
     replica is of the current ReplicaSet and available and no older one is left, that the model is loaded, that all
     conditions are true, and that the gateway has accepted KServe's own HTTPRoutes as they are now.
-  - In Knative mode the latest created revision must be the latest ready one.
+  - In Knative mode the module compares the spec with the latest created revision in the same way, which must be the
+    latest ready one and get all requests, unless C(canaryTrafficPercent) gives it a share.
   - At last it asks the model server, through the API server, whether the model is ready, or for O(prediction). A
     model that Knative has scaled to zero is not asked, since that would scale it up; it serves, as its revision did.
-  - It fails at once when waiting cannot help, such as when there is no serving runtime or ServiceAccount or the quota
-    is used up, and after O(grace_period) when something is wrong that may still pass, such as a crashing container.
+  - It fails at once when waiting cannot help, such as when there is no serving runtime or ServiceAccount, a pod is more
+    than the whole quota, or the pod security standard forbids it, and after O(grace_period) when something is wrong
+    that may still pass, such as a crashing container, a Secret that is not there, or a quota that others use up.
   - It follows the objects with watches, goes on after a lost connection or a restart of the API server, and changes
     nothing. However many services are waited for, each kind of object is listed once and watched once.
   - The credentials need C(get), C(list) and C(watch) on C(inferenceservices.serving.kserve.io), C(deployments.apps),
