@@ -27,9 +27,11 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*NAMES, []], help=", ".join(NAMES))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--rounds", type=int, help="how often everything is measured")
     arguments = parser.parse_args(words)
+    if unknown := [name for name in arguments.names if name not in NAMES]:
+        parser.error(f"there is no benchmark {unknown[0]}: name some of {', '.join(NAMES)}, or none for all")
     failed = 0
     for name in arguments.names or NAMES:
         print(f"==> {name}", flush=True)

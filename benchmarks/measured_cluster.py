@@ -56,10 +56,10 @@ class Measured:
         """The environment of a user of the cluster, whose programs are on the PATH."""
         return {**playbook_env(self.settings), "KUBECONFIG": str(self.settings.kubeconfig)}
 
-    def kubectl(self, *words: str | Path, stdin: Path | None = None) -> str:
+    def kubectl(self, *words: str | Path) -> str:
         """Run kubectl and return what it printed."""
         command = [self.settings.state / "bin" / "kubectl", *words]
-        return run(command, env=self.env, stdin=stdin, hint="see the cluster.")
+        return run(command, env=self.env, hint="see the cluster.")
 
     def make(self, names: Iterable[str], probe_s: int) -> None:
         """Have an InferenceService of each name, whose predictor is asked every so many seconds whether it is ready."""
