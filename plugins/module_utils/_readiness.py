@@ -155,6 +155,8 @@ def _standard(service: Json, objects: Objects) -> Iterator[Verdict | None]:
     if not any(rollout):
         # What these say may be of the rollout before, until this one is complete.
         yield _model(service)
+        # Where there is no Gateway API, IngressReady is all there is: KServe sets it when it has made the Ingress, and
+        # controllers need not say in an Ingress that they have taken it.
         yield from _conditions(service)
         yield from (_route(route) for route in _owned(service, objects.routes))
 

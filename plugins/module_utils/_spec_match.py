@@ -14,7 +14,8 @@ of the pod template, and merges the container and pod fields of the spec over th
 runtime with a strategic merge patch, where the spec wins. A field that the spec states and the
 template has otherwise is therefore proof that the controller has not seen this spec. Annotations are
 left out, since the operator can forbid any of them (serviceAnnotationDisallowedList). A field taken out of
-the spec leaves no such trace.
+the spec leaves no such trace. In Knative mode KServe builds a Knative Service in the same way, and Knative hands
+annotations, labels and containers on to the Deployment of each revision.
 
 This file is private to the collection and may change at any time.
 """
