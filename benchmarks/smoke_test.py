@@ -123,7 +123,8 @@ def figures(tool: str, done: Timed) -> tuple[float, float]:
         (r"50%+ in ([\d.]+) secs", r"Requests/sec:\s+([\d.]+)") if tool == HEY else (r"p50_us (\d+)", r"rate ([\d.]+)")
     )
     latency, rate = (re.search(pattern, said) for pattern in patterns)
-    if not latency or not rate:
+    refused = "Non-2xx" in said or set(re.findall(r"\[(\d+)\]\s+\d+ responses", said)) - {"200"}
+    if not latency or not rate or refused:
         raise NotMeasured(f"{tool} did not say what it measured:\n{said[-1000:]}")
     return float(latency[1]) * (1000 if tool == HEY else 0.001), float(rate[1])
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import demo, playbook, results, smoke_test, tools, upload
+from benchmarks import demo, measured_cluster, playbook, readiness, results, smoke_test, tools, upload
 from benchmarks.results import Report, Row
 from local import table
 
@@ -88,8 +88,26 @@ def test_what_the_tools_say_is_read() -> None:
     assert smoke_test.figures(smoke_test.HEY, timed) == (pytest.approx(0.2), 4893.2)
     timed = playbook.Timed("x", 0, 1, 0, {"stdout": "x\np50_us 140 rate 6543.2\n"})
     assert smoke_test.figures(smoke_test.WRK, timed) == (pytest.approx(0.14), 6543.2)
-    with pytest.raises(results.NotMeasured, match="wrk did not say"):
-        smoke_test.figures(smoke_test.WRK, playbook.Timed("x", 0, 1, 0, {"stdout": "unable to connect"}))
+    refused = "p50_us 140 rate 6543.2\n  Non-2xx or 3xx responses: 459\n"
+    for said in ("unable to connect", refused, hey + "  [200]\t5 responses\n  [503]\t9 responses\n"):
+        tool = smoke_test.HEY if "[503]" in said else smoke_test.WRK
+        with pytest.raises(results.NotMeasured, match=f"{tool} did not say"):
+            smoke_test.figures(tool, playbook.Timed("x", 0, 1, 0, {"stdout": said}))
+
+
+def test_a_service_is_ready_by_the_switch_of_its_own_name() -> None:
+    (container,) = measured_cluster.service("iris", 1)["spec"]["predictor"]["containers"]
+    environment = {entry["name"]: entry["value"] for entry in container["env"]}
+    assert environment == {"MODEL_NAME": "iris", "SWITCH_FOLDER": container["volumeMounts"][0]["mountPath"]}
+    rows = table.load(table.TABLE, tools.FOLDER / "components.toml")
+    assert container["image"] in {image.ref for image in rows.placed("cluster")}
+
+
+def test_each_tool_waits_for_every_service() -> None:
+    for tool in (readiness.OURS, readiness.KUBECTL):
+        text = json.dumps(readiness.many_task(tool, readiness.MANY))
+        assert all(name in text for name in readiness.MANY)
+        assert readiness.ONE in json.dumps(readiness.one_task(tool))
 
 
 def test_every_tool_is_told_the_same_files_and_place(tmp_path: Path) -> None:
