@@ -169,7 +169,7 @@ def _refuse_datatype(tensor: Tensor, feature: Feature, advice: str) -> None:
 
 
 def _is_shape(shape: Any, *dimensions: int) -> bool:
-    return isinstance(shape, list) and len(shape) in dimensions and all(type(length) is int for length in shape)
+    return isinstance(shape, list) and len(shape) in dimensions and {int}.issuperset(map(type, shape))
 
 
 def _flatten(tensor: Tensor, rows: int, columns: int) -> list[Any]:
