@@ -153,12 +153,13 @@ def _standard(service: Json, objects: Objects) -> Iterator[Verdict | None]:
         rollout.append(_not_observed(service, "predictor", field_name))
     yield from rollout
     if not any(rollout):
-        # What these say may be of the rollout before, until this one is complete.
-        yield _model(service)
+        # What these say may be of the rollout before, until this one is complete. The first is the nearest to the
+        # cause: KServe's condition follows from the route, and its model is Pending while it is not Ready itself.
+        yield from (_route(route) for route in _owned(service, objects.routes))
         # Where there is no Gateway API, IngressReady is all there is: KServe sets it when it has made the Ingress, and
         # controllers need not say in an Ingress that they have taken it.
         yield from _conditions(service)
-        yield from (_route(route) for route in _owned(service, objects.routes))
+        yield _model(service)
 
 
 def _component(service: Json, component: str, deployment: Json | None, objects: Objects) -> Verdict | None:

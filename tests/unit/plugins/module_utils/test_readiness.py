@@ -27,6 +27,7 @@ CASES = load("verdicts")
 RECORDED = {
     "serving-after-rollout": (State.SERVING, "Serving", ""),
     "serving-with-old-failure": (State.SERVING, "Serving", ""),
+    "serving-with-ingress": (State.SERVING, "Serving", ""),
     "knative-serving": (State.SERVING, "Serving", ""),
     "knative-serving-after-rollout": (State.SERVING, "Serving", ""),
     "knative-scaled-to-zero": (State.SERVING, "Serving", ""),
@@ -37,6 +38,7 @@ RECORDED = {
     "crashing-behind-old-replica-set": (State.DOUBTFUL, "CrashLoopBackOff", "exit code 1 (Error); see its logs"),
     "failed-download-behind-old-replica-set": (State.DOUBTFUL, "StorageInitializerFailed", "check storageUri"),
     "knative-failed-revision": (State.DOUBTFUL, "CrashLoopBackOff", "rolled-predictor-00003-deployment"),
+    "route-without-gateway": (State.PROGRESSING, "RouteNotAccepted", "check that its Gateway exists"),
     "scaled-to-zero": (State.PROGRESSING, "ScaledToZero", "scale it up to serve"),
     "stopped": (State.HOPELESS, "Stopped", "remove the annotation serving.kserve.io/stop"),
     "no-runtime": (State.HOPELESS, "NoSupportingRuntime", "install a serving runtime"),
