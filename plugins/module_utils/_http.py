@@ -289,6 +289,8 @@ def unanswered(server: Server, error: Exception) -> Unanswered:
     if server.proxy:
         place = f"{server.proxy.host}:{server.proxy.port}"
         return Unanswered(f"{where} cannot be reached by the proxy {place} ({cause}); check proxy.", retry=True)
-    return Unanswered(
-        f"{where} cannot be reached ({cause}); check address, port and that the gateway runs.", retry=True
-    )
+    todo = "check address, port and that the gateway runs"
+    if isinstance(error, ConnectionResetError) and server.scheme == "https" and not server.client_cert:
+        # The reset of a server that wants a certificate may overtake the alert that says so.
+        todo += ", and whether it wants client_cert"
+    return Unanswered(f"{where} cannot be reached ({cause}); {todo}.", retry=True)

@@ -72,6 +72,8 @@ class HttpTransport:
     def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
         """See Transport."""
         outcome: asyncio.Future[Answer | Unanswered] = self._loop.create_future()
+        # What came since the last request, such as the end of the connection, is read first.
+        self._loop.run_until_complete(asyncio.sleep(0))
         self._line(0).send(self._request(method, path, body), outcome.set_result)
         result = self._loop.run_until_complete(outcome)
         if isinstance(result, Unanswered):
