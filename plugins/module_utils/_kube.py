@@ -45,6 +45,10 @@ class Unreachable(KServeError):
     """No answer from the API server."""
 
 
+class Silent(Unreachable):
+    """The API server, or what it was asked to reach, has taken the request and not answered in time."""
+
+
 class KubeApi(Protocol):
     """Speaks to one API server; every method raises ApiError or Unreachable."""
 
@@ -196,6 +200,8 @@ def refused(error: Any, path: str) -> ApiError:
 def unreachable(error: BaseException) -> Unreachable:
     """Return the error for a connection that failed."""
     reason = getattr(error, "reason", None) or error
+    if isinstance(reason, urllib3.exceptions.ReadTimeoutError):
+        return Silent("The API server has not answered in time; see whether it is overloaded.")
     text = redact(" ".join(str(reason).split()))
     if "certificate" in text.lower():
         return Unreachable(f"The API server's certificate is not accepted ({text}); set ca_cert to its authority.")
@@ -209,9 +215,9 @@ def connect(get_client: Callable[[], Any]) -> RestApi:
     client = api_client(get_client)
     pool = client.rest_client.pool_manager
     pool.connection_pool_kw["maxsize"] = CONNECTIONS
-    # A kept connection that the server has just closed is worth a second attempt. What a Retry-After asks for is not
-    # slept for by urllib3: whoever asks knows what else to do meanwhile.
-    pool.connection_pool_kw["retries"] = urllib3.Retry(1, respect_retry_after_header=False)
+    # urllib3 neither waits once more for an answer that did not come in time, nor sleeps for what a Retry-After asks
+    # for: whoever asks knows what else to do meanwhile.
+    pool.connection_pool_kw["retries"] = urllib3.Retry(1, read=0, respect_retry_after_header=False)
     pool.clear()
     return RestApi(client)
 

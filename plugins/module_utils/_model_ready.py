@@ -20,7 +20,13 @@ from urllib.parse import quote
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _prediction
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError, KubeApi, Unreachable
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import (
+    READ_TIMEOUT,
+    ApiError,
+    KubeApi,
+    Silent,
+    Unreachable,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._pod import is_ready
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._readiness import (
     REVISION,
@@ -126,6 +132,8 @@ def ask(
         return progressing("OldPodAnswers", f"Service {service} still leads to pod {still}, which is going away.")
     try:
         answer = api.post(proxy, asked.body) if asked else api.text(proxy)
+    except Silent:
+        return doubtful("ModelSilent", f"The model server has not answered {path} in {READ_TIMEOUT:g} s; see its logs.")
     except Unreachable as error:
         return progressing("ModelNotAsked", f"The model cannot be asked: {error}")
     except ApiError as error:

@@ -116,6 +116,7 @@ def test_refusals(error: ApiException, status: int, says: str) -> None:
         (urllib3.exceptions.MaxRetryError(None, "/", OSError("Connection refused")), r"reached \(Connection refused\)"),
         (urllib3.exceptions.SSLError("certificate verify failed"), "certificate is not accepted.*set ca_cert"),
         (OSError("no route"), "cannot be reached"),
+        (urllib3.exceptions.ReadTimeoutError(None, "/", "Read timed out."), "has not answered in time"),
     ],
 )
 def test_connections_that_fail(error: Exception, says: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError, Unreachable
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError, Silent, Unreachable
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_ready import (
     AT_ONCE,
     Answer,
@@ -78,6 +78,7 @@ FORBIDDEN = 'services "http:iris-predictor:80" is forbidden: User "x" cannot get
         (ApiError("x", 403, FORBIDDEN), State.DOUBTFUL, "ModelNotAllowed"),
         (ApiError("x", 403, "the model's own refusal"), State.DOUBTFUL, "ModelNotReady"),
         (Unreachable("away"), State.PROGRESSING, "ModelNotAsked"),
+        (Silent("no answer"), State.DOUBTFUL, "ModelSilent"),
     ],
 )
 def test_what_the_model_server_answers(answer: str | Exception, state: State, reason: str) -> None:
