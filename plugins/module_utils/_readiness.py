@@ -126,20 +126,22 @@ def _spec(service: Json) -> Verdict | None:
         f"KServe does not accept the spec: {short(failure.get('message')).rstrip('.') or reason}; "
         f"{_INVALID.get(reason, 'correct the InferenceService')}."
     )
-    return doubtful(reason, message) if _status_may_be_older(service) else hopeless(reason, message)
+    return doubtful(reason, message) if _status_is_older(service) else hopeless(reason, message)
 
 
-def _status_may_be_older(service: Json) -> bool:
-    """Say whether the status may be about a spec before this one.
+def _status_is_older(service: Json) -> bool:
+    """Say whether the status is about a spec before this one, or nothing tells that it is not.
 
-    managedFields give the time of each manager's last change, to the second; nothing else tells.
+    managedFields give the time of each manager's last change, to the second; nothing else tells. In the same second
+    the status is taken for the answer, which takes the controller some milliseconds: it would be about a spec before
+    only if that, too, had been given in this second.
     """
     if service["metadata"].get("generation", 1) == 1:
         return False
     changes = service["metadata"].get("managedFields", ())
     status = [entry["time"] for entry in changes if entry.get("subresource") == "status" and "time" in entry]
     spec = [entry["time"] for entry in changes if "f:spec" in entry.get("fieldsV1", {}) and "time" in entry]
-    return not status or not spec or max(status) <= max(spec)
+    return not status or not spec or max(status) < max(spec)
 
 
 def _standard(service: Json, objects: Objects) -> Iterator[Verdict | None]:
@@ -183,7 +185,7 @@ def _not_reconciled(service: Json, component: str) -> Verdict | None:
         return None
     what = f"The controller cannot bring the {component} about"
     verdict = refusal("ReconcileFailed", what, condition.get("message", ""))
-    return doubtful(verdict.reason, verdict.message) if _status_may_be_older(service) else verdict
+    return doubtful(verdict.reason, verdict.message) if _status_is_older(service) else verdict
 
 
 def _not_observed(service: Json, component: str, field_name: str) -> Verdict:

@@ -44,7 +44,7 @@ RECORDED = {
     "no-runtime": (State.HOPELESS, "NoSupportingRuntime", "install a serving runtime"),
     "knative-no-runtime": (State.HOPELESS, "NoSupportingRuntime", "install a serving runtime"),
     "unknown-runtime": (State.HOPELESS, "RuntimeNotRecognized", "create the serving runtime"),
-    "unknown-runtime-behind-old-replica-set": (State.DOUBTFUL, "RuntimeNotRecognized", "create the serving runtime"),
+    "unknown-runtime-behind-old-replica-set": (State.HOPELESS, "RuntimeNotRecognized", "create the serving runtime"),
     "unknown-store": (State.PROGRESSING, "DeploymentMissing", "see its log and the events"),
     "no-account": (State.HOPELESS, "ServiceAccountMissing", "create the ServiceAccount or name another"),
     "knative-no-account": (State.HOPELESS, "ServiceAccountMissing", "create the ServiceAccount or name another"),
