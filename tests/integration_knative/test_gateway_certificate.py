@@ -1,0 +1,55 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gateway serves the certificate that is in its Secret, a new one too, and the role stops where there is none."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from local import demo
+from local.settings import Settings
+
+SECRET = ("secret", "models-tls", "-n", "kourier-system")
+Playbook = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def served(settings: Settings) -> Callable[[], str]:
+    """The serial number of the certificate that the gateway shows, which the CA's file must vouch for."""
+
+    def look() -> str:
+        context = ssl.create_default_context(cafile=str(settings.state / "ca.crt"))
+        with (
+            socket.create_connection(("127.0.0.1", settings.https_port), timeout=20) as plain,
+            context.wrap_socket(plain, server_hostname=demo.HOST) as wrapped,
+        ):
+            certificate = wrapped.getpeercert()
+        assert certificate
+        return str(certificate["serialNumber"])
+
+    return look
+
+
+def test_a_new_certificate_is_served(
+    served: Callable[[], str],
+    playbook: Playbook,
+    kubectl: Callable[..., str],
+    until: Callable[..., str],
+) -> None:
+    before = served()
+    kubectl("delete", *SECRET)
+    try:
+        done = playbook("playbooks/addons.yml", "--tags", "cluster_preflight,networking_layer")
+        assert done.returncode != 0
+        said = " ".join(done.stdout.split())
+        assert "The TLS Secret kourier-system/models-tls is not there: run the role certificates first" in said
+    finally:
+        done = playbook("playbooks/addons.yml", "--tags", "cluster_preflight,certificates,networking_layer")
+    assert done.returncode == 0, done.stdout[-3000:]
+    until(served, lambda serial: serial != before, 30)
