@@ -89,8 +89,8 @@ class _Models:
         self._question = question
         asks = partial(ask, api, namespace, question)
         self.ask = Askers(asks, put).ask
-        nothing_asked = "model_ready_path is empty" if not question else "it is scaled to zero"
-        self.unasked = f"The model was not asked, since {nothing_asked}."
+        why = "no pod of it is ready, as when it is scaled to zero" if question else "model_ready_path is empty"
+        self.unasked = f"The model was not asked, since {why}."
 
     def target(self, objects: Objects) -> str | None:
         """See Ask."""
@@ -220,5 +220,7 @@ def _failure(
         return KServeError(f"{selection} does not serve{when}: {failed[0].verdict.message}", **facts)
     causes = " ".join(f"{entry.name}: {entry.verdict.message}" for entry in failed[:_TOLD])
     rest = f" The other {len(failed) - _TOLD} are in services." if len(failed) > _TOLD else ""
+    under_way = 0 if outcome.late else sum(not entry.settled for entry in outcome.services)
+    given_up = f" No more was waited for {under_way} others, since fail_fast is true." if under_way else ""
     count = f"{len(failed)} of {len(outcome.services)} {selection} do not serve{when}"
-    return KServeError(f"{count}: {causes}{rest}", **facts)
+    return KServeError(f"{count}: {causes}{rest}{given_up}", **facts)

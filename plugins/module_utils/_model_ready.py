@@ -101,8 +101,13 @@ def target(objects: Objects, question: Question) -> str | None:
         return component_name(service, component)
     status = (service.get("status", {}).get("components") or {}).get(component) or {}
     revision = status.get("latestReadyRevision")
-    pods = [pod for pod in objects.pods if (pod["metadata"].get("labels") or {}).get(REVISION) == revision]
-    return _private_service(revision) if revision and any(map(is_ready, pods)) else None
+    answering = any(map(is_ready, (pod for pod in objects.pods if _stays(pod, revision))))
+    return _private_service(revision) if revision and answering else None
+
+
+def _stays(pod: Mapping[str, Any], revision: str | None) -> bool:
+    metadata = pod["metadata"]
+    return (metadata.get("labels") or {}).get(REVISION) == revision and not metadata.get("deletionTimestamp")
 
 
 def _private_service(revision: str) -> str:

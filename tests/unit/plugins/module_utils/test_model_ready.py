@@ -173,9 +173,9 @@ def service(mode: str = "Standard", **fields: Any) -> dict[str, Any]:
     return {"metadata": {"name": "iris"}, "spec": {"predictor": {}, **fields}, "status": status}
 
 
-def pod(revision: str, ready: str = "True") -> dict[str, Any]:
+def pod(revision: str, ready: str = "True", **metadata: Any) -> dict[str, Any]:
     labels = {"serving.knative.dev/revision": revision}
-    return {"metadata": {"labels": labels}, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
+    return {"metadata": {"labels": labels, **metadata}, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
 
 
 PREDICT = Question("", Prediction("/x", {}))
@@ -194,6 +194,7 @@ PREDICT = Question("", Prediction("/x", {}))
         (Objects(service("Knative"), pods=[pod("iris-predictor-00002")]), READY, "iris-predictor-00002-private"),
         (Objects(service("Knative"), pods=[pod("iris-predictor-00002", "False")]), READY, None),
         (Objects(service("Knative"), pods=[pod("iris-predictor-00001")]), READY, None),
+        (Objects(service("Knative"), pods=[pod("iris-predictor-00002", deletionTimestamp="2026")]), READY, None),
         (
             Objects(service("Knative", revision="r" * 60), pods=[pod("r" * 60)]),
             READY,

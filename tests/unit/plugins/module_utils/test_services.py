@@ -11,10 +11,11 @@ import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._readiness import judge
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._services import Selection, Services, sources
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._services import LABEL, Selection, Services, sources
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._watch import Change
 
-from .services_fixtures import CRASHING, PLURALS, named, things
+from .cluster_fixtures import FIXTURES, items, objects
+from .services_fixtures import PLURALS, named, things
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 SOURCES = dict(zip(PLURALS.values(), ("service", "deployments", "replica_sets", "pods", "routes"), strict=True))
@@ -53,14 +54,22 @@ def test_what_nothing_reads_is_not_kept(thing: dict[str, Any]) -> None:
     assert told == ([{**managed[0], "fieldsV1": {"f:spec": {}}}] if thing["kind"] == "InferenceService" else None)
 
 
-@pytest.mark.parametrize("changes", [{}, CRASHING])
-def test_a_verdict_on_what_is_kept_is_the_verdict_on_all(changes: dict[str, Any]) -> None:
-    whole, slim = Services(), Services()
-    for thing in things(changes=changes):
-        source = SOURCES[thing["kind"]]
-        whole.apply(Change(source, present=thing))
-        slim.apply(Change(source, present=kept(thing, Selection("models"))))
-    assert judge(slim.get("iris")) == judge(whole.get("iris"))
+RECORDED = sorted(path.stem for path in (FIXTURES / "recorded").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_verdict_on_what_is_kept_is_the_verdict_on_all(name: str) -> None:
+    whole = objects(f"recorded/{name}")
+    assert whole.service is not None
+    slim = Services()
+    for thing in items(f"recorded/{name}"):
+        thing = {**thing, "metadata": {**thing["metadata"]}}
+        if thing["kind"] != "InferenceService":
+            # The API server selects by this label, which a recording need not have.
+            label = {LABEL: whole.service["metadata"]["name"]}
+            thing["metadata"]["labels"] = {**(thing["metadata"].get("labels") or {}), **label}
+        slim.apply(Change(SOURCES[thing["kind"]], present=kept(thing, Selection("models"))))
+    assert judge(slim.get(whole.service["metadata"]["name"])) == judge(whole)
 
 
 def present(*found: dict[str, Any]) -> list[Change]:

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.modules import inference_service_info, inference_service_ready
 
+from ..module_utils.cluster_fixtures import load
 from ..module_utils.services_fixtures import CRASHING, PLURALS, Api, named, things
 
 ARGUMENTS = {"name": "iris", "namespace": "models", "api_key": "PLANTED-KEY", "timeout": 30, "grace_period": 0}
@@ -75,6 +76,14 @@ def test_the_model_is_not_asked_when_told_so(run_module, serve) -> None:
     result = run_module(inference_service_ready.main, {**ARGUMENTS, "model_ready_path": ""})
     assert result["model_ready"] is None and api.asked == []
     assert result["message"].endswith("The model was not asked, since model_ready_path is empty.")
+
+
+def test_a_knative_service_that_is_scaled_to_zero_serves_and_is_not_asked(run_module, serve) -> None:
+    api = Api(*load("recorded/knative-scaled-to-zero")["items"])
+    serve(api)
+    result = run_module(inference_service_ready.main, {**ARGUMENTS, "name": "idle"})
+    assert (result["verdict"], result["model_ready"], api.asked) == ("serving", None, [])
+    assert "as when it is scaled to zero" in result["message"]
 
 
 def test_without_gateway_api(run_module, serve) -> None:
@@ -216,6 +225,15 @@ def test_one_of_several_that_is_not_there(run_module, serve, check_mode: bool) -
             "1 of 2 InferenceServices in namespace models do not serve: rose: There is no such InferenceService; "
             "create it, or check name and namespace."
         )
+
+
+def test_those_that_were_no_longer_waited_for_are_counted(run_module, serve) -> None:
+    rolling = things(changes={"Deployment/iris-predictor": {"status": {"availableReplicas": 1}}})
+    serve(Api(*named("rose", things(changes=CRASHING)), *named("lily", rolling)))
+    result = run_module(inference_service_ready.main, {**without("name"), "names": ["rose", "lily"]})
+    assert result["msg"].startswith("1 of 2 InferenceServices in namespace models do not serve: rose: ")
+    assert result["msg"].endswith("No more was waited for 1 others, since fail_fast is true.")
+    assert [entry["verdict"] for entry in result["services"]] == ["hopeless", "progressing"]
 
 
 def test_of_many_that_fail_the_message_and_the_explanations_are_bounded(run_module, serve) -> None:
