@@ -143,7 +143,7 @@ def running() -> Iterator[Measured]:
     # Images of Python programs serve and fetch models, of which there are none here: they take a minute to load.
     rows = replace(rows, images=tuple(image for image in rows.images if not image.python))
     progress = Progress()
-    predictor = next(image for image in rows.images if image.ref == IMAGE)
+    (predictor,) = (image for image in rows.images if image.ref == IMAGE)
     try:
         with locked(config.cache):
             product = programs.product(rows.programs[predictor.program], config)

@@ -109,11 +109,11 @@ def _measure_one(cluster: Measured, found: Tools, report: Report, rounds: int) -
     start = statistics.median(starts)
     ours, kubectl, loop = (statistics.median(late[tool]) for tool in (OURS, KUBECTL, LOOP))
     report.compare(
-        "from the event to the task's end", OURS, late, bar="under a tenth of k8s_info's", met=ours < loop / 10
+        "from the event to the task's end", OURS, late, limit="under a tenth of k8s_info's", met=ours < loop / 10
     )
-    bar = f"at most the start of a module ({start:.2f} s)"
+    limit = f"at most the start of a module ({start:.2f} s)"
     report.rows.append(
-        Row("the same, beyond kubectl wait's median", OURS, [value - kubectl for value in late[OURS]], "s", bar,
+        Row("the same, beyond kubectl wait's median", OURS, [value - kubectl for value in late[OURS]], "s", limit,
             ours - kubectl <= start)
     )  # fmt: skip
     met = statistics.median(verdicts) <= VERDICT_MS
@@ -180,9 +180,9 @@ def _lists_and_watches(report: Report, services: int, counts: dict[str, int], do
         # The server ends a watch after a minute, and the next goes on where it was.
         most = 1 + int(done.seconds // WATCH_S) if verb == "watch" else 1
         met = bool(found) and max(values) <= most
-        bar = "one" if most == 1 else f"one at a time, {most} in {done.seconds:.0f} s"
+        limit = "one" if most == 1 else f"one at a time, {most} in {done.seconds:.0f} s"
         figure = f"{services} services: {verb} requests a kind"
-        report.rows.append(Row(figure, OURS, values, "requests", bar, met, note=", ".join(found)))
+        report.rows.append(Row(figure, OURS, values, "requests", limit, met, note=", ".join(found)))
     report.notes.append(f"Its requests for the {services} services, in {done.seconds:.0f} s: {counts}.")
 
 

@@ -29,7 +29,7 @@ class NotMeasured(Exception):
 class Row:
     """One figure of one tool: the values of all rounds.
 
-    bar: what the project holds itself to, in words; met: whether it is, or None where there is no bar.
+    limit: what the project holds itself to, in words; met: whether it is, or None where there is no bar.
     ratio: how many times the figure of the collection's own this is.
     """
 
@@ -37,7 +37,7 @@ class Row:
     tool: str
     values: Sequence[float]
     unit: str = "s"
-    bar: str = ""
+    limit: str = ""
     met: bool | None = None
     ratio: float | None = None
     note: str = ""
@@ -76,7 +76,7 @@ class Report:
             ratio = f"{row.ratio:.2f}" if row.ratio is not None else ""
             met = {None: "", True: "yes", False: "**no**"}[row.met]
             tool = f"{row.tool} ({row.note})" if row.note else row.tool
-            lines.append("| " + " | ".join([row.figure, tool, *numbers, ratio, row.bar, met]) + " |")
+            lines.append("| " + " | ".join([row.figure, tool, *numbers, ratio, row.limit, met]) + " |")
         return "\n".join(lines)
 
     def write(self) -> None:

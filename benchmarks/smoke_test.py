@@ -175,11 +175,11 @@ def measure(rounds: int = ROUNDS) -> Report:
     medians = {tool: statistics.median(values) for tool, values in latency.items()}
     best = min(value for tool, value in medians.items() if tool != OURS)
     met = medians[OURS] <= best + WITHIN_MS
-    report.compare("p50, one connection", OURS, latency, unit="ms", bar=f"within {WITHIN_MS} ms of the best", met=met)
+    report.compare("p50, one connection", OURS, latency, unit="ms", limit=f"within {WITHIN_MS} ms of the best", met=met)
     report.compare(f"closed load, {MANY} connections", OURS, rate, unit="requests/s")
     met = statistics.median(highest) >= LEAST_RATE
-    bar = f"at least {LEAST_RATE:,} a second"
-    report.compare("highest honest rate, open load", OURS, {OURS: highest}, unit="requests/s", bar=bar, met=met)
+    limit = f"at least {LEAST_RATE:,} a second"
+    report.compare("highest honest rate, open load", OURS, {OURS: highest}, unit="requests/s", limit=limit, met=met)
     report.notes += [
         f"Every tool, with the playbook that starts it, is pinned to core {GENERATOR_CORE}, the server to core "
         f"{SERVER_CORE}; the server is benchmarks/go/predictor, over HTTP with connections kept.",

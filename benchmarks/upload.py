@@ -208,9 +208,9 @@ def _rows(
 ) -> None:
     medians = {tool: statistics.median(values) for tool, values in first.items()}
     best = min(value for tool, value in medians.items() if tool != OURS)
-    report.compare(shape, OURS, first, bar="at least as fast as the fastest", met=medians[OURS] <= best)
+    report.compare(shape, OURS, first, limit="at least as fast as the fastest", met=medians[OURS] <= best)
     met = statistics.median(again[OURS]) <= MOST_SECONDS
-    report.compare(f"{shape}, again", OURS, again, bar=f"at most {MOST_SECONDS} s more than an empty task", met=met)
+    report.compare(f"{shape}, again", OURS, again, limit=f"at most {MOST_SECONDS} s more than an empty task", met=met)
     met = max(requests[OURS]) <= MOST_REQUESTS
-    bar = f"at most {MOST_REQUESTS}"
-    report.compare(f"{shape}, again, requests", OURS, requests, unit="requests", bar=bar, met=met)
+    limit = f"at most {MOST_REQUESTS}"
+    report.compare(f"{shape}, again, requests", OURS, requests, unit="requests", limit=limit, met=met)

@@ -21,7 +21,7 @@ from local import table
 
 def test_a_row_tells_median_and_spread_and_whether_the_bar_is_met() -> None:
     report = Report("x", "X", {})
-    report.compare("wait", "ours", {"ours": [2.0, 1.0, 9.0], "theirs": [8.0, 5.0, 4.0]}, bar="under 3 s", met=True)
+    report.compare("wait", "ours", {"ours": [2.0, 1.0, 9.0], "theirs": [8.0, 5.0, 4.0]}, limit="under 3 s", met=True)
     ours, theirs = report.markdown().splitlines()[2:]
     assert ours == "| wait | ours | 2.00 s | 1.00 s | 9.00 s |  | under 3 s | yes |"
     assert theirs == "| wait | theirs | 5.00 s | 4.00 s | 8.00 s | 2.50 |  |  |"
