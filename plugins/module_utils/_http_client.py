@@ -20,12 +20,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._http import (
     Done,
     Effort,
     Load,
+    Proxy,
     Server,
     Unanswered,
     tls_context,
@@ -139,8 +140,7 @@ class _Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self._line.received(self, data)
@@ -249,9 +249,8 @@ class _Line:
             self._finish(unanswered(self._server, error))
             return
         self._connection = connection
-        assert connection.transport is not None
-        if connection.transport.is_closing():  # the end came before this task was told of the beginning
-            self.lost(connection, None)
+        if connection.transport is None or connection.transport.is_closing():
+            self.lost(connection, None)  # the end came before this task was told of the beginning
         else:
             connection.transport.write(self._request)
 
@@ -285,14 +284,13 @@ async def _open(line: _Line, server: Server, context: ssl.SSLContext | None) -> 
         tunnel = _Tunnel()
         transport, _protocol = await loop.create_connection(lambda: tunnel, proxy.host, proxy.port)
         try:
-            await tunnel.through(transport, server)
+            await tunnel.through(transport, server, proxy)
             if context is None:
                 transport.set_protocol(connection)
                 connection.connection_made(transport)
             else:
                 secure = await loop.start_tls(transport, connection, context, server_hostname=name)
-                assert secure is not None
-                connection.connection_made(secure)
+                connection.connection_made(cast(asyncio.Transport, secure))
         except BaseException:
             transport.abort()
             raise
@@ -306,18 +304,17 @@ class _Tunnel(asyncio.Protocol):
         self._reader = AnswerReader(to_connect=True)
         self._answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
-    async def through(self, transport: asyncio.Transport, server: Server) -> None:
+    async def through(self, transport: asyncio.Transport, server: Server, proxy: Proxy) -> None:
         """Ask for a tunnel to the server, and return once it is there."""
-        assert server.proxy is not None
         target = server.authority(server.address, with_port=True)
         header = {"Host": target}
-        if server.proxy.authorization:
-            header["Proxy-Authorization"] = server.proxy.authorization
+        if proxy.authorization:
+            header["Proxy-Authorization"] = proxy.authorization
         transport.write(request("CONNECT", target, header))
         answer = await self._answer
         if not 200 <= answer.status < 300:
             said = short(answer.body.decode("utf-8", errors="replace"))
-            place = f"{server.proxy.host}:{server.proxy.port}"
+            place = f"{proxy.host}:{proxy.port}"
             todo = "give user and password in proxy" if answer.status == 407 else "check proxy and what it allows"
             raise Unanswered(
                 f"The proxy {place} answered {answer.status}{f' ({said})' if said else ''} instead of connecting to "

@@ -99,6 +99,8 @@ class PlannedLoad:
         self.began = self.ended = self.last_sent = 0.0
         self._under_way = 0
         self._scheduled = 0
+        self._to_schedule = plan.count or 0 if plan.rate else 0
+        self._interval = 1 / plan.rate if plan.rate else 0.0
         self._due: list[float] = []
         self._body: list[int] = []
         self._callbacks: list[Done] = []
@@ -132,10 +134,9 @@ class PlannedLoad:
 
     def _tick(self) -> None:
         """Send what is due in an open load."""
-        assert self._plan.rate is not None and self._plan.count is not None
         now = self._clock.time()
-        while self._scheduled < self._plan.count and not self.failure:
-            due = self.began + self._scheduled / self._plan.rate
+        while self._scheduled < self._to_schedule and not self.failure:
+            due = self.began + self._scheduled * self._interval
             if due > now:
                 self._clock.call_at(due, self._tick)
                 break

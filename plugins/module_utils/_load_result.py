@@ -57,18 +57,18 @@ def missed(thresholds: Mapping[str, float | None], measured: Mapping[str, Any]) 
     """Return a sentence for each threshold that is missed."""
     found = {}
     for name in THRESHOLDS:
-        bar = thresholds.get(name)
-        if bar is None:
+        limit = thresholds.get(name)
+        if limit is None:
             continue
         place = LATENCY_THRESHOLDS.get(name)
         value = measured["latency_ms"][place] if place else measured["load"][name]
         if value is None:
             found[name] = f"{name} was not measured, since no request was answered"
         elif name == "throughput":
-            if value < bar:
-                found[name] = f"{name} is {value:.6g} a second and must be at least {bar:g}"
-        elif value > bar:
-            found[name] = f"{name} is {value:.6g} and must be at most {bar:g}"
+            if value < limit:
+                found[name] = f"{name} is {value:.6g} a second and must be at least {limit:g}"
+        elif value > limit:
+            found[name] = f"{name} is {value:.6g} and must be at most {limit:g}"
     return found
 
 

@@ -329,8 +329,8 @@ class SmokeTest:
         if slow:
             self.warnings.append(slow)
         missed = _load_result.missed(check.thresholds, self.result)
-        for name, bar in check.thresholds.items():
-            if bar is not None:
+        for name, limit in check.thresholds.items():
+            if limit is not None:
                 self._note(f"threshold {name}", 0.0, missed.get(name, ""))
         if missed:
             raise KServeError(

@@ -96,7 +96,7 @@ def test_loads_and_thresholds(smoke: Smoke, tmp_path: Path) -> None:
     assert failure.attrib["message"] in missed["msg"]
     for name in ("kept", "missed"):
         drawn = ElementTree.parse(tmp_path / f"{name}.svg").getroot()
-        bars = [bar for bar in drawn.iter(f"{SVG}rect") if bar.get("class") == "bar"]
+        bars = [part for part in drawn.iter(f"{SVG}rect") if part.get("class") == "bar"]
         assert drawn.tag == f"{SVG}svg" and bars
 
 

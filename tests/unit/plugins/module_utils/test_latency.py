@@ -58,11 +58,11 @@ def test_a_picture_stays_in_its_frame(values: list[float]) -> None:
     root = ElementTree.fromstring(drawn)
     assert root.findtext(f"{SVG}title") == "Latency of <iris> & co"
     counted = 0
-    for bar in root.iter(f"{SVG}rect"):
-        if bar.get("class") == "bar":
-            x, y, width, height = (float(bar.get(name, "nan")) for name in ("x", "y", "width", "height"))
+    for part in root.iter(f"{SVG}rect"):
+        if part.get("class") == "bar":
+            x, y, width, height = (float(part.get(name, "nan")) for name in ("x", "y", "width", "height"))
             assert x >= 0 and x + width <= WIDTH and y >= 0 and y + height <= HEIGHT and height > 0
-            counted += int(bar.findtext(f"{SVG}title", "").rsplit(" ", 1)[1])
+            counted += int(part.findtext(f"{SVG}title", "").rsplit(" ", 1)[1])
     assert counted == len(values)
     labels = {(text.text or "").split()[0] for text in root.iter(f"{SVG}text") if (text.text or "").startswith("p")}
     assert "p50" in labels or not values
