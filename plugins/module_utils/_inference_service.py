@@ -27,7 +27,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_ready im
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._readiness import Objects
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._services import SERVICES, Selection, sources
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._verdict import State
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._verdict import State, Verdict
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._waiting import (
     NOT_FOUND,
     Limits,
@@ -89,10 +89,10 @@ class _Models:
         self._question = question
         asks = partial(ask, api, namespace, question)
         self.ask = Askers(asks, put).ask
-        why = "no pod of it is ready, as when it is scaled to zero" if question else "model_ready_path is empty"
+        why = "it is scaled to zero" if question else "model_ready_path is empty"
         self.unasked = f"The model was not asked, since {why}."
 
-    def target(self, objects: Objects) -> str | None:
+    def target(self, objects: Objects) -> str | Verdict | None:
         """See Ask."""
         return target(objects, self._question) if self._question else None
 

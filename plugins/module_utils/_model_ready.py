@@ -27,7 +27,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import (
     Silent,
     Unreachable,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._pod import is_ready
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._pod import is_ready, pod_problem
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._readiness import (
     REVISION,
     Objects,
@@ -86,8 +86,8 @@ class Question:
         return bool(self.ready_path or self.prediction)
 
 
-def target(objects: Objects, question: Question) -> str | None:
-    """Return the name of the Service to ask, or None where nothing runs that could be asked.
+def target(objects: Objects, question: Question) -> str | Verdict | None:
+    """Return the name of the Service to ask, or None where nothing runs that could be asked, or why not yet.
 
     A Knative service's own Service is an alias of the gateway, which the API server's proxy does not follow, and a
     call would scale it up. The revision's private Service leads to its pods, so it is asked while there are any.
@@ -101,8 +101,13 @@ def target(objects: Objects, question: Question) -> str | None:
         return component_name(service, component)
     status = (service.get("status", {}).get("components") or {}).get(component) or {}
     revision = status.get("latestReadyRevision")
-    answering = any(map(is_ready, (pod for pod in objects.pods if _stays(pod, revision))))
-    return _private_service(revision) if revision and answering else None
+    pods = [pod for pod in objects.pods if _stays(pod, revision)]
+    if not revision or not pods:
+        return None
+    if any(map(is_ready, pods)):
+        return _private_service(revision)
+    starting = progressing("PodStarting", f"The first pod of revision {revision} is starting, and is asked then.")
+    return pod_problem(pods) or starting
 
 
 def _stays(pod: Mapping[str, Any], revision: str | None) -> bool:

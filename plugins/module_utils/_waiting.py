@@ -55,8 +55,8 @@ class Ask(Protocol):
 
     unasked: str
 
-    def target(self, objects: Objects) -> str | None:
-        """Return the Service to ask, or None for not at all."""
+    def target(self, objects: Objects) -> str | Verdict | None:
+        """Return the Service to ask, or None for not at all, or why not yet."""
 
     def ask(self, name: str, service: str, old: Collection[str], about: Any) -> None:
         """Ask the model of the named InferenceService at a Service, where some pods do not count; return at once."""
@@ -119,15 +119,14 @@ class Watched:
     def judge(self, ask: Ask, now: float, start: float) -> None:
         """Work out the verdict of now, and ask the model if it is time to."""
         verdict = judge(self.objects)
-        service = ask.target(self.objects) if verdict.state is State.SERVING else None
-        if service is None:
-            self._about = self._answer = self._due = None
-            self._pause = 0.0
-            if verdict.state is State.SERVING:
-                verdict = replace(verdict, message=f"{verdict.message} {ask.unasked}")
-        else:
+        service = ask.target(self.objects) if verdict.state is State.SERVING else verdict
+        if isinstance(service, str):
             self._ask(ask, service, now)
             verdict = self._answer or progressing("ModelNotAsked", "The model has not answered yet.")
+        else:
+            self._about = self._answer = self._due = None
+            self._pause = 0.0
+            verdict = service or replace(verdict, message=f"{verdict.message} {ask.unasked}")
         verdict = self._patience.judge(verdict, now)
         if (verdict.state, verdict.reason) != (self.verdict.state, self.verdict.reason):
             self.seconds = now - start

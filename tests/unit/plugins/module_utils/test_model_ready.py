@@ -175,7 +175,10 @@ def service(mode: str = "Standard", **fields: Any) -> dict[str, Any]:
 
 def pod(revision: str, ready: str = "True", **metadata: Any) -> dict[str, Any]:
     labels = {"serving.knative.dev/revision": revision}
-    return {"metadata": {"labels": labels, **metadata}, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
+    return {
+        "metadata": {"name": "p", "labels": labels, **metadata},
+        "status": {"conditions": [{"type": "Ready", "status": ready}]},
+    }
 
 
 PREDICT = Question("", Prediction("/x", {}))
@@ -192,7 +195,6 @@ PREDICT = Question("", Prediction("/x", {}))
         # Knative: the pods of the ready revision, while there are any
         (Objects(service("Knative")), READY, None),
         (Objects(service("Knative"), pods=[pod("iris-predictor-00002")]), READY, "iris-predictor-00002-private"),
-        (Objects(service("Knative"), pods=[pod("iris-predictor-00002", "False")]), READY, None),
         (Objects(service("Knative"), pods=[pod("iris-predictor-00001")]), READY, None),
         (Objects(service("Knative"), pods=[pod("iris-predictor-00002", deletionTimestamp="2026")]), READY, None),
         (
@@ -204,6 +206,17 @@ PREDICT = Question("", Prediction("/x", {}))
 )
 def test_which_service_is_asked(objects: Objects, question: Question, name: str | None) -> None:
     assert target(objects, question) == name
+
+
+def test_a_pod_that_starts_from_zero_is_waited_for() -> None:
+    starting = pod("iris-predictor-00002", "False")
+    verdict = target(Objects(service("Knative"), pods=[starting]), READY)
+    assert isinstance(verdict, Verdict)
+    assert (verdict.state, verdict.reason) == (State.PROGRESSING, "PodStarting")
+    waiting = {"name": "kserve-container", "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    starting["status"]["containerStatuses"] = [waiting]
+    verdict = target(Objects(service("Knative"), pods=[starting]), READY)
+    assert isinstance(verdict, Verdict) and verdict.state is State.DOUBTFUL
 
 
 def test_there_is_nothing_to_ask_without_a_question() -> None:

@@ -84,7 +84,7 @@ class Cluster:
         self.now += timeout
         return []
 
-    def target(self, objects: Objects) -> str | None:
+    def target(self, objects: Objects) -> str | Verdict | None:
         return None if self.answers is None else target(objects, Question("/ready"))
 
     def ask(self, name: str, service: str, old: Collection[str], about: Any) -> None:

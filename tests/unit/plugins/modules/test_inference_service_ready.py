@@ -83,7 +83,7 @@ def test_a_knative_service_that_is_scaled_to_zero_serves_and_is_not_asked(run_mo
     serve(api)
     result = run_module(inference_service_ready.main, {**ARGUMENTS, "name": "idle"})
     assert (result["verdict"], result["model_ready"], api.asked) == ("serving", None, [])
-    assert "as when it is scaled to zero" in result["message"]
+    assert "since it is scaled to zero" in result["message"]
 
 
 def test_without_gateway_api(run_module, serve) -> None:
