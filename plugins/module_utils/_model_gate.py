@@ -9,10 +9,11 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +79,14 @@ class GateOptions:
         """The limit of the address space in bytes."""
         match = _MEMORY.fullmatch(self.memory)
         return int(match[1]) * _UNITS[match[2]] if match else 0
+
+
+def gate_for(arguments: Mapping[str, Any] | None, name: str, version: str) -> Callable[..., dict[str, Any]] | None:
+    """Return examine for one version with the module's arguments, or None where no gate is asked for.
+
+    :raises KServeError: the arguments make no sense.
+    """
+    return functools.partial(examine, GateOptions(**arguments), name, version) if arguments is not None else None
 
 
 def examine(

@@ -39,8 +39,8 @@ _REPORT_SIZE = 64 * MIB
 _TAIL = 4000
 # Beyond the trial's own timeout, for its start and its end.
 _GRACE = 10
-# As Python, the kernel and the dynamic loader say it.
-_OUT_OF_MEMORY = ("MemoryError", "Cannot allocate memory", "failed to map segment")
+# As Python, the kernel, the dynamic loader and OpenBLAS say it.
+_OUT_OF_MEMORY = ("MemoryError", "Cannot allocate memory", "failed to map segment", "Memory allocation still failed")
 
 # One thread: the address space that a numerical library takes grows with the machine's processors.
 _ENVIRONMENT = {
@@ -193,7 +193,7 @@ def fault(outcome: Outcome, trial: Trial, model: Path, answers: Mapping[str, Seq
             f"The model {model} did not load and predict within {trial.timeout:g} s; make it faster, "
             "or raise gate.timeout."
         )
-    if outcome.error and any(sign in outcome.error for sign in _OUT_OF_MEMORY):
+    if outcome.code and any(sign in (outcome.error or outcome.output) for sign in _OUT_OF_MEMORY):
         return (
             f"The model {model} needs more than {trial.memory // MIB} MiB to load and predict; make it smaller, or "
             "raise gate.memory."
