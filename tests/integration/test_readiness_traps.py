@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +27,7 @@ from .trap_cluster import (
     AT_TIMEOUT,
     EMPTY_SERVER,
     PLANTED,
+    RUNTIME,
     SERVES,
     Cluster,
     Json,
@@ -99,7 +101,7 @@ def surroundings(namespace: str) -> list[Json]:
 
 
 def rollouts(made: Cluster) -> dict[str, Any]:
-    """One service through its versions: good, unknown, good, corrupt, missing, and with a runtime that is not there."""
+    """One service through its versions: good, unknown, good, without a runtime, corrupt, missing."""
 
     def uri(path: str) -> Json:
         return {"storageUri": f"s3://{made.namespace}/{path}/"}
@@ -111,19 +113,37 @@ def rollouts(made: Cluster) -> dict[str, Any]:
     told["just patched"] = made.tell("rolled", "stale-ready-rolling-out", timeout=0)
     told["rolled out"] = made.tell("rolled", "serving-after-rollout", **SERVES)
     told["deployment"] = made.get("deployment", "rolled-predictor")["status"]
-    made.patch("rolled", **uri("corrupt/v1"))
+    made.patch("rolled", runtime="not-there")
+    told["no runtime"] = made.tell("rolled", "unknown-runtime-behind-old-replica-set", **AT_ONCE)
+    made.patch("rolled", runtime=RUNTIME, **uri("corrupt/v1"))
     told["crashing"] = made.tell("rolled", "crashing-behind-old-replica-set", **AFTER_GRACE)
     made.patch("rolled", **uri("nothing/v1"))
     told["missing"] = made.tell("rolled", "failed-download-behind-old-replica-set", **AFTER_GRACE)
-    made.patch("rolled", runtime="not-there")
-    told["no runtime"] = made.tell("rolled", "unknown-runtime-behind-old-replica-set", **AT_ONCE)
+    pass_the_deadline(made, "rolled")
+    told["past the deadline"] = made.tell("rolled", "past-progress-deadline", **AFTER_GRACE)
     return told
+
+
+def pass_the_deadline(made: Cluster, name: str) -> None:
+    """Let a rollout that is stuck pass its progress deadline before the ten minutes that KServe gives it are over.
+
+    KServe puts the deadline back, sometimes before Kubernetes has seen it; what Kubernetes has concluded stays.
+    """
+    deadline = time.monotonic() + 30
+    while True:
+        status = made.get("inferenceservice", name)["status"]
+        if any(entry["type"] == "Ready" and entry["status"] == "False" for entry in status["conditions"]):
+            return
+        assert time.monotonic() < deadline, "the rollout does not pass its progress deadline"
+        words = ("deployment", f"{name}-predictor", "-n", made.namespace, "--type=merge")
+        made.kubectl("patch", *words, "-p", json.dumps({"spec": {"progressDeadlineSeconds": 1}}))
+        time.sleep(0.5)
 
 
 def recovery(made: Cluster) -> dict[str, Told]:
     """One service that names a runtime that is not there, recovers, and is scaled to zero."""
     told = {"no runtime": made.tell("recovered", "unknown-runtime", **AT_ONCE)}
-    made.patch("recovered", runtime="kserve-sklearnserver")
+    made.patch("recovered", runtime=RUNTIME)
     told["recovered"] = made.tell("recovered", "serving-with-old-failure", **SERVES)
     made.kubectl("scale", "deployment", "recovered-predictor", "-n", made.namespace, "--replicas=0")
     told["scaled to zero"] = made.tell("recovered", "scaled-to-zero", timeout=3)
@@ -204,13 +224,21 @@ def test_the_patched_spec_serves_only_when_no_old_pod_is_left(told):
     assert (status["replicas"], status["updatedReplicas"], status["availableReplicas"]) == (1, 1, 1)
 
 
+def test_a_runtime_that_is_not_there_while_the_old_serves(told):
+    unknown = told("rolled", "no runtime")
+    assert unknown.ready == "True"
+    assert at_once(unknown) and unknown.verdict[1] == "RuntimeNotRecognized"
+    assert says(unknown, "create the serving runtime that spec.predictor.model.runtime names, or name another.")
+    assert unknown.result["generation"] == 4
+
+
 def test_an_old_replica_set_covers_for_crashing_pods(told):
     crashing = told("rolled", "crashing")
     assert crashing.ready == "True"
     assert after_grace(crashing) and crashing.verdict[1] == "CrashLoopBackOff"
     assert says(crashing, "container kserve-container of pod rolled-predictor-", "exit code 1 (Error); see its logs.")
     assert "model.joblib cannot be loaded" in crashing.log_text
-    assert crashing.result["generation"] == 4
+    assert crashing.result["generation"] == 5
 
 
 def test_a_failed_new_revision_while_the_old_serves(told):
@@ -218,14 +246,15 @@ def test_a_failed_new_revision_while_the_old_serves(told):
     assert missing.ready == "True"
     assert after_grace(missing) and missing.verdict[1] == "StorageInitializerFailed"
     assert says(missing, "No model found in nothing/v1/; check storageUri")
-    assert missing.result["generation"] == 5
+    assert missing.result["generation"] == 6
 
 
-def test_a_runtime_that_is_not_there_while_the_old_serves(told):
-    unknown = told("rolled", "no runtime")
-    assert unknown.ready == "True"
-    assert at_once(unknown) and unknown.verdict[1] == "RuntimeNotRecognized"
-    assert says(unknown, "create the serving runtime that spec.predictor.model.runtime names, or name another.")
+def test_the_cause_is_told_past_the_progress_deadline_too(told, made):
+    stuck = told("rolled", "past the deadline")
+    assert stuck.ready == "False"  # though the old pod still serves
+    assert made.get("deployment", "rolled-predictor")["status"]["availableReplicas"] == 1
+    assert after_grace(stuck) and stuck.verdict[1] == "StorageInitializerFailed"
+    assert says(stuck, "No model found in nothing/v1/; check storageUri")
 
 
 def test_the_failure_of_long_ago_is_not_todays(told, made):

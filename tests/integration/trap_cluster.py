@@ -14,6 +14,7 @@ import os
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -113,12 +114,16 @@ class Cluster:
     outputs: list[str] = field(default_factory=list)
 
     def kubectl(self, *words: str, stdin: str | None = None) -> str:
-        """Run kubectl and return what it prints."""
+        """Run kubectl and return what it prints; again while KServe's webhook is away, as when its controller starts."""
         program = [str(self.settings.state / "bin" / "kubectl"), f"--kubeconfig={self.settings.kubeconfig}"]
-        done = subprocess.run([*program, *words], input=stdin, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise AssertionError(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
-        return done.stdout
+        deadline = time.monotonic() + 60
+        while True:
+            done = subprocess.run([*program, *words], input=stdin, capture_output=True, text=True, check=False)
+            if not done.returncode:
+                return done.stdout
+            if "failed calling webhook" not in done.stderr or time.monotonic() > deadline:
+                raise AssertionError(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
+            time.sleep(1)
 
     def apply(self, *things: Json) -> None:
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(things)})

@@ -37,6 +37,7 @@ RECORDED = {
     "knative-stale-ready": (State.PROGRESSING, "SpecNotObserved", "model.storageUri of generation 2"),
     "crashing-behind-old-replica-set": (State.DOUBTFUL, "CrashLoopBackOff", "exit code 1 (Error); see its logs"),
     "failed-download-behind-old-replica-set": (State.DOUBTFUL, "StorageInitializerFailed", "check storageUri"),
+    "past-progress-deadline": (State.DOUBTFUL, "StorageInitializerFailed", "check storageUri"),
     "knative-failed-revision": (State.DOUBTFUL, "CrashLoopBackOff", "rolled-predictor-00003-deployment"),
     "route-without-gateway": (State.PROGRESSING, "RouteNotAccepted", "check that its Gateway exists"),
     "scaled-to-zero": (State.PROGRESSING, "ScaledToZero", "scale it up to serve"),
