@@ -114,7 +114,7 @@ class Cluster:
     outputs: list[str] = field(default_factory=list)
 
     def kubectl(self, *words: str, stdin: str | None = None) -> str:
-        """Run kubectl and return what it prints; again while KServe's webhook is away, as when its controller starts."""
+        """Run kubectl and return what it prints; again while KServe's webhook is away."""
         program = [str(self.settings.state / "bin" / "kubectl"), f"--kubeconfig={self.settings.kubeconfig}"]
         deadline = time.monotonic() + 60
         while True:
