@@ -165,12 +165,16 @@ class _Line:
         self._request = b""
         self._done: Done | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
         self._opening: asyncio.Task[None] | None = None
 
     def send(self, request: bytes, done: Done) -> None:
         """Send a request, and call back with its answer, never before this returns."""
         self._request, self._done = request, done
-        self._timer = self._loop.call_later(self._server.timeout, self._late)
+        # One timer for many requests: to set one for each, and take it back, shows in the latencies.
+        self._deadline = self._loop.time() + self._server.timeout
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._deadline, self._late)
         connection = self._connection
         if connection is not None and connection.transport is not None and not connection.transport.is_closing():
             self._fresh = False
@@ -198,6 +202,7 @@ class _Line:
         self._done = None
         if self._timer:
             self._timer.cancel()
+            self._timer = None
         if self._opening:
             self._opening.cancel()
         connection, self._connection = self._connection, None
@@ -255,6 +260,12 @@ class _Line:
             connection.transport.write(self._request)
 
     def _late(self) -> None:
+        self._timer = None
+        if self._done is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._late)
+            return
         self._finish(unanswered(self._server, TimeoutError()))
 
     def _finish(self, result: Answer | Unanswered) -> None:
@@ -264,8 +275,6 @@ class _Line:
         connection = self._connection
         if isinstance(result, Unanswered) or connection is None or not connection.reader.reusable:
             self.drop()
-        elif self._timer:
-            self._timer.cancel()
         self._done = None
         done(result)
 

@@ -289,6 +289,22 @@ def test_silence_ends_with_the_timeout_and_the_next_request_has_a_new_connection
         assert client.ask("POST", "/p", b"[2]") == Answer(200, b"[2]")
 
 
+def test_the_timeout_is_of_each_request() -> None:
+    def script(connection: Connection, _number: int) -> None:
+        connection.request()
+        time.sleep(0.2)
+        connection.answer(b"[0]")
+        connection.request()
+        connection.raw.recv(1)
+
+    with Server(script) as server, transport(server, timeout=0.3) as client:
+        assert client.ask("POST", "/p", b"[1]").status == 200
+        began = time.monotonic()
+        with pytest.raises(Unanswered, match="does not answer within"):
+            client.ask("POST", "/p", b"[2]")
+        assert time.monotonic() - began >= 0.29
+
+
 def sends(data: bytes, reset: bool = False) -> Script:
     def script(connection: Connection, _number: int) -> None:
         if connection.request() is not None:
