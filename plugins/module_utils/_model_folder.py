@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A local model folder: which files belong to a version, and the digests that a store knows them by.
+"""A local model folder: which files belong to a version, and their digests.
 
 This file is private to the collection and may change at any time.
 """
@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 
-# 64 MiB: with S3's limit of 10,000 parts a single file may have 625 GiB, and most models are one request.
-PART_SIZE = 64 * 1024 * 1024
-MAX_FILE_SIZE = 10_000 * PART_SIZE
+# Amazon S3 user guide, "Multipart upload limits": at most 10,000 parts and 5 TiB.
+MAX_FILE_SIZE = 5 * 1024**4
 _BLOCK = 1024 * 1024
 
 
@@ -26,21 +28,43 @@ _BLOCK = 1024 * 1024
 class LocalFile:
     """One file of a model folder.
 
-    name: path below the folder with forward slashes; size: bytes; sha256: hexadecimal;
-    etag: the ETag that S3 gives this content when it is stored unencrypted or with SSE-S3, in
-    parts of PART_SIZE: MD5 of the content, or for several parts MD5 of the parts' MD5s, a
-    hyphen and the number of parts (Amazon S3 user guide, "Checking object integrity").
+    name: path below the folder with forward slashes; size: bytes, as it was found.
     """
 
     name: str
     path: Path
     size: int
-    sha256: str
-    etag: str
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hexadecimal digest of the content, which is read when this is first asked for."""
+        digest = hashlib.sha256()
+        # Blocks into one buffer: no memory is allotted for each, and a block stays in the processor's cache.
+        view = memoryview(bytearray(_BLOCK))
+        try:
+            with self.path.open("rb", buffering=0) as stream:
+                while size := stream.readinto(view):
+                    digest.update(view[:size])
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        return digest.hexdigest()
+
+    @property
+    def known_sha256(self) -> str | None:
+        """The digest where it was asked for before."""
+        return self.__dict__.get("sha256")
+
+
+def digest_all(files: Iterable[LocalFile]) -> None:
+    """Read the files, several at once, so that each knows its sha256."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        # The largest first: none is left to be read alone in the end.
+        for _sha256 in pool.map(lambda file: file.sha256, sorted(files, key=lambda file: -file.size)):
+            pass
 
 
 def scan(folder: Path) -> list[LocalFile]:
-    """Read every file of the folder, in the order of the names.
+    """Find every file of the folder, in the order of the names; their content is not read.
 
     :raises KServeError: the folder is missing, empty or unreadable, or leads out of itself.
     """
@@ -48,11 +72,21 @@ def scan(folder: Path) -> list[LocalFile]:
         raise KServeError(f"The source {folder} does not exist; set source to the folder with the model.")
     if not folder.is_dir():
         raise KServeError(f"The source {folder} is not a folder; set source to the folder that holds the model.")
-    root = folder.resolve()
-    files = [_read(root, path) for path in _walk(root)]
+    files = scan_any(folder)
     if not files:
         raise KServeError(f"The source {folder} holds no file; put the model into it or set source to another folder.")
-    return sorted(files, key=lambda file: file.name)
+    return files
+
+
+def scan_any(folder: Path) -> list[LocalFile]:
+    """Find every file of a folder that may be empty."""
+    root = folder.resolve()
+    return sorted((_find(root, path) for path in _walk(root)), key=lambda file: file.name)
+
+
+def unreadable(path: Path, error: OSError) -> KServeError:
+    """Return the sentence for a file that cannot be read."""
+    return KServeError(f"{path} cannot be read: {error.strerror}; repair it or change its permissions.")
 
 
 def _walk(root: Path) -> list[Path]:
@@ -68,7 +102,7 @@ def _walk(root: Path) -> list[Path]:
     return paths
 
 
-def _read(root: Path, path: Path) -> LocalFile:
+def _find(root: Path, path: Path) -> LocalFile:
     name = path.relative_to(root).as_posix()
     try:
         target = path.resolve(strict=True)
@@ -77,37 +111,11 @@ def _read(root: Path, path: Path) -> LocalFile:
         if not target.is_file():
             raise KServeError(f"{path} is not a regular file; remove it from the source folder.")
         name.encode("utf-8")
-        return _digest(name, path)
+        size = target.stat().st_size
     except OSError as error:
-        raise KServeError(f"{path} cannot be read: {error.strerror}; repair it or change its permissions.") from error
+        raise unreadable(path, error) from error
     except UnicodeEncodeError as error:
         raise KServeError(f"The file name {name!r} is not UTF-8, which S3 needs; rename the file.") from error
-
-
-def _digest(name: str, path: Path) -> LocalFile:
-    sha256 = hashlib.sha256()
-    parts: list[bytes] = []
-    size = 0
-    with path.open("rb") as stream:
-        while True:
-            part = hashlib.md5(usedforsecurity=False)
-            left = PART_SIZE
-            while left and (block := stream.read(min(_BLOCK, left))):
-                part.update(block)
-                sha256.update(block)
-                left -= len(block)
-            if left == PART_SIZE and parts:
-                break
-            parts.append(part.digest())
-            size += PART_SIZE - left
-            if left:
-                break
     if size > MAX_FILE_SIZE:
         raise KServeError(f"{path} is larger than {MAX_FILE_SIZE} bytes, the most one object can have; split it.")
-    # A client that sends in parts does so from the part size on, so a file of exactly one part is
-    # still a multipart object and has the composite ETag.
-    if size >= PART_SIZE:
-        etag = f"{hashlib.md5(b''.join(parts), usedforsecurity=False).hexdigest()}-{len(parts)}"
-    else:
-        etag = parts[0].hex()
-    return LocalFile(name=name, path=path, size=size, sha256=sha256.hexdigest(), etag=etag)
+    return LocalFile(name, path, size)

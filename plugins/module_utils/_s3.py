@@ -2,220 +2,240 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An object store over boto3, for AWS and for stores that speak its protocol.
+"""A bucket of AWS, or of a store that speaks its protocol.
+
+What each request says is in the Amazon S3 API reference, under the name of the operation.
 
 This file is private to the collection and may change at any time.
 """
 
 from __future__ import annotations
 
-import traceback
+import base64
+import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus
+from xml.etree import ElementTree
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_folder import PART_SIZE, LocalFile
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_version import BucketMissing, StoredObject
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import redact
-
-BOTO3_IMPORT_ERROR: str | None = None
-try:
-    import boto3
-    from boto3.exceptions import Boto3Error
-    from botocore import exceptions as boto
-    from botocore.config import Config
-    from s3transfer.manager import TransferConfig, TransferManager
-except ImportError:
-    BOTO3_IMPORT_ERROR = traceback.format_exc()
-
-_CREDENTIALS = "check access_key, secret_key, session_token or profile"
-# By S3 error code (Amazon S3 API reference, "Error responses"): what is wrong and what to change.
-_REFUSALS = {
-    "InvalidAccessKeyId": f"does not know the access key; {_CREDENTIALS}",
-    "SignatureDoesNotMatch": f"does not accept the signature, so the secret key is wrong; {_CREDENTIALS}",
-    "ExpiredToken": "says that the session token has expired; get new temporary credentials",
-    "InvalidToken": f"does not accept the session token; {_CREDENTIALS}",
-    "AccessDenied": "denies access; give the key the right to list, read, write and delete in this bucket",
-    "RequestTimeTooSkewed": "finds this machine's clock too far from its own; set the clock",
-    "PermanentRedirect": "keeps the bucket in another region; set region and endpoint_url to that of the bucket",
-    "AuthorizationHeaderMalformed": "expects another region; set region to that of the bucket",
-    "IllegalLocationConstraintException": "keeps the bucket in another region; set region to that of the bucket",
-    "SlowDown": "asks for fewer requests; run again later",
-    "QuotaExceeded": "has no room left in this bucket; free some or raise its quota",
-    "EntityTooLarge": "does not take objects as large as this; split the file",
-}
-_REFUSALS["XAdminUserNotFound"] = _REFUSALS["InvalidAccessKeyId"]  # versitygw's name for it
-# HeadObject answers have no body, so botocore gives the status in place of a code.
-_REFUSALS["403"] = _REFUSALS["Forbidden"] = _REFUSALS["AccessDenied"]
-
-
-@dataclass(frozen=True)
-class S3Options:
-    """How to reach a store; None leaves a choice to boto3. ca_bundle: path of a PEM file."""
-
-    bucket: str
-    endpoint_url: str | None = None
-    region: str | None = None
-    access_key: str | None = field(default=None, repr=False)
-    secret_key: str | None = field(default=None, repr=False)
-    session_token: str | None = field(default=None, repr=False)
-    profile: str | None = None
-    validate_certs: bool = True
-    ca_bundle: str | None = None
-    addressing_style: str = "auto"
-
-    @property
-    def place(self) -> str:
-        """The store as people know it."""
-        return self.endpoint_url or "Amazon S3"
-
-    @property
-    def on_aws(self) -> bool:
-        """Whether the endpoint is Amazon's own."""
-        host = urlsplit(self.endpoint_url or "").hostname or ""
-        return not self.endpoint_url or host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-
-
-def client_config(options: S3Options) -> dict[str, Any]:
-    """Return the keywords for botocore's Config."""
-    config: dict[str, Any] = {
-        "retries": {"mode": "standard", "total_max_attempts": 4},
-        "connect_timeout": 10,
-        "read_timeout": 60,
-        "s3": {"addressing_style": options.addressing_style},
-    }
-    if not options.on_aws:
-        # botocore sends CRC checksums by default that several S3-compatible stores refuse (boto3#4392).
-        config.update(request_checksum_calculation="when_required", response_checksum_validation="when_required")
-    return config
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store import (
+    AlreadyThere,
+    Buffer,
+    Part,
+    StoredObject,
+    UploadGone,
+)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_client import (
+    BOTOCORE_IMPORT_ERROR as BOTOCORE_IMPORT_ERROR,
+)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_client import (
+    Answer,
+    Refused,
+    S3Client,
+    S3Options,
+)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_client import (
+    connect as _client,
+)
 
 
 def connect(options: S3Options) -> S3Store:
     """Return the bucket; nothing is sent yet.
 
-    :raises KServeError: the profile, endpoint, certificate bundle or region is not usable.
+    :raises KServeError: the profile, endpoint or certificate bundle is not usable.
     """
-    with _explained(options):
-        session = boto3.session.Session(
-            aws_access_key_id=options.access_key,
-            aws_secret_access_key=options.secret_key,
-            aws_session_token=options.session_token,
-            profile_name=options.profile,
-            region_name=options.region,
-        )
-        client = session.client(
-            "s3",
-            endpoint_url=options.endpoint_url,
-            verify=options.ca_bundle or None if options.validate_certs else False,
-            config=Config(**client_config(options)),
-        )
-    return S3Store(client, options)
+    return S3Store(_client(options))
 
 
 class S3Store:
-    """The ObjectStore port over a boto3 client of type s3."""
+    """The ObjectStore port over signed requests."""
 
-    def __init__(self, client: Any, options: S3Options) -> None:
+    def __init__(self, client: S3Client) -> None:
         self._client = client
-        self._options = options
-        self._bucket = options.bucket
+        # Stores with other checksums than the required ones are few besides AWS, and several refuse them.
+        self._checksums = client.options.on_aws
+
+    @property
+    def requests(self) -> int:
+        """See ObjectStore."""
+        return self._client.requests
 
     def create(self) -> None:
         """See ObjectStore."""
-        region = self._options.region
+        region = self._client.options.region
         # AWS takes every region but its first as a constraint, and its first only without one.
-        place: dict[str, Any] = {}
+        content = b""
         if region not in (None, "us-east-1"):
-            place["CreateBucketConfiguration"] = {"LocationConstraint": region}
-        with _explained(self._options):
-            self._client.create_bucket(Bucket=self._bucket, **place)
+            content = _xml("CreateBucketConfiguration", [("LocationConstraint", str(region))])
+        self._client.request("PUT", content=content, sha256=hashlib.sha256(content).hexdigest())
 
-    def list(self, prefix: str) -> dict[str, StoredObject]:
+    def objects(self, prefix: str) -> dict[str, StoredObject]:
         """See ObjectStore; one request for each thousand objects."""
-        with _explained(self._options):
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-            return {
-                entry["Key"]: StoredObject(int(entry["Size"]), entry["ETag"].strip('"'))
-                for page in pages
-                for entry in page.get("Contents", ())
-            }
+        return {
+            _key(page, found.findtext("Key", "")): StoredObject(
+                int(found.findtext("Size", "0")), found.findtext("ETag", "").strip('"')
+            )
+            for page in self._pages({"prefix": prefix})
+            for found in page.iter("Contents")
+        }
 
-    def sha256(self, key: str) -> str | None:
+    def folders(self, prefix: str) -> list[str]:
+        """See ObjectStore; one request for each thousand names and objects beside them."""
+        return [
+            _key(page, found.findtext("Prefix", "")).removeprefix(prefix).rstrip("/")
+            for page in self._pages({"prefix": prefix, "delimiter": "/"})
+            for found in page.iter("CommonPrefixes")
+        ]
+
+    def _pages(self, query: Mapping[str, str]) -> Iterator[ElementTree.Element]:
+        query = {"list-type": "2", "encoding-type": "url", **query}
+        while True:
+            page = self._client.request("GET", query=query).xml()
+            yield page
+            token = page.findtext("NextContinuationToken")
+            if page.findtext("IsTruncated") != "true" or not token:
+                return
+            query["continuation-token"] = token
+
+    def get(self, key: str) -> bytes | None:
         """See ObjectStore."""
-        with _explained(self._options):
-            answer = self._client.head_object(Bucket=self._bucket, Key=key)
-            digest: str | None = answer.get("Metadata", {}).get("sha256")
-            return digest
+        try:
+            return self._client.request("GET", key).body
+        except Refused as refusal:
+            if refusal.code == "NoSuchKey":
+                return None
+            raise
 
-    def upload(self, files: Mapping[str, LocalFile]) -> None:
-        """See ObjectStore; files and their parts go in parallel."""
-        # The digest of a stored file counts on this one part size, see _model_folder.
-        config = TransferConfig(multipart_threshold=PART_SIZE, multipart_chunksize=PART_SIZE)
-        with _explained(self._options), TransferManager(self._client, config) as manager:
-            futures = [
-                manager.upload(str(file.path), self._bucket, key, extra_args={"Metadata": {"sha256": file.sha256}})
-                for key, file in files.items()
-            ]
-            for future in futures:
-                future.result()
+    def read(self, key: str, start: int, size: int) -> bytes:
+        """See ObjectStore."""
+        if not size:
+            return b""
+        body = self._client.request("GET", key, headers={"Range": f"bytes={start}-{start + size - 1}"}).body
+        if len(body) != size:
+            raise KServeError(f"The store gave {len(body)} bytes of {key} where {size} were asked for; run again.")
+        return body
+
+    def put(self, key: str, content: Buffer, sha256: str, *, new: bool = False) -> str:
+        """See ObjectStore; a store that knows no conditions stores a new object as any other."""
+        headers = self._checksum(sha256)
+        try:
+            condition = {"If-None-Match": "*"} if new else {}
+            answer = self._client.request("PUT", key, headers=headers | condition, content=content, sha256=sha256)
+        except Refused as refusal:
+            if refusal.code == "PreconditionFailed":
+                raise AlreadyThere(f"There is an object {key} already.") from None
+            if not new or refusal.code != "NotImplemented":
+                raise
+            answer = self._client.request("PUT", key, headers=headers, content=content, sha256=sha256)
+        return _etag(answer)
 
     def remove(self, key: str) -> None:
         """See ObjectStore."""
         # One by one: DeleteObjects needs a checksum header on which S3-compatible stores disagree.
-        with _explained(self._options):
-            self._client.delete_object(Bucket=self._bucket, Key=key)
+        self._client.request("DELETE", key)
+
+    def unfinished(self, prefix: str) -> dict[str, list[str]]:
+        """See ObjectStore; none where the key may not list them, or the store does not know how to."""
+        found: list[tuple[str, str, str]] = []
+        query = {"uploads": "", "prefix": prefix, "encoding-type": "url"}
+        while True:
+            try:
+                page = self._client.request("GET", query=query).xml()
+            except Refused as refusal:
+                if refusal.code in ("AccessDenied", "NotImplemented", "MethodNotAllowed"):
+                    return {}
+                raise
+            for entry in page.iter("Upload"):
+                key = _key(page, entry.findtext("Key", ""))
+                found.append((entry.findtext("Initiated", ""), key, entry.findtext("UploadId", "")))
+            if page.findtext("IsTruncated") != "true":
+                break
+            query["key-marker"] = _key(page, page.findtext("NextKeyMarker", ""))
+            query["upload-id-marker"] = page.findtext("NextUploadIdMarker", "")
+        uploads: dict[str, list[str]] = {}
+        for _initiated, key, upload in sorted(found, reverse=True):
+            if key.startswith(prefix):
+                uploads.setdefault(key, []).append(upload)
+        return uploads
+
+    def parts(self, key: str, upload: str) -> dict[int, Part]:
+        """See ObjectStore; one request for each thousand parts."""
+        found: dict[int, Part] = {}
+        query = {"uploadId": upload}
+        while True:
+            page = self._client.request("GET", key, query).xml()
+            for part in page.iter("Part"):
+                number = int(part.findtext("PartNumber", "0"))
+                found[number] = Part(
+                    int(part.findtext("Size", "0")),
+                    part.findtext("ETag", "").strip('"'),
+                    part.findtext("ChecksumSHA256") or None,
+                )
+            if page.findtext("IsTruncated") != "true":
+                return found
+            query["part-number-marker"] = page.findtext("NextPartNumberMarker", "")
+
+    def start(self, key: str) -> str:
+        """See ObjectStore."""
+        headers = {"x-amz-checksum-algorithm": "SHA256"} if self._checksums else {}
+        answer = self._client.request("POST", key, {"uploads": ""}, headers=headers)
+        return answer.xml().findtext("UploadId", "")
+
+    def put_part(self, key: str, upload: str, number: int, content: Buffer, sha256: str) -> Part:
+        """See ObjectStore."""
+        query = {"partNumber": str(number), "uploadId": upload}
+        headers = self._checksum(sha256)
+        try:
+            answer = self._client.request("PUT", key, query, headers=headers, content=content, sha256=sha256)
+        except Refused as refusal:
+            raise _gone(refusal) from None
+        return Part(len(content), _etag(answer), next(iter(headers.values()), None))
+
+    def finish(self, key: str, upload: str, parts: Mapping[int, Part]) -> str:
+        """See ObjectStore."""
+        listed = []
+        for number, part in sorted(parts.items()):
+            checksum = [("ChecksumSHA256", part.checksum)] if part.checksum else []
+            listed.append(_xml("Part", [("PartNumber", str(number)), ("ETag", f'"{part.etag}"'), *checksum]))
+        content = b"<CompleteMultipartUpload>" + b"".join(listed) + b"</CompleteMultipartUpload>"
+        sha256 = hashlib.sha256(content).hexdigest()
+        try:
+            answer = self._client.request("POST", key, {"uploadId": upload}, content=content, sha256=sha256)
+        except Refused as refusal:
+            raise _gone(refusal) from None
+        return answer.xml().findtext("ETag", "").strip('"')
+
+    def abort(self, key: str, upload: str) -> None:
+        """See ObjectStore."""
+        try:
+            self._client.request("DELETE", key, {"uploadId": upload})
+        except Refused as refusal:
+            if refusal.code != "NoSuchUpload":
+                raise
+
+    def _checksum(self, sha256: str) -> dict[str, str]:
+        """Have AWS keep the digest with the object, where it can be read without the object."""
+        if not self._checksums:
+            return {}
+        return {"x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(sha256)).decode()}
 
 
-@contextmanager
-def _explained(options: S3Options) -> Iterator[None]:
-    """Turn every error of boto3 into one sentence; its own text is used only where nothing better is known."""
-    try:
-        yield
-    except boto.ClientError as error:
-        raise _refused(error, options) from None
-    except boto.SSLError as error:
-        raise KServeError(
-            f"There is no trusted TLS connection to {options.place} ({_last(error)}); "
-            "set ca_bundle to the authority that signed its certificate, or correct endpoint_url."
-        ) from None
-    except (
-        boto.EndpointConnectionError,
-        boto.ConnectTimeoutError,
-        boto.ProxyConnectionError,
-        boto.ConnectionClosedError,
-        boto.ReadTimeoutError,
-        boto.HTTPClientError,
-    ):
-        raise KServeError(f"{options.place} cannot be reached; check endpoint_url and the network.") from None
-    except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError):
-        raise KServeError(f"There are no whole credentials for {options.place}; {_CREDENTIALS}.") from None
-    except boto.ProfileNotFound:
-        raise KServeError(f"The profile {options.profile} is not configured; check profile.") from None
-    except OSError as error:
-        subject = error.filename or "A file"
-        raise KServeError(f"{subject} cannot be read: {error.strerror or _last(error)}; check the disk.") from None
-    except (boto.BotoCoreError, Boto3Error, ValueError) as error:
-        text = redact(_last(error), options.access_key, options.secret_key, options.session_token)
-        raise KServeError(f"{options.place} cannot be used: {text}; check endpoint_url and region.") from None
+def _key(page: ElementTree.Element, text: str) -> str:
+    """Read a key of a listing: encoded, where the store says so, for not every character may stand in XML."""
+    return unquote_plus(text) if page.findtext("EncodingType") == "url" else text
 
 
-def _refused(error: Any, options: S3Options) -> KServeError:
-    detail = error.response.get("Error", {})
-    code = str(detail.get("Code", "unknown"))
-    if code == "NoSuchBucket":
-        return BucketMissing(
-            f"There is no bucket {options.bucket} at {options.place}; create it, set bucket, or set create_bucket."
-        )
-    if code in _REFUSALS:
-        return KServeError(f"{options.place} {_REFUSALS[code]} (bucket {options.bucket}, {code}).")
-    text = redact(str(detail.get("Message", "")), options.access_key, options.secret_key, options.session_token)
-    return KServeError(f"{options.place} refused {error.operation_name} in bucket {options.bucket} with {code}: {text}")
+def _etag(answer: Answer) -> str:
+    return answer.headers.get("etag", "").strip('"')
 
 
-def _last(error: BaseException) -> str:
-    """The innermost cause on one line: urllib3 and botocore wrap it in their own text."""
-    inner = error.kwargs.get("error") if isinstance(getattr(error, "kwargs", None), dict) else None  # type: ignore[attr-defined]
-    return " ".join(str(inner or error).split())
+def _gone(refusal: Refused) -> KServeError:
+    # A part is not there, or another, where a second run finishes or sends the same upload.
+    return UploadGone(str(refusal)) if refusal.code in ("NoSuchUpload", "InvalidPart") else refusal
+
+
+def _xml(name: str, children: list[tuple[str, str]]) -> bytes:
+    root = ElementTree.Element(name)
+    for child, text in children:
+        ElementTree.SubElement(root, child).text = text
+    return ElementTree.tostring(root)

@@ -16,17 +16,38 @@ author:
 description:
   - Makes C(s3://bucket/name/version/) hold what a local folder holds, in DigitalOcean Spaces, Amazon S3 or any
     store that speaks the same protocol, so that an InferenceService can take it as its C(storageUri).
-  - Sends only files that differ. A file is the same when its size and ETag are, or its size and the sha256 that
-    this module stores with every object as the metadata entry C(sha256). A re-run over an unchanged folder costs
-    one request for each thousand objects.
-  - A file C(metadata.json) in the folder is sent after all others have been sent and checked. When other files
-    of a stored version change, its C(metadata.json) is taken away first. So a version that has it is whole.
-  - Files of 64 MiB and more are sent in parts of that size, several at once.
-requirements:
-  - boto3 >= 1.36.0
+  - A version is one thing. The object C(manifest.json), written after all others have been sent and looked at, lists
+    each file with its size and sha256. A version is complete when it has one, and its digest is the sha256 of that
+    object. From then on it stays as it is. A folder that differs is refused, unless O(overwrite).
+  - A re-run with nothing new costs one request, whatever the number and size of files. The folder is read and compared
+    with the manifest.
+  - Files of 16 MiB and more are sent in parts of that size. Files and parts go O(connections) at once, and each is
+    tried up to five times, with growing pauses.
+  - A run that goes on after another was stopped, even killed, sends only what is missing. It costs a request for each
+    thousand objects and for the unfinished uploads, and one for each thousand parts of a file that was under way.
+    Unfinished uploads that are of no use are given up. What an earlier run has sent is known by its MD5. Where the
+    store encrypts with a key of its own (SSE-KMS, SSE-C), whole files are sent again.
+  - The store refuses what was damaged on the way, because each request is signed with the sha256 of its content.
+    Amazon S3 keeps this checksum with the object. Other stores do not get the header, since several refuse it.
+  - Many models are pickles, such as C(model.joblib), and a pickle is code. Who may write to the bucket may run programs
+    in every pod that loads a model from it. O(gate) tries a model before it is sent.
+notes:
+  - The gate limits what a model can do while it is tried, and finds models that do not fit. It is no sandbox against
+    somebody determined. A flaw of the kernel, or of what loads the model, is not held off. Neither is harm that a model
+    does only later, in its pod, or a model that knows its examples by heart. For models from elsewhere use
+    O(gate.allowed_digests).
+  - While a model is tried it can read the interpreter, its packages and C(/usr), use one processor up to
+    O(gate.timeout), and have 64 processes of O(gate.memory) each. It can write 64 MiB, which are memory. Other files,
+    sockets, processes and environment variables of the machine are out of its reach.
+  - A version that is never finished keeps its parts, which cost money. A lifecycle rule of the bucket with
+    C(AbortIncompleteMultipartUpload) takes them away.
+  - The key needs the rights C(s3:ListBucket), C(s3:GetObject), C(s3:PutObject), C(s3:DeleteObject) and
+    C(s3:AbortMultipartUpload). Without C(s3:ListBucketMultipartUploads) and C(s3:ListMultipartUploadParts) large files
+    begin anew after a kill.
 extends_documentation_fragment:
   - hashfoundry.kserve.attributes
   - hashfoundry.kserve.attributes.actiongroup_kserve
+  - hashfoundry.kserve.s3
 attributes:
   check_mode:
     support: full
@@ -35,7 +56,8 @@ attributes:
   diff_mode:
     support: full
     details:
-      - Shows key, size and ETag of each object of the version.
+      - Shows key, size and sha256 of each object of the version. Objects of an unfinished version that differ have
+        their ETag instead.
   idempotent:
     support: full
 options:
@@ -43,12 +65,12 @@ options:
     description:
       - Folder on the machine that runs the module. All its files are sent, with folders below it as part of the key.
       - Symbolic links that lead out of the folder, and links to folders, are refused.
+      - A file C(manifest.json) in it must be the manifest of the other files, as M(hashfoundry.kserve.spaces_download)
+        writes it.
     type: path
     required: true
   bucket:
     description: Bucket to write to. It must exist, unless O(create_bucket).
-    type: str
-    required: true
   create_bucket:
     description: Whether the bucket is made where it is not there, in O(region). Many teams' keys may not.
     type: bool
@@ -61,52 +83,80 @@ options:
     description: Version of the model, the second part of the key.
     type: str
     required: true
-  endpoint_url:
+  overwrite:
     description:
-      - URL of the store, for example V(https://fra1.digitaloceanspaces.com).
-      - Without it the module talks to Amazon S3.
-      - E(AWS_ENDPOINT_URL_S3) and E(AWS_ENDPOINT_URL) are used when it is not set.
-    type: str
-  region:
-    description:
-      - Region that requests are signed for.
-      - E(AWS_REGION) and E(AWS_DEFAULT_REGION) are used when it is not set.
-    type: str
-  access_key:
-    description: Access key. E(AWS_ACCESS_KEY_ID) is used when it is not set.
-    type: str
-  secret_key:
-    description: Secret key. E(AWS_SECRET_ACCESS_KEY) is used when it is not set.
-    type: str
-  session_token:
-    description: Token of temporary credentials. E(AWS_SESSION_TOKEN) is used when it is not set.
-    type: str
-  profile:
-    description:
-      - Profile of the AWS configuration files. O(access_key) and O(secret_key) win over its keys.
-      - E(AWS_PROFILE) is used when it is not set.
-    type: str
-  validate_certs:
-    description: Whether the certificate of the store must be valid.
-    type: bool
-    default: true
-  ca_bundle:
-    description:
-      - PEM file with the authorities that may sign the store's certificate.
-      - E(AWS_CA_BUNDLE) is used when it is not set.
-    type: path
-  addressing_style:
-    description:
-      - Where a request names the bucket, in the path of the URL or in its host name.
-      - Many stores of one's own know V(path) only.
-    type: str
-    choices: [auto, path, virtual]
-    default: auto
-  purge:
-    description: Whether objects of this version that the folder lacks are removed.
+      - Whether a complete version that differs is changed, and objects that the folder lacks are removed.
+      - The manifest is removed first, so that the version is not complete in between. An InferenceService that starts
+        a pod meanwhile may get a mixture.
     type: bool
     default: false
+  gate:
+    description:
+      - What the folder must pass before anything is sent. Without it nothing is looked at.
+      - In check mode it must pass, too. A version that the store already holds is not tried again.
+    type: dict
+    suboptions:
+      metadata:
+        description:
+          - Whether the folder must hold a C(metadata.json) that is so.
+          - It must have C(name) and C(version) as they are here, C(model_format), C(model_file) with C(name), C(sha256)
+            and C(size_bytes), C(libraries) (versions by name, of Python as C(python)), C(inputs) and C(outputs) with
+            C(name), C(datatype) and C(shape) as in the Open Inference Protocol, and C(examples) with C(instances) and
+            C(predictions), which must agree with them. C(probabilities) are what C(predict_proba) must give.
+          - For the format C(sklearn) exactly one C(*.joblib), C(*.pkl) or C(*.pickle) must be in the folder, since
+            KServe's server takes no more.
+        type: bool
+        default: true
+      python_version:
+        description: Python of the serving image. Major and minor must be those that C(metadata.json) gives.
+        type: str
+      packages:
+        description:
+          - Packages of the serving image, each with a version or a specifier (PEP 440), for example
+            V(scikit-learn) with V(~=1.5.1). The versions in C(metadata.json) must fit.
+          - Needs the Python library C(packaging).
+        type: dict
+      load:
+        description:
+          - Whether the model must load, and predict its own examples, in a process without network.
+          - For the format C(sklearn), on Linux 5.12 or newer. Numbers agree when they differ by a millionth at most.
+          - A model that another version of scikit-learn has stored is refused, whatever C(metadata.json) says.
+        type: bool
+        default: true
+      isolated:
+        description:
+          - Whether the process has no network, sees no other process, no file but what Python needs, and has no rights.
+            As root it runs as a user that owns nothing. An ordinary user needs user namespaces, which some machines and
+            most containers do not allow. There the task fails.
+          - With V(false) the model's code can use network and files as the user that runs the module. The limits, the
+            empty folder and the empty environment stay. A process that leaves the session stays, too.
+        type: bool
+        default: true
+      python:
+        description:
+          - Interpreter that has the packages of the serving image, Python 3.8 or newer. The module's own without it.
+          - Its versions are compared with O(gate.python_version) and O(gate.packages), too. Packages of the user
+            (C(pip install --user)) are not seen.
+        type: path
+      timeout:
+        description: Seconds to load and predict, after which the process is ended with all that it has started.
+        type: float
+        default: 60.0
+      memory:
+        description:
+          - Address space of each process, in bytes or with V(Ki), V(Mi), V(Gi) or V(Ti).
+          - NumPy, SciPy and scikit-learn take about 0.4 GiB of it themselves.
+        type: str
+        default: 2Gi
+      allowed_digests:
+        description:
+          - Digests (sha256, 64 hexadecimal digits) of which one must be the model file's, or the version's RV(digest).
+          - An empty list allows none. It is looked at before anything else.
+        type: list
+        elements: str
 seealso:
+  - module: hashfoundry.kserve.spaces_download
+  - module: hashfoundry.kserve.spaces_info
   - module: hashfoundry.kserve.inference_service_ready
 """
 
@@ -123,7 +173,7 @@ EXAMPLES = r"""
     secret_key: "{{ vault_spaces_secret_key }}"
   register: published
 
-- name: Make a version in a store of one's own exactly what the folder is
+- name: Make a version in a store of one's own exactly what the folder is, though it was complete
   hashfoundry.kserve.spaces_upload:
     source: /srv/models/iris/1.0.0
     bucket: models
@@ -132,7 +182,20 @@ EXAMPLES = r"""
     endpoint_url: https://store.example.com:7070
     ca_bundle: /etc/ssl/store-ca.pem
     addressing_style: path
-    purge: true
+    overwrite: true
+
+- name: Publish a model only if it loads and predicts under the versions of the image that will serve it
+  hashfoundry.kserve.spaces_upload:
+    source: /srv/models/iris/1.0.0
+    bucket: models
+    name: iris
+    version: 1.0.0
+    gate:
+      python_version: "3.11"
+      packages:
+        scikit-learn: ~=1.5.1
+      python: /srv/serving-environment/bin/python
+      memory: 1Gi
 """
 
 RETURN = r"""
@@ -141,12 +204,17 @@ uri:
   type: str
   returned: success
   sample: s3://models/iris/1.0.0/
+digest:
+  description: The version's digest, which is the sha256 of its C(manifest.json).
+  type: str
+  returned: success
+  sample: sha256:0f343b0931126a20f133d67c2b018a3b4c7f5a9e2b61d7f3e1d5d6f4a8e5b9c1
 uploaded:
-  description: Files that were sent, or in check mode would be, relative to the version.
+  description: Objects that were sent, or in check mode would be, relative to the version.
   type: list
   elements: str
   returned: success
-  sample: [metadata.json, model.joblib]
+  sample: [manifest.json, metadata.json, model.joblib]
 removed:
   description: Objects that were removed, or in check mode would be, relative to the version.
   type: list
@@ -154,71 +222,81 @@ removed:
   returned: success
   sample: []
 unchanged:
-  description: Files that the store already held, relative to the version.
+  description: Objects that the store already held, relative to the version.
   type: list
   elements: str
   returned: success
   sample: []
 bytes_sent:
-  description: Size of the files in RV(uploaded), in bytes.
+  description:
+    - Bytes that were sent, or in check mode would be. Of a file that an earlier run has sent in part, only the rest.
   type: int
   returned: success
-  sample: 5120
+  sample: 5314
+requests:
+  description: Number of requests to the store, each retry counted.
+  type: int
+  returned: success
+  sample: 7
+gate:
+  description: What the gate has looked at, whether the trial was isolated, and how many seconds it all took.
+  type: dict
+  returned: when O(gate) is set and the store did not hold the version yet
+  sample: {checked: [metadata, versions, load], isolated: true, seconds: 1.253}
+output:
+  description: The end of what the model printed while it was tried, without what looks like a secret.
+  type: str
+  returned: when the model did not pass the trial and printed something
+  sample: "ModuleNotFoundError: No module named 'xgboost'"
 """
 
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_folder import scan
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_version import Target, publish
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate import GATE_ARGUMENTS, gate_for
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store import Target
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_version import publish
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_arguments import (
+    REQUIRED_TOGETHER,
+    S3_ARGUMENTS,
+    s3_options,
+)
 
 ARGUMENT_SPEC: dict[str, Any] = {
+    **S3_ARGUMENTS,
     "source": {"type": "path", "required": True},
-    "bucket": {"type": "str", "required": True},
     "create_bucket": {"type": "bool", "default": False},
     "name": {"type": "str", "required": True},
     "version": {"type": "str", "required": True},
-    "endpoint_url": {"type": "str", "fallback": (env_fallback, ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])},
-    "region": {"type": "str", "fallback": (env_fallback, ["AWS_REGION", "AWS_DEFAULT_REGION"])},
-    "access_key": {"type": "str", "no_log": True, "fallback": (env_fallback, ["AWS_ACCESS_KEY_ID"])},
-    "secret_key": {"type": "str", "no_log": True, "fallback": (env_fallback, ["AWS_SECRET_ACCESS_KEY"])},
-    "session_token": {"type": "str", "no_log": True, "fallback": (env_fallback, ["AWS_SESSION_TOKEN"])},
-    "profile": {"type": "str", "fallback": (env_fallback, ["AWS_PROFILE"])},
-    "validate_certs": {"type": "bool", "default": True},
-    "ca_bundle": {"type": "path", "fallback": (env_fallback, ["AWS_CA_BUNDLE"])},
-    "addressing_style": {"type": "str", "choices": ["auto", "path", "virtual"], "default": "auto"},
-    "purge": {"type": "bool", "default": False},
+    "overwrite": {"type": "bool", "default": False},
+    "gate": {"type": "dict", "options": GATE_ARGUMENTS},
 }
-TARGET = ("bucket", "name", "version")
-HOW = ("purge", "create_bucket")
-NOT_FOR_THE_STORE = ("source", "name", "version", *HOW)
+HOW = ("overwrite", "create_bucket", "connections")
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec=ARGUMENT_SPEC,
-        required_together=[("access_key", "secret_key")],
-        supports_check_mode=True,
-    )
-    if _s3.BOTO3_IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("boto3"), exception=_s3.BOTO3_IMPORT_ERROR)
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, required_together=REQUIRED_TOGETHER, supports_check_mode=True)
+    if _s3.BOTOCORE_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("botocore"), exception=_s3.BOTOCORE_IMPORT_ERROR)
     params = module.params
     try:
-        target = Target(**{key: params[key] for key in TARGET})
+        target = Target(params["bucket"], params["name"], params["version"])
+        gate = gate_for(params["gate"], target.name, target.version)
         files = scan(Path(params["source"]))
-        options = _s3.S3Options(**{key: params[key] for key in ARGUMENT_SPEC if key not in NOT_FOR_THE_STORE})
+        store = _s3.connect(s3_options(params))
         how = {key: params[key] for key in HOW}
-        published = publish(_s3.connect(options), target, files, check_mode=module.check_mode, **how)
+        published = publish(store, target, files, check_mode=module.check_mode, gate=gate, **how)
     except KServeError as error:
         module.fail_json(msg=str(error), **error.result)
     if published.warning:
         module.warn(published.warning)
-    module.exit_json(**published.result(target))
+    module.exit_json(**published.result())
 
 
 if __name__ == "__main__":

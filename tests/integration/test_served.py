@@ -201,6 +201,7 @@ def test_the_bucket_holds_what_was_trained(settings: Settings) -> None:
     )
     listed = store.list_objects_v2(Bucket=BUCKET)["Contents"]
     assert sorted(entry["Key"] for entry in listed) == [
+        "iris-classifier/v1/manifest.json",
         "iris-classifier/v1/metadata.json",
         "iris-classifier/v1/model.joblib",
     ]

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _model_folder
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_folder import scan
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_folder import digest_all, scan
 
 
 def test_files_below_folders_come_in_order_with_their_digests(tmp_path: Path) -> None:
@@ -20,30 +20,27 @@ def test_files_below_folders_come_in_order_with_their_digests(tmp_path: Path) ->
     (tmp_path / "b" / "weights.bin").write_bytes(b"weights")
     (tmp_path / "a.txt").write_bytes(b"")
     first, second = scan(tmp_path)
-    assert (first.name, first.size, first.etag) == ("a.txt", 0, hashlib.md5(b"").hexdigest())
+    assert (first.name, first.size) == ("a.txt", 0)
     assert (second.name, second.size) == ("b/weights.bin", 7)
-    assert second.etag == hashlib.md5(b"weights").hexdigest()
-    assert second.sha256 == hashlib.sha256(b"weights").hexdigest()
+    assert second.known_sha256 is None  # nothing is read before it is needed
+    digest_all([first, second])
+    assert first.known_sha256 == hashlib.sha256(b"").hexdigest()
+    assert second.known_sha256 == hashlib.sha256(b"weights").hexdigest()
 
 
-@pytest.mark.parametrize("size", [8, 9, 16, 20])
-def test_etag_of_a_file_in_parts_is_the_digest_of_digests(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
-) -> None:
-    monkeypatch.setattr(_model_folder, "PART_SIZE", 8)
+@pytest.mark.parametrize("size", [0, 2, 3, 4, 8])
+def test_a_digest_is_of_all_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setattr(_model_folder, "_BLOCK", 3)
-    content = bytes(range(size))
-    (tmp_path / "big").write_bytes(content)
-    parts = [hashlib.md5(content[at : at + 8]).digest() for at in range(0, size, 8)]
+    (tmp_path / "big").write_bytes(bytes(range(size)))
+    assert scan(tmp_path)[0].sha256 == hashlib.sha256(bytes(range(size))).hexdigest()
+
+
+def test_a_file_that_is_gone_when_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "model").touch()
     (file,) = scan(tmp_path)
-    assert file.etag == f"{hashlib.md5(b''.join(parts)).hexdigest()}-{len(parts)}"
-    assert (file.size, file.sha256) == (size, hashlib.sha256(content).hexdigest())
-
-
-def test_a_file_below_the_part_size_is_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_model_folder, "PART_SIZE", 8)
-    (tmp_path / "small").write_bytes(b"1234567")
-    assert scan(tmp_path)[0].etag == hashlib.md5(b"1234567").hexdigest()
+    file.path.unlink()
+    with pytest.raises(KServeError, match="model cannot be read: No such file or directory"):
+        digest_all([file])
 
 
 def test_links_inside_the_folder_are_followed(tmp_path: Path) -> None:

@@ -7,207 +7,247 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_folder import LocalFile, scan
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_version import (
-    BucketMissing,
-    StoredObject,
-    Target,
-    publish,
-)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_folder import scan
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_manifest import Entry, Manifest
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store import BucketMissing, Buffer, Target
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_version import Published, publish
+
+from .model_store_fake import MemoryStore
 
 TARGET = Target("models", "iris", "1")
+FILES = {"metadata.json": b"{}", "model.joblib": b"model"}
 
 
-class MemoryStore:
-    """A bucket in memory that notes every call."""
+def keys(files: Mapping[str, bytes], manifest: bool = False) -> dict[str, bytes]:
+    """The objects of a version with these files, and with its manifest if it is complete."""
+    content = {f"iris/1/{name}": data for name, data in files.items()}
+    if manifest:
+        entries = {name: Entry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()}
+        content["iris/1/manifest.json"] = Manifest(entries).content
+    return content
 
-    def __init__(self, objects: Mapping[str, bytes] | None = None, encrypted: bool = False) -> None:
-        self.objects = dict(objects or {})
-        self.sums: dict[str, str] = {}
-        self.calls: list[tuple[str, ...]] = []
-        self.encrypted = encrypted
-        self.damage: str | None = None
 
-    def list(self, prefix: str) -> dict[str, StoredObject]:
-        self.calls.append(("list", prefix))
-        return {
-            key: StoredObject(len(data), "opaque" if self.encrypted else hashlib.md5(data).hexdigest())
-            for key, data in self.objects.items()
-            if key.startswith(prefix)
-        }
-
-    def sha256(self, key: str) -> str | None:
-        self.calls.append(("sha256", key))
-        return self.sums.get(key)
-
-    def upload(self, files: Mapping[str, LocalFile]) -> None:
-        self.calls.append(("upload", *files))
-        for key, file in files.items():
-            self.objects[key] = b"damaged" if key == self.damage else file.path.read_bytes()
-            self.sums[key] = "" if key == self.damage else file.sha256
-
-    def remove(self, key: str) -> None:
-        self.calls.append(("remove", key))
-        self.objects.pop(key, None)
-
-    @property
-    def writes(self) -> list[tuple[str, ...]]:
-        return [call for call in self.calls if call[0] in ("upload", "remove")]
+WHOLE = keys(FILES, manifest=True)
+CHANGED = {**FILES, "model.joblib": b"older"}
+SHORTER = {**FILES, "model.joblib": b"old"}
+MORE = {**FILES, "other.joblib": b"other"}
+LESS = {"metadata.json": b"{}"}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "model.joblib").write_bytes(b"model")
-    (tmp_path / "metadata.json").write_bytes(b"{}")
-    return tmp_path
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, data in FILES.items():
+        (source / name).write_bytes(data)
+    return source
 
 
-WHOLE = {"iris/1/model.joblib": b"model", "iris/1/metadata.json": b"{}"}
+def run(store: MemoryStore, folder: Path, **options: Any) -> Published:
+    return publish(store, TARGET, scan(folder), **{"overwrite": False, "check_mode": False, **options})
+
+
+ALL = ["manifest.json", "metadata.json", "model.joblib"]
+STATES: dict[str, tuple[dict[str, bytes], bool, list[str] | None, list[str]]] = {
+    # what is stored, overwrite, what is uploaded (None: refused), what is removed
+    "nothing": ({}, False, ALL, []),
+    "whole": (WHOLE, False, [], []),
+    "whole, overwrite": (WHOLE, True, [], []),
+    "complete, one changed": (keys(CHANGED, True), False, None, []),
+    "complete, one changed, overwrite": (keys(CHANGED, True), True, ["manifest.json", "model.joblib"], []),
+    "complete, one of another size, overwrite": (keys(SHORTER, True), True, ["manifest.json", "model.joblib"], []),
+    "complete, one more": (keys(MORE, True), False, None, []),
+    "complete, one more, overwrite": (keys(MORE, True), True, ["manifest.json"], ["other.joblib"]),
+    "complete, one less": (keys(LESS, True), False, None, []),
+    "complete, one less, overwrite": (keys(LESS, True), True, ["manifest.json", "model.joblib"], []),
+    "all without a manifest": (keys(FILES), False, ["manifest.json"], []),
+    "some without a manifest": (keys(LESS), False, ["manifest.json", "model.joblib"], []),
+    "others without a manifest": (keys(CHANGED), False, ["manifest.json", "model.joblib"], []),
+    "more without a manifest": (keys(MORE), False, None, []),
+    "more without a manifest, overwrite": (keys(MORE), True, ["manifest.json"], ["other.joblib"]),
+    "a manifest that is none": ({**keys(FILES), "iris/1/manifest.json": b"{}"}, False, None, []),
+    "a manifest that is none, overwrite": (
+        {**keys(FILES), "iris/1/manifest.json": b"{}"},
+        True,
+        ["manifest.json"],
+        [],
+    ),
+    "a manifest whose object is gone": (
+        {key: data for key, data in WHOLE.items() if "joblib" not in key},
+        True,
+        [],
+        [],
+    ),
+}
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-@pytest.mark.parametrize("purge", [False, True])
-@pytest.mark.parametrize(
-    ("stored", "uploaded", "extra"),
-    [
-        ({}, ["metadata.json", "model.joblib"], False),
-        (WHOLE, [], False),
-        ({**WHOLE, "iris/1/model.joblib": b"older"}, ["metadata.json", "model.joblib"], False),
-        ({**WHOLE, "iris/1/model.joblib": b"of another size"}, ["metadata.json", "model.joblib"], False),
-        ({**WHOLE, "iris/1/metadata.json": b"[]"}, ["metadata.json"], False),
-        ({"iris/1/model.joblib": b"model"}, ["metadata.json"], False),
-        ({**WHOLE, "iris/1/old.joblib": b"x"}, [], True),
-    ],
-)
-def test_purge_by_exists_by_differs_by_check_mode(
-    folder: Path, stored: dict[str, bytes], uploaded: list[str], extra: bool, purge: bool, check_mode: bool
-) -> None:
-    store = MemoryStore(stored)
-    done = publish(store, TARGET, scan(folder), purge=purge, check_mode=check_mode)
-
-    removed = ["old.joblib"] if extra and purge else []
-    # Purging changes the version, so its marker is written anew.
-    expected = ["metadata.json"] if removed else uploaded
-    assert (done.plan.upload, done.plan.remove) == (expected, removed)
-    assert sorted(done.plan.upload + done.plan.unchanged) == ["metadata.json", "model.joblib"]
-    assert done.plan.changed is bool(expected or removed)
-    assert done.bytes_sent == sum(len((folder / name).read_bytes()) for name in expected)
-    if check_mode:
-        assert store.writes == [] and store.objects == stored
+@pytest.mark.parametrize("case", STATES)
+def test_states(folder: Path, case: str, check_mode: bool) -> None:
+    stored, overwrite, uploaded, removed = STATES[case]
+    store = MemoryStore({**stored, "iris/10/model.joblib": b"of version 10", "iris/1/": b""})
+    before = dict(store.content)
+    if uploaded is None:
+        with pytest.raises(KServeError, match="overwrite"):
+            run(store, folder, overwrite=overwrite, check_mode=check_mode)
+        assert store.content == before and store.writes == []
+        return
+    published = run(store, folder, overwrite=overwrite, check_mode=check_mode)
+    assert (published.uploaded, published.removed) == (uploaded, removed)
+    assert published.result()["changed"] is bool(uploaded or removed)
+    assert sorted({*published.uploaded, *published.unchanged}) == ALL
+    assert published.digest == "sha256:" + hashlib.sha256(WHOLE["iris/1/manifest.json"]).hexdigest()
+    contents = {**FILES, "manifest.json": WHOLE["iris/1/manifest.json"]}
+    assert published.bytes_sent == sum(len(contents[name]) for name in uploaded)
+    if check_mode or not uploaded:
+        assert store.content == before and store.writes == []
     else:
-        kept = {"iris/1/old.joblib": b"x"} if extra and not purge else {}
-        assert store.objects == {**WHOLE, **kept}
-    seen = {name: store_object.etag for name, store_object in done.after.items()}
-    assert seen["model.joblib"] == hashlib.md5(b"model").hexdigest()
-    assert ("old.joblib" in seen) is (extra and not purge)
+        assert store.content == {**WHOLE, "iris/10/model.joblib": b"of version 10", "iris/1/": b""}
+        assert store.writes[-1] == ("put", "iris/1/manifest.json")
+    if not uploaded:
+        assert published.requests <= 2
+    elif not check_mode:
+        assert run(store, folder).result()["changed"] is False
 
 
-def test_an_unchanged_version_costs_one_listing(folder: Path) -> None:
-    store = MemoryStore(WHOLE)
-    publish(store, TARGET, scan(folder), purge=True, check_mode=False)
-    assert store.calls == [("list", "iris/1/")]
+def test_a_rerun_costs_one_request_whatever_the_number_of_files(folder: Path) -> None:
+    for number in range(50):
+        (folder / f"{number}.bin").write_bytes(b"%d" % number)
+    store = MemoryStore()
+    run(store, folder)
+    store.calls.clear()
+    again = run(store, folder)
+    assert store.calls == [("get", "iris/1/manifest.json")]
+    assert again.requests == 1 and len(again.unchanged) == 53
 
 
-@pytest.mark.parametrize(("content", "asks"), [(b"of another size", False), (b"older", True)])
-def test_only_another_content_of_the_same_size_needs_a_further_request(
-    folder: Path, content: bytes, asks: bool
-) -> None:
-    store = MemoryStore({**WHOLE, "iris/1/model.joblib": content})
-    publish(store, TARGET, scan(folder), purge=False, check_mode=True)
-    assert (("sha256", "iris/1/model.joblib") in store.calls) is asks
-
-
-def test_the_marker_goes_first_and_comes_last(folder: Path) -> None:
-    store = MemoryStore({**WHOLE, "iris/1/model.joblib": b"older", "iris/1/old": b""})
-    publish(store, TARGET, scan(folder), purge=True, check_mode=False)
+def test_overwriting_takes_the_manifest_away_first_and_leaves_what_is_the_same(folder: Path) -> None:
+    store = MemoryStore(keys({**CHANGED, "gone": b""}, True), opaque=True)
+    run(store, folder, overwrite=True)
     assert store.writes == [
-        ("remove", "iris/1/metadata.json"),
-        ("upload", "iris/1/model.joblib"),
-        ("remove", "iris/1/old"),
-        ("upload", "iris/1/metadata.json"),
+        ("remove", "iris/1/manifest.json"),
+        ("put", "iris/1/model.joblib"),
+        ("remove", "iris/1/gone"),
+        ("put", "iris/1/manifest.json"),
     ]
 
 
-def test_purging_the_marker_takes_it_away_once_and_first(tmp_path: Path) -> None:
-    (tmp_path / "model.joblib").write_bytes(b"newer")
-    store = MemoryStore(WHOLE)
-    done = publish(store, TARGET, scan(tmp_path), purge=True, check_mode=False)
-    assert done.plan.remove == ["metadata.json"]
-    assert store.writes == [("remove", "iris/1/metadata.json"), ("upload", "iris/1/model.joblib")]
+def test_a_refusal_names_the_files(folder: Path) -> None:
+    store = MemoryStore(keys({"model.joblib": b"older", "gone": b""}, True))
+    with pytest.raises(KServeError) as caught:
+        run(store, folder)
+    assert str(caught.value) == (
+        "The version s3://models/iris/1/ is complete and the folder differs from it "
+        "(changed: model.joblib; missing: gone; new: metadata.json); give the folder another version, or set overwrite."
+    )
 
 
-def test_no_marker_is_written_over_content_that_did_not_arrive(folder: Path) -> None:
+def test_the_difference_shows_what_is_sent(folder: Path) -> None:
+    diff = run(MemoryStore(keys(CHANGED)), folder, check_mode=True).result()["diff"]
+    before, after = diff["before"].splitlines(), diff["after"].splitlines()
+    assert [line.split()[0] for line in after] == [f"iris/1/{name}" for name in ALL]
+    assert before[0] == after[1] == "iris/1/metadata.json 2 sha256:" + hashlib.sha256(b"{}").hexdigest()
+    assert before[1] == "iris/1/model.joblib 5 etag:" + hashlib.md5(b"older").hexdigest()
+    assert after[2] == "iris/1/model.joblib 5 sha256:" + hashlib.sha256(b"model").hexdigest()
+
+
+def test_a_downloaded_manifest_is_made_anew(folder: Path) -> None:
+    (folder / "manifest.json").write_bytes(WHOLE["iris/1/manifest.json"])
     store = MemoryStore()
-    store.damage = "iris/1/model.joblib"
-    with pytest.raises(KServeError, match=r"does not hold iris/1/model\.joblib as it was sent"):
-        publish(store, TARGET, scan(folder), purge=False, check_mode=False)
-    assert "iris/1/metadata.json" not in store.objects
+    assert run(store, folder).uploaded == ALL
+    assert store.content == WHOLE
+    (folder / "model.joblib").write_bytes(b"newer")
+    with pytest.raises(KServeError, match=r"manifest\.json is not the manifest of the files beside it; remove it"):
+        run(store, folder)
 
 
-def test_where_an_etag_is_no_digest_the_stored_sha256_decides(folder: Path) -> None:
-    store = MemoryStore(encrypted=True)
-    assert publish(store, TARGET, scan(folder), purge=False, check_mode=False).plan.changed
-    assert not publish(store, TARGET, scan(folder), purge=False, check_mode=False).plan.changed
-    (folder / "model.joblib").write_bytes(b"ledom")
-    assert "model.joblib" in publish(store, TARGET, scan(folder), purge=False, check_mode=False).plan.upload
-
-
-def test_other_versions_and_folder_placeholders_are_left_alone(folder: Path) -> None:
-    others = {"iris/10/model.joblib": b"ten", "iris/1/": b""}
-    store = MemoryStore({**WHOLE, **others})
-    done = publish(store, TARGET, scan(folder), purge=True, check_mode=False)
-    assert not done.plan.changed and store.objects == {**WHOLE, **others}
-
-
-def test_a_missing_bucket_fails_a_run_and_warns_in_check_mode(folder: Path) -> None:
-    class Missing(MemoryStore):
-        def list(self, prefix: str) -> dict[str, StoredObject]:
-            raise BucketMissing("There is no bucket models at x; create it or set bucket.")
-
+def test_a_bucket_that_is_not_there(folder: Path) -> None:
+    store = MemoryStore()
+    store.missing = True
     with pytest.raises(BucketMissing):
-        publish(Missing(), TARGET, scan(folder), purge=False, check_mode=False)
-    done = publish(Missing(), TARGET, scan(folder), purge=False, check_mode=True)
-    assert done.plan.upload == ["metadata.json", "model.joblib"]
-    assert done.warning and "There is no bucket models" in done.warning
+        run(store, folder)
+    checked = run(store, folder, check_mode=True)
+    assert checked.uploaded == ALL and checked.warning and "as if it were empty" in checked.warning
+    assert run(store, folder, create_bucket=True).uploaded == ALL
+    assert store.content == WHOLE
 
 
-@pytest.mark.parametrize("bucket", ["ab", "Models", "a_b", "10.0.0.1", "a..b", "-ab", "ab-", "a/b", "a" * 64, "abc\n"])
-def test_bucket_names_that_s3_does_not_allow(bucket: str) -> None:
-    with pytest.raises(KServeError, match="bucket name"):
-        Target(bucket, "iris", "1")
+def test_a_store_that_holds_something_else_than_it_took(folder: Path) -> None:
+    class Damaging(MemoryStore):
+        def put(self, key: str, content: Buffer, sha256: str, *, new: bool = False) -> str:
+            etag = super().put(key, content, sha256, new=new)
+            if key.endswith("joblib"):
+                self.content[key] = b"cut"
+            return etag
+
+    store = Damaging()
+    with pytest.raises(KServeError, match=r"does not hold s3://models/iris/1/ as it was sent \(model\.joblib\)"):
+        run(store, folder)
+    assert "iris/1/manifest.json" not in store.content
 
 
-@pytest.mark.parametrize("value", ["", ".", "..", "a/b", "-a", "a b", "é", "1\n"])
-def test_names_and_versions_are_one_segment(value: str) -> None:
-    with pytest.raises(KServeError, match="The name"):
-        Target("models", value, "1")
-    with pytest.raises(KServeError, match="The version"):
-        Target("models", "iris", value)
+def test_a_file_that_changed_after_it_was_looked_at(folder: Path) -> None:
+    files = scan(folder)
+    assert files[1].sha256
+    (folder / "model.joblib").write_bytes(b"other")
+    store = MemoryStore()
+    with pytest.raises(KServeError, match=r"model\.joblib changed while it was read"):
+        publish(store, TARGET, files, overwrite=False, check_mode=False)
+    assert "iris/1/manifest.json" not in store.content
 
 
-def test_uri() -> None:
-    assert Target("my.models", "iris", "1.0.0").uri == "s3://my.models/iris/1.0.0/"
+class Raced(MemoryStore):
+    """Another run completes the version just before this one does."""
+
+    def __init__(self, other: Mapping[str, bytes]) -> None:
+        super().__init__()
+        self.other = other
+
+    def put(self, key: str, content: Buffer, sha256: str, *, new: bool = False) -> str:
+        if new:
+            self.content.update(self.other)
+        return super().put(key, content, sha256, new=new)
 
 
-def test_a_missing_bucket_is_made_when_asked(folder: Path) -> None:
-    class WithoutBucket(MemoryStore):
-        made = False
+def test_two_runs_of_the_same_folder_at_once(folder: Path) -> None:
+    store = Raced(WHOLE)
+    assert run(store, folder).digest
+    assert store.content == WHOLE
 
-        def create(self) -> None:
-            self.made = True
 
-        def list(self, prefix: str) -> dict[str, StoredObject]:
-            if not self.made:
-                raise BucketMissing("There is no bucket models at x.")
-            return super().list(prefix)
+def test_two_runs_of_two_folders_at_once(folder: Path) -> None:
+    store = Raced(keys(CHANGED, True))
+    with pytest.raises(KServeError, match="Another run with other files has completed"):
+        run(store, folder)
+    assert store.content == keys(CHANGED, True)
 
-    store = WithoutBucket()
-    assert publish(store, TARGET, scan(folder), purge=False, check_mode=True, create_bucket=True).plan.changed
-    assert not store.made
-    assert publish(store, TARGET, scan(folder), purge=False, check_mode=False, create_bucket=True).plan.changed
-    assert store.made
-    assert not publish(store, TARGET, scan(folder), purge=False, check_mode=False, create_bucket=True).plan.changed
+
+def test_two_runs_that_have_damaged_each_other(folder: Path) -> None:
+    # The other's manifest says what was its own until this run sent a file of the same name.
+    store = Raced({"iris/1/manifest.json": keys(CHANGED, True)["iris/1/manifest.json"]})
+    with pytest.raises(KServeError, match="so it is not complete; run one of them again"):
+        run(store, folder)
+    assert "iris/1/manifest.json" not in store.content
+    store.other = {}
+    assert run(store, folder).uploaded == ["manifest.json"]
+
+
+@pytest.mark.parametrize(
+    ("bucket", "name", "version", "says"),
+    [
+        ("Models", "iris", "1", "bucket name 'Models'"),
+        ("192.168.0.1", "iris", "1", "bucket name"),
+        ("a..b", "iris", "1", "bucket name"),
+        ("models", "a/b", "1", "name 'a/b'"),
+        ("models", "iris", "..", r"version '\.\.'"),
+        ("models", "", "1", "name ''"),
+    ],
+)
+def test_names_that_are_no_part_of_a_key(bucket: str, name: str, version: str, says: str) -> None:
+    with pytest.raises(KServeError, match=says):
+        Target(bucket, name, version)

@@ -5,49 +5,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_folder import LocalFile
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_version import StoredObject
-from ansible_collections.hashfoundry.kserve.plugins.modules import spaces_upload
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_client import S3Options
+from ansible_collections.hashfoundry.kserve.plugins.modules import spaces_download, spaces_info, spaces_upload
+
+from ..module_utils.model_store_fake import MemoryStore, S3Server, serving
 
 SECRETS = {"access_key": "PLANTED-ACCESS", "secret_key": "PLANTED-SECRET", "session_token": "PLANTED-TOKEN"}
+WHERE = {"bucket": "models", "name": "iris", "version": "1.0.0"}
+MAINS: dict[str, Callable[[], None]] = {
+    "spaces_upload": spaces_upload.main,
+    "spaces_download": spaces_download.main,
+    "spaces_info": spaces_info.main,
+}
 
 
-class Store:
-    """A bucket that takes every file as it is."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, StoredObject] = {}
-        self.options: _s3.S3Options | None = None
-
-    def list(self, prefix: str) -> dict[str, StoredObject]:
-        return dict(self.objects)
-
-    def sha256(self, key: str) -> str | None:
-        return None
-
-    def upload(self, files: Mapping[str, LocalFile]) -> None:
-        self.objects.update({key: StoredObject(file.size, file.etag) for key, file in files.items()})
-
-    def remove(self, key: str) -> None:
-        self.objects.pop(key)
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Store:
-    store = Store()
-
-    def connect(options: _s3.S3Options) -> Store:
-        store.options = options
-        return store
-
-    monkeypatch.setattr(_s3, "connect", connect)
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
@@ -57,47 +37,85 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
         "AWS_CA_BUNDLE",
     ):
         monkeypatch.delenv(name, raising=False)
-    return store
+
+
+@pytest.fixture
+def options(monkeypatch: pytest.MonkeyPatch) -> list[S3Options]:
+    """With what options the module went to the store."""
+    seen: list[S3Options] = []
+    monkeypatch.setattr(_s3, "connect", lambda options: (seen.append(options), MemoryStore())[1])
+    return seen
+
+
+@pytest.fixture
+def server() -> Iterator[S3Server]:
+    with serving(MemoryStore()) as server:
+        yield server
 
 
 @pytest.fixture
 def arguments(tmp_path: Path) -> dict[str, Any]:
-    (tmp_path / "model.joblib").write_bytes(b"model")
-    (tmp_path / "metadata.json").write_bytes(b"{}")
-    return {"source": str(tmp_path), "bucket": "models", "name": "iris", "version": "1.0.0", **SECRETS}
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "model.joblib").write_bytes(b"model")
+    (source / "metadata.json").write_bytes(b"{}")
+    return {"source": str(source), **WHERE, **SECRETS}
 
 
-def test_first_run_second_run_and_removal(run_module, store: Store, arguments: dict[str, Any]) -> None:
+def test_first_run_second_run_and_another_folder(run_module, server: S3Server, arguments: dict[str, Any]) -> None:
+    arguments["endpoint_url"] = server.url
     first = run_module(spaces_upload.main, arguments, diff=True)
     assert first["changed"] is True
     assert first["uri"] == "s3://models/iris/1.0.0/"
-    assert first["uploaded"] == ["metadata.json", "model.joblib"]
-    assert (first["removed"], first["unchanged"], first["bytes_sent"]) == ([], [], 7)
+    assert first["uploaded"] == ["manifest.json", "metadata.json", "model.joblib"]
+    manifest = server.store.content["iris/1.0.0/manifest.json"]
+    assert (first["removed"], first["unchanged"], first["bytes_sent"]) == ([], [], 7 + len(manifest))
+    assert first["requests"] == len(server.seen) == 7
     assert first["diff"]["before"] == ""
-    assert (
-        first["diff"]["after"].splitlines()[1]
-        == "iris/1.0.0/model.joblib 5 " + store.objects["iris/1.0.0/model.joblib"].etag
-    )
+    assert first["diff"]["after"].splitlines()[0] == f"iris/1.0.0/manifest.json {len(manifest)} {first['digest']}"
 
     second = run_module(spaces_upload.main, arguments, diff=True)
     assert second["changed"] is False
-    assert second["unchanged"] == ["metadata.json", "model.joblib"]
+    assert second["unchanged"] == first["uploaded"] and second["requests"] == 1
     assert second["diff"]["before"] == second["diff"]["after"] == first["diff"]["after"]
 
     Path(arguments["source"], "model.joblib").rename(Path(arguments["source"], "other.joblib"))
-    third = run_module(spaces_upload.main, {**arguments, "purge": True})
-    assert third["removed"] == ["model.joblib"]
-    assert sorted(store.objects) == ["iris/1.0.0/metadata.json", "iris/1.0.0/other.joblib"]
+    refused = run_module(spaces_upload.main, arguments)
+    assert "missing: model.joblib; new: other.joblib" in refused["msg"]
+    third = run_module(spaces_upload.main, {**arguments, "overwrite": True})
+    assert third["removed"] == ["model.joblib"] and third["unchanged"] == ["metadata.json"]
 
 
-def test_check_mode_changes_nothing(run_module, store: Store, arguments: dict[str, Any]) -> None:
+def test_check_mode_changes_nothing(run_module, server: S3Server, arguments: dict[str, Any]) -> None:
+    arguments["endpoint_url"] = server.url
     result = run_module(spaces_upload.main, arguments, check_mode=True)
-    assert result["changed"] is True and result["uploaded"] == ["metadata.json", "model.joblib"]
-    assert store.objects == {}
+    assert result["changed"] is True and result["uploaded"] == ["manifest.json", "metadata.json", "model.joblib"]
+    assert server.store.content == {} and {method for method, _path, _headers in server.seen} == {"GET"}
+
+
+def test_upload_info_and_download(run_module, server: S3Server, arguments: dict[str, Any], tmp_path: Path) -> None:
+    where = {**SECRETS, "endpoint_url": server.url}
+    published = run_module(spaces_upload.main, {**arguments, "endpoint_url": server.url})
+    stored = run_module(spaces_info.main, {**where, "bucket": "models"})
+    (version,) = stored["versions"]
+    assert (version["digest"], version["complete"], stored["changed"]) == (published["digest"], True, False)
+    dest = {**where, **WHERE, "dest": str(tmp_path / "dest"), "digest": published["digest"]}
+    assert run_module(spaces_download.main, dest, check_mode=True)["changed"] is True
+    assert not (tmp_path / "dest").exists()
+    fetched = run_module(spaces_download.main, dest)
+    assert fetched["downloaded"] == published["uploaded"] and fetched["dest"] == dest["dest"]
+    again = run_module(spaces_download.main, dest, diff=True)
+    assert (again["changed"], again["requests"]) == (False, 1)
+    assert again["diff"]["before"] == again["diff"]["after"]
+    # What was downloaded can be uploaded, and is the same version.
+    back = {**arguments, "endpoint_url": server.url, "source": dest["dest"], "version": "2"}
+    assert run_module(spaces_upload.main, back)["digest"] == published["digest"]
+    other = run_module(spaces_download.main, {**dest, "digest": "sha256:0"})
+    assert "has the digest" in other["msg"]
 
 
 def test_options_reach_the_store_and_the_environment_fills_gaps(
-    run_module, store: Store, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    run_module, options: list[S3Options], arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for key in SECRETS:
         del arguments[key]
@@ -105,14 +123,16 @@ def test_options_reach_the_store_and_the_environment_fills_gaps(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "env-secret")
     monkeypatch.setenv("AWS_REGION", "fra1")
     run_module(spaces_upload.main, {**arguments, "endpoint_url": "https://s", "addressing_style": "path"})
-    assert store.options == _s3.S3Options(
-        bucket="models",
-        endpoint_url="https://s",
-        region="fra1",
-        access_key="env-access",
-        secret_key="env-secret",
-        addressing_style="path",
-    )
+    assert options == [
+        S3Options(
+            bucket="models",
+            endpoint_url="https://s",
+            region="fra1",
+            access_key="env-access",
+            secret_key="env-secret",
+            addressing_style="path",
+        )
+    ]
 
 
 @pytest.mark.parametrize(
@@ -121,48 +141,41 @@ def test_options_reach_the_store_and_the_environment_fills_gaps(
         ({"source": "/nowhere"}, "The source /nowhere does not exist"),
         ({"bucket": "Models"}, "The bucket name 'Models' is not valid"),
         ({"version": "../2"}, "The version '../2' is not valid"),
+        ({"connections": 0}, "connections is 0; set it to a number from 1 to 64"),
     ],
 )
 def test_wrong_arguments(
-    run_module, store: Store, arguments: dict[str, Any], change: dict[str, Any], says: str
+    run_module, options: list[S3Options], arguments: dict[str, Any], change: dict[str, Any], says: str
 ) -> None:
     result = run_module(spaces_upload.main, {**arguments, **change})
     assert result["failed"] is True and says in result["msg"]
 
 
 def test_a_missing_library_is_named(
-    run_module, store: Store, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    run_module, options: list[S3Options], arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_s3, "BOTO3_IMPORT_ERROR", "no boto3")
-    assert "boto3" in run_module(spaces_upload.main, arguments)["msg"]
+    monkeypatch.setattr(_s3, "BOTOCORE_IMPORT_ERROR", "no botocore")
+    assert "botocore" in run_module(spaces_upload.main, arguments)["msg"]
 
 
-def test_half_a_pair_of_keys_is_refused(run_module, store: Store, arguments: dict[str, Any]) -> None:
+def test_half_a_pair_of_keys_is_refused(run_module, options: list[S3Options], arguments: dict[str, Any]) -> None:
     del arguments["secret_key"]
     result = run_module(spaces_upload.main, arguments)
     assert "parameters are required together: access_key, secret_key" in result["msg"]
 
 
+@pytest.mark.parametrize("name", MAINS)
 @pytest.mark.parametrize("code", ["InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket", "AccessDenied", "Odd"])
 def test_planted_secrets_are_in_no_output(
-    run_module, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch, code: str
+    run_module, server: S3Server, arguments: dict[str, Any], tmp_path: Path, name: str, code: str
 ) -> None:
-    real = _s3.connect
-
-    def connect(options: _s3.S3Options) -> _s3.S3Store:
-        store = real(options)
-
-        def refuse(**_arguments: Any) -> Any:
-            from botocore.exceptions import ClientError
-
-            text = f"PLANTED-SECRET {options.access_key}"
-            raise ClientError({"Error": {"Code": code, "Message": text}}, "ListObjectsV2")
-
-        store._client.meta.events.register("before-call.s3.ListObjectsV2", refuse)
-        return store
-
-    monkeypatch.setattr(_s3, "connect", connect)
-    result = run_module(spaces_upload.main, {**arguments, "endpoint_url": "https://store.invalid"}, diff=True)
+    server.faults = [(lambda _method, _target: True, f"403 {code}")] * 9
+    arguments["endpoint_url"] = server.url
+    if name != "spaces_upload":
+        del arguments["source"]
+    if name == "spaces_download":
+        arguments["dest"] = str(tmp_path / "dest")
+    result = run_module(MAINS[name], arguments, diff=True)
     assert result["failed"] is True
     output = json.dumps({key: value for key, value in result.items() if key != "invocation"})
     assert "PLANTED" not in output

@@ -1,0 +1,168 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Fetch a version of a model from an S3-compatible object store."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: spaces_download
+short_description: Fetch a version of a model from an S3-compatible object store
+version_added: 0.1.0
+author:
+  - Hash Foundry (@hashfoundry)
+description:
+  - Makes a local folder hold what C(s3://bucket/name/version/) holds, where M(hashfoundry.kserve.spaces_upload) has put
+    it, in DigitalOcean Spaces, Amazon S3 or any store that speaks the same protocol.
+  - Only a version with a C(manifest.json) is fetched, for only then is it complete. The size and sha256 of every file
+    are compared with it.
+  - Files are fetched O(connections) at once, large ones in ranges of 16 MiB, into the folder C(.NAME.download) beside
+    O(dest). That takes the place of O(dest) when all is there. A run that was stopped leaves O(dest) as it was, and the
+    next one fetches only the files that are not yet there.
+  - A re-run with nothing new costs one request. The folder is read and compared with the manifest.
+  - Many models are pickles, such as C(model.joblib), and a pickle is code. O(digest) makes sure that it is the one that
+    was looked at.
+extends_documentation_fragment:
+  - hashfoundry.kserve.attributes
+  - hashfoundry.kserve.attributes.actiongroup_kserve
+  - hashfoundry.kserve.s3
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details:
+      - Shows path, size and sha256 of each file. A file that has another size is not read.
+  idempotent:
+    support: full
+options:
+  dest:
+    description:
+      - Folder on the machine that runs the module. The folder that it is in must exist.
+      - It holds the version and its C(manifest.json) afterwards, and nothing else. A folder that has files and no
+        C(manifest.json) is refused.
+    type: path
+    required: true
+  name:
+    description: Name of the model, the first part of the key.
+    type: str
+    required: true
+  version:
+    description: Version of the model, the second part of the key.
+    type: str
+    required: true
+  digest:
+    description:
+      - Digest that the version must have, V(sha256:) and 64 hexadecimal digits, as
+        M(hashfoundry.kserve.spaces_upload) returns it.
+    type: str
+seealso:
+  - module: hashfoundry.kserve.spaces_upload
+  - module: hashfoundry.kserve.spaces_info
+"""
+
+EXAMPLES = r"""
+- name: Fetch the version that was published before
+  hashfoundry.kserve.spaces_download:
+    dest: /srv/models/iris-1.0.0
+    bucket: models
+    name: iris
+    version: 1.0.0
+    digest: "{{ published.digest }}"
+    endpoint_url: https://fra1.digitaloceanspaces.com
+    region: fra1
+    access_key: "{{ vault_spaces_access_key }}"
+    secret_key: "{{ vault_spaces_secret_key }}"
+"""
+
+RETURN = r"""
+dest:
+  description: Folder with the version.
+  type: str
+  returned: success
+  sample: /srv/models/iris-1.0.0
+uri:
+  description: Where the version is in the store.
+  type: str
+  returned: success
+  sample: s3://models/iris/1.0.0/
+digest:
+  description: The version's digest, which is the sha256 of its C(manifest.json).
+  type: str
+  returned: success
+  sample: sha256:0f343b0931126a20f133d67c2b018a3b4c7f5a9e2b61d7f3e1d5d6f4a8e5b9c1
+downloaded:
+  description: Files that were fetched, or in check mode would be, relative to the folder.
+  type: list
+  elements: str
+  returned: success
+  sample: [manifest.json, metadata.json, model.joblib]
+removed:
+  description: Files that were removed, or in check mode would be, relative to the folder.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+unchanged:
+  description: Files that the folder already held, relative to the folder.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+bytes_received:
+  description: Size of the files in RV(downloaded), in bytes.
+  type: int
+  returned: success
+  sample: 5314
+requests:
+  description: Number of requests to the store, each retry counted.
+  type: int
+  returned: success
+  sample: 3
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_download import fetch
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store import Target
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_arguments import (
+    REQUIRED_TOGETHER,
+    S3_ARGUMENTS,
+    s3_options,
+)
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    **S3_ARGUMENTS,
+    "dest": {"type": "path", "required": True},
+    "name": {"type": "str", "required": True},
+    "version": {"type": "str", "required": True},
+    "digest": {"type": "str"},
+}
+HOW = ("digest", "connections")
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, required_together=REQUIRED_TOGETHER, supports_check_mode=True)
+    if _s3.BOTOCORE_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("botocore"), exception=_s3.BOTOCORE_IMPORT_ERROR)
+    params = module.params
+    try:
+        target = Target(params["bucket"], params["name"], params["version"])
+        store = _s3.connect(s3_options(params))
+        how = {key: params[key] for key in HOW}
+        fetched = fetch(store, target, Path(params["dest"]), check_mode=module.check_mode, **how)
+    except KServeError as error:
+        module.fail_json(msg=str(error), **error.result)
+    module.exit_json(**fetched.result())
+
+
+if __name__ == "__main__":
+    main()

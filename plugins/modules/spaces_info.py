@@ -1,0 +1,140 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tell which models and versions an S3-compatible object store holds."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: spaces_info
+short_description: Tell which models and versions an S3-compatible object store holds
+version_added: 0.1.0
+author:
+  - Hash Foundry (@hashfoundry)
+description:
+  - Lists the versions below C(s3://bucket/name/version/), where M(hashfoundry.kserve.spaces_upload) has put them, each
+    with its digest and files, and whether it is complete.
+  - Takes one request for the names, one for each name and one for each version. With O(name) the first falls away. With
+    O(version) as well it is one request, or two when the version is not complete.
+extends_documentation_fragment:
+  - hashfoundry.kserve.attributes
+  - hashfoundry.kserve.attributes.actiongroup_kserve
+  - hashfoundry.kserve.s3
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: N/A
+    details:
+      - Changes nothing.
+  idempotent:
+    support: full
+options:
+  name:
+    description: Only versions of this model.
+    type: str
+  version:
+    description: Only versions of this name.
+    type: str
+seealso:
+  - module: hashfoundry.kserve.spaces_upload
+  - module: hashfoundry.kserve.spaces_download
+"""
+
+EXAMPLES = r"""
+- name: See which versions of a model there are
+  hashfoundry.kserve.spaces_info:
+    bucket: models
+    name: iris
+    endpoint_url: https://fra1.digitaloceanspaces.com
+    region: fra1
+    access_key: "{{ vault_spaces_access_key }}"
+    secret_key: "{{ vault_spaces_secret_key }}"
+  register: stored
+
+- name: Name the complete ones
+  ansible.builtin.debug:
+    msg: "{{ stored.versions | selectattr('complete') | map(attribute='version') }}"
+"""
+
+RETURN = r"""
+versions:
+  description: The versions in the order of their names and versions, each as text.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    name:
+      description: Name of the model.
+      type: str
+      sample: iris
+    version:
+      description: Version of the model.
+      type: str
+      sample: 1.0.0
+    uri:
+      description: Where the version is, for an InferenceService's C(storageUri).
+      type: str
+      sample: s3://models/iris/1.0.0/
+    complete:
+      description: Whether the version has a manifest. Without one the next three say nothing.
+      type: bool
+      sample: true
+    digest:
+      description: The version's digest, which is the sha256 of its C(manifest.json).
+      type: str
+      sample: sha256:0f343b0931126a20f133d67c2b018a3b4c7f5a9e2b61d7f3e1d5d6f4a8e5b9c1
+    size:
+      description: Size of all files together, in bytes.
+      type: int
+      sample: 5120
+    files:
+      description: The files by C(name), relative to the version, with C(size) in bytes and C(sha256).
+      type: list
+      elements: dict
+      sample:
+        - name: model.joblib
+          size: 5120
+          sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+requests:
+  description: Number of requests to the store, each retry counted.
+  type: int
+  returned: success
+  sample: 3
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_inventory import versions
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_arguments import (
+    REQUIRED_TOGETHER,
+    S3_ARGUMENTS,
+    s3_options,
+)
+
+ARGUMENT_SPEC: dict[str, Any] = {**S3_ARGUMENTS, "name": {"type": "str"}, "version": {"type": "str"}}
+WHICH = ("bucket", "name", "version")
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, required_together=REQUIRED_TOGETHER, supports_check_mode=True)
+    if _s3.BOTOCORE_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("botocore"), exception=_s3.BOTOCORE_IMPORT_ERROR)
+    params = module.params
+    try:
+        store = _s3.connect(s3_options(params))
+        found = versions(store, **{key: params[key] for key in WHICH}, connections=params["connections"])
+    except KServeError as error:
+        module.fail_json(msg=str(error), **error.result)
+    module.exit_json(changed=False, versions=found, requests=store.requests)
+
+
+if __name__ == "__main__":
+    main()

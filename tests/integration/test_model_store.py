@@ -1,0 +1,229 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The modules for versions of models against the cluster's own S3 server: real kills, real faults, counted requests.
+
+Each module is run as Ansible runs it, as a program of its own, so that it can be killed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_client import S3Options
+from local.settings import REPOSITORY, Settings
+
+MIB = 2**20
+PART = 16 * MIB
+
+
+class Modules:
+    """The three modules on a bucket of their own."""
+
+    def __init__(self, endpoint: str, secret: str, bucket: str) -> None:
+        self._where = {
+            "bucket": bucket,
+            "endpoint_url": endpoint,
+            "region": "us-east-1",
+            "access_key": "local-owner",
+            "secret_key": secret,
+        }
+        self.store = _s3.connect(S3Options(**self._where))
+
+    def start(self, module: str, **arguments: Any) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"ansible_collections.hashfoundry.kserve.plugins.modules.{module}"],
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY / "collections")},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin
+        process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": {**self._where, **arguments}}))
+        process.stdin.close()
+        process.stdin = None
+        return process
+
+    def run(self, module: str, **arguments: Any) -> dict[str, Any]:
+        return self.end(self.start(module, **arguments))
+
+    @staticmethod
+    def end(process: subprocess.Popen[str]) -> dict[str, Any]:
+        printed, errors = process.communicate(timeout=120)
+        assert printed, errors
+        result: dict[str, Any] = json.loads(printed)
+        return result
+
+    def upload(self, source: Path, **arguments: Any) -> dict[str, Any]:
+        return self.run("spaces_upload", source=str(source), **{"name": "model", "version": "v1", **arguments})
+
+    def killed(self, source: Path, when: Callable[[], bool]) -> None:
+        """Upload, and kill the module when something has come to be."""
+        process = self.start("spaces_upload", source=str(source), name="model", version="v1", connections=2)
+        while not when():
+            assert process.poll() is None, "the upload ended before it could be killed"
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+    def clear(self) -> None:
+        for key, uploads in self.store.unfinished("").items():
+            for upload in uploads:
+                self.store.abort(key, upload)
+        for key in self.store.objects(""):
+            self.store.remove(key)
+
+
+@pytest.fixture(scope="module")
+def bucket(settings: Settings) -> Iterator[Modules]:
+    secret = (settings.state / "s3-secret-key").read_text().split()[0]
+    modules = Modules(f"http://127.0.0.1:{settings.s3_port}", secret, f"test-{uuid.uuid4().hex[:12]}")
+    modules.store.create()
+    yield modules
+    modules.clear()
+    modules.store._client.request("DELETE")
+
+
+@pytest.fixture
+def modules(bucket: Modules) -> Iterator[Modules]:
+    yield bucket
+    bucket.clear()
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """A folder with a file of two parts and a small one."""
+    source = tmp_path / "large"
+    source.mkdir()
+    (source / "model.bin").write_bytes(os.urandom(PART + MIB))
+    (source / "metadata.json").write_bytes(b"{}")
+    return source
+
+
+def test_a_version_there_and_back_and_what_it_costs(modules: Modules, large: Path, tmp_path: Path) -> None:
+    published = modules.upload(large)
+    assert published["uploaded"] == ["manifest.json", "metadata.json", "model.bin"]
+    again = modules.upload(large)
+    assert (again["changed"], again["requests"], again["digest"]) == (False, 1, published["digest"])
+
+    (version,) = modules.run("spaces_info")["versions"]
+    assert version["digest"] == published["digest"]
+    sha256 = hashlib.sha256((large / "model.bin").read_bytes()).hexdigest()
+    assert {"name": "model.bin", "size": PART + MIB, "sha256": sha256} in version["files"]
+
+    where = {"dest": str(tmp_path / "dest"), "name": "model", "version": "v1", "digest": published["digest"]}
+    fetched = modules.run("spaces_download", **where)
+    assert fetched["downloaded"] == published["uploaded"]
+    assert (tmp_path / "dest" / "model.bin").read_bytes() == (large / "model.bin").read_bytes()
+    again = modules.run("spaces_download", **where)
+    assert (again["changed"], again["requests"]) == (False, 1)
+
+
+def test_a_changed_file_is_refused_unless_told(modules: Modules, large: Path) -> None:
+    first = modules.upload(large)
+    (large / "metadata.json").write_bytes(b"[]")
+    assert "is complete and the folder differs from it (changed: metadata.json)" in modules.upload(large)["msg"]
+    told = modules.upload(large, overwrite=True)
+    assert told["uploaded"] == ["manifest.json", "metadata.json"] and told["unchanged"] == ["model.bin"]
+    assert told["digest"] != first["digest"]
+
+
+def test_a_kill_in_the_middle_of_a_file(modules: Modules, large: Path) -> None:
+    def some_parts() -> bool:
+        held = modules.store.unfinished("model/v1/")
+        return any(modules.store.parts(key, uploads[0]) for key, uploads in held.items())
+
+    (large / "model.bin").write_bytes(os.urandom(4 * PART + MIB))
+    modules.killed(large, some_parts)
+    assert modules.run("spaces_download", dest=str(large / "x"), name="model", version="v1")["failed"]
+    ((key, (upload,)),) = modules.store.unfinished("model/v1/").items()
+    held = sum(part.size for part in modules.store.parts(key, upload).values())
+    assert held >= PART
+    modules.store.start("model/v1/of-another-run")
+
+    wanted = modules.run("spaces_upload", source=str(large), name="model", version="v1", _ansible_check_mode=True)
+    rest = modules.upload(large)
+    assert rest["bytes_sent"] == wanted["bytes_sent"]
+    manifest = modules.store.get("model/v1/manifest.json") or b""
+    assert rest["bytes_sent"] <= 4 * PART + MIB + 2 + len(manifest) - held
+    assert modules.store.unfinished("") == {}
+    assert modules.upload(large)["requests"] == 1
+
+
+def test_a_kill_in_the_middle_of_many_files(modules: Modules, tmp_path: Path) -> None:
+    source = tmp_path / "many"
+    source.mkdir()
+    for number in range(400):
+        (source / f"{number:04}.bin").write_bytes(os.urandom(32 * 1024))
+    modules.killed(source, lambda: len(modules.store.objects("model/v1/")) >= 50)
+    held = len(modules.store.objects("model/v1/"))
+    assert 50 <= held < 400
+    rest = modules.upload(source)
+    assert len(rest["unchanged"]) == held and len(rest["uploaded"]) == 401 - held
+    # The manifest, the objects, the unfinished uploads; what is missing and the manifest; the objects again.
+    assert rest["requests"] == 3 + (401 - held) + 1
+    assert modules.upload(source)["requests"] == 1
+
+
+def test_objects_without_a_manifest_are_completed(modules: Modules, large: Path) -> None:
+    content = (large / "metadata.json").read_bytes()
+    modules.store.put("model/v1/metadata.json", content, hashlib.sha256(content).hexdigest())
+    (large / "model.bin").write_bytes(b"model")
+    done = modules.upload(large)
+    assert done["unchanged"] == ["metadata.json"] and done["uploaded"] == ["manifest.json", "model.bin"]
+
+
+def test_an_object_that_was_cut(modules: Modules, large: Path, tmp_path: Path) -> None:
+    modules.upload(large)
+    modules.store.put("model/v1/model.bin", b"cut", hashlib.sha256(b"cut").hexdigest())
+    where = {"dest": str(tmp_path / "dest"), "name": "model", "version": "v1"}
+    assert modules.run("spaces_download", **where)["failed"]
+    assert not (tmp_path / "dest").exists()
+    # The manifest still tells what the version should be, but only whoever overwrites looks at the objects.
+    assert modules.upload(large)["changed"] is False
+    (large / "metadata.json").write_bytes(b"[]")
+    assert modules.upload(large, overwrite=True)["uploaded"] == ["manifest.json", "metadata.json", "model.bin"]
+    assert modules.run("spaces_download", **where)["changed"] is True
+
+
+def test_two_uploads_at_once(modules: Modules, large: Path) -> None:
+    arguments = {"source": str(large), "name": "model", "version": "v1"}
+    started = [modules.start("spaces_upload", **arguments) for _number in range(2)]
+    results = [modules.end(process) for process in started]
+    assert any("digest" in result for result in results), results
+    for result in results:
+        if "msg" in result:
+            assert "only one run writes" in result["msg"]
+    last = modules.upload(large)
+    assert "digest" in last and modules.upload(large)["changed"] is False
+    assert modules.store.unfinished("") == {}
+
+
+def test_two_uploads_of_two_folders_at_once(modules: Modules, large: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "model.bin").write_bytes(os.urandom(PART))
+    (other / "metadata.json").write_bytes(b"[]")
+    started = [
+        modules.start("spaces_upload", source=str(source), name="model", version="v1") for source in (large, other)
+    ]
+    results = [modules.end(process) for process in started]
+    assert any("msg" in result for result in results)
+    # Whichever it is, a version that is complete is what its manifest says.
+    if modules.store.get("model/v1/manifest.json") is not None:
+        fetched = modules.run("spaces_download", dest=str(tmp_path / "dest"), name="model", version="v1")
+        assert fetched.get("changed") is True, fetched

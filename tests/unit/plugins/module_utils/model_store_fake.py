@@ -1,0 +1,336 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A bucket in memory, and a server that speaks S3 over HTTP for it and makes the trouble that it is told to."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from xml.etree import ElementTree
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store import (
+    AlreadyThere,
+    BucketMissing,
+    Buffer,
+    Part,
+    StoredObject,
+    UploadGone,
+)
+
+
+class MemoryStore:
+    """The ObjectStore port in memory; it notes every call, and sees that content has its sha256.
+
+    opaque: whether ETags are no MD5s, as in a store that encrypts with keys of its own.
+    """
+
+    def __init__(self, content: Mapping[str, bytes] | None = None, *, opaque: bool = False) -> None:
+        self.content: dict[str, bytes] = dict(content or {})
+        self.etags: dict[str, str] = {}
+        self.uploads: dict[str, tuple[str, dict[int, bytes]]] = {}
+        self.calls: list[tuple[str, ...]] = []
+        self.opaque = opaque
+        self.missing = False
+        self._ids = (f"upload-{number}" for number in itertools.count())
+        self._lock = threading.Lock()
+
+    @property
+    def requests(self) -> int:
+        return len(self.calls)
+
+    @property
+    def writes(self) -> list[tuple[str, ...]]:
+        return [
+            call for call in self.calls if call[0] not in ("objects", "folders", "get", "read", "unfinished", "parts")
+        ]
+
+    def etag(self, content: Buffer) -> str:
+        return "opaque" if self.opaque else hashlib.md5(content).hexdigest()
+
+    def _note(self, *call: str) -> None:
+        with self._lock:
+            self.calls.append(call)
+        if self.missing and call[0] != "create":
+            raise BucketMissing("There is no bucket.")
+
+    def create(self) -> None:
+        self._note("create")
+        self.missing = False
+
+    def objects(self, prefix: str) -> dict[str, StoredObject]:
+        self._note("objects", prefix)
+        return {
+            key: StoredObject(len(content), self.etags.get(key, self.etag(content)))
+            for key, content in [*self.content.items()]
+            if key.startswith(prefix)
+        }
+
+    def folders(self, prefix: str) -> list[str]:
+        self._note("folders", prefix)
+        rests = [key.removeprefix(prefix) for key in self.content if key.startswith(prefix)]
+        return sorted({rest.split("/")[0] for rest in rests if "/" in rest})
+
+    def get(self, key: str) -> bytes | None:
+        self._note("get", key)
+        return self.content.get(key)
+
+    def read(self, key: str, start: int, size: int) -> bytes:
+        self._note("read", key, str(start))
+        return self.content[key][start : start + size]
+
+    def put(self, key: str, content: Buffer, sha256: str, *, new: bool = False) -> str:
+        self._note("put", key)
+        assert hashlib.sha256(content).hexdigest() == sha256
+        if new and key in self.content:
+            raise AlreadyThere(key)
+        self.content[key] = bytes(content)
+        self.etags.pop(key, None)
+        return self.etag(content)
+
+    def remove(self, key: str) -> None:
+        self._note("remove", key)
+        self.content.pop(key, None)
+        self.etags.pop(key, None)
+
+    def unfinished(self, prefix: str) -> dict[str, list[str]]:
+        self._note("unfinished", prefix)
+        found: dict[str, list[str]] = {}
+        for upload, (key, _parts) in reversed(self.uploads.items()):
+            if key.startswith(prefix):
+                found.setdefault(key, []).append(upload)
+        return found
+
+    def parts(self, key: str, upload: str) -> dict[int, Part]:
+        self._note("parts", key)
+        parts = self.uploads[upload][1]
+        return {number: Part(len(content), self.etag(content)) for number, content in parts.items()}
+
+    def start(self, key: str) -> str:
+        self._note("start", key)
+        upload = next(self._ids)
+        self.uploads[upload] = (key, {})
+        return upload
+
+    def put_part(self, key: str, upload: str, number: int, content: Buffer, sha256: str) -> Part:
+        self._note("put_part", key, str(number))
+        assert hashlib.sha256(content).hexdigest() == sha256
+        if upload not in self.uploads:
+            raise UploadGone(upload)
+        self.uploads[upload][1][number] = bytes(content)
+        return Part(len(content), self.etag(content))
+
+    def finish(self, key: str, upload: str, parts: Mapping[int, Part]) -> str:
+        self._note("finish", key)
+        if upload not in self.uploads:
+            raise UploadGone(upload)
+        held = self.uploads.pop(upload)[1]
+        self.content[key] = b"".join(held[number] for number in sorted(parts))
+        joined = hashlib.md5(b"".join(hashlib.md5(held[number]).digest() for number in sorted(parts))).hexdigest()
+        self.etags[key] = f"{'opaque' if self.opaque else joined}-{len(parts)}"
+        return self.etags[key]
+
+    def abort(self, key: str, upload: str) -> None:
+        self._note("abort", key)
+        self.uploads.pop(upload, None)
+
+
+# What becomes of a request: a status with an S3 error code, or something done to the connection or the answer.
+Fault = tuple[Callable[[str, str], bool], str]
+
+
+class S3Server(ThreadingHTTPServer):
+    """A bucket C(models) over HTTP, addressed by path.
+
+    faults: each hits the first request, given by method and path with query, that its predicate takes, and is gone;
+    seen: the requests that came, with their headers.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.store = store
+        self.faults: list[Fault] = []
+        self.seen: list[tuple[str, str, dict[str, str]]] = []
+        self.lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away is what some tests are about."""
+
+    def fault(self, method: str, target: str) -> str | None:
+        with self.lock:
+            for fault in self.faults:
+                if fault[0](method, target):
+                    self.faults.remove(fault)
+                    return fault[1]
+        return None
+
+
+@contextlib.contextmanager
+def serving(store: MemoryStore) -> Iterator[S3Server]:
+    """Serve a bucket until the end of the block."""
+    with S3Server(store) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each body waits for the client's acknowledgement of the headers
+    server: S3Server
+
+    def log_message(self, *_arguments: object) -> None:
+        """Print nothing."""
+
+    def _hang_up(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _serve(self) -> None:
+        with self.server.lock:
+            self.server.seen.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
+        fault = self.server.fault(self.command, self.path)
+        length = int(self.headers.get("Content-Length", 0))
+        if fault == "reset":
+            self.rfile.read(length // 2)
+            self._hang_up()
+            return
+        content = self.rfile.read(length)
+        if fault and fault[0].isdigit():
+            status, _space, code = fault.partition(" ")
+            self._error(int(status), code)
+            return
+        if hashlib.sha256(content).hexdigest() != self.headers["X-Amz-Content-SHA256"]:
+            self._error(400, "XAmzContentSHA256Mismatch")
+            return
+        parts = urlsplit(self.path)
+        key = unquote(parts.path).removeprefix("/models/")
+        try:
+            self._answer(key, dict(parse_qsl(parts.query, keep_blank_values=True)), content, fault)
+        except BucketMissing:
+            self._error(404, "NoSuchBucket")
+        except UploadGone:
+            self._error(404, "NoSuchUpload")
+        except AlreadyThere:
+            self._error(412, "PreconditionFailed")
+
+    do_GET = do_PUT = do_POST = do_DELETE = _serve
+
+    def _answer(self, key: str, query: dict[str, str], content: bytes, fault: str | None) -> None:
+        store, sha256 = self.server.store, hashlib.sha256(content).hexdigest()
+        match self.command:
+            case "GET" if "list-type" in query:
+                self._list(query)
+            case "GET" if "uploads" in query:
+                uploads = store.unfinished(query["prefix"])
+                entries = [(key, upload) for key, ids in uploads.items() for upload in ids]
+                self._xml("R", [("Upload", [("Key", quote(k)), ("UploadId", u)]) for k, u in entries], url=True)
+            case "GET" if "uploadId" in query:
+                found = store.parts(key, query["uploadId"])
+                rows = [("PartNumber", str(n), "ETag", f'"{p.etag}"', "Size", str(p.size)) for n, p in found.items()]
+                self._xml("R", [("Part", list(zip(row[::2], row[1::2], strict=True))) for row in rows])
+            case "GET":
+                self._object(key, fault)
+            case "PUT" if not key or key == "/models":
+                store.create()
+                self._send(200, b"")
+            case "PUT" if "partNumber" in query:
+                part = store.put_part(key, query["uploadId"], int(query["partNumber"]), content, sha256)
+                self._send(200, b"", etag=part.etag)
+            case "PUT":
+                etag = store.put(key, content, sha256, new="If-None-Match" in self.headers)
+                self._send(200, b"", etag="0" * 32 if fault == "etag" else etag)
+            case "POST" if "uploads" in query:
+                self._xml("R", [("UploadId", store.start(key))])
+            case "POST":
+                numbers = [int(n.text or 0) for n in ElementTree.fromstring(content).iter("PartNumber")]
+                etag = store.finish(key, query["uploadId"], dict.fromkeys(numbers, Part(0, "")))
+                if fault == "lost":
+                    self._hang_up()
+                    return
+                self._xml("R", [("ETag", f'"{etag}"')])
+            case "DELETE":
+                if "uploadId" in query:
+                    store.abort(key, query["uploadId"])
+                else:
+                    store.remove(key)
+                self._send(204, b"")
+
+    def _list(self, query: dict[str, str]) -> None:
+        store, prefix = self.server.store, query["prefix"]
+        if "delimiter" in query:
+            self._xml("R", [("CommonPrefixes", [("Prefix", f"{prefix}{n}/")]) for n in store.folders(prefix)])
+            return
+        found = sorted(store.objects(prefix).items())
+        # Two a page, so that every listing of more goes over pages.
+        at = int(query.get("continuation-token", 0))
+        rows = [
+            ("Contents", [("Key", quote(key)), ("Size", str(one.size)), ("ETag", f'"{one.etag}"')])
+            for key, one in found[at : at + 2]
+        ]
+        more = at + 2 < len(found)
+        self._xml("R", [*rows, ("IsTruncated", str(more).lower()), ("NextContinuationToken", str(at + 2))], url=True)
+
+    def _object(self, key: str, fault: str | None) -> None:
+        content = self.server.store.get(key)
+        if content is None:
+            self._error(404, "NoSuchKey")
+            return
+        if wanted := self.headers.get("Range"):
+            first, _dash, last = wanted.removeprefix("bytes=").partition("-")
+            content = content[int(first) : int(last) + 1]
+        if fault == "truncated":
+            self._headers(200, len(content))
+            self.wfile.write(content[: len(content) // 2])
+            self._hang_up()
+            return
+        if fault == "damaged":
+            content = bytes(len(content))
+        self._send(200, content)
+
+    def _error(self, status: int, code: str) -> None:
+        text = f"for {self.headers.get('Authorization')} {self.headers.get('X-Amz-Security-Token')}"
+        self._xml("Error", [("Code", code), ("Message", text)], status=status)
+
+    def _xml(self, name: str, children: list[tuple[str, object]], status: int = 200, url: bool = False) -> None:
+        def add(parent: ElementTree.Element, entries: list[tuple[str, object]]) -> None:
+            for tag, value in entries:
+                child = ElementTree.SubElement(parent, tag)
+                if isinstance(value, list):
+                    add(child, value)
+                else:
+                    child.text = str(value)
+
+        root = ElementTree.Element(name, xmlns="http://s3.amazonaws.com/doc/2006-03-01/")
+        add(root, children)
+        if url:
+            ElementTree.SubElement(root, "EncodingType").text = "url"
+        self._send(status, ElementTree.tostring(root))
+
+    def _send(self, status: int, content: bytes, etag: str | None = None) -> None:
+        self._headers(status, len(content), etag)
+        self.wfile.write(content)
+
+    def _headers(self, status: int, length: int, etag: str | None = None) -> None:
+        self.send_response(status)
+        if etag:
+            self.send_header("ETag", f'"{etag}"')
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
