@@ -103,10 +103,10 @@ def answer_difference(schema: Schema, protocol: str, body: bytes, rows: int) -> 
         return _v1_difference(schema, answer["predictions"])
     got = {tensor.name: tensor for tensor in _tensors(answer["outputs"])}
     for place, tensor in enumerate(schema.outputs):
-        # The protocol leaves it to the server which outputs it gives where none is asked for: at least the predictions.
-        if place and tensor.name not in got:
-            continue
         if tensor.name not in got:
+            # Which outputs a server gives unasked is its own choice; the first are the predictions.
+            if place:
+                continue
             return (
                 f"The answer has no output {tensor.name}, which metadata.json has, but {_list(sorted(got)) or 'none'}"
             )

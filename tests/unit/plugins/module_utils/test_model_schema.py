@@ -120,6 +120,16 @@ def test_answers_of_v2(iris: Schema, outputs: list[Any], says: str | None) -> No
     assert found is None if says is None else says in (found or "")
 
 
+def test_a_server_may_leave_out_what_nobody_asked_for() -> None:
+    schema = of(("INT64", [-1]), ("FP64", [-1, 3]))
+    first, second = (tensor.name for tensor in schema.outputs)
+    predictions = {"name": first, "datatype": "INT64", "shape": [2], "data": [0, 2]}
+    assert answer_difference(schema, "v2", json.dumps({"outputs": [predictions]}).encode(), 2) is None
+    wrong = {"name": second, "datatype": "FP64", "shape": [2, 2], "data": [0.5] * 4}
+    found = answer_difference(schema, "v2", json.dumps({"outputs": [predictions, wrong]}).encode(), 2)
+    assert "has shape [2, 2], and metadata.json says [2, 3]" in (found or "")
+
+
 @pytest.mark.parametrize(
     ("schema", "predictions", "says"),
     [
