@@ -106,16 +106,17 @@ class Api:
         self.asked.append((path, query))
         if path.endswith("/log"):
             return "".join(f"line {n}\n" for n in range(30)) + "aws_secret_access_key = PLANTED-SECRET\n"
-        return self._said()
+        return _said(self.model)
 
     def post(self, path: str, body: Any) -> str:
         self.posted.append((path, body))
-        return self._said()
-
-    def _said(self) -> str:
-        if isinstance(self.model, ApiError):
-            raise self.model
-        return self.model
+        return _said(self.model)
 
     def watch(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         return iter(())
+
+
+def _said(model: str | ApiError) -> str:
+    if isinstance(model, ApiError):
+        raise model
+    return model
