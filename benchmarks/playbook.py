@@ -136,8 +136,12 @@ class _Peak:
         self._thread.start()
 
     def _sample(self) -> None:
-        while not self._ended.wait(SAMPLE_S):
+        pause = SAMPLE_S
+        while not self._ended.wait(pause):
+            begun = time.monotonic()
             self._peak = max(self._peak, sum(map(_proportional_mib, modules_below(self._pid))))
+            # Hundreds of processes take their time to be weighed, which must not be much of a core.
+            pause = max(SAMPLE_S, 4 * (time.monotonic() - begun))
 
     def stop(self) -> float:
         """End it; the most that was seen, in MiB."""
