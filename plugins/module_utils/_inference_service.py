@@ -211,13 +211,27 @@ def _diagnosed(api: KubeApi, selection: Selection, failed: Iterable[Watched]) ->
     return diagnose(api, selection.namespace, {entry.name: entry.objects for _turn, entry in chosen})
 
 
+def _warning(facts: Mapping[str, Any]) -> str:
+    """Return what the latest warning about the InferenceService itself says.
+
+    It is the only trace of a spec that KServe cannot take up, such as a storageUri of a kind that it does not know.
+    """
+    about = [
+        event["message"]
+        for event in facts.get("events", ())
+        if event.get("type") == "Warning" and event["object"].startswith("InferenceService/")
+    ]
+    return f" The latest warning about it: {about[-1]}" if about else ""
+
+
 def _failure(
     api: KubeApi, selection: Selection, limits: Limits, outcome: Outcome, failed: Sequence[Watched]
 ) -> KServeError:
     facts = _facts(outcome, _diagnosed(api, selection, failed))
     when = f" after {limits.timeout:g} seconds" if outcome.late and not failed[0].settled else ""
     if len(outcome.services) == 1:
-        return KServeError(f"{selection} does not serve{when}: {failed[0].verdict.message}", **facts)
+        warning = _warning(facts) if when else ""
+        return KServeError(f"{selection} does not serve{when}: {failed[0].verdict.message}{warning}", **facts)
     causes = " ".join(f"{entry.name}: {entry.verdict.message}" for entry in failed[:_TOLD])
     rest = f" The other {len(failed) - _TOLD} are in services." if len(failed) > _TOLD else ""
     under_way = 0 if outcome.late else sum(not entry.settled for entry in outcome.services)

@@ -90,6 +90,7 @@ class Api:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.posted: list[tuple[str, Any]] = []
         self.listed: list[tuple[str, dict[str, Any]]] = []
+        self.events = [OTHERS_EVENT, EVENT]
         self.model: str | ApiError = '{"name": "iris", "ready": true}'
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
@@ -98,7 +99,7 @@ class Api:
         if plural in self.missing:
             raise ApiError("404 page not found", 404)
         if plural == "events":
-            return {"metadata": {}, "items": [OTHERS_EVENT, EVENT]}
+            return {"metadata": {}, "items": self.events}
         found = [thing for thing in self.items if thing["kind"] == PLURALS[plural]]
         return {"metadata": {"resourceVersion": "1"}, "items": found}
 

@@ -160,6 +160,21 @@ def test_the_end_of_time_is_a_failure_with_the_last_verdict(run_module, serve) -
     assert "does not serve after 0 seconds: No gateway has taken" in result["msg"]
 
 
+def test_at_the_end_of_time_the_latest_warning_about_the_service_is_told(run_module, serve) -> None:
+    api = Api(changes={"HTTPRoute/iris": {"status": {"parents": []}}})
+    service = next(thing for thing in api.items if thing["kind"] == "InferenceService")
+    about = {"kind": "InferenceService", "name": "iris", "uid": service["metadata"]["uid"]}
+    warning = {"type": "Warning", "reason": "InternalError", "involvedObject": about, "metadata": {}}
+    api.events = [
+        {**warning, "message": "older", "lastTimestamp": "2026-11-20T10:00:00Z"},
+        {**warning, "message": "unknown storage ftp://", "lastTimestamp": "2026-11-20T10:01:00Z"},
+    ]
+    serve(api)
+    result = run_module(inference_service_ready.main, {**ARGUMENTS, "timeout": 0})
+    assert result["msg"].endswith(" The latest warning about it: unknown storage ftp://")
+    assert "warning" not in result["message"]
+
+
 STATES = {
     "serves": ({}, "serving", "ModelReady"),
     "differs": (
