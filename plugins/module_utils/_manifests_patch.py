@@ -41,7 +41,7 @@ def patched(manifests: Iterable[Manifest], patches: Sequence[Mapping[str, Any]])
 
 def _is_for(patch: Mapping[str, Any], manifest: Manifest) -> bool:
     metadata = patch["metadata"]
-    return (
+    return bool(
         manifest.kind == patch["kind"]
         and manifest.name == metadata["name"]
         and manifest.api_version == patch.get("apiVersion", manifest.api_version)
@@ -68,7 +68,7 @@ def merged(below: Any, above: Any) -> Any:
 
 
 def _goes(entry: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
-    return changes.get(entry["name"], {}).get("$patch") == "delete"
+    return bool(changes.get(entry["name"], {}).get("$patch") == "delete")
 
 
 def _are_named(entries: Any) -> bool:
