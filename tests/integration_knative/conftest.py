@@ -18,14 +18,10 @@ import pytest
 import urllib3
 
 from local.settings import Settings
-from tests.integration.conftest import (  # noqa: F401  fixtures are found by their names in this module
-    Kubectl,
-    kubectl,
-    playbook,
-    playbook_env,
-    repository,
-    settings,
-)
+from tests.integration.conftest import Kubectl, kubectl, playbook, playbook_env, repository, settings
+
+# Fixtures are found by their names in this module.
+__all__ = ["kubectl", "playbook", "playbook_env", "repository", "settings"]
 
 DOMAIN = "ml.hashfoundry.local"
 # One setosa and one virginica of Fisher's data: classes 0 and 2.
@@ -36,7 +32,7 @@ Until = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
-def ask(settings: Settings) -> Ask:  # noqa: F811  it is the fixture
+def ask(settings: Settings) -> Ask:
     """POST the rows to a model's v1 address through the gateway: status and body, JSON where it is that."""
     pools: dict[str, urllib3.HTTPSConnectionPool] = {}
 
@@ -69,7 +65,7 @@ def ask(settings: Settings) -> Ask:  # noqa: F811  it is the fixture
 
 
 @pytest.fixture(scope="session")
-def thing(kubectl: Kubectl) -> Callable[..., dict[str, Any]]:  # noqa: F811
+def thing(kubectl: Kubectl) -> Callable[..., dict[str, Any]]:
     """An object, or the list of those that a selector finds: thing("pods", "-n", "ml-models", "-l", "a=b")."""
 
     def get(*words: str) -> dict[str, Any]:

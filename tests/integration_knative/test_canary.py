@@ -95,7 +95,8 @@ def first(settings: Settings, bucket: str, thing: Thing, until: Callable[..., An
     subprocess.run([*command, "create", "-f", "-"], input=json.dumps(manifest).encode(), check=True)
     try:
         shares = until(lambda: traffic(thing), lambda seen: list(seen.values()) == [100], ROLLOUT_SECONDS)
-        yield next(iter(shares))
+        (revision,) = shares
+        yield revision
     finally:
         subprocess.run([*command, "delete", *SERVICE, "--wait=true", "--timeout=120s"], check=True)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -16,7 +16,7 @@ from local import demo
 from local.settings import Settings
 
 SECRET = ("secret", "models-tls", "-n", "kourier-system")
-Playbook = Callable[..., "subprocess.CompletedProcess[str]"]
+Playbook = Callable[..., Any]
 
 
 @pytest.fixture
