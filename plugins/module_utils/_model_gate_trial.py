@@ -270,4 +270,4 @@ def watch(child: int, timeout: float) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 
@@ -20,7 +20,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import 
 _BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9.-]{1,61})[a-z0-9]")
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
-Buffer = bytes | memoryview
+Buffer: TypeAlias = "bytes | memoryview"
 
 
 @dataclass(frozen=True)

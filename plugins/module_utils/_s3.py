@@ -26,9 +26,6 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store im
     UploadGone,
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_client import (
-    BOTOCORE_IMPORT_ERROR as BOTOCORE_IMPORT_ERROR,
-)
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_client import (
     Answer,
     Refused,
     S3Client,

@@ -12,13 +12,14 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ try:
     from botocore import exceptions as boto
     from botocore.auth import S3SigV4Auth
     from botocore.awsrequest import AWSPreparedRequest, AWSRequest, HeadersDict
+    from botocore.credentials import Credentials
     from botocore.httpsession import URLLib3Session
+    from botocore.session import Session
     from botocore.utils import get_environ_proxies
 
     class _Signer(S3SigV4Auth):
@@ -106,7 +109,7 @@ class S3Options:
     @property
     def place(self) -> str:
         """The store as people know it."""
-        return self.endpoint_url or "Amazon S3"
+        return "Amazon S3" if self.on_aws else str(self.endpoint_url)
 
     @property
     def on_aws(self) -> bool:
@@ -142,24 +145,22 @@ class Answer:
 class S3Client:
     """Requests to one bucket; each method may be called from several threads.
 
-    send: sends a prepared request of botocore and returns its answer; credentials: of botocore.
+    options: with endpoint and region; credentials: of botocore; send: sends a prepared request of botocore and returns
+    its answer.
     """
 
     def __init__(
         self,
         options: S3Options,
-        endpoint: str,
-        region: str,
         credentials: Any,
         send: Callable[[Any], Any],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.options = options
-        self._region = region
         self._credentials = credentials
         self._send = send
         self._sleep = sleep
-        self._url = bucket_url(endpoint, options.bucket, options.addressing_style)
+        self._url = bucket_url(str(options.endpoint_url), options.bucket, options.addressing_style)
         self._lock = threading.Lock()
         self.requests = 0
 
@@ -213,7 +214,7 @@ class S3Client:
         request.headers["Content-Length"] = str(len(content))
         request.context["sha256"] = sha256
         # Frozen: keys that botocore renews do not change between two of their uses.
-        _Signer(self._credentials.get_frozen_credentials(), "s3", self._region).add_auth(request)
+        _Signer(self._credentials.get_frozen_credentials(), "s3", str(self.options.region)).add_auth(request)
         body: Any = content or None
         if len(content) > _BLOCK:
             # A timeout counts for one write to the socket, so that a slow line needs many.
@@ -234,7 +235,7 @@ class S3Client:
             )
         if code in _REFUSALS:
             return Refused(f"{options.place} {_REFUSALS[code]} (bucket {options.bucket}, {code}).", code)
-        text = _masked(_error_text(answer), options)
+        text = redact(_error_text(answer), *self._credentials.get_frozen_credentials()[:3])
         what = f"{method} {key or options.bucket}"
         return Refused(f"{options.place} refused {what} in bucket {options.bucket} with {code}: {text}", code)
 
@@ -245,7 +246,16 @@ def connect(options: S3Options) -> S3Client:
     :raises KServeError: the profile, endpoint or certificate bundle is not usable.
     """
     with _explained(options):
-        endpoint, region, credentials = _found(options)
+        session = Session(profile=options.profile)
+        options = _completed(options, session)
+        endpoint = str(options.endpoint_url)
+        credentials: Any
+        if options.access_key and options.secret_key:
+            credentials = Credentials(options.access_key, options.secret_key, options.session_token)
+        else:
+            credentials = session.get_credentials()
+        if credentials is None:
+            raise boto.NoCredentialsError
         parts = urlsplit(endpoint)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise KServeError(
@@ -255,13 +265,13 @@ def connect(options: S3Options) -> S3Client:
             Path(options.ca_bundle).open("rb").close()  # botocore tells it only at the first request, and not by name
         verify: Any = (options.ca_bundle or True) if options.validate_certs else False
         timeout: Any = (CONNECT_TIMEOUT, READ_TIMEOUT)
-        session = URLLib3Session(
+        http = URLLib3Session(
             verify=verify,
             proxies=get_environ_proxies(endpoint),
             timeout=timeout,
             max_pool_connections=options.connections + 1,
         )
-    return S3Client(options, endpoint.rstrip("/"), region, credentials, session.send)
+    return S3Client(options, credentials, http.send)
 
 
 def bucket_url(endpoint: str, bucket: str, style: str) -> str:
@@ -277,25 +287,23 @@ def bucket_url(endpoint: str, bucket: str, style: str) -> str:
     return f"{parts.scheme}://{bucket}.{parts.netloc}{parts.path}"
 
 
-def _found(options: S3Options) -> tuple[str, str, Any]:
-    """Find endpoint, region and credentials, with the configuration files of AWS for what is not given."""
-    region, endpoint, credentials = options.region, options.endpoint_url, None
-    if options.access_key and options.secret_key:
-        from botocore.credentials import Credentials
+def _completed(options: S3Options, session: Any) -> S3Options:
+    """Fill in endpoint, region and authorities where they are not given, from the configuration that AWS's tools read.
 
-        credentials = Credentials(options.access_key, options.secret_key, options.session_token)
-    if not (credentials and region and endpoint) or options.profile:
-        # Half of the module's start, so only where it is needed.
-        from botocore.session import Session
-
-        session = Session(profile=options.profile)
-        region = region or session.get_config_variable("region") or "us-east-1"
-        endpoint = endpoint or session.get_scoped_config().get("endpoint_url")
-        credentials = credentials or session.get_credentials()
-    if credentials is None:
-        raise boto.NoCredentialsError
+    :param session: of botocore.
+    """
+    region = options.region or session.get_config_variable("region") or "us-east-1"
+    profile = session.get_scoped_config()
+    services = session.full_config.get("services", {}).get(profile.get("services"), {})
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    return endpoint or f"https://s3.{region}.{suffix}", region, credentials
+    endpoint = (
+        options.endpoint_url
+        or services.get("s3", {}).get("endpoint_url")
+        or profile.get("endpoint_url")
+        or f"https://s3.{region}.{suffix}"
+    )
+    bundle = options.ca_bundle or session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+    return replace(options, endpoint_url=endpoint.rstrip("/"), region=region, ca_bundle=bundle)
 
 
 def _is_address(host: str) -> bool:

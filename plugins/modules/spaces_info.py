@@ -109,7 +109,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3, _s3_client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_inventory import versions
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_arguments import (
@@ -125,8 +125,8 @@ WHICH = ("bucket", "name", "version")
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, required_together=REQUIRED_TOGETHER, supports_check_mode=True)
-    if _s3.BOTOCORE_IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("botocore"), exception=_s3.BOTOCORE_IMPORT_ERROR)
+    if _s3_client.BOTOCORE_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("botocore"), exception=_s3_client.BOTOCORE_IMPORT_ERROR)
     params = module.params
     try:
         store = _s3.connect(s3_options(params))

@@ -255,7 +255,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3, _s3_client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_folder import scan
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate import GATE_ARGUMENTS, gate_for
@@ -282,8 +282,8 @@ HOW = ("overwrite", "create_bucket", "connections")
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, required_together=REQUIRED_TOGETHER, supports_check_mode=True)
-    if _s3.BOTOCORE_IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("botocore"), exception=_s3.BOTOCORE_IMPORT_ERROR)
+    if _s3_client.BOTOCORE_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("botocore"), exception=_s3_client.BOTOCORE_IMPORT_ERROR)
     params = module.params
     try:
         target = Target(params["bucket"], params["name"], params["version"])

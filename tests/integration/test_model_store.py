@@ -17,6 +17,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +32,20 @@ PART = 16 * MIB
 
 
 class Modules:
-    """The three modules on a bucket of their own."""
+    """The three modules on a bucket of their own; where: the options by which they reach it; env: added to theirs."""
 
-    def __init__(self, endpoint: str, secret: str, bucket: str) -> None:
-        self._where = {
-            "bucket": bucket,
-            "endpoint_url": endpoint,
-            "region": "us-east-1",
-            "access_key": "local-owner",
-            "secret_key": secret,
-        }
-        self.store = _s3.connect(S3Options(**self._where))
+    def __init__(self, where: dict[str, Any], env: dict[str, str] | None = None) -> None:
+        self._where = where
+        self._env = env or {}
+
+    @cached_property
+    def store(self) -> _s3.S3Store:
+        return _s3.connect(S3Options(**self._where))
 
     def start(self, module: str, **arguments: Any) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", f"ansible_collections.hashfoundry.kserve.plugins.modules.{module}"],
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY / "collections")},
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY / "collections"), **self._env},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -91,7 +90,14 @@ class Modules:
 @pytest.fixture(scope="module")
 def bucket(settings: Settings) -> Iterator[Modules]:
     secret = (settings.state / "s3-secret-key").read_text().split()[0]
-    modules = Modules(f"http://127.0.0.1:{settings.s3_port}", secret, f"test-{uuid.uuid4().hex[:12]}")
+    where = {
+        "bucket": f"test-{uuid.uuid4().hex[:12]}",
+        "endpoint_url": f"http://127.0.0.1:{settings.s3_port}",
+        "region": "us-east-1",
+        "access_key": "local-owner",
+        "secret_key": secret,
+    }
+    modules = Modules(where)
     modules.store.create()
     yield modules
     modules.clear()

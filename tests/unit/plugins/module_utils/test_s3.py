@@ -318,24 +318,67 @@ def test_what_counts_as_aws(endpoint: str | None, on_aws: bool) -> None:
     assert S3Options(bucket="models", endpoint_url=endpoint).on_aws is on_aws
 
 
+OTHERS = ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+
+
 @pytest.fixture
 def aws_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config, credentials = tmp_path / "config", tmp_path / "credentials"
-    config.write_text("[profile team]\nregion = ams3\nendpoint_url = https://ams3.digitaloceanspaces.com\n")
+    config.write_text(
+        "[profile team]\nregion = ams3\nendpoint_url = https://ams3.digitaloceanspaces.com\nca_bundle = /nonexistent\n"
+        "[profile other]\nservices = here\n[services here]\ns3 =\n  endpoint_url = http://127.0.0.1:7070/\n"
+    )
     credentials.write_text("[team]\naws_access_key_id = of-the-team\naws_secret_access_key = PLANTED-SECRET\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(credentials))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION"):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", *OTHERS):
         monkeypatch.delenv(name, raising=False)
 
 
 def test_a_profile_gives_what_is_not_given(aws_files: None) -> None:
-    client = _s3_client.connect(S3Options(bucket="models", profile="team"))
+    team = S3Options(bucket="models", profile="team", validate_certs=False)
+    client = _s3_client.connect(team)
+    # What is sent and said depends on whose store it is.
+    assert (client.options.on_aws, client.options.place) == (False, "https://ams3.digitaloceanspaces.com")
     assert client._url == "https://models.ams3.digitaloceanspaces.com"
-    assert (client._region, client._credentials.access_key) == ("ams3", "of-the-team")
-    client = _s3_client.connect(S3Options("models", None, "fra1", "mine", "mine", profile="team"))
-    assert (client._region, client._credentials.access_key) == ("fra1", "mine")
+    assert (client.options.region, client._credentials.access_key) == ("ams3", "of-the-team")
+    client = _s3_client.connect(replace(team, region="fra1", access_key="mine", secret_key="mine"))
+    assert (client.options.region, client._credentials.access_key) == ("fra1", "mine")
+    with pytest.raises(KServeError, match="/nonexistent cannot be read"):
+        _s3_client.connect(replace(team, validate_certs=True))
+
+
+def test_the_environment_gives_what_is_not_given(aws_files: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of-the-environment")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "PLANTED-SECRET")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "PLANTED-TOKEN")
+    monkeypatch.setenv("AWS_PROFILE", "other")
+    client = _s3_client.connect(S3Options(bucket="models"))
+    assert client._url == "http://127.0.0.1:7070/models"
+    assert tuple(client._credentials.get_frozen_credentials())[:3] == (
+        "of-the-environment",
+        "PLANTED-SECRET",
+        "PLANTED-TOKEN",
+    )
+    # Who names a profile or keys means these, and no token of others with them.
+    given = _s3_client.connect(S3Options(bucket="models", profile="team", validate_certs=False))
+    assert (given._credentials.access_key, given._credentials.token) == ("of-the-team", None)
+    given = _s3_client.connect(S3Options(bucket="models", access_key="mine", secret_key="mine"))
+    assert (given._credentials.access_key, given._credentials.token) == ("mine", None)
+
+
+def test_a_secret_of_the_environment_is_masked(
+    server: S3Server, aws_files: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "PLANTED-ACCESS")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "PLANTED-SECRET")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "PLANTED-TOKEN")
+    server.faults = [(any_get, "403 Odd")]
+    store = _s3.connect(S3Options(bucket="models", endpoint_url=server.url))
+    with pytest.raises(KServeError, match=r"with Odd") as caught:
+        store.get("model")
+    assert "PLANTED" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("region", "host"), [("eu-north-1", "amazonaws.com"), ("cn-north-1", "amazonaws.com.cn")])
@@ -346,7 +389,7 @@ def test_amazon_without_an_endpoint(aws_files: None, region: str, host: str) -> 
 
 def test_what_is_not_usable_is_told_before_anything_is_sent(aws_files: None) -> None:
     for options, says in (
-        (S3Options(bucket="models", profile="other"), "The profile other is not configured"),
+        (S3Options(bucket="models", profile="nobodys"), "The profile nobodys is not configured"),
         (S3Options(bucket="models"), "no whole credentials for Amazon S3"),
         (replace(OPTIONS, endpoint_url="fra1.digitaloceanspaces.com"), "is not valid; give one such as"),
     ):

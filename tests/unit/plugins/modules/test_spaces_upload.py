@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3, _s3_client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_client import S3Options
 from ansible_collections.hashfoundry.kserve.plugins.modules import spaces_download, spaces_info, spaces_upload
 
@@ -117,19 +117,18 @@ def test_upload_info_and_download(run_module, server: S3Server, arguments: dict[
 def test_options_reach_the_store_and_the_environment_fills_gaps(
     run_module, options: list[S3Options], arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for key in SECRETS:
-        del arguments[key]
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "env-access")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "env-secret")
     monkeypatch.setenv("AWS_REGION", "fra1")
+    # A token of other credentials would spoil those that are given.
+    del arguments["session_token"]
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "env-token")
     run_module(spaces_upload.main, {**arguments, "endpoint_url": "https://s", "addressing_style": "path"})
     assert options == [
         S3Options(
             bucket="models",
             endpoint_url="https://s",
             region="fra1",
-            access_key="env-access",
-            secret_key="env-secret",
+            access_key="PLANTED-ACCESS",
+            secret_key="PLANTED-SECRET",
             addressing_style="path",
         )
     ]
@@ -154,7 +153,7 @@ def test_wrong_arguments(
 def test_a_missing_library_is_named(
     run_module, options: list[S3Options], arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_s3, "BOTOCORE_IMPORT_ERROR", "no botocore")
+    monkeypatch.setattr(_s3_client, "BOTOCORE_IMPORT_ERROR", "no botocore")
     assert "botocore" in run_module(spaces_upload.main, arguments)["msg"]
 
 
