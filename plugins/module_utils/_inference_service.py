@@ -221,7 +221,7 @@ def _warning(facts: Mapping[str, Any]) -> str:
         for event in facts.get("events", ())
         if event.get("type") == "Warning" and event["object"].startswith("InferenceService/")
     ]
-    return f" The latest warning about it: {about[-1]}" if about else ""
+    return f" The latest warning about it: {about[-1].rstrip('.')}." if about else ""
 
 
 def _failure(

@@ -127,6 +127,7 @@ def test_ready_stays_true_for_a_spec_that_the_controller_cannot_take_up(told):
     assert stale.ready == "True"
     assert at_timeout(stale) and stale.verdict == ("progressing", "SpecNotObserved")
     assert says(stale, "has not brought predictor.model.storageUri of generation 2 into the Deployment", "the events")
+    assert says(stale, "The latest warning about it: ", "StorageURI not supported")
     assert "StorageURI not supported" in stale.event_text
 
 

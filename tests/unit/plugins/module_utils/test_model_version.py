@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_folder import scan
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_folder import LocalFile, scan
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_manifest import Entry, Manifest
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store import BucketMissing, Buffer, Target
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_version import Published, publish
@@ -175,6 +175,83 @@ def test_a_bucket_that_is_not_there(folder: Path) -> None:
     assert checked.uploaded == ALL and checked.warning and "as if it were empty" in checked.warning
     assert run(store, folder, create_bucket=True).uploaded == ALL
     assert store.content == WHOLE
+
+
+class Gated:
+    """A gate that notes what it is asked, and refuses when it is told to."""
+
+    def __init__(self, refusal: str | None = None) -> None:
+        self.refusal = refusal
+        self.asked: list[tuple[list[str], str]] = []
+
+    def __call__(self, files: Sequence[LocalFile], manifest: Callable[[], str]) -> dict[str, Any]:
+        self.asked.append(([file.name for file in files], manifest()))
+        if self.refusal:
+            raise KServeError(self.refusal)
+        return {"checked": ["metadata"]}
+
+
+GATED: dict[str, tuple[dict[str, bytes], bool, bool]] = {
+    # what is stored, overwrite, whether the gate is asked
+    "nothing": ({}, False, True),
+    "unfinished": (keys(LESS), False, True),
+    "whole": (WHOLE, False, False),
+    "whole, overwrite": (WHOLE, True, False),
+    "complete, one changed": (keys(CHANGED, True), False, False),
+    "complete, one changed, overwrite": (keys(CHANGED, True), True, True),
+}
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("case", GATED)
+def test_the_gate_is_asked_where_there_is_something_to_send(folder: Path, case: str, check_mode: bool) -> None:
+    stored, overwrite, asked = GATED[case]
+    store, gate = MemoryStore(stored), Gated()
+    if not asked and stored is not WHOLE:
+        with pytest.raises(KServeError, match="set overwrite"):
+            run(store, folder, overwrite=overwrite, check_mode=check_mode, gate=gate)
+        assert gate.asked == [] and store.writes == []
+        return
+    published = run(store, folder, overwrite=overwrite, check_mode=check_mode, gate=gate)
+    digest = published.digest.removeprefix("sha256:")
+    assert gate.asked == ([(["metadata.json", "model.joblib"], digest)] if asked else [])
+    assert published.result().get("gate") == ({"checked": ["metadata"]} if asked else None)
+    assert bool(store.writes) is (asked and not check_mode)
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("case", [case for case in GATED if GATED[case][2]])
+def test_what_the_gate_refuses_is_not_sent(folder: Path, case: str, check_mode: bool) -> None:
+    stored, overwrite, _asked = GATED[case]
+    store, gate = MemoryStore(stored), Gated("no model")
+    with pytest.raises(KServeError, match="no model"):
+        run(store, folder, overwrite=overwrite, check_mode=check_mode, gate=gate)
+    # Not even the old manifest is taken away.
+    assert store.calls == [("get", "iris/1/manifest.json")] and store.content == stored
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_no_bucket_is_made_for_what_the_gate_refuses(folder: Path, check_mode: bool) -> None:
+    store = MemoryStore()
+    store.missing = True
+    with pytest.raises(KServeError, match="no model"):
+        run(store, folder, create_bucket=True, check_mode=check_mode, gate=Gated("no model"))
+    assert store.missing and store.writes == []
+    published = run(store, folder, create_bucket=True, check_mode=check_mode, gate=Gated())
+    assert published.gate and store.missing is check_mode
+
+
+def test_what_the_gate_has_seen_is_what_is_sent(folder: Path) -> None:
+    class Swapping(Gated):
+        def __call__(self, files: Sequence[LocalFile], manifest: Callable[[], str]) -> dict[str, Any]:
+            passed = super().__call__(files, manifest)
+            (folder / "model.joblib").write_bytes(b"other")
+            return passed
+
+    store = MemoryStore()
+    with pytest.raises(KServeError, match=r"model\.joblib changed while it was read"):
+        run(store, folder, gate=Swapping())
+    assert "iris/1/manifest.json" not in store.content
 
 
 def test_a_store_that_holds_something_else_than_it_took(folder: Path) -> None:

@@ -171,7 +171,7 @@ def test_at_the_end_of_time_the_latest_warning_about_the_service_is_told(run_mod
     ]
     serve(api)
     result = run_module(inference_service_ready.main, {**ARGUMENTS, "timeout": 0})
-    assert result["msg"].endswith(" The latest warning about it: unknown storage ftp://")
+    assert result["msg"].endswith(" The latest warning about it: unknown storage ftp://.")
     assert "warning" not in result["message"]
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -91,6 +92,42 @@ def test_check_mode_changes_nothing(run_module, server: S3Server, arguments: dic
     result = run_module(spaces_upload.main, arguments, check_mode=True)
     assert result["changed"] is True and result["uploaded"] == ["manifest.json", "metadata.json", "model.joblib"]
     assert server.store.content == {} and {method for method, _path, _headers in server.seen} == {"GET"}
+
+
+# Without a trial, which has tests of its own: the folder's metadata.json is what is wrong.
+GATE = {"load": False}
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_what_the_gate_refuses_is_not_sent(
+    run_module, server: S3Server, arguments: dict[str, Any], check_mode: bool
+) -> None:
+    server.store.missing = True
+    arguments |= {"endpoint_url": server.url, "create_bucket": True, "gate": GATE}
+    result = run_module(spaces_upload.main, arguments, check_mode=check_mode)
+    assert result["failed"] is True and "metadata.json" in result["msg"]
+    assert [(method, path) for method, path, _headers in server.seen] == [("GET", "/models/iris/1.0.0/manifest.json")]
+    assert server.store.missing
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_version_that_is_there_is_not_put_through_the_gate_again(
+    run_module, server: S3Server, arguments: dict[str, Any], check_mode: bool
+) -> None:
+    arguments["endpoint_url"] = server.url
+    run_module(spaces_upload.main, arguments)
+    same = run_module(spaces_upload.main, {**arguments, "gate": GATE}, check_mode=check_mode)
+    assert (same["changed"], same["requests"], "gate" in same) == (False, 1, False)
+    Path(arguments["source"], "model.joblib").write_bytes(b"other")
+    other = run_module(spaces_upload.main, {**arguments, "gate": GATE}, check_mode=check_mode)
+    assert "is complete and the folder differs from it (changed: model.joblib)" in other["msg"]
+
+
+def test_what_the_gate_allows_is_sent(run_module, server: S3Server, arguments: dict[str, Any]) -> None:
+    digest = hashlib.sha256(b"model").hexdigest()
+    arguments |= {"endpoint_url": server.url, "gate": {**GATE, "metadata": False, "allowed_digests": [digest]}}
+    result = run_module(spaces_upload.main, arguments)
+    assert result["changed"] is True and result["gate"]["checked"] == ["allowed_digests"]
 
 
 def test_upload_info_and_download(run_module, server: S3Server, arguments: dict[str, Any], tmp_path: Path) -> None:
