@@ -39,8 +39,15 @@ _REPORT_SIZE = 64 * MIB
 _TAIL = 4000
 # Beyond the trial's own timeout, for its start and its end.
 _GRACE = 10
-# As Python, the kernel, the dynamic loader and OpenBLAS say it.
-_OUT_OF_MEMORY = ("MemoryError", "Cannot allocate memory", "failed to map segment", "Memory allocation still failed")
+# As Python, the kernel, the dynamic loader, OpenBLAS and extension modules say it, of which some fail without a reason.
+_OUT_OF_MEMORY = (
+    "MemoryError",
+    "Cannot allocate memory",
+    "failed to map segment",
+    "Memory allocation still failed",
+    "error return without exception set",
+    "returned NULL without setting an exception",
+)
 
 # One thread: the address space that a numerical library takes grows with the machine's processors.
 _ENVIRONMENT = {

@@ -181,8 +181,9 @@ def try_model(job: dict[str, Any]) -> int:
     try:
         write(job["report"], answers=predict(job))
     except BaseException as error:  # a model's code may raise SystemExit, too
-        traceback.print_exc()
+        # Where memory is short, the traceback takes what is left.
         write(job["report"], error=f"{type(error).__name__}: {error}")
+        traceback.print_exc()
         return 1
     return 0
 
