@@ -13,6 +13,8 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 requirements:
   - botocore >= 1.36.0
+notes:
+  - Proxies are taken from E(HTTP_PROXY), E(HTTPS_PROXY) and E(NO_PROXY).
 options:
   bucket:
     description: Bucket with the models.
@@ -21,28 +23,39 @@ options:
   endpoint_url:
     description:
       - URL of the store, for example V(https://fra1.digitaloceanspaces.com).
-      - E(AWS_ENDPOINT_URL_S3) and E(AWS_ENDPOINT_URL) are used when it is not set, then C(endpoint_url) of O(profile).
-        Without any of them the module talks to Amazon S3.
+      - E(AWS_ENDPOINT_URL_S3) and E(AWS_ENDPOINT_URL) are used when it is not set, then C(endpoint_url) of the
+        profile's C(services) for C(s3), then of the profile. C(ignore_configured_endpoint_urls) is not looked at.
+      - Without any of them the module talks to Amazon S3, in the partitions of C(amazonaws.com) and
+        C(amazonaws.com.cn).
     type: str
   region:
     description:
       - Region that requests are signed for.
-      - E(AWS_REGION) and E(AWS_DEFAULT_REGION) are used when it is not set, then the region of O(profile), then
-        V(us-east-1).
+      - E(AWS_REGION) and E(AWS_DEFAULT_REGION) are used when it is not set, then the region of the profile, then
+        V(us-east-1). At DigitalOcean Spaces it is the slug in the endpoint, for example V(fra1).
+      - It must be the bucket's own at Amazon S3. A request is not sent again to another region, as boto3 does it, but
+        the error names the option.
     type: str
   access_key:
-    description: Access key. E(AWS_ACCESS_KEY_ID) is used when it is not set.
+    description:
+      - Access key.
+      - Without it botocore finds credentials where every program of AWS does. These are O(profile), or, when it is not
+        set, E(AWS_ACCESS_KEY_ID) with E(AWS_SECRET_ACCESS_KEY) and E(AWS_SESSION_TOKEN), E(AWS_PROFILE), the files,
+        SSO, a role with a web identity (IRSA), and the roles of containers and EC2. Those that expire are renewed.
     type: str
   secret_key:
-    description: Secret key. E(AWS_SECRET_ACCESS_KEY) is used when it is not set.
+    description: Secret key, together with O(access_key).
     type: str
   session_token:
-    description: Token of temporary credentials. E(AWS_SESSION_TOKEN) is used when it is not set.
+    description: Token of temporary credentials, together with O(access_key).
     type: str
   profile:
     description:
-      - Profile of the AWS configuration files. O(access_key) and O(secret_key) win over its keys.
-      - E(AWS_PROFILE) is used when it is not set.
+      - Profile of the AWS configuration files. O(access_key) and O(secret_key) win over its keys, those of the
+        environment do not.
+      - E(AWS_PROFILE) is used when it is not set. Then the keys of the environment win.
+      - Of its settings those of credentials, C(region), C(endpoint_url), C(services) and C(ca_bundle) count, and not
+        those of C(s3), such as C(addressing_style), C(use_accelerate_endpoint) or C(use_dualstack_endpoint).
     type: str
   validate_certs:
     description: Whether the certificate of the store must be valid.
@@ -51,7 +64,8 @@ options:
   ca_bundle:
     description:
       - PEM file with the authorities that may sign the store's certificate.
-      - E(AWS_CA_BUNDLE) is used when it is not set.
+      - E(AWS_CA_BUNDLE) is used when it is not set, then C(ca_bundle) of the profile, then E(REQUESTS_CA_BUNDLE), then
+        the authorities that the Python library certifi or botocore brings, and not those of the machine.
     type: path
   addressing_style:
     description:

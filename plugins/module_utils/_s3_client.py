@@ -234,7 +234,10 @@ class S3Client:
                 f"There is no bucket {options.bucket} at {options.place}; create it, set bucket, or set create_bucket."
             )
         if code in _REFUSALS:
-            return Refused(f"{options.place} {_REFUSALS[code]} (bucket {options.bucket}, {code}).", code)
+            # AWS tells where a bucket is to whoever asks in another region.
+            region = answer.headers.get("x-amz-bucket-region")
+            bucket = f"bucket {options.bucket} in {region}" if region else f"bucket {options.bucket}"
+            return Refused(f"{options.place} {_REFUSALS[code]} ({bucket}, {code}).", code)
         text = redact(_error_text(answer), *self._credentials.get_frozen_credentials()[:3])
         what = f"{method} {key or options.bucket}"
         return Refused(f"{options.place} refused {what} in bucket {options.bucket} with {code}: {text}", code)

@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.credentials import Credentials
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import (
     _model_download,
@@ -264,6 +266,21 @@ def test_refusals_at_the_first_request(server: S3Server, store: _s3.S3Store, cod
     with pytest.raises(KServeError, match=says) as caught:
         store.get("iris/1/manifest.json")
     assert "PLANTED" not in str(caught.value) and store.requests == 1
+
+
+def test_the_region_of_a_bucket_that_is_elsewhere() -> None:
+    body = b"<Error><Code>PermanentRedirect</Code></Error>"
+    answer = AWSResponse("", 301, {"x-amz-bucket-region": "eu-north-1"}, None)
+    answer._content = body
+    options = replace(OPTIONS, endpoint_url="https://s3.eu-west-1.amazonaws.com")
+    client = _s3_client.S3Client(options, Credentials("a", "b"), lambda _request: answer)
+    with pytest.raises(KServeError) as caught:
+        client.request("GET", "model")
+    assert str(caught.value) == (
+        "Amazon S3 keeps the bucket in another region; set region and endpoint_url to that of the bucket "
+        "(bucket models in eu-north-1, PermanentRedirect)."
+    )
+    assert client.requests == 1
 
 
 def test_a_server_that_is_not_there() -> None:
