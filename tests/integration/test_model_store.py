@@ -78,6 +78,14 @@ class Modules:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.communicate()
+        # What had left the module by then may still arrive.
+        held = None
+        while held != (held := self._held()):
+            time.sleep(0.5)
+
+    def _held(self) -> tuple[int, int]:
+        uploads = self.store.unfinished("").items()
+        return len(self.store.objects("")), sum(len(self.store.parts(key, ids[0])) for key, ids in uploads)
 
     def clear(self) -> None:
         for key, uploads in self.store.unfinished("").items():
