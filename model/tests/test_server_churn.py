@@ -15,6 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import (
+    _http,
+    _http_client,
+    _model_schema,
+    _smoke_test,
+)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._load import Plan
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._smoke_test import Check, Reports
 from model.churn.recipe import RECIPE
 from model.folder import write_folder
 from model.tests.serving import NAME, request, serving
@@ -188,3 +197,53 @@ def test_probabilities_instead_of_predictions(folder: Path, tmp_path: Path) -> N
         assert (status, answer["outputs"][0]["shape"]) == (200, [2, 2])
         _status, answer = request(port, "GET", f"/v2/models/{NAME}")
         assert answer["outputs"][0] == {"name": "output-0", "datatype": "FP64", "shape": [-1, 2]}
+
+
+def smoke(port: int, metadata: Path, protocol: str, rows: list[Any], batch_size: int | None = None) -> dict[str, Any]:
+    """The result of the collection's module inference_smoke_test, with what model_verification gives it."""
+    server = _http.server(f"http://127.0.0.1:{port}", "http", None, None, None, proxy="")
+    check = Check(
+        NAME,
+        protocol,
+        rows,
+        EXAMPLES["predictions"],
+        Plan(4),
+        retry_for=0,
+        batch_size=batch_size,
+        schema=_model_schema.read(str(metadata)),
+        health=[protocol],
+    )
+    with _http_client.HttpTransport(server, None) as transport:
+        return _smoke_test.run(transport, check, Reports(), False, print)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1], ids=["whole", "batches"])
+@pytest.mark.parametrize("rows", [ROWS, objects()], ids=["lists", "objects"])
+@pytest.mark.parametrize("protocol", ["v1", "v2"])
+def test_the_smoke_test_passes(port: int, folder: Path, protocol: str, rows: list[Any], batch_size: int | None) -> None:
+    result = smoke(port, folder / "metadata.json", protocol, rows, batch_size)
+    assert result["predictions"] == EXAMPLES["predictions"]
+    assert result["load"]["requests"] == 4
+    checks = [(check["name"], check["passed"]) for check in result["checks"]]
+    assert checks[-3:] == [("predictions", True), ("schema", True), ("load", True)]
+
+
+def test_the_smoke_test_sees_another_prediction(port: int, folder: Path) -> None:
+    with pytest.raises(KServeError, match="Row 1 of 2 differs: expected 0, predicted 1"):
+        smoke(port, folder / "metadata.json", "v2", ROWS[::-1])
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"datatype": "INT64"}, "input monthly_charge is of FP64, and metadata.json says INT64"),
+        ({"datatype": "BYTES"}, "for input monthly_charge; give texts"),
+    ],
+)
+def test_the_smoke_test_sees_another_datatype(port: int, tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
+    tensors = [tensor | (change if tensor["name"] == "monthly_charge" else {}) for tensor in METADATA["inputs"]]
+    path = tmp_path / "metadata.json"
+    path.write_text(json.dumps(METADATA | {"inputs": tensors}))
+    rows = [[*row[:1], round(row[1]), *row[2:]] for row in ROWS]
+    with pytest.raises(KServeError, match=sentence):
+        smoke(port, path, "v2", rows)

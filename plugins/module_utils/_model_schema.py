@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._prediction import DEFAULT_INPUT, Tensor
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._prediction import Tensor
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,6 @@ class Schema:
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-
-    def input(self, protocol: str) -> Tensor:
-        """Return the tensor as which the rows are sent.
-
-        :raises KServeError: they would have to be several in v2.
-        """
-        if protocol == "v2" and len(self.inputs) != 1:
-            raise KServeError(f"The model takes {len(self.inputs)} inputs, and rows are sent as one; use protocol v1.")
-        return self.inputs[0] if self.inputs else DEFAULT_INPUT
 
 
 def read(path: str) -> Schema:

@@ -11,7 +11,8 @@ This file is private to the collection and may change at any time.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -83,26 +84,117 @@ def batches(values: Sequence[Any], size: int | None) -> list[Sequence[Any]]:
     return [values[at : at + step] for at in range(0, len(values), step)]
 
 
-def encode(protocol: str, instances: Sequence[Any], tensor: Tensor = DEFAULT_INPUT) -> bytes:
+def encode(
+    protocol: str, instances: Sequence[Any], inputs: Sequence[Tensor] = (DEFAULT_INPUT,), first: int = 1
+) -> bytes:
     """Return the body that asks for a prediction for each instance.
 
     In v2 the instances are one tensor of shape [rows, features], row after row; a row of lists has more dimensions.
+    For a model with several inputs they are one tensor for each, whose values the rows have in the inputs' order, or
+    by their names.
 
-    :raises KServeError: the instances do not make a tensor.
+    :param first: the number of the first of these instances among all.
+    :raises KServeError: the instances do not make the tensors.
     """
     if not instances:
         raise KServeError("There are no instances; give at least one row.")
     if protocol == "v1":
         return json.dumps({"instances": instances}).encode()
+    if len(inputs) > 1:
+        rows = [_in_order(number, row, inputs) for number, row in enumerate(instances, first)]
+        columns = zip(inputs, zip(*rows, strict=True), strict=True)
+        return json.dumps({"inputs": [_column(tensor, values, first) for tensor, values in columns]}).encode()
+    (tensor,) = inputs
     convert = _converter(tensor.datatype)
     data: list[Any] = []
-    shapes = [_row(number, row, convert, tensor.datatype, data) for number, row in enumerate(instances, 1)]
+    shapes = [_row(number, row, convert, tensor.datatype, data) for number, row in enumerate(instances, first)]
     if len(set(shapes)) != 1:
         raise KServeError("The instances are not of one length; give every row the same number of features.")
-    shape = [len(instances), *shapes[0]]
-    return json.dumps(
-        {"inputs": [{"name": tensor.name, "shape": shape, "datatype": tensor.datatype, "data": data}]}
-    ).encode()
+    return json.dumps({"inputs": [_sent(tensor, [len(instances), *shapes[0]], data)]}).encode()
+
+
+def _sent(tensor: Tensor, shape: Sequence[int], data: Sequence[Any]) -> dict[str, Any]:
+    return {"name": tensor.name, "shape": shape, "datatype": tensor.datatype, "data": data}
+
+
+def _in_order(number: int, row: Any, inputs: Sequence[Tensor]) -> Sequence[Any]:
+    """Return the values of a row in the order of the inputs."""
+    names = [tensor.name for tensor in inputs]
+    if isinstance(row, Mapping):
+        if missing := [name for name in names if name not in row]:
+            raise KServeError(f"Row {number} of instances has no value for input {missing[0]}; add it.")
+        if more := [name for name in row if name not in names]:
+            raise KServeError(
+                f"Row {number} of instances has a value for {more[0]}, which is no input; the inputs are "
+                f"{', '.join(names)}."
+            )
+        return [row[name] for name in names]
+    if not isinstance(row, (list, tuple)):
+        raise KServeError(
+            f"Row {number} of instances is neither a list nor a dictionary; give a value for each of the inputs "
+            f"{', '.join(names)}."
+        )
+    if len(row) != len(names):
+        raise KServeError(
+            f"Row {number} of instances has {len(row)} values; give one for each of the {len(names)} inputs "
+            f"{', '.join(names)}, in this order."
+        )
+    return row
+
+
+def _column(tensor: Tensor, values: Sequence[Any], first: int) -> dict[str, Any]:
+    """Return the tensor of one input among several, from the value that each row has for it."""
+    convert = _converter(tensor.datatype)
+    wanted = tensor.shape[1:]
+    data: list[Any] = []
+    shapes = set()
+    for number, value in enumerate(values, first):
+        try:
+            shape = _nested(value, lambda one: _exact(one, tensor.datatype, convert), data)
+        except (TypeError, ValueError, OverflowError):
+            shape = None
+        # A single value stands for a list of one.
+        if shape == () and set(wanted) <= {1, -1}:
+            shape = (1,) * len(wanted)
+        if (
+            shape is None
+            or len(shape) != len(wanted)
+            or any(size not in (-1, got) for size, got in zip(wanted, shape, strict=True))
+        ):
+            lists = f" in lists of shape {list(wanted)}" if wanted else ""
+            raise KServeError(
+                f"Row {number} of instances has {value!r:.60} for input {tensor.name}; give {_kind(tensor.datatype)} "
+                f"({tensor.datatype}){lists}."
+            )
+        shapes.add(shape)
+    if len(shapes) != 1:
+        raise KServeError(f"The values for input {tensor.name} are not of one shape; give every row as many.")
+    return _sent(tensor, [len(values), *shapes.pop()], data)
+
+
+def _nested(value: Any, convert: Callable[[Any], Any], data: list[Any]) -> tuple[int, ...]:
+    """Append a value, or all in lists of lists, to the data, and return the shape."""
+    if not isinstance(value, (list, tuple)):
+        data.append(convert(value))
+        return ()
+    (inner,) = {_nested(part, convert, data) for part in value}
+    return (len(value), *inner)
+
+
+def _exact(value: Any, datatype: str, convert: Callable[[Any], Any]) -> Any:
+    """Convert one value; what only Python takes for the datatype would hide that it stands in the wrong place."""
+    if isinstance(value, bool) != (datatype == "BOOL") or (datatype == "BYTES" and not isinstance(value, str)):
+        raise ValueError(value)
+    converted = convert(value)
+    if isinstance(converted, float) and not math.isfinite(converted):
+        raise ValueError(value)  # JSON has no such number
+    return converted
+
+
+def _kind(datatype: str) -> str:
+    if datatype.startswith(("INT", "UINT")):
+        return "whole numbers"
+    return {"BOOL": "booleans", "BYTES": "texts"}.get(datatype, "numbers")
 
 
 def _converter(datatype: str) -> Callable[[Any], Any]:

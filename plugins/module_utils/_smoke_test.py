@@ -196,9 +196,9 @@ class SmokeTest:
             )
         if not check.instances and check.health:
             return []
-        tensor = check.schema.input(check.protocol) if check.schema else _prediction.DEFAULT_INPUT
-        parts = _prediction.batches(check.instances, check.batch_size) or [[]]
-        return [_prediction.encode(check.protocol, part, tensor) for part in parts]
+        inputs = check.schema.inputs if check.schema else (_prediction.DEFAULT_INPUT,)
+        parts = zip(_prediction.batches(check.instances, check.batch_size) or [[]], self._firsts or [1], strict=True)
+        return [_prediction.encode(check.protocol, part, inputs, first) for part, first in parts]
 
     def run(self) -> dict[str, Any]:
         """Return the result once everything is as expected.

@@ -114,6 +114,9 @@ options:
   instances:
     description:
       - Rows to predict, in V(v2) lists of numbers.
+      - Where O(metadata_path) names several inputs, a row in V(v2) is a list with a value for each input, in their
+        order, or a dictionary with a value for each input's name. A value is of the input's datatype, for C(BYTES) a
+        string, and a list where the input's shape has more dimensions than that of the rows.
       - Needed together with O(expected), except where only O(health) is asked for.
     type: list
     elements: raw
@@ -141,7 +144,7 @@ options:
       - The C(metadata.json) of the model, on the host that runs the module. Its C(inputs) and C(outputs), which have
         C(name), C(datatype) and C(shape) as in V(v2), are compared with what the server says of the model, where it
         says so, and with its answers.
-      - Also gives name and datatype of the tensor that is sent in V(v2).
+      - Also gives name and datatype of the tensor that is sent in V(v2). Several inputs are sent as one tensor each.
     type: path
   requests:
     description: How many requests to measure after the first ones.
@@ -262,6 +265,21 @@ EXAMPLES = r"""
     seconds: 10
     thresholds:
       throughput: 200
+
+- name: Check a model with an input for each feature, whose names and datatypes its metadata.json has
+  hashfoundry.kserve.inference_smoke_test:
+    url: https://churn.models.example.com
+    model_name: churn
+    metadata_path: /srv/models/churn/v1/metadata.json
+    instances:
+      - [7, 51.42, 3, month-to-month, dsl, card]
+      - tenure_months: 60
+        monthly_charge: 20.5
+        support_calls: 0
+        contract: two years
+        internet: dsl
+        payment: direct debit
+    expected: [1, 0]
 
 - name: See that a generative model is up
   hashfoundry.kserve.inference_smoke_test:

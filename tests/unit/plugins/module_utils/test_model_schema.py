@@ -42,7 +42,6 @@ def of(*outputs: tuple[str, list[int]], inputs: int = 1) -> Schema:
 def test_reading(iris: Schema) -> None:
     assert iris.inputs == (Tensor("input-0", "FP64", (-1, 4)),)
     assert iris.outputs == (Tensor("output-0", "INT64", (-1,)),)
-    assert iris.input("v2") == iris.inputs[0]
 
 
 @pytest.mark.parametrize(
@@ -60,13 +59,6 @@ def test_files_without_a_schema(tmp_path: Path, text: str | None, says: str) -> 
         path.write_text(text)
     with pytest.raises(KServeError, match=says):
         read(str(path))
-
-
-def test_several_inputs_are_for_v1() -> None:
-    schema = of(("INT64", [-1]), inputs=2)
-    assert schema.input("v1").name == "input-0"
-    with pytest.raises(KServeError, match="The model takes 2 inputs, and rows are sent as one; use protocol v1"):
-        schema.input("v2")
 
 
 def change(**changes: Any) -> bytes:
@@ -99,6 +91,10 @@ def test_what_the_server_says(iris: Schema, body: bytes, says: str | None) -> No
 )
 def test_the_rows_to_send(iris: Schema, rows: list[Any], same: bool) -> None:
     assert (instances_difference(iris, rows) is None) is same
+
+
+def test_rows_for_several_inputs_have_no_common_size() -> None:
+    assert instances_difference(of(("INT64", [-1]), inputs=2), [[1.0] * 2]) is None
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_batches() -> None:
     ],
 )
 def test_v2_sends_what_the_model_takes(datatype: str, rows: list[Any], shape: list[int], data: list[Any]) -> None:
-    assert json.loads(encode("v2", rows, Tensor("x", datatype, (-1, -1)))) == {
+    assert json.loads(encode("v2", rows, [Tensor("x", datatype, (-1, -1))])) == {
         "inputs": [{"name": "x", "shape": shape, "datatype": datatype, "data": data}]
     }
 
@@ -173,7 +173,72 @@ def test_v2_sends_what_the_model_takes(datatype: str, rows: list[Any], shape: li
 )
 def test_v2_refuses_what_the_model_does_not_take(datatype: str, row: list[Any]) -> None:
     with pytest.raises(KServeError, match="Row 1 of instances is not a list of"):
-        encode("v2", [row], Tensor("x", datatype, (-1, -1)))
+        encode("v2", [row], [Tensor("x", datatype, (-1, -1))])
+
+
+CHURN = (
+    Tensor("months", "INT64", (-1,)),
+    Tensor("charge", "FP64", (-1, 1)),
+    Tensor("contract", "BYTES", (-1,)),
+)
+
+
+@pytest.mark.parametrize(
+    "second", [[2, 30, "one year"], {"contract": "one year", "charge": [30], "months": "2"}, (2.0, "30", "one year")]
+)
+def test_v2_sends_several_inputs_as_one_tensor_each(second: Any) -> None:
+    assert json.loads(encode("v2", [[7, 51.42, "none"], second], CHURN)) == {
+        "inputs": [
+            {"name": "months", "shape": [2], "datatype": "INT64", "data": [7, 2]},
+            {"name": "charge", "shape": [2, 1], "datatype": "FP64", "data": [51.42, 30.0]},
+            {"name": "contract", "shape": [2], "datatype": "BYTES", "data": ["none", "one year"]},
+        ]
+    }
+
+
+def test_v1_sends_rows_for_several_inputs_as_they_are() -> None:
+    rows = [[7, 51.42, "none"], {"months": 2}]
+    assert json.loads(encode("v1", rows, CHURN)) == {"instances": rows}
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (["x", 1, "a"], "has 'x' for input months; give whole numbers (INT64)."),
+        ([1.5, 1, "a"], "has 1.5 for input months; give whole numbers (INT64)."),
+        ([True, 1, "a"], "has True for input months;"),
+        ([None, 1, "a"], "has None for input months;"),
+        ([[1], 1, "a"], "has [1] for input months;"),
+        ([[], 1, "a"], "has [] for input months;"),
+        ([1, "a", 1], "has 'a' for input charge; give numbers (FP64) in lists of shape [1]."),
+        ([1, "nan", "a"], "has 'nan' for input charge;"),
+        ([1, [1, 2], "a"], "has [1, 2] for input charge;"),
+        ([1, 1, 7], "has 7 for input contract; give texts (BYTES)."),
+        ([1, 1, None], "has None for input contract;"),
+        ([1, 1], "has 2 values; give one for each of the 3 inputs months, charge, contract, in this order."),
+        ({"months": 1, "charge": 1}, "has no value for input contract; add it."),
+        (
+            {"months": 1, "charge": 1, "contract": "a", "name": "Ann"},
+            "has a value for name, which is no input; the inputs are months, charge, contract.",
+        ),
+        (5, "is neither a list nor a dictionary; give a value for each of the inputs months, charge, contract."),
+    ],
+)
+def test_v2_refuses_rows_that_do_not_fit_several_inputs(row: Any, says: str) -> None:
+    with pytest.raises(KServeError) as caught:
+        encode("v2", [[1, 1, "a"], row], CHURN, first=5)
+    assert str(caught.value).startswith(f"Row 6 of instances {says}")
+
+
+def test_v2_sends_inputs_of_more_dimensions() -> None:
+    inputs = (Tensor("place", "FP32", (-1, 2, -1)), Tensor("known", "BOOL", (-1,)))
+    first, second = json.loads(encode("v2", [[[[1], [2]], True], [[[3], [4]], False]], inputs))["inputs"]
+    assert (first["shape"], first["data"]) == ([2, 2, 1], [1, 2, 3, 4])
+    assert (second["shape"], second["data"]) == ([2], [True, False])
+    with pytest.raises(KServeError, match="The values for input place are not of one shape; give every row as many"):
+        encode("v2", [[[[1], [2]], True], [[[3, 5], [4, 6]], False]], inputs)
+    with pytest.raises(KServeError, match="Row 1 of instances has 1 for input known; give booleans"):
+        encode("v2", [[[[1], [2]], 1]], inputs)
 
 
 def test_health_paths() -> None:

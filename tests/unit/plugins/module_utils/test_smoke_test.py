@@ -226,6 +226,23 @@ def test_a_schema_says_what_is_sent_and_is_compared() -> None:
     assert world.sent[1][:2] == ("GET", "/v2/models/iris")
 
 
+def test_several_inputs_are_sent_in_batches_and_numbered_through() -> None:
+    schema = replace(SCHEMA, inputs=(Tensor("n", "INT64", (-1,)), Tensor("t", "BYTES", (-1,))))
+    rows = [[1, "a"], {"t": "b", "n": 2}, [3, "c"]]
+    check = replace(CHECK, protocol="v2", schema=schema, instances=rows, expected=[5, 6, 7], batch_size=2)
+    world = World(v2(5, 6), v2(7), Answer(404, b""), v2(5, 6), v2(7), v2(5, 6))
+    assert run(world, check)["predictions"] == [5, 6, 7]
+    sent = [[one["data"] for one in json.loads(body)["inputs"]] for _method, _path, body in world.sent[:2]]
+    assert sent == [[[1, 2], ["a", "b"]], [[3], ["c"]]]
+    with pytest.raises(KServeError, match="Row 3 of instances has 'c' for input n"):
+        run(World(), replace(check, instances=[*rows[:2], ["c", 3]]))
+
+
+def test_rows_are_numbered_through_batches_of_one_input_as_well() -> None:
+    with pytest.raises(KServeError, match="Row 2 of instances is not a list of numbers"):
+        run(World(), replace(CHECK, protocol="v2", instances=[[1], ["a"]], batch_size=1))
+
+
 @pytest.mark.parametrize(
     ("answers", "says"),
     [
