@@ -21,8 +21,8 @@ description:
     object. From then on it stays as it is. A folder that differs is refused, unless O(overwrite).
   - A re-run with nothing new costs one request, whatever the number and size of files. The folder is read and compared
     with the manifest.
-  - Files of 16 MiB and more are sent in parts of that size. Files and parts go O(connections) at once, and each is
-    tried up to five times, with growing pauses.
+  - Files of 16 MiB and more are sent in parts of that size. Files go O(connections) at once, parts half as many, and
+    each is tried up to five times, with growing pauses.
   - A run that goes on after another was stopped, even killed, sends only what is missing. It costs a request for each
     thousand objects and for the unfinished uploads, and one for each thousand parts of a file that was under way.
     Unfinished uploads that are of no use are given up. What an earlier run has sent is known by its MD5. Where the
