@@ -87,7 +87,7 @@ class ObjectStore(Protocol):
         """Return the ids of unfinished uploads below the prefix by full key, the newest first."""
 
     def parts(self, key: str, upload: str) -> dict[int, Part]:
-        """Return the parts of an unfinished upload by their number."""
+        """Return the parts of an unfinished upload by their number; raises UploadGone."""
 
     def start(self, key: str) -> str:
         """Begin an upload in parts, and return its id."""

@@ -161,7 +161,10 @@ class _Sender:
                 same.set_result(Outcome(sha256, held.etag, 0, True))
                 return same
         upload = uploads[0] if uploads else None
-        known = self._store.parts(key, upload) if upload else {}
+        try:
+            known = self._store.parts(key, upload) if upload else {}
+        except UploadGone:
+            raise _not_alone(key) from None
         if not upload and not self._dry_run:
             upload = self._store.start(key)
 

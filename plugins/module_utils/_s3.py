@@ -160,7 +160,10 @@ class S3Store:
         found: dict[int, Part] = {}
         query = {"uploadId": upload}
         while True:
-            page = self._client.request("GET", key, query).xml()
+            try:
+                page = self._client.request("GET", key, query).xml()
+            except Refused as refusal:
+                raise _gone(refusal) from None
             for part in page.iter("Part"):
                 number = int(part.findtext("PartNumber", "0"))
                 found[number] = Part(
