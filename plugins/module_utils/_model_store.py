@@ -51,6 +51,11 @@ class AlreadyThere(KServeError):
 class UploadGone(KServeError):
     """An unfinished upload is no longer there: another has finished it or given it up."""
 
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"The upload of {key} was ended by another; see that only one run writes to this version, and run again."
+        )
+
 
 class ObjectStore(Protocol):
     """One bucket. Every method may be called from several threads, and raises KServeError with a sentence for people.

@@ -161,10 +161,7 @@ class _Sender:
                 same.set_result(Outcome(sha256, held.etag, 0, True))
                 return same
         upload = uploads[0] if uploads else None
-        try:
-            known = self._store.parts(key, upload) if upload else {}
-        except UploadGone:
-            raise _not_alone(key) from None
+        known = self._store.parts(key, upload) if upload else {}
         if not upload and not self._dry_run:
             upload = self._store.start(key)
 
@@ -222,10 +219,7 @@ class _Sender:
                 return _Piece(b"", known, 0)
         if self._dry_run or upload is None:
             return _Piece(b"", None, len(content))
-        try:
-            return _Piece(b"", self._store.put_part(key, upload, number, content, sha256.hexdigest()), len(content))
-        except UploadGone:
-            raise _not_alone(key) from None
+        return _Piece(b"", self._store.put_part(key, upload, number, content, sha256.hexdigest()), len(content))
 
     def _finish(self, key: str, upload: str | None, sha256: str, pieces: Sequence[Future[_Piece]]) -> Outcome:
         done = [piece.result() for piece in pieces]
@@ -243,7 +237,7 @@ class _Sender:
             etag = f"{joined}-{len(parts)}"
             if key in (found := self._store.objects(key)) and found[key].etag == etag:
                 return Outcome(sha256, etag, sent, False)
-            raise _not_alone(key) from None
+            raise
 
 
 def _md5(etag: str) -> bytes:
@@ -256,9 +250,3 @@ def _md5(etag: str) -> bytes:
 def changed(file: LocalFile) -> KServeError:
     """Return the sentence for a file that is not what it was a moment ago."""
     return KServeError(f"{file.path} changed while it was read; see that nothing writes to it, and run again.")
-
-
-def _not_alone(key: str) -> KServeError:
-    return KServeError(
-        f"The upload of {key} was ended by another; see that only one run writes to this version, and run again."
-    )

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
@@ -160,10 +161,7 @@ class S3Store:
         found: dict[int, Part] = {}
         query = {"uploadId": upload}
         while True:
-            try:
-                page = self._client.request("GET", key, query).xml()
-            except Refused as refusal:
-                raise _gone(refusal) from None
+            page = self._of_upload("GET", key, query).xml()
             for part in page.iter("Part"):
                 number = int(part.findtext("PartNumber", "0"))
                 found[number] = Part(
@@ -185,10 +183,7 @@ class S3Store:
         """See ObjectStore."""
         query = {"partNumber": str(number), "uploadId": upload}
         headers = self._checksum(sha256)
-        try:
-            answer = self._client.request("PUT", key, query, headers=headers, content=content, sha256=sha256)
-        except Refused as refusal:
-            raise _gone(refusal) from None
+        answer = self._of_upload("PUT", key, query, headers=headers, content=content, sha256=sha256)
         return Part(len(content), _etag(answer), next(iter(headers.values()), None))
 
     def finish(self, key: str, upload: str, parts: Mapping[int, Part]) -> str:
@@ -199,10 +194,7 @@ class S3Store:
             listed.append(_xml("Part", [("PartNumber", str(number)), ("ETag", f'"{part.etag}"'), *checksum]))
         content = b"<CompleteMultipartUpload>" + b"".join(listed) + b"</CompleteMultipartUpload>"
         sha256 = hashlib.sha256(content).hexdigest()
-        try:
-            answer = self._client.request("POST", key, {"uploadId": upload}, content=content, sha256=sha256)
-        except Refused as refusal:
-            raise _gone(refusal) from None
+        answer = self._of_upload("POST", key, {"uploadId": upload}, content=content, sha256=sha256)
         return answer.xml().findtext("ETag", "").strip('"')
 
     def abort(self, key: str, upload: str) -> None:
@@ -212,6 +204,16 @@ class S3Store:
         except Refused as refusal:
             if refusal.code != "NoSuchUpload":
                 raise
+
+    def _of_upload(self, method: str, key: str, query: Mapping[str, str], **content: Any) -> Answer:
+        """Send a request about an unfinished upload; raises UploadGone."""
+        try:
+            return self._client.request(method, key, query, **content)
+        except Refused as refusal:
+            # A part is not there, or another, where a second run finishes or sends the same upload.
+            if refusal.code in ("NoSuchUpload", "InvalidPart"):
+                raise UploadGone(key) from None
+            raise
 
     def _checksum(self, sha256: str) -> dict[str, str]:
         """Have AWS keep the digest with the object, where it can be read without the object."""
@@ -227,11 +229,6 @@ def _key(page: ElementTree.Element, text: str) -> str:
 
 def _etag(answer: Answer) -> str:
     return answer.headers.get("etag", "").strip('"')
-
-
-def _gone(refusal: Refused) -> KServeError:
-    # A part is not there, or another, where a second run finishes or sends the same upload.
-    return UploadGone(str(refusal)) if refusal.code in ("NoSuchUpload", "InvalidPart") else refusal
 
 
 def _xml(name: str, children: list[tuple[str, str]]) -> bytes:

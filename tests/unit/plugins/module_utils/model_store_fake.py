@@ -123,14 +123,14 @@ class MemoryStore:
         self._note("put_part", key, str(number))
         assert hashlib.sha256(content).hexdigest() == sha256
         if upload not in self.uploads:
-            raise UploadGone(upload)
+            raise UploadGone(key)
         self.uploads[upload][1][number] = bytes(content)
         return Part(len(content), self.etag(content))
 
     def finish(self, key: str, upload: str, parts: Mapping[int, Part]) -> str:
         self._note("finish", key)
         if upload not in self.uploads:
-            raise UploadGone(upload)
+            raise UploadGone(key)
         held = self.uploads.pop(upload)[1]
         self.content[key] = b"".join(held[number] for number in sorted(parts))
         joined = hashlib.md5(b"".join(hashlib.md5(held[number]).digest() for number in sorted(parts))).hexdigest()
