@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from local import __main__ as commands
 from local import images, programs, settings, table
 from local.cache import locked, make_missing
 from local.cluster import Cluster
-from local.demo import playbook_env
+from local.demo import playbook_command, playbook_env
 from local.progress import Progress
 from local.run import run
 from local.settings import REPOSITORY, Settings
@@ -158,14 +157,8 @@ def running() -> Iterator[Measured]:
 
 def _install(config: Settings, progress: Progress) -> None:
     with progress.stage("playbooks/addons.yml"):
-        command: list[str | Path] = [
-            Path(sys.executable).with_name("ansible-playbook"),
-            "playbooks/addons.yml",
-            "-i",
-            "inventories/local",
-        ]
         done = subprocess.run(
-            command,
+            playbook_command("playbooks/addons.yml"),
             cwd=REPOSITORY,
             env=playbook_env(config),
             stdin=subprocess.DEVNULL,

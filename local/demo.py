@@ -48,16 +48,16 @@ def _copyable(words: list[str]) -> str:
     return " ".join(f"'{word}'" if " " in word else word for word in plain)
 
 
+def playbook_command(playbook: str) -> list[str | Path]:
+    """What runs a playbook on the local inventory, from the repository's root and with playbook_env."""
+    return [Path(sys.executable).with_name("ansible-playbook"), playbook, "-i", "inventories/local"]
+
+
 def run_demo(cluster: Cluster, progress: Progress) -> None:
     """Run the playbook and print what a person needs to go on."""
     config = cluster.settings
     with progress.stage("playbooks/site.yml"):
-        command: list[str | Path] = [
-            Path(sys.executable).with_name("ansible-playbook"),
-            "playbooks/site.yml",
-            "-i",
-            "inventories/local",
-        ]
+        command = playbook_command("playbooks/site.yml")
         done = subprocess.run(command, cwd=REPOSITORY, env=playbook_env(config), stdin=subprocess.DEVNULL, check=False)
         if done.returncode:
             raise LocalError("playbooks/site.yml failed: the task above says why; `make demo` goes on from there.")
