@@ -19,7 +19,7 @@ WRITES = ("create", "update", "patch")
 class Request:
     """One request. began, ended: seconds since 1970; resource: with its subresource, as services/proxy.
 
-    body: what was sent, where the policy logs it.
+    body: what was sent, where the policy logs it; user: whose credentials came with it.
     """
 
     id: str
@@ -32,6 +32,7 @@ class Request:
     agent: str
     status: int
     body: dict[str, Any] = field(default_factory=dict)
+    user: str = ""
 
 
 def requests(lines: Iterable[str]) -> Iterator[Request]:
@@ -53,6 +54,7 @@ def requests(lines: Iterable[str]) -> Iterator[Request]:
             agent=event.get("userAgent", ""),
             status=event.get("responseStatus", {}).get("code", 0),
             body=event.get("requestObject") or {},
+            user=event.get("user", {}).get("username", ""),
         )
 
 
@@ -95,3 +97,8 @@ def asked(found: Iterable[Request], agent: str) -> dict[str, int]:
         if request.agent.startswith(agent):
             counts.setdefault(f"{request.verb} {request.resource or 'discovery'}", set()).add(request.id)
     return {what: len(ids) for what, ids in sorted(counts.items())}
+
+
+def asked_by(found: Iterable[Request], user: str) -> int:
+    """How many requests came with a user's credentials, by whatever program, each counted once."""
+    return len({request.id for request in found if request.user == user})

@@ -72,3 +72,10 @@ def test_a_watch_that_begins_and_ends_is_one_request() -> None:
     ]
     counts = audit.asked(audit.requests(lines), "kubectl")
     assert counts == {"get discovery": 1, "list pods": 1, "watch pods": 1}
+
+
+def test_the_requests_of_a_user_are_counted_whatever_program_sent_them() -> None:
+    admin, other = {"user": {"username": "kubernetes-admin"}}, {"user": {"username": "system:node:one"}}
+    again = line(3, "pods", "get", **admin)  # a watch is logged when its answer begins and when it ends
+    lines = [line(1, "pods", "get", **other), line(2, "pods", "list", userAgent="helm", **admin), again, again]
+    assert audit.asked_by(audit.requests(lines), "kubernetes-admin") == 2

@@ -1,0 +1,216 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a bare cluster to the first prediction, and once more without a change: site.yml beside helm and kubectl.
+
+Each measurement has a kind cluster to itself, made in the same way, with every image on its node: what the other has
+left would spare some of the work. It takes about six minutes a round.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from benchmarks import audit, measured_cluster, tools
+from benchmarks.results import ROOT, NotMeasured, Report, Row
+from benchmarks.tools import Tools
+from local import __main__ as commands
+from local import settings, table
+from local.demo import playbook_command, playbook_env
+from local.progress import Progress
+from local.run import run
+from local.settings import Settings
+
+ROUNDS = 3
+OURS, BY_HAND = "site.yml", "helm and kubectl"
+SCRIPT = Path(__file__).with_suffix(".sh")
+# Of the benchmarks' cluster only the room for pods is not needed, which costs the control plane some.
+SETTINGS = {name: value for name, value in measured_cluster.SETTINGS.items() if name != "HASHFOUNDRY_PODS"}
+USER = "kubernetes-admin"  # of the kubeconfig; what runs in the cluster has accounts of its own
+FIRST_LIMIT, AGAIN_LIMIT = 1.1, 0.5
+STAGE = re.compile(r"^(\d{10}) (.+)$", re.MULTILINE)
+SLOWEST = 6
+# What a controller makes for an object that somebody has applied, and what is there on every cluster.
+MADE = re.compile(r"^(Event|Pod|ReplicaSet|EndpointSlice|Endpoints|Lease|PodMetrics|NodeMetrics|ControllerRevision) ")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run: its seconds, its requests to the API server, and the seconds of its stages or tasks."""
+
+    seconds: float
+    requests: int
+    parts: Mapping[str, float]
+
+
+@dataclass
+class Kept:
+    """The runs of one tool; objects: what its first run left on the cluster."""
+
+    first: list[Measured] = field(default_factory=list)
+    again: list[Measured] = field(default_factory=list)
+    objects: set[str] = field(default_factory=set)
+
+
+@contextmanager
+def bare(config: Settings) -> Iterator[None]:
+    """A cluster with every image and nothing installed, taken away at the end."""
+    rows = table.load().of_mode(config.mode)
+    try:
+        commands.up(config, rows, Progress())
+        yield
+    finally:
+        commands.down(config, rows)
+
+
+def _run(command: Sequence[str | Path], env: Mapping[str, str]) -> str:
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise NotMeasured(f"{command[0]} failed:\n{done.stdout[-3000:]}")
+    return done.stdout
+
+
+def _ours(config: Settings, again: bool) -> Mapping[str, float]:
+    times = config.state / "task-times"
+    times.unlink(missing_ok=True)
+    callback = {
+        "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).with_name("callback_plugins")),
+        "ANSIBLE_CALLBACKS_ENABLED": "task_times",
+        "BENCHMARK_TIMES": str(times),
+        "BENCHMARK_COUNTED": "",
+    }
+    said = _run(playbook_command("playbooks/site.yml"), {**playbook_env(config), **callback})
+    if again and not re.search(r"changed=0 ", said):
+        raise NotMeasured(f"The second run of site.yml changed something:\n{said[-3000:]}")
+    return tasks(times.read_text().splitlines())
+
+
+def tasks(lines: Sequence[str]) -> dict[str, float]:
+    """The seconds of each task in the lines that the callback has written; those of one name are added up."""
+    seconds: dict[str, float] = {}
+    started = 0.0
+    for line in lines:
+        row = json.loads(line)
+        if row["what"] == "start":
+            started = row["time"]
+        else:
+            seconds[row["task"]] = seconds.get(row["task"], 0.0) + row["time"] - started
+    return seconds
+
+
+def _by_hand(config: Settings, found: Tools) -> Mapping[str, float]:
+    env = {**os.environ, "PATH": f"{config.state / 'bin'}:{found.environment / 'bin'}:{os.environ.get('PATH', '')}"}
+    ports = (str(config.https_port), str(config.s3_port))
+    return stages(_run([SCRIPT, config.state, *ports, sys.executable], env))
+
+
+def stages(said: str) -> dict[str, float]:
+    """The seconds of each stage that the script has named at its beginning."""
+    begun = [(name, int(when)) for when, name in STAGE.findall(said)]
+    return {name: float(later - when) for (name, when), (_next, later) in pairwise(begun)}
+
+
+def _timed(config: Settings, work: Callable[[], Mapping[str, float]]) -> Measured:
+    began = time.time()
+    parts = work()
+    ended = time.time()
+    found = [request for request in audit.read(config.audit_log, began) if request.began <= ended]
+    return Measured(ended - began, audit.asked_by(found, USER), parts)
+
+
+def _objects(config: Settings) -> set[str]:
+    """Every object of the cluster as `Kind namespace/name`, but for those that controllers make for others."""
+    kubectl: list[str | Path] = [config.state / "bin" / "kubectl", f"--kubeconfig={config.kubeconfig}"]
+    listed = run([*kubectl, "api-resources", "--verbs=list", "--output=name"], hint="see the cluster.").split()
+    form = r"{range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{'\n'}{end}".replace("'", '"')
+    said = run([*kubectl, "get", ",".join(listed), "--all-namespaces", "--ignore-not-found",
+                f"--output=jsonpath={form}"], hint="see the cluster.")  # fmt: skip
+    return {line for line in said.splitlines() if not MADE.match(line)}
+
+
+def _round(kept: Mapping[str, Kept], tool: str, config: Settings, found: Tools) -> None:
+    def ours(again: bool) -> Mapping[str, float]:
+        return _ours(config, again)
+
+    def by_hand(_again: bool) -> Mapping[str, float]:
+        return _by_hand(config, found)
+
+    work = ours if tool == OURS else by_hand
+    with bare(config):
+        before = _objects(config)
+        kept[tool].first.append(_timed(config, lambda: work(False)))
+        kept[tool].again.append(_timed(config, lambda: work(True)))
+        kept[tool].objects = _objects(config) - before
+    first, again = kept[tool].first[-1], kept[tool].again[-1]
+    print(f"    {tool}: {first.seconds:.1f} s and {again.seconds:.1f} s, {again.requests} requests", flush=True)
+
+
+def measure(rounds: int = ROUNDS) -> Report:
+    """Install both ways, each on clusters of its own, in turns."""
+    found = tools.ensure()
+    config = settings.load({**os.environ, **SETTINGS})
+    kept = {OURS: Kept(), BY_HAND: Kept()}
+    for number in range(rounds):
+        # Whichever comes first finds colder caches of files.
+        for tool in (OURS, BY_HAND) if number % 2 == 0 else (BY_HAND, OURS):
+            _round(kept, tool, config, found)
+    return _report(kept, found)
+
+
+def _report(kept: Mapping[str, Kept], found: Tools) -> Report:
+    versions = found.versions(("ansible-core", "kubectl", "helm", "awscli", "kserve-manager", "contour", "versitygw"))
+    report = Report("platform", "From a bare cluster to a prediction: site.yml beside helm and kubectl", versions)
+    ours, by_hand = kept[OURS], kept[BY_HAND]
+    report.compare("first install", OURS, {name: [one.seconds for one in runs.first] for name, runs in kept.items()})
+    report.rows.append(_ratio("first install, as a part of by hand", ours.first, by_hand.first, FIRST_LIMIT))
+    report.compare("again, nothing changed", OURS, {name: [one.seconds for one in r.again] for name, r in kept.items()})
+    report.rows.append(_ratio("again, as a part of by hand", ours.again, by_hand.again, AGAIN_LIMIT))
+    for figure, runs in (("first install", "first"), ("again", "again")):
+        counts = {name: [float(one.requests) for one in getattr(both, runs)] for name, both in kept.items()}
+        report.compare(f"{figure}, requests to the API server", OURS, counts, unit="requests")
+    report.notes += [
+        "Each measurement has a new cluster, made in the same way, with its images loaded; the model is trained in it.",
+        "site.yml ends with a load of 220 requests beside the prediction, the script with one prediction.",
+        f"Requests are those of the audit log with the credentials of {USER}.",
+        f"Of site.yml's last first run: {_slowest(ours.first[-1])}.",
+        f"Of the script's: {_slowest(by_hand.first[-1])}.",
+        _difference(OURS, ours.objects - by_hand.objects),
+        _difference(BY_HAND, by_hand.objects - ours.objects),
+    ]
+    return report
+
+
+def _ratio(figure: str, ours: Sequence[Measured], others: Sequence[Measured], limit: float) -> Row:
+    values = [one.seconds / other.seconds for one, other in zip(ours, others, strict=True)]
+    return Row(figure, OURS, values, "", f"at most {limit}", statistics.median(values) <= limit)
+
+
+def _slowest(run: Measured) -> str:
+    slowest = sorted(run.parts.items(), key=lambda part: -part[1])[:SLOWEST]
+    return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in slowest)
+
+
+def _difference(tool: str, objects: set[str]) -> str:
+    """What only one of both leaves; names that end in a random suffix differ in any case and are left out."""
+    plain = sorted(name for name in objects if not re.search(r"-[a-z0-9]{5,10}$|sh\.helm\.release", name))
+    return f"Only {tool} leaves {len(plain)} objects" + (f": {', '.join(plain)}." if plain else ".")
