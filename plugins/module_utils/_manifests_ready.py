@@ -116,6 +116,24 @@ def _not_observed(thing: Json) -> Verdict | None:
     return None
 
 
+def _issuer(thing: Json) -> Verdict | None:
+    return _condition(thing, "Ready", observed=True)
+
+
+def _certificate(thing: Json) -> Verdict | None:
+    issuing = _find(thing, "Issuing")
+    current = issuing.get("observedGeneration", 0) >= thing["metadata"].get("generation", 0)
+    verdict = _condition(thing, "Ready", observed=True)
+    # cert-manager asks again an hour later at the earliest, unless the Certificate changes.
+    if verdict and issuing.get("status") == "False" and current and _status(thing).get("lastFailureTime"):
+        return hopeless(
+            "IssuanceFailed",
+            "its issuance has failed (mend the cause and delete the Certificate, or wait for the hour after which "
+            "cert-manager tries again)",
+        )
+    return verdict
+
+
 def _condition(thing: Json, kind: str, observed: bool = False) -> Verdict | None:
     entry = _find(thing, kind)
     if observed and entry.get("observedGeneration", 0) < thing["metadata"].get("generation", 0):
@@ -163,6 +181,9 @@ _JUDGES: dict[tuple[str, str], Callable[[Json], Verdict | None]] = {
     ("apps", "Deployment"): _deployment,
     ("apps", "StatefulSet"): _stateful_set,
     ("batch", "Job"): _job,
+    ("cert-manager.io", "Certificate"): _certificate,
+    ("cert-manager.io", "ClusterIssuer"): _issuer,
+    ("cert-manager.io", "Issuer"): _issuer,
     ("gateway.networking.k8s.io", "Gateway"): _gateway,
     ("gateway.networking.k8s.io", "GatewayClass"): _gateway_class,
 }

@@ -14,6 +14,12 @@ from typing import Any, Protocol
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import READ_TIMEOUT, KubeApi
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_certificate import (
+    CHALLENGES,
+    ORDERS,
+    REQUESTS,
+    certificate_problem,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Target
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_ready import unready
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._pod import pod_problem
@@ -25,6 +31,7 @@ Json = Mapping[str, Any]
 
 _EVENTS = 5
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
+_CERTIFICATE = ("cert-manager.io", "Certificate")
 
 
 class Feed(Protocol):
@@ -118,6 +125,8 @@ def _failure(api: KubeApi, target: Target, verdict: Verdict, when: str) -> KServ
     if target.manifest.kind in _WORKLOADS:
         stuck, events = _explanation(api, target)
         why = f"{why}; {stuck[0].lower()}{stuck[1:]}" if stuck else why
+    if (target.manifest.group, target.manifest.kind) == _CERTIFICATE:
+        why = f"{why}; {_request_explanation(api, target)}"
     return KServeError(f"{target} is not ready{when}: {why.rstrip('.')}.", events=events)
 
 
@@ -135,6 +144,20 @@ def _explanation(api: KubeApi, target: Target) -> tuple[str, list[str]]:
     own = [entry for entry in events if _is_about(str(entry["involvedObject"].get("name", "")), name)]
     lines = [f"{entry.get('reason')}: {short(entry.get('message'))}" for entry in sorted(own, key=_when)[-_EVENTS:]]
     return problem.message if problem else "", lines
+
+
+def _request_explanation(api: KubeApi, target: Target) -> str:
+    """Return what keeps a Certificate from being issued."""
+
+    def listed(api_version: str, plural: str) -> list[Json]:
+        items: list[Json] = api.get(f"/apis/{api_version}/namespaces/{target.manifest.namespace}/{plural}")["items"]
+        return items
+
+    try:
+        certificate, requests, orders = api.get(target.path), listed(*REQUESTS), listed(*ORDERS)
+        return certificate_problem(certificate, requests, orders, listed(*CHALLENGES))
+    except (KServeError, KeyError) as error:
+        return f"what cert-manager says of it cannot be read ({error})"
 
 
 def _is_about(involved: str, name: str) -> bool:

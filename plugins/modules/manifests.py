@@ -97,8 +97,9 @@ options:
     description:
       - Whether to wait until the objects work, also those that are unchanged. Waited for are definitions of kinds
         (established, names accepted), Deployments, StatefulSets and DaemonSets (rolled out), Namespaces (active),
-        APIServices (available), Jobs (complete), GatewayClasses (accepted), Gateways (programmed), and the
-        configurations of webhooks that a Service answers (a CA is set). Everything else counts as working.
+        APIServices (available), Jobs (complete), GatewayClasses (accepted), Gateways (programmed),
+        cert-manager's Issuers, ClusterIssuers and Certificates (ready), and the configurations of webhooks that a
+        Service answers (a CA is set). Everything else counts as working.
       - It fails at once when waiting cannot help, as when a Deployment's progress deadline is exceeded.
     type: bool
     default: true

@@ -148,6 +148,41 @@ def daemons(**status: Any) -> dict[str, Any]:
             "NotObserved",
         ),
         ("gateway.networking.k8s.io", "Gateway", {}, {}, "NotObserved"),
+        ("cert-manager.io", "Issuer", {}, conditions(("Ready", "True"), observedGeneration=2), READY),
+        ("cert-manager.io", "ClusterIssuer", {}, conditions(("Ready", "False"), observedGeneration=2), "NotReady"),
+        ("cert-manager.io", "ClusterIssuer", {}, conditions(("Ready", "True"), observedGeneration=1), "NotObserved"),
+        ("cert-manager.io", "Certificate", {}, conditions(("Ready", "True"), observedGeneration=2), READY),
+        ("cert-manager.io", "Certificate", {}, {}, "NotObserved"),
+        (
+            "cert-manager.io",
+            "Certificate",
+            {},
+            conditions(("Ready", "False"), ("Issuing", "True"), observedGeneration=2),
+            "NotReady",
+        ),
+        # It serves the old one while the new one cannot be had.
+        (
+            "cert-manager.io",
+            "Certificate",
+            {},
+            {**conditions(("Ready", "True"), ("Issuing", "False"), observedGeneration=2), "lastFailureTime": "now"},
+            READY,
+        ),
+        (
+            "cert-manager.io",
+            "Certificate",
+            {},
+            {**conditions(("Ready", "False"), ("Issuing", "False"), observedGeneration=2), "lastFailureTime": "now"},
+            "IssuanceFailed!",
+        ),
+        # A failure of before the last change.
+        (
+            "cert-manager.io",
+            "Certificate",
+            {},
+            {**conditions(("Ready", "False"), ("Issuing", "False"), observedGeneration=1), "lastFailureTime": "now"},
+            "NotObserved",
+        ),
     ],
 )
 def test_verdicts(group: str, kind: str, spec: dict[str, Any], status: dict[str, Any], reason: str) -> None:
