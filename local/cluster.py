@@ -269,6 +269,8 @@ class Cluster:
                 _link(sources / name, programs.source_folder(self.table.programs[carrier]))
         for release in self.table.releases:
             releases.write(release, self.table, sources)
+        for chart in self.table.charts:
+            releases.write_chart(chart, sources)
 
 
 def _link(link: Path, target: Path) -> None:

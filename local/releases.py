@@ -1,17 +1,22 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Manifests as a project releases them, put together from its Go modules as its own release does it with ko."""
+"""Manifests and charts as a project releases them, put together from its Go modules as its own release does it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+
+import yaml
 
 from local import programs
 from local.errors import LocalError
-from local.table import Release, Table
+from local.table import Chart, Release, Table
 
+# In the source a chart has neither version nor definitions of kinds.
+CHART_TEMPLATE = "Chart.template.yaml"
 # What ko puts an image in the place of, and the version in the labels of what is not released.
 KO = re.compile(r"\bko://([\w./-]+)")
 UNRELEASED = "app.kubernetes.io/version: devel"
@@ -38,7 +43,29 @@ def text(release: Release, table: Table) -> str:
 
 def write(release: Release, table: Table, folder: Path) -> None:
     """Write the release below a folder, where it is not there as it should be."""
-    path, wanted = folder / release.path, text(release, table)
+    _write(folder / release.path, text(release, table))
+
+
+def _chart_files(chart: Chart) -> Iterator[tuple[str, str]]:
+    """Give the chart's files by their paths in it."""
+    module = programs.module_folder(chart.module, programs.GO_MODULES / chart.gomod)
+    folder = module / chart.folder
+    about = yaml.safe_load((folder / CHART_TEMPLATE).read_text())
+    yield "Chart.yaml", yaml.safe_dump({**about, "version": chart.version, "appVersion": chart.version})
+    yield "values.yaml", (folder / "values.yaml").read_text()
+    for path in sorted((folder / "templates").iterdir()):
+        yield f"templates/{path.name}", path.read_text()
+    crds = "\n---\n".join(path.read_text() for path in sorted((module / chart.crds).glob("*.yaml")))
+    yield "templates/crds.yaml", f"{{{{- if .Values.installCRDs }}}}\n{crds}\n{{{{- end }}}}\n"
+
+
+def write_chart(chart: Chart, folder: Path) -> None:
+    """Write the chart below a folder, where it is not there as it should be."""
+    for name, wanted in _chart_files(chart):
+        _write(folder / chart.path / name, wanted)
+
+
+def _write(path: Path, wanted: str) -> None:
     if path.exists() and path.read_text() == wanted:
         return
     path.parent.mkdir(parents=True, exist_ok=True)

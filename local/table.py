@@ -88,6 +88,26 @@ class Release:
 
 
 @dataclass(frozen=True)
+class Chart:
+    """A Helm chart as its project releases it, put together from folders of a Go module.
+
+    path: where it lies below the state folder's sources.
+    gomod: the folder of go.mod and go.sum that pins the module.
+    folder, crds: the chart without its version and without definitions of kinds, and those definitions as templates.
+    version: its own, and that of what it installs.
+    mode: the only deployment mode of KServe that wants it, or nothing.
+    """
+
+    path: str
+    gomod: str
+    module: str
+    folder: str
+    crds: str
+    version: str
+    mode: str = ""
+
+
+@dataclass(frozen=True)
 class Table:
     """All rows, and the facts about the node."""
 
@@ -96,6 +116,7 @@ class Table:
     rootfs: dict[str, Rootfs]
     images: tuple[Image, ...]
     releases: tuple[Release, ...]
+    charts: tuple[Chart, ...]
 
     def placed(self, place: str) -> list[Image]:
         """The images wanted in one place: node or cluster."""
@@ -109,6 +130,7 @@ class Table:
             programs={name: program for name, program in self.programs.items() if name not in others},
             images=tuple(image for image in self.images if image.mode in ("", mode)),
             releases=tuple(release for release in self.releases if release.mode in ("", mode)),
+            charts=tuple(chart for chart in self.charts if chart.mode in ("", mode)),
         )
 
 
@@ -138,4 +160,5 @@ def load(*paths: Path) -> Table:
         rootfs={row["name"]: Rootfs(**row) for _path, row in rows("rootfs")},
         images=tuple(Image(**row) for _path, row in rows("image")),
         releases=tuple(Release(**row) for _path, row in rows("release")),
+        charts=tuple(Chart(**row) for _path, row in rows("chart")),
     )

@@ -9,15 +9,17 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import yaml
 
 from local import cluster, images, programs, releases, settings, table
 from local.cluster import Cluster
 from local.engine import Engine
 from local.errors import LocalError
-from local.table import Release
+from local.table import Chart, Release
 
 ROWS = table.load()
 HOME = {"HOME": "/home/me"}
+CHART = Chart("some", "some", "example.org/some", "chart", "crds", "v1.2.3")
 RELEASE = Release("some/some.yaml", "some", (("example.org/some", "config"),), "1.2.3")
 
 
@@ -63,11 +65,14 @@ def test_a_mode_has_its_own_images_and_those_of_both() -> None:
         "knative-queue",
         "knative-webhook",
         "kourier",
+        "cert-manager-cainjector",
+        "cert-manager-controller",
+        "cert-manager-webhook",
     }
     assert set(standard.images) | set(knative.images) == set(ROWS.images)
     assert standard.programs.keys() | knative.programs.keys() == ROWS.programs.keys()
-    assert not standard.releases
-    assert knative.releases == ROWS.releases
+    assert not standard.releases + standard.charts
+    assert (knative.releases, knative.charts) == (ROWS.releases, ROWS.charts)
 
 
 @pytest.mark.parametrize("mode", settings.MODES)
@@ -125,3 +130,28 @@ def test_the_mode_goes_with_the_cluster(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(cluster.Cluster, "_container", lambda _self, _template: "")
     made.delete()
     assert settings.kept_mode(tmp_path) == ""
+
+
+def test_a_chart_has_its_version_and_its_definitions_of_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "module_folder", lambda _module, _gomod: tmp_path)
+    files = {
+        "chart/Chart.template.yaml": "name: some\nversion: v0.1.0\nappVersion: v0.1.0\n",
+        "chart/values.yaml": "installCRDs: false\n",
+        "chart/templates/_helpers.tpl": "helpers\n",
+        "crds/a.yaml": "kind: A",
+        "crds/b.yaml": "kind: B",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    releases.write_chart(CHART, tmp_path / "sources")
+    made = tmp_path / "sources" / "some"
+    assert yaml.safe_load((made / "Chart.yaml").read_text()) == {
+        "name": "some",
+        "version": "v1.2.3",
+        "appVersion": "v1.2.3",
+    }
+    assert (made / "values.yaml").read_text() == "installCRDs: false\n"
+    assert (made / "templates" / "_helpers.tpl").read_text() == "helpers\n"
+    crds = (made / "templates" / "crds.yaml").read_text()
+    assert crds == "{{- if .Values.installCRDs }}\nkind: A\n---\nkind: B\n{{- end }}\n"

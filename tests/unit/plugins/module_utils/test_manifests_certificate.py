@@ -127,7 +127,8 @@ def test_a_certificate_that_cannot_be_issued_ends_the_wait(server: Server) -> No
     status["conditions"].append({"type": "Issuing", "status": "False", "observedGeneration": 1})
     assert failure(server, status) == (
         "Certificate models/tls is not ready: its issuance has failed (mend the cause and delete the Certificate, or "
-        "wait for the hour after which cert-manager tries again); CertificateRequest tls-1 is Failed: The order is invalid."
+        "wait for the hour after which cert-manager tries again); CertificateRequest tls-1 is Failed: The order is "
+        "invalid."
     )
 
 
