@@ -51,6 +51,8 @@ def _chart_files(chart: Chart) -> Iterator[tuple[str, str]]:
     module = programs.module_folder(chart.module, programs.GO_MODULES / chart.gomod)
     folder = module / chart.folder
     about = yaml.safe_load((folder / CHART_TEMPLATE).read_text())
+    # Nothing tells the local Helm a version of Kubernetes, which takes the oldest it knows for it.
+    about.pop("kubeVersion", None)
     yield "Chart.yaml", yaml.safe_dump({**about, "version": chart.version, "appVersion": chart.version})
     yield "values.yaml", (folder / "values.yaml").read_text()
     for path in sorted((folder / "templates").iterdir()):

@@ -135,7 +135,7 @@ def test_the_mode_goes_with_the_cluster(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_chart_has_its_version_and_its_definitions_of_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "module_folder", lambda _module, _gomod: tmp_path)
     files = {
-        "chart/Chart.template.yaml": "name: some\nversion: v0.1.0\nappVersion: v0.1.0\n",
+        "chart/Chart.template.yaml": "name: some\nversion: v0\nappVersion: v0\nkubeVersion: '>= 1.21'\n",
         "chart/values.yaml": "installCRDs: false\n",
         "chart/templates/_helpers.tpl": "helpers\n",
         "crds/a.yaml": "kind: A",
