@@ -1,0 +1,118 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Write the objects of API groups to files."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: custom_resources_backup
+short_description: Write every custom resource of API groups to files, from which they can be applied again
+version_added: 0.1.0
+author:
+  - Hash Foundry (@hashfoundry)
+description:
+  - Lists every object of the API groups that the cluster serves, in all namespaces, and writes a file for each
+    resource that has some. Secrets are not among them, since they are in no such group.
+  - C(restore/) in the folder holds what somebody made, without status and what else the API server writes.
+    M(hashfoundry.kserve.manifests) takes that folder as its O(hashfoundry.kserve.manifests#module:src). C(owned/)
+    holds what controllers made for it, which they make again. C(index.json) is written last and names everything.
+  - The files may be read by their owner only, since specs can hold what is nobody else's business.
+  - The definitions of the kinds are not written; what installs the platform brings them.
+  - The credentials need C(list) on all resources of the groups.
+requirements:
+  - python >= 3.11
+  - kubernetes >= 24.2.0
+  - PyYAML >= 3.11
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - hashfoundry.kserve.attributes
+  - hashfoundry.kserve.attributes.actiongroup_kserve
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Reads everything and writes nothing.
+  diff_mode:
+    support: none
+    details:
+      - The files may hold what no log should.
+  idempotent:
+    support: full
+    details:
+      - Nothing is written where the objects are as they were, but for what the API server writes.
+options:
+  groups:
+    description:
+      - API groups, such as V(serving.kserve.io). The groups below one belong to it, as V(serving.knative.dev) to
+        V(knative.dev).
+      - A group that the cluster does not serve has no objects.
+    type: list
+    elements: str
+    required: true
+  folder:
+    description:
+      - Folder for the files, on the host that runs the module. It is made where it is not there.
+      - An earlier backup in it is replaced.
+    type: path
+    required: true
+seealso:
+  - module: hashfoundry.kserve.custom_resources_info
+  - module: hashfoundry.kserve.manifests
+"""
+
+EXAMPLES = r"""
+- name: Keep what KServe and Knative hold
+  hashfoundry.kserve.custom_resources_backup:
+    groups: [serving.kserve.io, knative.dev]
+    folder: /var/backups/models
+
+- name: Bring it back
+  hashfoundry.kserve.manifests:
+    src: [/var/backups/models/restore]
+    force_conflicts: true
+"""
+
+RETURN = r"""
+folder:
+  description: The folder.
+  type: str
+  returned: success
+  sample: /var/backups/models
+counts:
+  description: The number of objects by resource, those that controllers made among them; V(0) for an empty one.
+  type: dict
+  returned: success
+  sample: {inferenceservices.serving.kserve.io: 3, servingruntimes.serving.kserve.io: 0}
+"""
+
+from pathlib import Path
+
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _custom_resources, _kube
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+
+
+def main() -> None:
+    """Run the module."""
+    options = {
+        "groups": {"type": "list", "elements": "str", "required": True},
+        "folder": {"type": "path", "required": True},
+    }
+    module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **options}, supports_check_mode=True)
+    groups, folder = module.params["groups"], Path(module.params["folder"])
+    try:
+        api = _kube.connect(lambda: get_api_client(module))
+        result = _custom_resources.backup(api, groups, folder, check_mode=module.check_mode)
+    except KServeError as error:
+        module.fail_json(msg=str(error), **error.result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

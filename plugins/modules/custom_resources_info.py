@@ -1,0 +1,133 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Count the objects of API groups, and compare them with a backup."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: custom_resources_info
+short_description: Count the custom resources of API groups, and say which of a backup are gone
+version_added: 0.1.0
+author:
+  - Hash Foundry (@hashfoundry)
+description:
+  - Lists every object of the API groups that the cluster serves, in all namespaces. Secrets are not among them, since
+    they are in no such group.
+  - With O(since) it says what a backup of M(hashfoundry.kserve.custom_resources_backup) has and the cluster has not
+    any more. What a controller made for another object is counted, but never missed.
+  - The credentials need C(list) on all resources of the groups.
+requirements:
+  - python >= 3.11
+  - kubernetes >= 24.2.0
+  - PyYAML >= 3.11
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - hashfoundry.kserve.attributes
+  - hashfoundry.kserve.attributes.actiongroup_kserve
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Does the same, since it only reads.
+  diff_mode:
+    support: none
+    details:
+      - Changes nothing.
+  idempotent:
+    support: full
+options:
+  groups:
+    description:
+      - API groups, such as V(serving.kserve.io). The groups below one belong to it, as V(serving.knative.dev) to
+        V(knative.dev).
+      - A group that the cluster does not serve has no objects.
+    type: list
+    elements: str
+    required: true
+  since:
+    description: Folder of a backup, on the host that runs the module, to compare with.
+    type: path
+seealso:
+  - module: hashfoundry.kserve.custom_resources_backup
+"""
+
+EXAMPLES = r"""
+- name: Count what KServe and Knative hold
+  hashfoundry.kserve.custom_resources_info:
+    groups: [serving.kserve.io, knative.dev]
+  register: held
+
+- name: See that nothing has gone since the backup
+  hashfoundry.kserve.custom_resources_info:
+    groups: [serving.kserve.io, knative.dev]
+    since: /var/backups/models
+  register: held
+  failed_when: held.lost | length > 0
+"""
+
+RETURN = r"""
+counts:
+  description: The number of objects by resource, those that controllers made among them; V(0) for an empty one.
+  type: dict
+  returned: success
+  sample: {inferenceservices.serving.kserve.io: 3, servingruntimes.serving.kserve.io: 0}
+objects:
+  description: By resource the objects that somebody made, as C(namespace/name), or C(name) where there is no namespace.
+  type: dict
+  returned: success
+  sample: {inferenceservices.serving.kserve.io: [models/iris]}
+counts_before:
+  description: What RV(counts) was in the backup.
+  type: dict
+  returned: with O(since)
+  sample: {inferenceservices.serving.kserve.io: 3}
+lost:
+  description: What the backup has and the cluster has not.
+  type: list
+  elements: dict
+  returned: with O(since)
+  contains:
+    resource:
+      description: The resource.
+      type: str
+      sample: inferenceservices.serving.kserve.io
+    name:
+      description: The object as in RV(objects); null where the whole resource is not served any more.
+      type: str
+      sample: models/iris
+    what:
+      description:
+        - V(kind) where the resource is not served, V(object) where the object is not there, and V(replaced) where
+          another object has its name, since somebody deleted it and made it anew.
+      type: str
+      sample: object
+"""
+
+from pathlib import Path
+
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _custom_resources, _kube
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+
+
+def main() -> None:
+    """Run the module."""
+    options = {"groups": {"type": "list", "elements": "str", "required": True}, "since": {"type": "path"}}
+    module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **options}, supports_check_mode=True)
+    since = module.params["since"]
+    try:
+        api = _kube.connect(lambda: get_api_client(module))
+        result = _custom_resources.info(api, module.params["groups"], Path(since) if since else None)
+    except KServeError as error:
+        module.fail_json(msg=str(error), **error.result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An API server with KServe's group in two versions, as the backup of custom resources asks it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
+
+Json = dict[str, Any]
+GROUP = "serving.kserve.io"
+VERBS = ["create", "delete", "get", "list"]
+
+
+def thing(name: str, namespace: str = "models", uid: str = "", owner: str = "") -> Json:
+    """An InferenceService as a list of the API server has it, without its kind."""
+    owners = [{"apiVersion": "v1", "kind": "Thing", "name": owner, "uid": "0", "controller": True}] if owner else []
+    applied = "kubectl.kubernetes.io/last-applied-configuration"
+    metadata = {
+        "name": name,
+        "namespace": namespace,
+        "uid": uid or f"uid-of-{name}",
+        "resourceVersion": "12",
+        "generation": 3,
+        "creationTimestamp": "2026-11-20T10:00:00Z",
+        "finalizers": ["inferenceservice.finalizers"],
+        "managedFields": [{"manager": "kubectl"}],
+        "annotations": {applied: "{}", "team": "a"},
+        **({"ownerReferences": owners} if owners else {}),
+    }
+    return {"metadata": metadata, "spec": {"predictor": {"minReplicas": 1}}, "status": {"url": "http://iris"}}
+
+
+def _resource(plural: str, kind: str, *verbs: str) -> Json:
+    return {"name": plural, "kind": kind, "namespaced": True, "verbs": list(verbs) or VERBS}
+
+
+class Api:
+    """The port: discovery of three groups, and the InferenceServices in pages; refusals: by path."""
+
+    def __init__(self, *services: Json, page: int = 500) -> None:
+        self.asked: list[str] = []
+        self.refusals: dict[str, ApiError] = {}
+        self._services = services
+        self._page = page
+        versions = [{"groupVersion": f"{GROUP}/{version}"} for version in ("v1beta1", "v1alpha1")]
+        others = [{"name": name, "versions": [{"groupVersion": f"{name}/v1"}]} for name in ("apps", "other.io")]
+        services_of = _resource("inferenceservices", "InferenceService")
+        self._answers: dict[str, Json] = {
+            "/apis": {"groups": [*others, {"name": GROUP, "versions": versions}]},
+            f"/apis/{GROUP}/v1beta1": {
+                "resources": [services_of, _resource("inferenceservices/status", "InferenceService")]
+            },
+            f"/apis/{GROUP}/v1alpha1": {
+                "resources": [
+                    services_of,
+                    _resource("servingruntimes", "ServingRuntime"),
+                    _resource("reviews", "Review", "create"),
+                ]
+            },
+            f"/apis/{GROUP}/v1alpha1/servingruntimes": {"items": []},
+        }
+
+    def get(self, path: str, **query: Any) -> Json:
+        """See KubeApi."""
+        self.asked.append(path)
+        if path in self.refusals:
+            raise self.refusals[path]
+        if path != f"/apis/{GROUP}/v1beta1/inferenceservices":
+            return self._answers[path]
+        start = int(query.get("continue", 0))
+        end = start + self._page
+        more = {"continue": str(end)} if end < len(self._services) else {}
+        return {"metadata": more, "items": list(self._services[start:end])}
