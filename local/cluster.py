@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -233,19 +234,29 @@ class Cluster:
         return f"hashfoundry.local/loaded/{image.slug.lower()}:{key}"
 
     def _overlay(self, image: Image) -> None:
-        """Lay our serving program over KServe's own image, where that can be pulled."""
-        folder = REPOSITORY / image.python
-        dockerfile = self.settings.state / "Dockerfile"
-        dockerfile.write_text(
-            f"FROM {BASE_OF_SERVER}\n"
-            f"COPY {folder.name} /{images.APP}/{folder.name}\n"
-            f"ENV PYTHONPATH=/{images.APP}\n"
-            f'ENTRYPOINT ["python", "-m", "{folder.name}"]\n'
-        )
-        self.engine.docker(
-            "build", "--quiet", "--file", dockerfile, "--tag", image.ref, folder.parent,
-            hint="see that the container registry answers, or set HASHFOUNDRY_IMAGES=build.",
-        )  # fmt: skip
+        """Lay our serving program, or programs with the packages of their own, over KServe's own image.
+
+        That can be pulled where this is called.
+        """
+        with tempfile.TemporaryDirectory(dir=self.settings.state) as name:
+            context = Path(name)
+            if image.packages:
+                images.lay_python(image, context)
+                source, target = images.APP, images.APP
+            else:
+                context, source = (REPOSITORY / image.python).parent, Path(image.python).name
+                target = f"{images.APP}/{source}"
+            dockerfile = self.settings.state / "Dockerfile"
+            dockerfile.write_text(
+                f"FROM {BASE_OF_SERVER}\n"
+                f"COPY {source} /{target}\n"
+                f"ENV PYTHONPATH=/{images.APP}\n"
+                f"ENTRYPOINT {json.dumps(image.entrypoint)}\n"
+            )
+            self.engine.docker(
+                "build", "--quiet", "--file", dockerfile, "--tag", image.ref, context,
+                hint="see that the container registry answers, or set HASHFOUNDRY_IMAGES=build.",
+            )  # fmt: skip
 
     def delete(self) -> None:
         """Take the cluster away, with its network where nothing else uses it; the engine's images stay."""

@@ -75,11 +75,15 @@ def _compile(folder: Path) -> None:
         compileall.compile_dir(folder, quiet=2, workers=os.cpu_count() or 1, invalidation_mode=mode)
 
 
-def _python(folder: Path, root: Path) -> None:
-    app = root / APP
+def lay_python(image: Image, root: Path) -> None:
+    """Lay the packages of an image's lock, and our own beside them, into the folder root."""
+    app, folder = root / APP, REPOSITORY / image.python
     _install(app, "--require-hashes", "-r", folder / "requirements.txt")
     shutil.rmtree(app / "bin", ignore_errors=True)  # scripts that name the Python of this machine
-    shutil.copytree(folder, app / folder.name, ignore=shutil.ignore_patterns("__pycache__", "*.md", "requirements.*"))
+    left_out = shutil.ignore_patterns("__pycache__", "*.md", "requirements.*")
+    # Packages that import each other keep their place; one alone is a package at the top.
+    for source, target in [(REPOSITORY / name, name) for name in image.packages] or [(folder, folder.name)]:
+        shutil.copytree(source, app / target, ignore=left_out)
     _compile(app)
 
 
@@ -99,7 +103,7 @@ def _fill(image: Image, table: Table, settings: Settings, root: Path, scratch: P
         program = root / (image.path.lstrip("/") or f"usr/local/bin/{image.program}")
         place_program(programs.product(table.programs[image.program], settings).path, program)
     if image.python:
-        _python(REPOSITORY / image.python, root)
+        lay_python(image, root)
     if image.wheel:
         wheel = dict(image.wheel)
         _wheel(wheel["requirement"], wheel["binary"], root / wheel["to"].lstrip("/"), scratch)
@@ -139,7 +143,7 @@ def product(image: Image, table: Table, settings: Settings) -> Product:
     if image.program:
         parts.append(programs.product(table.programs[image.program], settings).path.name)
     if image.python:
-        parts.append(REPOSITORY / image.python)
+        parts += [REPOSITORY / folder for folder in (image.python, *image.packages)]
 
     def make(target: Path) -> None:
         with tempfile.TemporaryDirectory(dir=target.parent) as name:

@@ -46,6 +46,7 @@ class Image:
 
     program, path: a Go program and its place, by default /usr/local/bin/<program>.
     python: a folder with requirements.txt and a package of our own.
+    packages: the folders of all packages of our own, where it is more than that one.
     wheel: a binary taken out of a Python package.
     take: a file taken out of a root file system.
     mode: the only deployment mode of KServe that wants it, or nothing; the image is the same in any.
@@ -57,6 +58,7 @@ class Image:
     path: str = ""
     rootfs: str = ""
     python: str = ""
+    packages: tuple[str, ...] = field(default=(), repr=False)
     wheel: tuple[tuple[str, str], ...] = ()
     take: tuple[tuple[str, str], ...] = ()
     entrypoint: tuple[str, ...] | None = None

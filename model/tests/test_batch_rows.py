@@ -1,0 +1,142 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Rows of CSV and Parquet as columns, and what is said of rows that are no rows for the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pa = pytest.importorskip("pyarrow", reason="needs the packages of model/batch/requirements.txt")
+
+from model.batch import rows  # noqa: E402
+from model.server.rows import Feature  # noqa: E402
+
+FEATURES = [Feature("age", "INT64"), Feature("charge"), Feature("plan", "BYTES")]
+HEADER = ["id", "plan", "charge", "age"]
+
+
+def parse(text: str | bytes, keep: tuple[str, ...] = ("id",), first_line: int = 2) -> rows.Chunk:
+    buffer = text if isinstance(text, bytes) else text.encode()
+    return rows.parse_csv(buffer, first_line, HEADER, FEATURES, keep)
+
+
+def values(chunk: rows.Chunk) -> list[tuple[Any, ...]]:
+    return list(zip(chunk.numbers.tolist(), *(column.tolist() for column in chunk.columns), strict=True))
+
+
+def reasons(chunk: rows.Chunk) -> dict[int, str]:
+    return {entry.number: entry.reason for entry in chunk.rejected}
+
+
+SOUND = "a,basic,1.5,30\nb,more,2,31\n"
+
+
+@pytest.mark.parametrize("text", [SOUND, SOUND.rstrip("\n"), SOUND.replace("\n", "\r\n")])
+def test_plain_rows(text: str) -> None:
+    chunk = parse(text)
+    assert values(chunk) == [(2, 30, 1.5, "basic"), (3, 31, 2.0, "more")]
+    assert chunk.kept["id"].to_pylist() == ["a", "b"]
+    assert chunk.rejected == []
+
+
+def test_both_readers_read_the_same() -> None:
+    plain, each = (read(SOUND.encode(), 2, HEADER, FEATURES, ["id"]) for read in (rows._parse_plain, rows._parse_each))
+    assert plain is not None
+    assert values(plain) == values(each)
+    assert [column.dtype for column in plain.columns] == [column.dtype for column in each.columns]
+    assert plain.kept["id"].equals(each.kept["id"])
+
+
+def test_quotes_hold_commas_lines_and_quotes() -> None:
+    chunk = parse('a,"basic, or\nnot",1.5,30\nb,"say ""more""",2,31\n')
+    # A row is known by the line that it begins in.
+    assert values(chunk) == [(2, 30, 1.5, "basic, or\nnot"), (4, 31, 2.0, 'say "more"')]
+
+
+def test_an_empty_line_is_no_row() -> None:
+    assert values(parse("a,basic,1.5,30\n\nb,more,2,31\n")) == [(2, 30, 1.5, "basic"), (4, 31, 2.0, "more")]
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("x,basic,1.5", "has 3 values where the first line names 4"),
+        ("x,basic,much,30", "charge is 'much', which is no number"),
+        ("x,basic,,30", "charge is empty"),
+        ("x,basic,nan,30", "charge is 'nan', which is not finite"),
+        ("x,basic,1e999,30", "charge is '1e999', which is not finite"),
+        ("x,basic,1.5,30.5", "age is '30.5', which is no whole number"),
+        ("x,basic,1.5,9223372036854775808", "age is '9223372036854775808', which is no INT64"),
+    ],
+)
+def test_a_bad_row_is_named_and_the_others_are_read(bad: str, reason: str) -> None:
+    chunk = parse(f"a,basic,1.5,30\n{bad}\nb,more,2,31\n")
+    assert reasons(chunk) == {3: reason}
+    assert values(chunk) == [(2, 30, 1.5, "basic"), (4, 31, 2.0, "more")]
+    assert chunk.kept["id"].to_pylist() == ["a", "b"]
+
+
+def test_a_text_that_is_not_in_utf_8_is_a_bad_row() -> None:
+    chunk = parse(b"a,basic,1.5,30\nb,caf\xe9,2,31\n")
+    assert reasons(chunk) == {3: "it is not in UTF-8"}
+
+
+def test_a_whole_number_may_be_written_with_a_point_and_the_greatest_is_exact() -> None:
+    assert [row[1] for row in values(parse("a,b,1,30.0\na,b,1,9223372036854775807\n"))] == [30, 9223372036854775807]
+
+
+@pytest.mark.parametrize(
+    ("buffer", "ends"),
+    [
+        (b"", []),
+        (b"a", []),
+        (b"a\nb\n", [2, 4]),
+        (b'a,"b\nc"\nd\n', [8, 10]),
+        (b'a,"b""\nc"\nd', [10]),
+        (b'a,"open\nb\n', []),
+    ],
+)
+def test_where_records_end(buffer: bytes, ends: list[int]) -> None:
+    assert rows.record_ends(buffer).tolist() == ends
+
+
+def test_the_header() -> None:
+    assert rows.parse_header(b'\xef\xbb\xbfid,"a, b"\r\n') == ["id", "a, b"]
+    with pytest.raises(rows.Unfit, match="names the column 'id' twice"):
+        rows.parse_header(b"id,id\n")
+    with pytest.raises(rows.Unfit, match="not in UTF-8"):
+        rows.parse_header(b"caf\xe9\n")
+    with pytest.raises(rows.Unfit, match="it has no column 'age'; it has 'id'"):
+        rows.check_columns(["id"], FEATURES, [])
+    with pytest.raises(rows.Unfit, match="it has no column 'id'"):
+        rows.check_columns(["age", "charge", "plan"], FEATURES, ["id"])
+
+
+def test_rows_of_parquet() -> None:
+    table = pa.table(
+        {
+            "age": pa.array([30, 31, None, 33, 34], pa.int16()),
+            "charge": [1.5, float("nan"), 2.0, 3.0, 4.0],
+            "plan": ["basic", "more", "more", None, "more"],
+            "id": [1, 2, 3, 4, 5],
+        }
+    )
+    chunk = rows.from_arrow(table, 11, FEATURES, ["id"])
+    assert values(chunk) == [(11, 30, 1.5, "basic"), (15, 34, 4.0, "more")]
+    assert chunk.kept["id"].to_pylist() == [1, 5]
+    assert reasons(chunk) == {12: "charge is empty or not finite", 13: "age is empty or no INT64", 14: "plan is empty"}
+
+
+def test_a_fraction_is_no_whole_number_in_parquet() -> None:
+    table = pa.table({"age": [30.0, 30.5], "charge": [1.0, 1.0], "plan": ["a", "b"]})
+    assert reasons(rows.from_arrow(table, 1, FEATURES, [])) == {2: "age is empty or no INT64"}
+
+
+def test_a_column_of_another_type_in_parquet() -> None:
+    table = pa.table({"age": [[1]], "charge": [1.0], "plan": ["a"]})
+    with pytest.raises(rows.Unfit, match=r"its column 'age' is list<.*>, where the model takes INT64"):
+        rows.from_arrow(table, 1, FEATURES, [])

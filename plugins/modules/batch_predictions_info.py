@@ -1,0 +1,189 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tell whether the predictions of a model for a file are in a bucket."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: batch_predictions_info
+short_description: Tell whether the predictions of a model for a file are in a bucket
+version_added: 0.1.0
+author:
+  - Hash Foundry (@hashfoundry)
+description:
+  - Says where the predictions of one version of a model for a CSV or Parquet file belong, and whether they are all
+    there. The role C(batch_inference) has them made.
+  - The place depends on the content of the file, by its ETag, on the version's digest, and on O(probabilities) and
+    O(keep). A file with other content has no predictions yet, under whatever name it stands.
+  - Takes one request for the file and what is beside it, one for the version, and one for the predictions where they
+    are complete.
+extends_documentation_fragment:
+  - hashfoundry.kserve.attributes
+  - hashfoundry.kserve.attributes.actiongroup_kserve
+  - hashfoundry.kserve.s3
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: N/A
+    details:
+      - Changes nothing.
+  idempotent:
+    support: full
+options:
+  bucket:
+    description: Bucket with the file, the model and the predictions.
+  name:
+    description: Name of the model, the first part of the key.
+    type: str
+    required: true
+  version:
+    description: Version of the model, the second part of the key.
+    type: str
+    required: true
+  digest:
+    description:
+      - Digest that the version must have, V(sha256:) and 64 hexadecimal digits, as
+        M(hashfoundry.kserve.spaces_upload) returns it.
+    type: str
+  input:
+    description: Key of the file, which ends in C(.csv) or C(.parquet).
+    type: str
+    required: true
+  probabilities:
+    description: Whether the probabilities of the classes are asked for, too.
+    type: bool
+    default: false
+  keep:
+    description: Columns of the file that are passed on to the predictions.
+    type: list
+    elements: str
+    default: []
+seealso:
+  - module: hashfoundry.kserve.spaces_info
+"""
+
+EXAMPLES = r"""
+- name: See whether this month's customers have predictions
+  hashfoundry.kserve.batch_predictions_info:
+    bucket: models
+    name: churn-classifier
+    version: v1
+    input: incoming/customers-2026-11.csv
+    endpoint_url: https://fra1.digitaloceanspaces.com
+    region: fra1
+    access_key: "{{ vault_spaces_access_key }}"
+    secret_key: "{{ vault_spaces_secret_key }}"
+  register: predictions
+"""
+
+RETURN = r"""
+input:
+  description: The file by C(key), with its C(etag) and its C(size) in bytes.
+  type: dict
+  returned: success
+  sample: {key: incoming/customers.csv, etag: 5d41402abc4b2a76b9719d911017c592, size: 22888963}
+model:
+  description: The version by C(name), C(version), C(digest) and C(uri).
+  type: dict
+  returned: success
+  sample:
+    name: churn-classifier
+    version: v1
+    digest: sha256:0f343b0931126a20f133d67c2b018a3b4c7f5a9e2b61d7f3e1d5d6f4a8e5b9c1
+    uri: s3://models/churn-classifier/v1/
+id:
+  description: What the predictions are known by, twelve hexadecimal digits.
+  type: str
+  returned: success
+  sample: 4f1d0c7b92ae
+output:
+  description: Where the predictions belong, the beginning of their keys.
+  type: str
+  returned: success
+  sample: incoming/customers.csv.predictions/churn-classifier-v1-4f1d0c7b92ae/
+uri:
+  description: The same with the bucket.
+  type: str
+  returned: success
+  sample: s3://models/incoming/customers.csv.predictions/churn-classifier-v1-4f1d0c7b92ae/
+complete:
+  description: Whether the predictions have a manifest, which is written last. Without one the next four say nothing.
+  type: bool
+  returned: success
+  sample: true
+rows:
+  description: How many rows were predicted.
+  type: int
+  returned: success
+  sample: 999998
+rejected:
+  description: How many rows were rejected.
+  type: int
+  returned: success
+  sample: 2
+parts:
+  description: Names of the objects with the predictions, in the order of the rows.
+  type: list
+  elements: str
+  returned: success
+  sample: [part-00000.csv, part-00001.csv]
+rejects:
+  description: Names of the objects that name the rejected rows, each with the reason.
+  type: list
+  elements: str
+  returned: success
+  sample: [rejected-00001.csv]
+requests:
+  description: Number of requests to the store, each retry counted.
+  type: int
+  returned: success
+  sample: 3
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3, _s3_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._batch_predictions import describe
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store import Target
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_arguments import (
+    REQUIRED_TOGETHER,
+    S3_ARGUMENTS,
+    s3_options,
+)
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    **S3_ARGUMENTS,
+    "name": {"type": "str", "required": True},
+    "version": {"type": "str", "required": True},
+    "digest": {"type": "str"},
+    "input": {"type": "str", "required": True},
+    "probabilities": {"type": "bool", "default": False},
+    "keep": {"type": "list", "elements": "str", "default": [], "no_log": False},
+}
+WHAT = ("digest", "probabilities", "keep")
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, required_together=REQUIRED_TOGETHER, supports_check_mode=True)
+    if _s3_client.BOTOCORE_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("botocore"), exception=_s3_client.BOTOCORE_IMPORT_ERROR)
+    params = module.params
+    try:
+        target = Target(params["bucket"], params["name"], params["version"])
+        store = _s3.connect(s3_options(params))
+        found = describe(store, target, params["input"], **{key: params[key] for key in WHAT})
+    except KServeError as error:
+        module.fail_json(msg=str(error), **error.result)
+    module.exit_json(changed=False, **found, requests=store.requests)
+
+
+if __name__ == "__main__":
+    main()
