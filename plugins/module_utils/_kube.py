@@ -30,6 +30,7 @@ READ_TIMEOUT = 30.0
 WATCH_SECONDS = 60
 # How many are kept open, for the watches and for the models that are asked at once.
 CONNECTIONS = 32
+JSON = "application/json, */*"
 
 
 class ApiError(KServeError):
@@ -117,16 +118,18 @@ class RestApi:
         body: Any = None,
         content_type: str | None = None,
         read_timeout: float = READ_TIMEOUT,
+        accept: str = JSON,
     ) -> bytes:
         """Send a request and return the answer's body.
 
         :param body: sent as JSON of the given content type.
         :param read_timeout: for how many seconds the server may be silent.
+        :param accept: the content type of the answer.
         :raises ApiError: the server refuses.
         :raises Unreachable: no answer came.
         """
         with _Explained(path):
-            response = self._open(method, path, query, body, content_type, read_timeout)
+            response = self._open(method, path, query, body, content_type, read_timeout, accept)
             try:
                 return bytes(response.data)
             finally:
@@ -140,10 +143,11 @@ class RestApi:
         body: Any = None,
         content_type: str | None = None,
         read_timeout: float = READ_TIMEOUT,
+        accept: str = JSON,
     ) -> Any:
         # A counter's next is one step, in whichever thread.
         self._requests = next(self._count) + 1
-        headers = {"Accept": "application/json, */*", **({"Content-Type": content_type} if content_type else {})}
+        headers = {"Accept": accept, **({"Content-Type": content_type} if content_type else {})}
         return self._client.call_api(
             path,
             method,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The Kubernetes port of manifests: reads as everywhere in the collection, server-side apply, a count of requests.
+"""The Kubernetes port of manifests: reads as everywhere, server-side apply, deletion, a count of requests.
 
 This file is private to the collection and may change at any time.
 """
@@ -16,6 +16,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils import _kube
 
 # A webhook may take 30 seconds to answer, and the API server some for a large definition of a kind.
 _APPLY_TIMEOUT = 60.0
+# One answer about all groups, which Kubernetes has given since 1.30 ("Aggregated discovery", Kubernetes docs).
+_DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
 class ApplyApi(_kube.KubeApi, Protocol):
@@ -28,6 +30,12 @@ class ApplyApi(_kube.KubeApi, Protocol):
     def apply(self, path: str, body: Any, **query: Any) -> dict[str, Any]:
         """Send the object for a server-side apply and return it as it then is."""
 
+    def delete(self, path: str, uid: str, **query: Any) -> None:
+        """Delete the object of this uid; what belongs to it goes later."""
+
+    def discovery(self, path: str = "/apis") -> dict[str, Any]:
+        """Return what is served, as the API server tells controllers: the list of all groups, or of the core's."""
+
 
 class RestApplyApi(_kube.RestApi):
     """The ApplyApi port over the Kubernetes client's ApiClient."""
@@ -37,6 +45,16 @@ class RestApplyApi(_kube.RestApi):
         answer: dict[str, Any] = self.json(
             "PATCH", path, query, body, "application/apply-patch+yaml", read_timeout=_APPLY_TIMEOUT
         )
+        return answer
+
+    def delete(self, path: str, uid: str, **query: Any) -> None:
+        """See ApplyApi."""
+        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        self.read("DELETE", path, query, body, "application/json", read_timeout=_APPLY_TIMEOUT)
+
+    def discovery(self, path: str = "/apis") -> dict[str, Any]:
+        """See ApplyApi."""
+        answer: dict[str, Any] = self.json("GET", path, {}, accept=_DISCOVERY)
         return answer
 
 

@@ -9,9 +9,8 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
@@ -24,39 +23,26 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_erro
     refusal,
     unknown_kind,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_kinds import concurrently, find_kinds
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_kinds import (
+    concurrently,
+    defined_kinds,
+    find_kinds,
+    served_kinds,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Json, Kind, Manifest, Target
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_options import (
+    Options,
+    Timing,
+    identity,
+    patiently,
+    placed,
+    until,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import hidden, secret_values
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_wait import Follow, Waiter
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_wait import Waiter
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import redact
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._watch import Followers
 
-# seconds between attempts of an apply: a webhook is missed by two at most, for a request that costs the server little
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 2.0
 _ACTIONS = ("created", "configured", "unchanged", "unvalidated")
-
-
-@dataclass(frozen=True)
-class Options:
-    """The module's options of the same names; namespace: for objects that name none; times in seconds."""
-
-    namespace: str | None = None
-    field_manager: str = "hashfoundry.kserve"
-    force_conflicts: bool = False
-    wait: bool = True
-    wait_timeout: float = 300
-    webhook_timeout: float = 60
-    check_mode: bool = False
-    diff: bool = False
-
-
-@dataclass(frozen=True)
-class Timing:
-    """What passes the time: a monotonic clock in seconds, a sleep, and what follows objects."""
-
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    follow: Follow = Followers
 
 
 @dataclass
@@ -80,22 +66,12 @@ class _Report:
         actions = [entry.action for entry in self.done]
         return {
             "changed": any(action != "unchanged" for action in actions),
-            "objects": [{**_identity(entry.target), "action": entry.action} for entry in self.done],
-            "unvalidated": [{**_identity(entry.target), "reason": entry.why} for entry in self.done if entry.why],
+            "objects": [{**identity(entry.target), "action": entry.action} for entry in self.done],
+            "unvalidated": [{**identity(entry.target), "reason": entry.why} for entry in self.done if entry.why],
             "counts": {action: actions.count(action) for action in _ACTIONS},
             "requests": api.requests,
             "waited_seconds": round(waiter.seconds, 1),
         }
-
-
-def _identity(target: Target) -> dict[str, Any]:
-    manifest = target.manifest
-    return {
-        "api_version": manifest.api_version,
-        "kind": manifest.kind,
-        "namespace": manifest.namespace or None,
-        "name": manifest.name,
-    }
 
 
 def apply_manifests(
@@ -157,12 +133,15 @@ class _Stage:
         before = concurrently(self._read, targets)
         crds: list[_Done] = []
         defined = {key for manifest in manifests if manifest.is_crd for key in _kinds_of(manifest)}
+        awaited = self._options.check_mode
         for target, live in zip(targets, before, strict=True):
-            if (target.manifest.group, target.manifest.kind) in defined and not self._options.check_mode:
-                self._wait(crds)
-                sent = any(entry.action != "unchanged" for entry in crds)
+            # A controller that starts before its kinds are served ends again, or never learns of them.
+            if not awaited and crds and not target.manifest.is_crd:
+                self._await_kinds(crds)
+                awaited = True
+            if live is None and not self._options.check_mode and _kind(target.manifest) in defined:
                 # What the kind's objects were before could not be read before it was there.
-                live = self._read(target) if sent and live is None else live
+                live = self._read(target) if any(entry.action != "unchanged" for entry in crds) else None
             done = self._bring(target, live)
             self._report.done.append(done)
             if target.manifest.is_crd:
@@ -170,12 +149,31 @@ class _Stage:
         if self._options.wait and not self._options.check_mode:
             self._wait(self._report.done)
 
+    def _await_kinds(self, crds: Sequence[_Done]) -> None:
+        """Wait until definitions are established and everybody who asks the API server is told of their kinds."""
+        self._wait(crds)
+        sent = [entry.target.manifest for entry in crds if entry.action != "unchanged"]
+        missing = {key for manifest in sent for key in defined_kinds(manifest)}
+        if not missing:
+            return
+
+        def known() -> bool:
+            missing.difference_update(served_kinds(self._api.discovery()) or missing)
+            return not missing
+
+        if not until(known, self._options.wait_timeout, self._timing):
+            names = ", ".join(sorted(f"{kind} in {api_version}" for api_version, kind in missing))
+            raise KServeError(
+                f"The API server does not serve {names} after {self._options.wait_timeout:g} seconds, though the "
+                "definitions are established; see whether it is overloaded, and run again."
+            )
+
     def _refused(self, target: Target, error: ApiError) -> KServeError:
         # Masked before it is shortened: a secret cut in two would not be known any more.
         masked = ApiError(redact(str(error), *self._secrets), error.status, redact(error.text, *self._secrets))
         return refusal(target, masked, self._options.webhook_timeout)
 
-    def _wait(self, done: list[_Done]) -> None:
+    def _wait(self, done: Sequence[_Done]) -> None:
         self._waiter.wait([(entry.target, entry.after) for entry in done], self._options.wait_timeout)
 
     def _target(self, manifest: Manifest, kinds: dict[tuple[str, str], Kind]) -> Target:
@@ -184,13 +182,7 @@ class _Stage:
             kind = Kind("", bool(manifest.namespace))
         if kind is None:
             raise unknown_kind(manifest.api_version, str(manifest))
-        namespace = (manifest.namespace or self._options.namespace or "") if kind.namespaced else ""
-        if kind.namespaced and not namespace:
-            raise KServeError(f"{manifest} names no namespace; set its metadata.namespace, or the option namespace.")
-        metadata = {key: value for key, value in manifest.body["metadata"].items() if key != "namespace"}
-        if namespace:
-            metadata["namespace"] = namespace
-        return Target(replace(manifest, body={**manifest.body, "metadata": metadata}), kind)
+        return placed(manifest, kind, self._options)
 
     def _read(self, target: Target) -> Json | None:
         if not target.kind.plural:
@@ -231,20 +223,11 @@ class _Stage:
         return self._patiently(lambda: self._api.apply(target.path, target.manifest.body, **query), passes)
 
     def _patiently(self, ask: Callable[[], Json], passes: Callable[[ApiError], bool]) -> Json:
-        """Ask, again and again while the error is one that passes: a webhook or a new kind that is not served yet.
+        return patiently(ask, passes, self._options.webhook_timeout, self._timing)
 
-        :raises ApiError: the API server refuses, or the time for such errors is over.
-        """
-        deadline, pause = self._timing.clock() + self._options.webhook_timeout, _FIRST_PAUSE
-        while True:
-            try:
-                return ask()
-            except ApiError as error:
-                left = deadline - self._timing.clock()
-                if not passes(error) or left <= 0:
-                    raise
-                self._timing.sleep(min(pause, left))
-            pause = min(pause * 2, _LONGEST_PAUSE)
+
+def _kind(manifest: Manifest) -> tuple[str, str]:
+    return manifest.group, manifest.kind
 
 
 def _kinds_of(crd: Manifest) -> set[tuple[str, str]]:

@@ -38,19 +38,21 @@ def is_kind_unknown(error: ApiError) -> bool:
     return error.status == 404 and not _NO_NAMESPACE.match(error.text)
 
 
-def refusal(target: Target, error: ApiError, seconds: float) -> KServeError:
-    """Return the error to show for an apply that failed.
+def refusal(target: Target, error: ApiError, seconds: float, verb: str = "apply") -> KServeError:
+    """Return the error to show for an apply or a deletion that failed.
 
     :param seconds: for how long a webhook that does not answer was waited for.
+    :param verb: what was tried, apply or delete.
     """
     said = error.text if len(error.text) <= _LONGEST else f"{error.text[:_LONGEST]}…"
     said = said.rstrip(".")
+    done = "applied" if verb == "apply" else "deleted"
     if error.status == 401:
         return KServeError(str(error))
     if error.status == 403 and " cannot " in error.text:
         return KServeError(
-            f"The credentials may not apply {target}: {said}; an administrator of the cluster can grant get, list, "
-            f"watch, create and patch on {target.resource}."
+            f"The credentials may not {verb} {target}: {said}; an administrator of the cluster can grant get, list, "
+            f"watch, {'create and patch' if verb == 'apply' else 'and delete'} on {target.resource}."
         )
     if error.status == 409 and (managers := sorted(set(_CONFLICT.findall(error.text)))):
         return KServeError(
@@ -67,10 +69,10 @@ def refusal(target: Target, error: ApiError, seconds: float) -> KServeError:
         return KServeError(f"{target} is not valid: {said}; correct it in {target.manifest.source}.")
     if is_webhook_away(error):
         return KServeError(
-            f"{target} is not applied, since a webhook has not answered within {seconds:g} seconds: {said}; check the "
+            f"{target} is not {done}, since a webhook has not answered within {seconds:g} seconds: {said}; check the "
             "Deployment and the Service behind the webhook."
         )
-    return KServeError(f"{target} is not applied, the API server answers {error.status}: {said or error}.")
+    return KServeError(f"{target} is not {done}, the API server answers {error.status}: {said or error}.")
 
 
 def unknown_kind(api_version: str, what: str) -> KServeError:

@@ -11,12 +11,12 @@ change at any time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError, KubeApi
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Kind, Manifest
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Json, Kind, Manifest
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -37,7 +37,7 @@ def find_kinds(api: KubeApi, manifests: Iterable[Manifest]) -> dict[tuple[str, s
     What a definition among the manifests defines counts as known, since it will be.
     """
     manifests = list(manifests)
-    own = {key: kind for manifest in manifests if manifest.is_crd for key, kind in _defined(manifest)}
+    own = {key: kind for manifest in manifests if manifest.is_crd for key, kind in defined_kinds(manifest).items()}
     missing = {manifest.api_version for manifest in manifests if (manifest.api_version, manifest.kind) not in own}
     found = own
     for kinds in concurrently(lambda version: _discover(api, version), sorted(missing)):
@@ -59,10 +59,25 @@ def _discover(api: KubeApi, api_version: str) -> dict[tuple[str, str], Kind]:
     }
 
 
-def _defined(crd: Manifest) -> Iterator[tuple[tuple[str, str], Kind]]:
+def defined_kinds(crd: Manifest) -> dict[tuple[str, str], Kind]:
+    """Return what a definition defines, by API version and kind."""
     spec = crd.body.get("spec") or {}
     names = spec.get("names") or {}
-    for version in spec.get("versions") or ():
-        if version.get("served") and names.get("kind") and names.get("plural"):
-            kind = Kind(names["plural"], spec.get("scope") == "Namespaced")
-            yield (f"{spec.get('group')}/{version.get('name')}", names["kind"]), kind
+    if not names.get("kind") or not names.get("plural"):
+        return {}
+    kind = Kind(names["plural"], spec.get("scope") == "Namespaced")
+    versions = (version for version in spec.get("versions") or () if version.get("served"))
+    return {(f"{spec.get('group')}/{version.get('name')}", names["kind"]): kind for version in versions}
+
+
+def served_kinds(discovery: Json) -> dict[tuple[str, str], Kind]:
+    """Return the kinds in the answer to a discovery, by API version and kind; only those that can be listed."""
+    found = {}
+    for group in discovery.get("items") or ():
+        for version in group.get("versions") or ():
+            api_version = "/".join(filter(None, (group["metadata"].get("name"), version["version"])))
+            for resource in version.get("resources") or ():
+                if "list" in resource.get("verbs") or ():
+                    kind = Kind(resource["resource"], resource.get("scope") == "Namespaced")
+                    found[api_version, resource["responseKind"]["kind"]] = kind
+    return found

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_images import Images, with_images
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Manifest
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_patch import patched
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import with_encoded_data
@@ -69,6 +70,7 @@ def load(
     src: Iterable[str],
     exclude_kinds: Iterable[str] = (),
     patches: Sequence[Mapping[str, Any]] = (),
+    images: Mapping[str, Any] | None = None,
 ) -> list[Manifest]:
     """Return all manifests in the order to apply them in.
 
@@ -77,6 +79,7 @@ def load(
     :param definitions: objects, also of kind List; empty ones are passed over.
     :param src: paths of YAML or JSON files, or of folders that hold such files.
     :param patches: parts of objects, laid over those of the same kind and name.
+    :param images: where images come from, see Images.
     :raises KServeError: a file cannot be read, or something in it is no object of Kubernetes.
     """
     excluded = set(exclude_kinds)
@@ -85,7 +88,7 @@ def load(
     found = given | {key: manifest for key, manifest in read.items() if key not in given}
     if not found:
         raise KServeError("There is nothing to apply; give objects in definitions, or files that hold some in src.")
-    return sorted(patched(found.values(), patches), key=_rank)
+    return sorted(with_images(patched(found.values(), patches), Images.of(images)), key=_rank)
 
 
 def _by_identity(documents: Iterable[tuple[str, Any]], excluded: set[str]) -> dict[tuple[str, ...], Manifest]:
@@ -99,9 +102,13 @@ def _by_identity(documents: Iterable[tuple[str, Any]], excluded: set[str]) -> di
 
 
 def _rank(manifest: Manifest) -> int:
+    return _ORDER.index(manifest.kind) if is_built_in(manifest) else len(_ORDER)
+
+
+def is_built_in(manifest: Manifest) -> bool:
+    """Say whether its kind is one of Kubernetes, which needs no definition and no controller of somebody else."""
     # A custom resource may bear the name of a kind of Kubernetes, such as Knative's Service.
-    built_in = "." not in manifest.group or manifest.group.endswith(".k8s.io")
-    return _ORDER.index(manifest.kind) if built_in and manifest.kind in _ORDER else len(_ORDER)
+    return ("." not in manifest.group or manifest.group.endswith(".k8s.io")) and manifest.kind in _ORDER
 
 
 def _same(first: Manifest, second: Manifest) -> None:

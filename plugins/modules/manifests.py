@@ -3,13 +3,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Apply many Kubernetes objects at once, sending only those that differ."""
+"""Apply many Kubernetes objects at once, sending only those that differ, or take them away."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: manifests
-short_description: Apply many Kubernetes objects at once, sending only those that differ
+short_description: Apply many Kubernetes objects at once, sending only those that differ, or take them away
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
@@ -21,12 +21,18 @@ description:
     object that O(field_manager) has not applied yet is sent once, also when it looks the same, so that a field which
     the manifest loses later can be taken away.
   - The order is that of Helm, with namespaces and definitions of kinds first and custom resources last. Definitions
-    are waited for before the first object of their kinds.
-  - Whatever disappears from the manifests stays in the cluster. Delete such objects with M(kubernetes.core.k8s).
+    are waited for before the next object is sent, until they are established and the discovery knows their kinds.
+  - Whatever disappears from the manifests stays in the cluster. Delete such objects with M(kubernetes.core.k8s), or
+    with O(state=absent) from the manifests that still name them.
+  - With O(state=absent) the order is the other way round. Custom resources go first, so that their controllers can
+    clean up. A definition of a kind goes only when nothing of the kind is left, and a namespace only when nothing is
+    in it but what every namespace has. An object that O(field_manager) has not applied stays, and so does a
+    definition that another manager has applied, too.
   - Of a Secret, C(stringData) is sent as C(data), since the API server does not keep track of what was applied in
     C(stringData). The values are shown nowhere.
-  - The credentials need C(get), C(list), C(watch), C(create) and C(patch) on what is applied. The explanation of a
-    workload that does not come up needs C(list) on C(pods) and C(events).
+  - The credentials need C(get), C(list), C(watch), C(create) and C(patch) on what is applied, C(get), C(list) and
+    C(delete) on what is taken away, and C(list) on everything in a namespace that is. The explanation of a workload
+    that does not come up needs C(list) on C(pods) and C(events).
 requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0
@@ -50,6 +56,20 @@ attributes:
   idempotent:
     support: full
 options:
+  state:
+    description: Whether the objects are applied, V(present), or taken away, V(absent).
+    type: str
+    choices: [present, absent]
+    default: present
+  in_use:
+    description:
+      - What O(state=absent) does where a definition of a kind is among the manifests, and objects of the kind are in
+        the cluster that are not.
+      - With V(refuse), nothing is taken away, and the error counts them. With V(keep), these definitions stay, and
+        the rest goes.
+    type: str
+    choices: [refuse, keep]
+    default: refuse
   definitions:
     description:
       - Objects to apply. Empty ones are passed over, and those in one of kind C(List) are taken one by one.
@@ -82,6 +102,26 @@ options:
     type: list
     elements: dict
     default: []
+  images:
+    description:
+      - Where images are taken from, in all objects but definitions of kinds. An image is what stands in a field, a
+        key of a ConfigMap, an environment variable or an argument whose name ends in C(image), also in a key of a
+        ConfigMap that holds JSON. Keys of a ConfigMap that begin with an underscore are left alone.
+    type: dict
+    default: {}
+    suboptions:
+      registries:
+        description:
+          - What takes the place of the beginning of an image's name, a registry and as much of the path as is given.
+            The longest beginning that fits counts. An image without a registry is one of C(docker.io).
+        type: dict
+        default: {}
+      digests:
+        description:
+          - The digest of an image, C(sha256) with 64 hexadecimal digits, by the image's name with registry and tag, as
+            it is before O(images.registries) changes it. The tag stays beside it.
+        type: dict
+        default: {}
   namespace:
     description: Namespace of objects that need one and name none.
     type: str
@@ -101,6 +141,7 @@ options:
         cert-manager's Issuers, ClusterIssuers and Certificates (ready), and the configurations of webhooks that a
         Service answers (a CA is set). Everything else counts as working.
       - It fails at once when waiting cannot help, as when a Deployment's progress deadline is exceeded.
+      - With O(state=absent), whether to wait until the objects are gone, and what controllers made for a Gateway.
     type: bool
     default: true
   wait_timeout:
@@ -145,6 +186,23 @@ EXAMPLES = r"""
           - name: validate.operator.example.com
             rules:
 
+- name: Install an operator without the Internet, from a mirror and by digest
+  hashfoundry.kserve.manifests:
+    src:
+      - /opt/manifests/operator.yaml
+    images:
+      registries:
+        docker.io: mirror.example.com/docker
+        gcr.io/operators: mirror.example.com/operators
+      digests:
+        docker.io/operators/operator:v1.2.3: sha256:8f1e6dbd4ed0a3a1c4ee6c0d8cd0cb1e9f4c9f8a5f2f6cf6f3f5d4d3c2b1a090
+
+- name: Take the operator away, unless somebody still has objects of its kinds
+  hashfoundry.kserve.manifests:
+    src:
+      - /opt/manifests/operator.yaml
+    state: absent
+
 - name: Create a namespace and what belongs in it
   hashfoundry.kserve.manifests:
     namespace: models
@@ -179,7 +237,9 @@ objects:
       description: Name.
       type: str
     action:
-      description: One of V(created), V(configured), V(unchanged) and V(unvalidated).
+      description:
+        - One of V(created), V(configured), V(unchanged) and V(unvalidated); with O(state=absent), one of V(deleted),
+          V(kept) and V(absent).
       type: str
   sample:
     - api_version: apps/v1
@@ -188,10 +248,39 @@ objects:
       name: web
       action: configured
 counts:
-  description: How many objects were V(created), V(configured), V(unchanged) and V(unvalidated).
+  description:
+    - How many objects were V(created), V(configured), V(unchanged) and V(unvalidated); with O(state=absent),
+      V(deleted), V(kept) and V(absent).
   type: dict
   returned: once the cluster has been read
   sample: {created: 1, configured: 0, unchanged: 12, unvalidated: 0}
+kept:
+  description: Objects that were not taken away, and why.
+  type: list
+  elements: dict
+  returned: with O(state=absent), once the cluster has been read
+  contains:
+    api_version:
+      description: Group and version.
+      type: str
+    kind:
+      description: Kind.
+      type: str
+    namespace:
+      description: Namespace; null for an object of the whole cluster.
+      type: str
+    name:
+      description: Name.
+      type: str
+    reason:
+      description: Why it was kept.
+      type: str
+  sample:
+    - api_version: v1
+      kind: Namespace
+      namespace:
+      name: operator
+      reason: it holds Secret operator-tls
 unvalidated:
   description: Objects that check mode could not check, and why.
   type: list
@@ -237,9 +326,12 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _manifests_api, _manifests_apply
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _manifests_api
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_apply import apply_manifests
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_delete import delete_manifests
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_load import load
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_options import Options
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import hidden
 
 LOADING: dict[str, Any] = {
@@ -247,11 +339,17 @@ LOADING: dict[str, Any] = {
     "src": {"type": "list", "elements": "path", "default": []},
     "exclude_kinds": {"type": "list", "elements": "str", "default": []},
     "patches": {"type": "list", "elements": "dict", "default": []},
+    "images": {
+        "type": "dict",
+        "default": {},
+        "options": {"registries": {"type": "dict", "default": {}}, "digests": {"type": "dict", "default": {}}},
+    },
 }
 APPLYING: dict[str, Any] = {
     "namespace": {"type": "str"},
     "field_manager": {"type": "str", "default": "hashfoundry.kserve"},
     "force_conflicts": {"type": "bool", "default": False},
+    "in_use": {"type": "str", "choices": ["refuse", "keep"], "default": "refuse"},
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 300},
     "webhook_timeout": {"type": "int", "default": 60},
@@ -283,15 +381,15 @@ class DiscreetModule(AnsibleModule):  # type: ignore[misc]
 
 def main() -> None:
     """Run the module."""
-    spec = {**AUTH_ARG_SPEC, **LOADING, **APPLYING}
+    state = {"type": "str", "choices": ["present", "absent"], "default": "present"}
+    spec = {**AUTH_ARG_SPEC, "state": state, **LOADING, **APPLYING}
     module = AnsibleK8SModule(module_class=DiscreetModule, argument_spec=spec, supports_check_mode=True)
-    options = _manifests_apply.Options(
-        **{key: module.params[key] for key in APPLYING}, check_mode=module.check_mode, diff=module._diff
-    )
+    options = Options(**{key: module.params[key] for key in APPLYING}, check_mode=module.check_mode, diff=module._diff)
     try:
         manifests = load(**{key: module.params[key] for key in LOADING})
         api = _manifests_api.connect(lambda: get_api_client(module))
-        result = _manifests_apply.apply_manifests(api, manifests, options)
+        work = apply_manifests if module.params["state"] == "present" else delete_manifests
+        result = work(api, manifests, options)
     except KServeError as error:
         module.fail_json(msg=str(error), **error.result)
     module.exit_json(**result)

@@ -77,8 +77,9 @@ def owned(body: dict[str, Any]) -> dict[str, Any]:
 class Server:
     """The ApplyApi port.
 
-    errors: by the end of a path, what its next applies fail with; sent: paths and queries of all applies;
-    serving: whether new kinds are established at once.
+    errors: by the end of a path, what its next applies and deletions fail with; sent: paths and queries of all
+    applies; deleted: those of all deletions; established: whether new kinds are at once; late: how often discovery
+    does not know them yet; finalized: ends of paths of what stays when it is deleted.
     """
 
     def __init__(self, *objects: dict[str, Any]) -> None:
@@ -86,7 +87,10 @@ class Server:
         self.sent: list[tuple[str, dict[str, Any]]] = []
         self.errors: dict[str, list[ApiError]] = {}
         self.read_errors: dict[str, ApiError] = {}
+        self.deleted: list[tuple[str, dict[str, Any]]] = []
         self.established = True
+        self.late = 0
+        self.finalized: tuple[str, ...] = ()
         self.namespaces = {"models"}
         self.kinds = copy.deepcopy(RESOURCES)
         self.objects: dict[str, dict[str, Any]] = {}
@@ -107,11 +111,60 @@ class Server:
         if path in self.kinds:
             found = [{"name": n, "namespaced": s, "kind": k} for k, (n, s) in self.kinds[path].items()]
             return {"resources": [*found, {"name": "deployments/scale", "namespaced": True, "kind": "Scale"}]}
+        if path.rpartition("/")[2] in {plural for kinds in self.kinds.values() for plural, _spaced in kinds.values()}:
+            return self._list(path, query)
         if path.endswith(("/pods", "/events")):
             return {"items": self.objects.get(path, {}).get("items", [])}
         if path not in self.objects:
             raise ApiError("not found", 404, f'"{path}" not found')
         return copy.deepcopy(self.objects[path])
+
+    def _list(self, path: str, query: dict[str, Any]) -> dict[str, Any]:
+        folder, _slash, plural = path.rpartition("/")
+        found = [
+            copy.deepcopy(body)
+            for at, body in sorted(self.objects.items())
+            if (at.startswith(f"{path}/") or ("/namespaces/" not in folder and at.startswith(f"{folder}/namespaces/")))
+            and at.split("/")[-2] == plural
+            and _selected(body, query.get("labelSelector", ""))
+        ]
+        return {"items": found, "metadata": {"resourceVersion": "1"}}
+
+    def discovery(self, path: str = "/apis") -> dict[str, Any]:
+        self.requests += 1
+        groups = []
+        for root, kinds in self.kinds.items():
+            group, version = root.split("/")[2:4] if root.startswith("/apis") else ("", "v1")
+            if (path == "/apis") is not bool(group) or (group == "example.com" and self.late > 0):
+                continue
+            resources = [
+                {
+                    "resource": plural,
+                    "responseKind": {"kind": kind},
+                    "scope": "Namespaced" if spaced else "Cluster",
+                    "verbs": ["get", "list"],
+                }
+                for kind, (plural, spaced) in kinds.items()
+            ]
+            groups.append({"metadata": {"name": group}, "versions": [{"version": version, "resources": resources}]})
+        self.late -= 1
+        return {"items": groups}
+
+    def delete(self, path: str, uid: str, **query: Any) -> None:
+        self.requests += 1
+        self.deleted.append((path, query))
+        for end, errors in self.errors.items():
+            if path.endswith(end) and errors:
+                raise errors.pop(0)
+        if path not in self.objects:
+            raise ApiError("404", 404, f'"{path}" not found')
+        assert self.objects[path]["metadata"]["uid"] == uid
+        if "dryRun" in query:
+            return
+        if path.endswith(self.finalized or ("?",)):
+            self.objects[path]["metadata"]["deletionTimestamp"] = "2026-11-21T00:00:00Z"
+            return
+        del self.objects[path]
 
     def text(self, path: str, **query: Any) -> str:
         raise AssertionError(path)
@@ -168,10 +221,19 @@ class Server:
     def _took(self, body: dict[str, Any]) -> None:
         if body["kind"] == "CustomResourceDefinition":
             spec = body["spec"]
-            kinds = self.kinds.setdefault(f"/apis/{spec['group']}/v1", {})
-            kinds[spec["names"]["kind"]] = (spec["names"]["plural"], True)
+            for version in spec["versions"]:
+                kinds = self.kinds.setdefault(f"/apis/{spec['group']}/{version['name']}", {})
+                kinds[spec["names"]["kind"]] = (spec["names"]["plural"], True)
         if body["kind"] == "Namespace":
             self.namespaces.add(body["metadata"]["name"])
+
+
+def _selected(body: dict[str, Any], selector: str) -> bool:
+    labels = body["metadata"].get("labels") or {}
+    if selector.startswith("!"):
+        return selector[1:] not in labels
+    key, _equals, value = selector.partition("=")
+    return not key or labels.get(key) == value
 
 
 def path_of(body: dict[str, Any]) -> str:

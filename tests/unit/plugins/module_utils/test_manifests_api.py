@@ -77,3 +77,14 @@ def test_other_errors_are_told_as_everywhere() -> None:
         connect(lambda: Client(Answer(b'{"kind"'))).apply(PATH, {})
     with pytest.raises(ApiError, match="does not accept the credentials"):
         connect(lambda: Client(refused(401, "Unauthorized"))).apply(PATH, {})
+
+
+def test_a_deletion_names_the_object_that_was_seen_and_discovery_asks_for_all_groups() -> None:
+    client = Client(Answer(b'{"items": []}'))
+    api = connect(lambda: client)
+    api.delete(PATH, "uid-1", dryRun="All")
+    assert api.discovery("/api") == {"items": []}
+    (path, method, options), (discovered, _get, asked) = client.calls
+    assert (path, method, options["query_params"]) == (PATH, "DELETE", [("dryRun", "All")])
+    assert options["body"] == {"propagationPolicy": "Background", "preconditions": {"uid": "uid-1"}}
+    assert discovered == "/api" and "as=APIGroupDiscoveryList" in asked["header_params"]["Accept"]

@@ -224,6 +224,31 @@ def test_a_definition_and_its_object_in_one_call() -> None:
     assert time.slept == [0.5]
 
 
+def test_a_controller_is_sent_when_discovery_knows_its_kinds() -> None:
+    server, time = Server(), Time()
+    server.late = 3
+    asked: list[int] = []
+    discovery = server.discovery
+    server.discovery = lambda path="/apis": asked.append(len(server.sent)) or discovery(path)  # type: ignore
+    result = run(server, [crd(), DEPLOYMENT], time, wait=False)
+    assert [entry["action"] for entry in result["objects"]] == ["created"] * 2
+    # The definition alone had been sent while discovery did not know its kind.
+    assert asked == [1, 1, 1, 1] and time.slept == pytest.approx([0.1, 0.2, 0.4])
+    # A definition that is as it was costs no question.
+    assert run(server, [crd(), CONFIG], wait=False)["counts"]["created"] == 1 and len(asked) == 4
+
+
+def test_a_kind_that_discovery_never_knows_ends_it() -> None:
+    server, time = Server(), Time()
+    server.late = 1000
+    message = str(fails(server, [crd(), DEPLOYMENT], time, wait_timeout=30))
+    assert "does not serve Foo in example.com/v1 after 30 seconds" in message and len(server.sent) == 1
+    # An older API server has no such answer, and is not waited for.
+    server.discovery = lambda path="/apis": {"kind": "APIGroupList"}  # type: ignore[method-assign]
+    server.objects.clear()
+    assert run(server, [crd(), CONFIG], Time())["counts"]["created"] == 2
+
+
 def test_a_kind_that_never_comes_ends_it() -> None:
     server, time = Server(), Time()
     server.errors["/foos/f"] = [ApiError("404", 404, "404 page not found")] * 100

@@ -116,3 +116,16 @@ def test_a_cluster_that_cannot_be_read_is_told_in_a_sentence(
     result = run_module(manifests.main, {"definitions": [CONFIG], "namespace": "models", **change})
     assert result["failed"] is True and says in result["msg"]
     assert "Traceback" not in json.dumps(result) and "PLANTED" not in json.dumps(result)
+
+
+def test_images_and_absent(run_module, server: Server) -> None:
+    config = thing("ConfigMap", "c", data={"an-image": "docker.io/a/b:v1"})
+    images = {"registries": {"docker.io": "mirror.example.com"}, "digests": {"docker.io/a/b:v1": f"sha256:{'0' * 64}"}}
+    run_module(manifests.main, {"definitions": [config], "images": images})
+    live = server.objects["/api/v1/namespaces/models/configmaps/c"]
+    assert live["data"] == {"an-image": f"mirror.example.com/a/b:v1@sha256:{'0' * 64}"}
+    gone = run_module(manifests.main, {"definitions": [config], "state": "absent"})
+    assert gone["counts"] == {"deleted": 1, "kept": 0, "absent": 0} and server.objects == {}
+    assert run_module(manifests.main, {"definitions": [config], "state": "absent"})["changed"] is False
+    wrong = run_module(manifests.main, {"definitions": [config], "images": {"digests": {"a:b": "latest"}}})
+    assert "which is no digest" in wrong["msg"]

@@ -1,0 +1,277 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Taking away what a list of manifests has put into a cluster, and nothing that belongs to others.
+
+Custom resources go first, while the controllers run that clean up after them; then everything else against the order
+of applying; definitions of kinds when nothing of the kind is left, and namespaces when they are empty. This file is
+private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_api import ApplyApi
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_compare import projection
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_contents import GATEWAY, contents, used
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_errors import is_webhook_away, refusal
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_kinds import (
+    concurrently,
+    defined_kinds,
+    find_kinds,
+)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_load import is_built_in
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Json, Kind, Manifest, Target
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_options import (
+    Options,
+    Timing,
+    identity,
+    patiently,
+    placed,
+    until,
+)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import hidden
+
+A = TypeVar("A")
+
+_ACTIONS = ("deleted", "kept", "absent")
+_SHOWN = 5
+
+
+@dataclass
+class _Entry:
+    """A manifest and what becomes of its object; live: None where it is not there; why: it is kept."""
+
+    target: Target
+    live: Json | None
+    action: str = "absent"
+    why: str = ""
+
+    @property
+    def due(self) -> bool:
+        """Whether it has still to be deleted."""
+        return self.live is not None and self.action == "absent"
+
+
+def delete_manifests(
+    api: ApplyApi, manifests: Sequence[Manifest], options: Options, timing: Timing | None = None
+) -> dict[str, Any]:
+    """Delete what the manifests name, against their order, and return the module's result.
+
+    :raises KServeError: something is in use, or does not go; the result says what has been done until then.
+    """
+    removal = _Removal(api, options, timing or Timing())
+    try:
+        removal.run(manifests)
+    except KServeError as error:
+        raise KServeError(str(error), **removal.result(), **error.result) from None
+    return removal.result()
+
+
+class _Removal:
+    """One pass against the order of the manifests."""
+
+    def __init__(self, api: ApplyApi, options: Options, timing: Timing) -> None:
+        self._api = api
+        self._options = options
+        self._timing = timing
+        self._waited = 0.0
+        self._entries: list[_Entry] = []
+
+    def result(self) -> dict[str, Any]:
+        """Return what has been done so far."""
+        actions = [entry.action for entry in self._entries]
+        result: dict[str, Any] = {
+            "changed": "deleted" in actions,
+            "objects": [{**identity(entry.target), "action": entry.action} for entry in self._entries],
+            "kept": [{**identity(entry.target), "reason": entry.why} for entry in self._entries if entry.why],
+            "unvalidated": [],
+            "counts": {action: actions.count(action) for action in _ACTIONS},
+            "requests": self._api.requests,
+            "waited_seconds": round(self._waited, 1),
+        }
+        if self._options.diff:
+            result["diff"] = [_diff(entry) for entry in self._entries if entry.action == "deleted"]
+        return result
+
+    def run(self, manifests: Sequence[Manifest]) -> None:
+        """Look, refuse, delete, and wait until all is gone."""
+        kinds = find_kinds(self._api, manifests)
+        # What the cluster does not know cannot be in it.
+        known = [(manifest, kinds.get((manifest.api_version, manifest.kind))) for manifest in reversed(manifests)]
+        targets = [
+            placed(manifest, kind or Kind("", bool(manifest.namespace)), self._options) for manifest, kind in known
+        ]
+        self._entries = [
+            _Entry(target, live) for target, live in zip(targets, concurrently(self._read, targets), strict=True)
+        ]
+        for entry in self._entries:
+            if entry.live is not None and (why := _not_ours(entry, self._options.field_manager)):
+                self._keep(entry, why)
+        crds = [entry for entry in self._entries if entry.target.manifest.is_crd]
+        spaces = [entry for entry in self._entries if _is_namespace(entry.target)]
+        custom = [entry for entry in self._entries if not is_built_in(entry.target.manifest)]
+        taken = {id(entry) for entry in (*crds, *spaces, *custom)}
+        self._check_use(crds)
+        self._delete(custom)
+        self._await_gateways(custom)
+        self._delete([entry for entry in self._entries if id(entry) not in taken])
+        self._check_use(crds, keep=True)
+        self._delete(crds)
+        for entry in spaces:
+            if entry.due and (inside := self._inside(entry)):
+                self._keep(entry, f"it holds {_some(inside)}")
+        self._delete(spaces)
+
+    def _read(self, target: Target) -> Json | None:
+        if not target.kind.plural:
+            return None
+        try:
+            return self._patiently(lambda: self._api.get(target.path))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise self._refused(target, error) from None
+
+    def _patiently(self, ask: Callable[[], A]) -> A:
+        return patiently(ask, is_webhook_away, self._options.webhook_timeout, self._timing)
+
+    def _refused(self, target: Target, error: ApiError) -> KServeError:
+        return refusal(target, error, self._options.webhook_timeout, verb="delete")
+
+    def _keep(self, entry: _Entry, why: str) -> None:
+        entry.action, entry.why = "kept", why
+
+    def _check_use(self, crds: Iterable[_Entry], keep: bool = False) -> None:
+        """Find the definitions of kinds whose objects others have made; refuse to go on, or keep them."""
+        found = [(entry, count) for entry in crds if entry.due and (count := self._count(entry))]
+        if found and not keep and self._options.in_use == "refuse":
+            counts = ", ".join(f"{count} of {entry.target.manifest.name}" for entry, count in found)
+            raise KServeError(
+                f"Nothing is taken away, since objects would go that these manifests do not name: {counts}; delete "
+                "them first, or set in_use to keep, which leaves their kinds."
+            )
+        for entry, count in found:
+            self._keep(entry, f"there {'is' if count == 1 else 'are'} still {count} of the kind")
+
+    def _count(self, entry: _Entry) -> int:
+        # Every version that is served shows the same objects.
+        for (api_version, kind), place in defined_kinds(entry.target.manifest).items():
+            group = api_version.partition("/")[0]
+            going = {
+                (other.target.manifest.namespace, other.target.manifest.name)
+                for other in self._entries
+                if (other.target.manifest.group, other.target.manifest.kind) == (group, kind) and other.action != "kept"
+            }
+            return used(self._api, f"/apis/{api_version}/{place.plural}", going)
+        return 0
+
+    def _delete(self, entries: Sequence[_Entry]) -> None:
+        due = [entry for entry in entries if entry.due]
+        for entry in due:
+            self._send(entry)
+            entry.action = "deleted"
+        if not self._options.check_mode and self._options.wait:
+            self._await_gone(due)
+
+    def _send(self, entry: _Entry) -> None:
+        query = {"dryRun": "All"} if self._options.check_mode else {}
+        uid = str(entry.live["metadata"]["uid"]) if entry.live else ""
+        path = entry.target.path
+        try:
+            self._patiently(lambda: self._api.delete(path, uid, **query))
+        except ApiError as error:
+            # Gone meanwhile, or gone and made anew by somebody else.
+            if error.status not in (404, 409):
+                raise self._refused(entry.target, error) from None
+
+    def _await_gone(self, entries: Sequence[_Entry]) -> None:
+        left = list(entries)
+
+        def gone() -> bool:
+            left[:] = [entry for entry in left if self._is_there(entry)]
+            return not left
+
+        start = self._timing.clock()
+        in_time = until(gone, self._options.wait_timeout, self._timing)
+        self._waited += self._timing.clock() - start
+        if not in_time:
+            live = self._read(left[0].target) or {"metadata": {}}
+            finalizers = live["metadata"].get("finalizers") or (live.get("spec") or {}).get("finalizers") or []
+            said = f"its finalizers {', '.join(finalizers)} are there" if finalizers else "nobody says why"
+            raise KServeError(
+                f"{left[0].target} is not gone after {self._options.wait_timeout:g} seconds: {said}; see that the "
+                "controllers that clean up after it run, and run again."
+            )
+
+    def _is_there(self, entry: _Entry) -> bool:
+        live = self._read(entry.target)
+        before = entry.live or live
+        return live is not None and before is not None and live["metadata"].get("uid") == before["metadata"].get("uid")
+
+    def _await_gateways(self, entries: Iterable[_Entry]) -> None:
+        """Wait for what a controller has made of a Gateway: it must clean up before it is deleted itself."""
+        if self._options.check_mode or not self._options.wait:
+            return
+        for entry in entries:
+            manifest = entry.target.manifest
+            if manifest.kind != "Gateway" or entry.action != "deleted":
+                continue
+            left: list[str] = []
+
+            def gone(name: str = manifest.name, namespace: str = manifest.namespace, left: list[str] = left) -> bool:
+                left[:] = contents(self._api, namespace, f"{GATEWAY}={name}")
+                return not left
+
+            if not until(gone, self._options.wait_timeout, self._timing):
+                raise KServeError(
+                    f"What was made for {entry.target} is not gone after {self._options.wait_timeout:g} seconds "
+                    f"({_some(left)}); see that the Gateway's controller runs, and run again."
+                )
+
+    def _inside(self, entry: _Entry) -> list[str]:
+        namespace = entry.target.manifest.name
+        if not self._options.check_mode:
+            return contents(self._api, namespace)
+        # What would be gone by then, and what was made for Gateways, which go or are there themselves.
+        found = contents(self._api, namespace, f"!{GATEWAY}")
+        going = {
+            f"{other.target.manifest.kind} {other.target.manifest.name}"
+            for other in self._entries
+            if other.target.manifest.namespace == namespace and other.action == "deleted"
+        }
+        return [name for name in found if name not in going]
+
+
+def _is_namespace(target: Target) -> bool:
+    return (target.manifest.group, target.manifest.kind) == ("", "Namespace")
+
+
+def _not_ours(entry: _Entry, manager: str) -> str:
+    """Return why an object is not to be deleted, or nothing."""
+    managed = (entry.live or {})["metadata"].get("managedFields") or ()
+    if not any((one.get("manager"), one.get("operation")) == (manager, "Apply") for one in managed):
+        return f"{manager} has not applied it"
+    if entry.target.manifest.is_crd:
+        # Who else has applied the names has made the definition, too; a controller only adds to it.
+        others = {one.get("manager") for one in managed if "f:names" in (one.get("fieldsV1") or {}).get("f:spec", {})}
+        if others := others - {manager}:
+            return f"it was made by {', '.join(sorted(map(str, others)))}, too"
+    return ""
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
+
+
+def _diff(entry: _Entry) -> dict[str, Any]:
+    name = str(entry.target)
+    before = hidden(projection(entry.live, entry.target.manifest.body))
+    return {"before_header": name, "after_header": name, "before": before, "after": {}}
