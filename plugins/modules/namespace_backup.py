@@ -1,0 +1,120 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Write all that somebody made in a namespace to a file."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: namespace_backup
+short_description: Write all that somebody made in a namespace to a file, from which it can be applied again
+version_added: 0.1.0
+author:
+  - Hash Foundry (@hashfoundry)
+description:
+  - Lists the objects of all kinds in a namespace and writes the namespace and them to one file of YAML, without status
+    and what else the API server writes. M(hashfoundry.kserve.manifests) takes that file as its
+    O(hashfoundry.kserve.manifests#module:src).
+  - Objects that another object owns are left out, since they are made again from it, and so are pods, Jobs, events and
+    what Kubernetes makes in each namespace. A claim loses the name of its volume, and a Service its address.
+  - Secrets are never written. RV(secrets) tells which there are, for somebody has to bring them.
+  - The credentials need C(get) on the namespace and C(list) on all resources in it. Of Secrets only the names of their
+    keys are used.
+requirements:
+  - python >= 3.11
+  - kubernetes >= 24.2.0
+  - PyYAML >= 3.11
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - hashfoundry.kserve.attributes
+  - hashfoundry.kserve.attributes.actiongroup_kserve
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Reads everything and writes nothing.
+  diff_mode:
+    support: none
+    details:
+      - The file may hold what no log should.
+  idempotent:
+    support: full
+options:
+  namespace:
+    description: The namespace.
+    type: str
+    required: true
+  path:
+    description:
+      - The file, on the host that runs the module. Its folder must be there. Only its owner may read it.
+    type: path
+    required: true
+seealso:
+  - module: hashfoundry.kserve.manifests
+  - module: hashfoundry.kserve.custom_resources_backup
+"""
+
+EXAMPLES = r"""
+- name: Keep what is in the models' namespace
+  hashfoundry.kserve.namespace_backup:
+    namespace: ml-models
+    path: /var/backups/ml-models.yml
+
+- name: Bring it back
+  hashfoundry.kserve.manifests:
+    src: [/var/backups/ml-models.yml]
+"""
+
+RETURN = r"""
+path:
+  description: The file.
+  type: str
+  returned: success
+  sample: /var/backups/ml-models.yml
+sha256:
+  description: The sha256 of its content, in hexadecimal.
+  type: str
+  returned: success
+  sample: 0f343b0931126a20f133d67c2b018a3b4c7f5a9e2b61d7f3e1d5d6f4a8e5b9c1
+counts:
+  description: The number of objects by kind.
+  type: dict
+  returned: success
+  sample: {InferenceService: 2, Namespace: 1, ServiceAccount: 1}
+secrets:
+  description: The Secrets that are not in the file, each by C(name) with the names of its C(keys).
+  type: list
+  elements: dict
+  returned: success
+  sample:
+    - name: model-reader
+      keys: [AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY]
+"""
+
+from pathlib import Path
+
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _kube, _namespace_backup
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+
+
+def main() -> None:
+    """Run the module."""
+    options = {"namespace": {"type": "str", "required": True}, "path": {"type": "path", "required": True}}
+    module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **options}, supports_check_mode=True)
+    namespace, path = module.params["namespace"], Path(module.params["path"])
+    try:
+        api = _kube.connect(lambda: get_api_client(module))
+        result = _namespace_backup.backup(api, namespace, path, check_mode=module.check_mode)
+    except KServeError as error:
+        module.fail_json(msg=str(error), **error.result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
