@@ -2,34 +2,51 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A scikit-learn model as KServe's server wants it."""
+"""A scikit-learn model: loaded, tried, and asked for rows."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
+import sys
+import time
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
-import pandas as pd
-from kserve import InferOutput, InferRequest, InferResponse, Model
-from kserve.utils.numpy_codec import from_np_dtype
-from kserve.utils.utils import generate_uuid
 from numpy.typing import NDArray
 
 from .description import Description, read_description
 from .errors import BadRequest, StartError
-from .rows import TEXT, Feature, InvalidRows, Tensor, columns_from_inputs, columns_from_instances
+from .protocol import InferRequest, Wanted, datatype_of
+from .rows import TEXT, Feature, InvalidRows, columns_from_inputs, columns_from_instances
 
 EXTENSIONS = (".joblib", ".pkl", ".pickle")
 # The outputs' names: of what the model answers by default as KServe's own server for scikit-learn calls it, and
 # of the probabilities as MLServer, KServe's other one, does.
 OUTPUT = "output-0"
 PROBABILITIES = "predict_proba"
+
+
+class _Pandas:
+    """The package, which is imported when something of it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module("pandas"), name)
+
+
+def import_scikit_learn() -> None:
+    """Import it without pandas, which takes it a fifth of the time, for one function that few models need."""
+    if "pandas" in sys.modules:
+        return
+    sys.modules["pandas"] = None  # type: ignore[assignment]  # the import system's word for what there is not
+    try:
+        fixes: Any = import_module("sklearn.utils.fixes")
+        fixes.pd = _Pandas()
+    finally:
+        del sys.modules["pandas"]
 
 
 def find_model_file(folder: Path) -> Path:
@@ -51,7 +68,7 @@ def find_model_file(folder: Path) -> Path:
     return files[0]
 
 
-class SklearnModel(Model):
+class SklearnModel:
     """One estimator, or pipeline, that takes rows of numbers and texts.
 
     Args:
@@ -60,20 +77,21 @@ class SklearnModel(Model):
     """
 
     def __init__(self, name: str, model_dir: Path) -> None:
-        super().__init__(name)
+        self.name = name
+        self.seconds = 0.0  # that a prediction takes
         self._model_dir = model_dir
         self._estimator: Any = None
         self._framed = False
         self._features: list[Feature] = []
-        self._version: str | None = None
+        self.version: str | None = None
         self._sha256 = ""
         self._output_types: list[dict[str, Any]] = []
         # As in KServe's own server for scikit-learn.
         probabilities = os.environ.get("PREDICT_PROBA", "false").lower() == "true"
         self._methods = {OUTPUT: "predict_proba" if probabilities else "predict"}
 
-    def load(self) -> bool:
-        """Load the model and let it predict once: only a model that has answered is ready.
+    def load(self) -> None:
+        """Load the model and let it predict: only a model that has answered is ready.
 
         Raises:
             StartError: the folder, the description or the model file is unfit.
@@ -83,7 +101,7 @@ class SklearnModel(Model):
             with path.open("rb") as stream:
                 self._sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
             description = read_description(path, self._sha256)
-            self._estimator = joblib.load(path)
+            self._estimator = import_module("joblib").load(path)
         except StartError:
             raise
         # Unpickling runs whatever code the file names, so any error can come out of it.
@@ -102,8 +120,6 @@ class SklearnModel(Model):
                 f"The model in {path} failed at its first prediction ({type(error).__name__}: {_one_line(error)}): "
                 "train it with the scikit-learn of this server."
             ) from error
-        self.ready = True
-        return True
 
     def _take_features(self, path: Path, description: Description | None) -> None:
         count = getattr(self._estimator, "n_features_in_", None)
@@ -115,7 +131,7 @@ class SklearnModel(Model):
         # A model fitted on a pandas data frame finds its columns by name.
         self._framed = hasattr(self._estimator, "feature_names_in_")
         if description:
-            self._version, self._features = description.version, description.features
+            self.version, self._features = description.version, description.features
         else:
             # Else scikit-learn itself calls them x0, x1 and so on.
             names = self._estimator.feature_names_in_ if self._framed else [f"x{place}" for place in range(count)]
@@ -132,7 +148,7 @@ class SklearnModel(Model):
         """Predict the examples that are known, or zeros, and see what comes out."""
         if description and description.instances:
             columns = columns_from_instances({"instances": description.instances}, self._features)
-            predicted = self._run(columns, "predict").tolist()
+            predicted = self.run(columns, "predict").tolist()
             if predicted != description.predictions:
                 raise StartError(
                     f"The model in {path} predicts {predicted!r:.80} for its own examples where its description says "
@@ -143,76 +159,72 @@ class SklearnModel(Model):
                 np.array([""], dtype=object) if feature.datatype == TEXT else np.zeros(1) for feature in self._features
             ]
         for name, method in self._methods.items():
-            answer = self._run(columns, method)
+            answer = self.run(columns, method)
             shape = [-1, *answer.shape[1:]]
-            self._output_types.append({"name": name, "datatype": from_np_dtype(answer.dtype), "shape": shape})
+            self._output_types.append({"name": name, "datatype": datatype_of(answer), "shape": shape})
+        began = time.perf_counter()
+        self.run(columns, self._methods[OUTPUT])
+        self.seconds = time.perf_counter() - began
 
-    def validate(self, payload: Any) -> Any:
-        """Nothing: kserve checks a little here, ``predict`` checks all and says more."""
-        return payload
+    def metadata(self) -> dict[str, Any]:
+        """What GET /v2/models/NAME says; the version is known from the description only."""
+        versions = {"versions": [self.version]} if self.version else {}
+        return {
+            "name": self.name,
+            **versions,
+            "platform": "",
+            # The protocol names a model's properties in its gRPC form only.
+            "properties": {"sha256": self._sha256},
+            "inputs": self._input_types(),
+            "outputs": self._output_types,
+        }
 
-    def get_input_types(self) -> list[dict[str, Any]]:
-        """What GET /v2/models/NAME says of the inputs: one tensor where all features are floats, else one for each."""
+    def _input_types(self) -> list[dict[str, Any]]:
+        """One tensor where all features are floats, else one for each."""
         if all(feature.datatype == "FP64" for feature in self._features):
             return [{"name": "input-0", "datatype": "FP64", "shape": [-1, len(self._features)]}]
         return [{"name": feature.name, "datatype": feature.datatype, "shape": [-1]} for feature in self._features]
 
-    def get_output_types(self) -> list[dict[str, Any]]:
-        """What GET /v2/models/NAME says of the outputs, seen on the first prediction."""
-        return self._output_types
-
-    def identity(self) -> dict[str, Any]:
-        """What GET /v2/models/NAME says of which model this is; the version is known from the description only."""
-        versions = {"versions": [self._version]} if self._version else {}
-        # The protocol names a model's properties in its gRPC form only.
-        return {**versions, "properties": {"sha256": self._sha256}}
-
-    async def predict(
-        self,
-        payload: Any,
-        headers: dict[str, str] | None = None,
-        response_headers: dict[str, str] | None = None,
-    ) -> dict[str, Any] | InferResponse:
-        """Answer a v1 payload (dict) with ``{"predictions": [...]}``, a v2 request with an InferResponse.
-
-        A prediction for a few rows takes a millisecond, but one request may hold a
-        hundred thousand. In a thread, the event loop goes on answering probes meanwhile.
+    def predict(self, payload: Any) -> NDArray[Any]:
+        """The predictions for a request of version 1.
 
         Raises:
-            BadRequest: the payload holds no rows this model can take.
+            BadRequest: it holds no rows this model can take.
         """
-        return await asyncio.to_thread(self._answer, payload)
-
-    def _answer(self, payload: Any) -> dict[str, Any] | InferResponse:
         try:
-            if isinstance(payload, InferRequest):
-                return self._answer_request(payload)
-            columns = columns_from_instances(payload, self._features)
-            return {"predictions": self._run(columns, self._methods[OUTPUT]).tolist()}
+            return self.run(columns_from_instances(payload, self._features), self._methods[OUTPUT])
         except InvalidRows as error:
             raise BadRequest(str(error)) from error
 
-    def _answer_request(self, request: InferRequest) -> InferResponse:
-        _check_envelope(request, list(self._methods))
-        tensors = [Tensor(str(tensor.name), tensor.datatype, tensor.shape, tensor.data) for tensor in request.inputs]
-        columns = columns_from_inputs(tensors, self._features)
-        outputs = []
-        for name in dict.fromkeys(output.name for output in request.request_outputs or []) or [OUTPUT]:
-            result = self._run(columns, self._methods[name])
-            output = InferOutput(name, list(result.shape), from_np_dtype(result.dtype))
-            output.set_data_from_numpy(result, binary_data=request.use_binary_outputs)
-            outputs.append(output)
-        return InferResponse(
-            response_id=request.id or generate_uuid(),
-            model_name=self.name,
-            model_version=self._version,
-            infer_outputs=outputs,
-            use_binary_outputs=request.use_binary_outputs,
-            requested_outputs=request.request_outputs,
-        )
+    def infer(self, request: InferRequest) -> list[tuple[Wanted, NDArray[Any]]]:
+        """The outputs for a request of version 2.
 
-    def _run(self, columns: Sequence[NDArray[Any]], method: str) -> NDArray[Any]:
-        """The result of one of the model's methods.
+        Raises:
+            BadRequest: it holds no rows this model can take, or asks for what the model has not.
+        """
+        wanted = {output.name: output for output in request.wanted} or {OUTPUT: Wanted(OUTPUT, request.binary)}
+        for name in wanted:
+            if name not in self._methods:
+                known = " and ".join(f"'{known}'" for known in self._methods)
+                raise BadRequest(f"The model has no output {name!r:.40}, only {known}.")
+        try:
+            columns = columns_from_inputs(request.tensors, self._features)
+            return [(output, self.run(columns, self._methods[name])) for name, output in wanted.items()]
+        except InvalidRows as error:
+            raise BadRequest(str(error)) from error
+
+    @property
+    def features(self) -> list[Feature]:
+        """What a row holds, in its order."""
+        return self._features
+
+    @property
+    def methods(self) -> list[str]:
+        """What ``run`` can be asked for."""
+        return ["predict", *(method for method in self._methods.values() if method != "predict")]
+
+    def run(self, columns: Sequence[NDArray[Any]], method: str) -> NDArray[Any]:
+        """The result of one of the model's methods, also for the batch program.
 
         Raises:
             InvalidRows: the model cannot take these rows.
@@ -224,33 +236,19 @@ class SklearnModel(Model):
             # The model answers its examples at the start, so these rows are what it cannot take: a finite
             # number can still become infinite once it is scaled, and a category be unknown.
             raise InvalidRows(f"The model cannot take these rows: {_one_line(error)}") from error
-        # The v2 protocol calls class names BYTES, for which kserve knows NumPy's objects only, not its strings.
-        return result.astype(object) if result.dtype.kind in "US" else result
+        return result
 
     def _rows(self, columns: Sequence[NDArray[Any]]) -> Any:
         """The columns as the model was fitted on them: a data frame, numbers, or objects where there are texts."""
         if self._framed:
-            return pd.DataFrame({feature.name: column for feature, column in zip(self._features, columns, strict=True)})
+            named = zip((feature.name for feature in self._features), columns, strict=True)
+            return _Pandas().DataFrame(dict(named))
         if all(column.dtype != object for column in columns):
             return np.column_stack(columns)
         rows = np.empty((len(columns[0]), len(columns)), dtype=object)
         for place, column in enumerate(columns):
             rows[:, place] = column
         return rows
-
-
-def _check_envelope(request: InferRequest, names: list[str]) -> None:
-    """Check what surrounds the tensors: kserve copies it into its answer, and fails on wrong types."""
-    if not isinstance(request.id, str | None):
-        raise InvalidRows("The request's 'id' must be a string.")
-    outputs = request.request_outputs or []
-    for output in outputs:
-        if output.name not in names:
-            known = " and ".join(f"'{name}'" for name in names)
-            raise InvalidRows(f"The model has no output {output.name!r:.40}, only {known}.")
-    for parameters in (request.parameters, *(output.parameters for output in outputs)):
-        if not isinstance(parameters, dict | None):
-            raise InvalidRows("'parameters' must be an object.")
 
 
 def _one_line(error: Exception) -> str:

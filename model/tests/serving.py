@@ -30,7 +30,8 @@ def start(
 ) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "server", "--model_name", NAME, "--model_dir", str(folder)]
     command += ["--http_port", str(port)]
-    env = os.environ | (environment or {})
+    # A server that is done with its tests has nobody to wait for.
+    env = os.environ | {"DRAIN_SECONDS": "0"} | (environment or {})
     return subprocess.Popen(command, cwd=MODEL, stdout=log, stderr=log, encoding="utf-8", env=env)
 
 
@@ -77,8 +78,7 @@ def serving(folder: Path, log_file: Path, **environment: str) -> Iterator[int]:
         assert process.poll() is None, "the server did not survive the bad requests"
         log.seek(0)
         text = log.read()
-        # kserve logs an unknown model's name with a traceback; no other request may leave one.
-        assert text.count("Traceback") == text.count("kserve.errors.ModelNotFound")
+        assert "Traceback" not in text
     finally:
         process.terminate()
         process.wait(30)

@@ -29,7 +29,7 @@ from model.folder import write_folder
 from model.tests.serving import NAME, request, serving
 from model.training import train
 
-pytest.importorskip("kserve", reason="needs the packages of model/server/requirements.txt")
+pytest.importorskip("uvicorn", reason="needs the packages of model/server/requirements.txt")
 
 FILES = train(RECIPE, RECIPE.load(42), "v1", 42, RECIPE.required)
 METADATA = json.loads(FILES["metadata.json"])

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from importlib import metadata
@@ -20,7 +19,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-kserve = pytest.importorskip("kserve", reason="needs the packages of model/server/requirements.txt")
+pytest.importorskip("uvicorn", reason="needs the packages of model/server/requirements.txt")
 
 
 @pytest.fixture
@@ -31,66 +30,70 @@ def model(tmp_path: Path) -> Any:
     return SklearnModel("words", tmp_path)
 
 
-def tensor() -> Any:
-    data = kserve.InferInput("x", [2, 2], "FP64", [0.0, 0.0, 1.0, 1.0])
-    return kserve.InferRequest("words", [data])
+def tensor() -> bytes:
+    return b'{"inputs": [{"name": "x", "shape": [2, 2], "datatype": "FP64", "data": [0.0, 0.0, 1.0, 1.0]}]}'
 
 
-def test_it_is_not_ready_before_it_is_loaded(model: Any) -> None:
-    assert model.ready is False
-    model.load()
-    assert model.ready is True
+def predicted(model: Any, rows: list[Any]) -> Any:
+    return model.predict({"instances": rows}).tolist()
 
 
 def test_class_names_in_both_protocols(model: Any) -> None:
     model.load()
-    assert asyncio.run(model.predict({"instances": [[0, 0], [1, 1]]})) == {"predictions": ["no", "yes"]}
-    answer, _headers = asyncio.run(model.predict(tensor())).to_rest()
-    assert answer["outputs"][0]["datatype"] == "BYTES"
-    assert answer["outputs"][0]["data"] == ["no", "yes"]
-    assert model.get_output_types()[0] == {"name": "output-0", "datatype": "BYTES", "shape": [-1]}
+    assert predicted(model, [[0, 0], [1, 1]]) == ["no", "yes"]
+    from model.server.protocol import read_infer_request, write_infer_answer
+
+    request = read_infer_request(tensor())
+    text, json_length = write_infer_answer(request, model.name, model.version, model.infer(request))
+    assert json_length is None
+    assert json.loads(text)["outputs"] == [
+        {"name": "output-0", "shape": [2], "datatype": "BYTES", "data": ["no", "yes"]}
+    ]
+    assert model.metadata()["outputs"][0] == {"name": "output-0", "datatype": "BYTES", "shape": [-1]}
 
 
 def test_probabilities(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREDICT_PROBA", "true")
     model = type(model)("words", model._model_dir)
     model.load()
-    ((no, yes),) = asyncio.run(model.predict({"instances": [[1, 1]]}))["predictions"]
+    ((no, yes),) = predicted(model, [[1, 1]])
     assert yes > no
     assert no + yes == pytest.approx(1)
-    assert model.get_output_types()[0] == {"name": "output-0", "datatype": "FP64", "shape": [-1, 2]}
+    assert model.metadata()["outputs"][0] == {"name": "output-0", "datatype": "FP64", "shape": [-1, 2]}
 
 
 def test_the_number_of_features_comes_from_the_model(model: Any) -> None:
     from model.server.errors import BadRequest
 
     model.load()
-    assert model.get_input_types() == [{"name": "input-0", "datatype": "FP64", "shape": [-1, 2]}]
+    assert model.metadata()["inputs"] == [{"name": "input-0", "datatype": "FP64", "shape": [-1, 2]}]
     with pytest.raises(BadRequest, match="3 values where the model takes 2"):
-        asyncio.run(model.predict({"instances": [[1, 2, 3]]}))
+        predicted(model, [[1, 2, 3]])
 
 
 def test_without_a_description_the_digest_is_known_and_the_version_is_not(model: Any, tmp_path: Path) -> None:
     model.load()
     digest = hashlib.sha256((tmp_path / "model.pkl").read_bytes()).hexdigest()
-    assert model.identity() == {"properties": {"sha256": digest}}
+    metadata = model.metadata()
+    assert metadata["properties"] == {"sha256": digest}
+    assert "versions" not in metadata
 
 
 def test_another_programs_metadata_are_no_description(model: Any, tmp_path: Path) -> None:
     (tmp_path / "metadata.json").write_text('{"features": 2, "accuracy": 0.97}')
     model.load()
-    assert asyncio.run(model.predict({"instances": [[0, 0]]})) == {"predictions": ["no"]}
+    assert predicted(model, [[0, 0]]) == ["no"]
 
 
 def test_without_names_features_are_called_as_scikit_learn_calls_them(model: Any) -> None:
     model.load()
-    assert asyncio.run(model.predict({"instances": [{"x1": 1, "x0": 1}]})) == {"predictions": ["yes"]}
+    assert predicted(model, [{"x1": 1, "x0": 1}]) == ["yes"]
 
 
 def test_a_model_without_probabilities_has_one_output(model: Any, tmp_path: Path) -> None:
     joblib.dump(LinearRegression().fit([[0.0, 0.0], [1.0, 1.0]], [0.0, 1.0]), tmp_path / "model.pkl")
     model.load()
-    assert model.get_output_types() == [{"name": "output-0", "datatype": "FP64", "shape": [-1]}]
+    assert model.metadata()["outputs"] == [{"name": "output-0", "datatype": "FP64", "shape": [-1]}]
 
 
 def test_a_pipeline_fitted_on_a_data_frame(model: Any, tmp_path: Path) -> None:
@@ -102,9 +105,11 @@ def test_a_pipeline_fitted_on_a_data_frame(model: Any, tmp_path: Path) -> None:
     describe(tmp_path / "model.pkl", ["size", "colour"], ["FP64", "BYTES"], [[1.0, "red"]], ["no"])
     model.load()
     rows = [[1, "red"], {"colour": "blue", "size": 4}]
-    assert asyncio.run(model.predict({"instances": rows})) == {"predictions": ["no", "yes"]}
-    with pytest.raises(kserve.errors.InvalidInput, match="cannot take these rows: Found unknown categories"):
-        asyncio.run(model.predict({"instances": [[1, "green"]]}))
+    assert predicted(model, rows) == ["no", "yes"]
+    from model.server.errors import BadRequest
+
+    with pytest.raises(BadRequest, match="cannot take these rows: Found unknown categories"):
+        predicted(model, [[1, "green"]])
 
 
 def describe(

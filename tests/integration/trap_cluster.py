@@ -39,9 +39,9 @@ AFTER_GRACE = {"timeout": 150, "grace_period": 3}
 AT_TIMEOUT = {"timeout": 8, "grace_period": 120}
 SERVES = AT_ONCE
 
-# What KServe's own sklearnserver does in a folder without a model file: it starts, with no model.
+# As KServe's own sklearnserver in a folder without a model file: it starts, and answers 404 to all about the model.
 # https://github.com/kserve/kserve/blob/v0.20.0/python/sklearnserver/sklearnserver/__main__.py
-EMPTY_SERVER = ["python3", "-c", "import kserve; kserve.ModelServer(enable_grpc=False).start([])"]
+EMPTY_SERVER = ["python3", "-m", "http.server", "8080", "--directory", "/mnt/models"]
 
 
 @dataclass(frozen=True)
