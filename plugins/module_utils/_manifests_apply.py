@@ -9,7 +9,7 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,6 +93,22 @@ def apply_manifests(
     if options.diff:
         result["diff"] = [_diff(entry) for entry in report.done if entry.action != "unchanged"]
     return result
+
+
+def unvalidated_warnings(entries: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a sentence for each reason that check mode had to leave objects unchecked for.
+
+    :param entries: what the result has as unvalidated.
+    """
+    named: dict[str, dict[str, list[str]]] = {}
+    for entry in entries:
+        name = f"{entry['namespace']}/{entry['name']}" if entry["namespace"] else entry["name"]
+        named.setdefault(entry["reason"], {}).setdefault(entry["kind"], []).append(name)
+    listed = {
+        reason: "; ".join(f"{kind} {', '.join(names)}" for kind, names in kinds.items())
+        for reason, kinds in named.items()
+    }
+    return [f"{reason} Check mode could not validate {objects}." for reason, objects in listed.items()]
 
 
 def _redacted(value: Any, secrets: set[str]) -> Any:

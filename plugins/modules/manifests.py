@@ -47,7 +47,7 @@ attributes:
     details:
       - What differs is sent as a dry run, which the API server and its webhooks check.
       - An object whose kind or namespace is not there yet cannot be checked. It is listed in RV(unvalidated) and
-        counted as a change.
+        counted as a change. A warning names them.
   diff_mode:
     support: full
     details:
@@ -328,7 +328,10 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _manifests_api
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_apply import apply_manifests
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_apply import (
+    apply_manifests,
+    unvalidated_warnings,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_delete import delete_manifests
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_load import load
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_options import Options
@@ -392,6 +395,8 @@ def main() -> None:
         result = work(api, manifests, options)
     except KServeError as error:
         module.fail_json(msg=str(error), **error.result)
+    for text in unvalidated_warnings(result.get("unvalidated", ())):
+        module.warn(text)
     module.exit_json(**result)
 
 

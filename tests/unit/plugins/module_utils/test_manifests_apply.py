@@ -17,6 +17,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_appl
     Options,
     Timing,
     apply_manifests,
+    unvalidated_warnings,
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_load import load
 
@@ -301,6 +302,10 @@ def test_check_mode_lists_what_it_cannot_check() -> None:
     assert result["changed"] is True
     assert result["counts"] == {"created": 2, "configured": 0, "unchanged": 0, "unvalidated": 3}
     assert server.objects == {}
+    assert unvalidated_warnings(result["unvalidated"]) == [
+        "The cluster does not know the namespace yet. Check mode could not validate ConfigMap new/c.",
+        "The cluster does not know the kind yet. Check mode could not validate Foo models/f; Bar models/b.",
+    ]
     only = run(server, [other], check_mode=True)
     assert only["changed"] is True and only["counts"]["unvalidated"] == 1
 

@@ -52,6 +52,13 @@ def test_first_run_second_run_and_check_mode(run_module, server: Server, argumen
     assert server.sent[0][1] == {"fieldManager": MANAGER, "force": "false", "dryRun": "All"}
 
 
+def test_check_mode_warns_of_what_it_could_not_validate(run_module, server: Server) -> None:
+    unknown = [thing("Certificate", name, api="cert-manager.io/v1") for name in ("a", "b")]
+    result = run_module(manifests.main, {"definitions": [CONFIG, *unknown], "namespace": "models"}, check_mode=True)
+    said = "The cluster does not know the kind yet. Check mode could not validate Certificate models/a, models/b."
+    assert said in str(result["warnings"])
+
+
 def test_options_reach_the_server(run_module, server: Server, arguments: dict[str, Any]) -> None:
     options = {"field_manager": "me", "force_conflicts": True, "exclude_kinds": ["Secret"]}
     run_module(manifests.main, {**arguments, **options})
