@@ -25,7 +25,8 @@ from .sklearn_model import SklearnModel
 # with 8 MiB of rows). In a pod of 512 MiB there is room for one of these at a time, in 1 GiB for four.
 MAX_BODY_BYTES = 8 * 1024 * 1024
 # What takes less is answered at once: a thread would cost more than the prediction of a few rows takes. What takes
-# longer goes to a thread, so that probes are answered meanwhile. 16 KiB are some 700 rows of iris, or half a millisecond.
+# longer goes to a thread, so that probes are answered meanwhile. 16 KiB, some 700 rows of iris, take half a
+# millisecond.
 AT_ONCE_BYTES = 16 * 1024
 AT_ONCE_SECONDS = 0.005
 

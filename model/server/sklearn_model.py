@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .description import Description, read_description
+from .digest import read_digest
 from .errors import BadRequest, StartError
 from .protocol import InferRequest, Wanted, datatype_of
 from .rows import TEXT, Feature, InvalidRows, columns_from_inputs, columns_from_instances
@@ -85,6 +86,7 @@ class SklearnModel:
         self._features: list[Feature] = []
         self.version: str | None = None
         self._sha256 = ""
+        self._digest: str | None = None
         self._output_types: list[dict[str, Any]] = []
         # As in KServe's own server for scikit-learn.
         probabilities = os.environ.get("PREDICT_PROBA", "false").lower() == "true"
@@ -100,6 +102,7 @@ class SklearnModel:
         try:
             with path.open("rb") as stream:
                 self._sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            self._digest = read_digest(path, self._sha256, os.environ.get("MODEL_DIGEST"))
             description = read_description(path, self._sha256)
             self._estimator = import_module("joblib").load(path)
         except StartError:
@@ -169,12 +172,13 @@ class SklearnModel:
     def metadata(self) -> dict[str, Any]:
         """What GET /v2/models/NAME says; the version is known from the description only."""
         versions = {"versions": [self.version]} if self.version else {}
+        digest = {"digest": self._digest} if self._digest else {}
         return {
             "name": self.name,
             **versions,
             "platform": "",
             # The protocol names a model's properties in its gRPC form only.
-            "properties": {"sha256": self._sha256},
+            "properties": {"sha256": self._sha256, **digest},
             "inputs": self._input_types(),
             "outputs": self._output_types,
         }

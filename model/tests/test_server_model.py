@@ -79,6 +79,47 @@ def test_without_a_description_the_digest_is_known_and_the_version_is_not(model:
     assert "versions" not in metadata
 
 
+def manifest(folder: Path, sha256: str | None = None) -> str:
+    """Write the manifest of the folder's model file, and return its digest."""
+    found = hashlib.sha256((folder / "model.pkl").read_bytes()).hexdigest()
+    content = json.dumps({"files": {"model.pkl": {"sha256": sha256 or found, "size": 1}}, "schema": 1}).encode()
+    (folder / "manifest.json").write_bytes(content)
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_the_digest_is_that_of_the_manifest(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    digest = manifest(tmp_path)
+    if asked:
+        monkeypatch.setenv("MODEL_DIGEST", digest)
+    model.load()
+    assert model.metadata()["properties"]["digest"] == digest
+
+
+def test_a_manifest_of_other_files_is_no_digest(model: Any, tmp_path: Path) -> None:
+    manifest(tmp_path, "0" * 64)
+    model.load()
+    assert "digest" not in model.metadata()["properties"]
+
+
+def test_another_version_than_asked_for_is_not_served(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from model.server.errors import StartError
+
+    monkeypatch.setenv("MODEL_DIGEST", "sha256:" + "0" * 64)
+    with pytest.raises(StartError, match="manifest.json cannot be read .No such file"):
+        model.load()
+    manifest(tmp_path)
+    with pytest.raises(StartError, match="MODEL_DIGEST is sha256:0+ and the version in .* has sha256:"):
+        model.load()
+    monkeypatch.setenv("MODEL_DIGEST", manifest(tmp_path, "1" * 64))
+    with pytest.raises(StartError, match="has the SHA-256 .* where manifest.json has the SHA-256 1+"):
+        model.load()
+
+
 def test_another_programs_metadata_are_no_description(model: Any, tmp_path: Path) -> None:
     (tmp_path / "metadata.json").write_text('{"features": 2, "accuracy": 0.97}')
     model.load()
