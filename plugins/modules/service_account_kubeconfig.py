@@ -1,0 +1,129 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Write a kubeconfig with a token of a ServiceAccount that ends by itself."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_account_kubeconfig
+short_description: Write a kubeconfig with a token of a ServiceAccount that ends by itself
+version_added: 0.1.0
+author:
+  - Hash Foundry (@hashfoundry)
+description:
+  - Asks the API server for a token of a ServiceAccount, by its TokenRequest, and writes a kubeconfig with it. No Secret
+    holds the token, and it is in no variable and no result.
+  - Another token is asked for when the file is absent, cannot be read, is open to others, holds one of another account
+    or address, or one that has fewer than O(renew_before) seconds left.
+  - The address and the authority of the API server are those that the module itself uses.
+  - The credentials need C(get) on C(serviceaccounts) and C(create) on C(serviceaccounts/token).
+requirements:
+  - python >= 3.11
+  - kubernetes >= 24.2.0
+  - PyYAML >= 3.11
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - hashfoundry.kserve.attributes
+  - hashfoundry.kserve.attributes.actiongroup_kserve
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Asks for no token. An account that is not there counts as one whose token is due.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  name:
+    description: Name of the ServiceAccount.
+    type: str
+    required: true
+  namespace:
+    description: Namespace of the ServiceAccount.
+    type: str
+    required: true
+  path:
+    description: The kubeconfig to write, on the host that runs the module. Its owner alone can read it.
+    type: path
+    required: true
+  duration:
+    description:
+      - For how many seconds a new token is to be valid, at least 600. The API server may give less.
+    type: int
+    default: 28800
+  renew_before:
+    description: With fewer seconds left than this, another token is asked for.
+    type: int
+    default: 3600
+"""
+
+EXAMPLES = r"""
+- name: Let the pipeline in for a working day
+  hashfoundry.kserve.service_account_kubeconfig:
+    namespace: hashfoundry-system
+    name: deployer
+    path: /home/me/.kube/deployer
+    duration: 28800
+"""
+
+RETURN = r"""
+path:
+  description: The kubeconfig.
+  type: str
+  returned: success
+  sample: /home/me/.kube/deployer
+reason:
+  description: Why a token was asked for; empty when the one in the file serves.
+  type: str
+  returned: success
+  sample: about to end
+expires:
+  description: When the token ends, in UTC; null in check mode when another is due.
+  type: str
+  returned: success
+  sample: "2026-11-21T17:00:00Z"
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _kube, _service_account_kubeconfig
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+
+OPTIONS: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "namespace": {"type": "str", "required": True},
+    "path": {"type": "path", "required": True},
+    "duration": {"type": "int", "default": 28800},
+    "renew_before": {"type": "int", "default": 3600},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **OPTIONS}, supports_check_mode=True)
+    given = module.params
+    wanted = _service_account_kubeconfig.Wanted(
+        given["namespace"], given["name"], Path(given["path"]), given["duration"], given["renew_before"]
+    )
+    try:
+        client = _kube.api_client(lambda: get_api_client(module))
+        at = _service_account_kubeconfig.server(client.configuration)
+        now = datetime.now(UTC)
+        result = _service_account_kubeconfig.reconcile(_kube.RestApi(client), wanted, at, now, module.check_mode)
+    except KServeError as error:
+        module.fail_json(msg=str(error), **error.result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

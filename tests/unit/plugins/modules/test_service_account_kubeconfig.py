@@ -1,0 +1,43 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _kube
+from ansible_collections.hashfoundry.kserve.plugins.modules import service_account_kubeconfig
+
+from ..module_utils.test_service_account_kubeconfig import Api
+
+ARGUMENTS = {"name": "deployer", "namespace": "system", "api_key": "PLANTED-API-KEY"}
+
+
+@pytest.fixture(autouse=True)
+def api(monkeypatch: pytest.MonkeyPatch) -> Api:
+    cluster = Api()
+    client = SimpleNamespace(configuration=SimpleNamespace(host="https://cluster.example.com", ssl_ca_cert=None))
+    monkeypatch.setattr(_kube, "api_client", lambda _get_client: client)
+    monkeypatch.setattr(_kube, "RestApi", lambda _client: cluster)
+    return cluster
+
+
+def test_the_options_reach_what_they_are_for(run_module, api: Api, tmp_path: Path) -> None:
+    path = tmp_path / "deployer"
+    given = {**ARGUMENTS, "path": str(path), "duration": 900, "renew_before": 60}
+    result = run_module(service_account_kubeconfig.main, given)
+    assert (result["changed"], result["reason"], result["path"]) == (True, "absent", str(path))
+    assert api.asked[0]["spec"] == {"expirationSeconds": 900}
+    assert path.exists()
+    assert "PLANTED" not in json.dumps(result)
+
+
+def test_what_is_wrong_is_said(run_module, api: Api, tmp_path: Path) -> None:
+    api.uid = ""
+    result = run_module(service_account_kubeconfig.main, {**ARGUMENTS, "path": str(tmp_path / "x")})
+    assert result["msg"].startswith("There is no ServiceAccount system/deployer")
