@@ -66,4 +66,11 @@ options:
         description: The class or value that the model must predict for each row. Numbers are compared as numbers.
         type: list
         elements: raw
+  model_digests:
+    description:
+      - The digest that a model server must say of what it serves, by the name of the service, as C(digest) in
+        C(properties) of C(/v2/models/<name>).
+      - A server that says none is believed, as are services that are not named here.
+    type: dict
+    default: {}
 """

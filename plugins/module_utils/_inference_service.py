@@ -58,6 +58,7 @@ QUESTION: dict[str, Any] = {
         "mutually_exclusive": [["instances", "body"], ["expected", "body"]],
         "required_one_of": [["instances", "body"]],
     },
+    "model_digests": {"type": "dict", "default": {}},
 }
 ONE_WAY = [["name", "names", "label_selectors"]]
 
@@ -98,12 +99,12 @@ class _Models:
 
 
 def question(options: Mapping[str, Any]) -> Question:
-    """Return what the options model_ready_path and prediction ask of the models.
+    """Return what the options of QUESTION ask of the models.
 
     :raises KServeError: the prediction cannot be sent.
     """
     prediction = Prediction.of(options["prediction"]) if options["prediction"] else None
-    return Question(options["model_ready_path"], prediction)
+    return Question(options["model_ready_path"], prediction, options["model_digests"])
 
 
 def ready(

@@ -172,4 +172,4 @@ def _without_null(value: Any) -> Any:
 
 
 def _kind(value: Any) -> str:
-    return value.__class__.__name__.lstrip("_")
+    return str(value.__class__.__name__).lstrip("_")

@@ -14,7 +14,7 @@ import json
 import queue
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -77,10 +77,14 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Question:
-    """What a model is asked: the prediction, or else the path of its readiness; neither for nothing."""
+    """What a model is asked: the prediction, or else the path of its readiness; neither for nothing.
+
+    digests: what a model must then say that it serves, by its name.
+    """
 
     ready_path: str = ""
     prediction: Prediction | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.ready_path or self.prediction)
@@ -137,18 +141,22 @@ def ask(
     asked = question.prediction
     path = (asked.path if asked else question.ready_path).replace("{name}", quote(name, safe=""))
     base, host = f"/api/v1/namespaces/{quote(namespace, safe='')}", quote(service, safe="")
-    proxy = f"{base}/services/http:{host}:80/proxy{path}"
+    server = f"{base}/services/http:{host}:80/proxy"
     if old and (still := _still_leads_to(api, f"{base}/endpoints/{host}", old)):
         return progressing("OldPodAnswers", f"Service {service} still leads to pod {still}, which is going away.")
     try:
-        answer = api.post(proxy, asked.body) if asked else api.text(proxy)
+        answer = api.post(server + path, asked.body) if asked else api.text(server + path)
+        verdict = _predicted(asked, answer) if asked else _said(answer, name)
+        digest = question.digests.get(name)
+        if digest and verdict.state is State.SERVING:
+            verdict = _other_model(api, f"{server}/v2/models/{quote(name, safe='')}", digest) or verdict
     except Silent:
         return doubtful("ModelSilent", f"The model server has not answered {path} in {READ_TIMEOUT:g} s; see its logs.")
     except Unreachable as error:
         return progressing("ModelNotAsked", f"The model cannot be asked: {error}")
     except ApiError as error:
         return _refusal(error, name, path, asked is not None)
-    return _predicted(asked, answer) if asked else _said(answer, name)
+    return verdict
 
 
 def _still_leads_to(api: KubeApi, path: str, old: Collection[str]) -> str | None:
@@ -210,6 +218,22 @@ def _predicted(asked: Prediction, answer: str) -> Verdict:
             return doubtful("PredictionWrong", f"The model does not predict what it must: {short(wrong)}")
     return Verdict(
         State.SERVING, "ModelPredicts", "The InferenceService serves its current spec and its model predicts."
+    )
+
+
+def _other_model(api: KubeApi, path: str, digest: str) -> Verdict | None:
+    """Compare with what the server says of the model; one that says no digest is believed."""
+    try:
+        said = json.loads(api.text(path)).get("properties", {}).get("digest")
+    except (ApiError, ValueError, AttributeError):
+        return None  # a server that has no such description
+    if said in (None, digest):
+        return None
+    # Doubtful, since a pod of before may have been asked.
+    return doubtful(
+        "ModelDiffers",
+        f"The model server serves the digest {short(str(said))} where {digest} is wanted; see who has changed the "
+        "version, and give other content another version.",
     )
 
 

@@ -94,6 +94,36 @@ def test_a_right_that_is_missing_for_the_proxy_names_the_way_out() -> None:
 
 
 @pytest.mark.parametrize(
+    ("digests", "said", "reason"),
+    [
+        ({"iris": "sha256:a"}, {"digest": "sha256:a"}, "ModelReady"),
+        ({"iris": "sha256:a"}, {"digest": "sha256:b"}, "ModelDiffers"),
+        ({"iris": "sha256:a"}, {}, "ModelReady"),
+        ({"other": "sha256:a"}, {"digest": "sha256:b"}, "ModelReady"),
+    ],
+)
+def test_the_digest_that_the_server_says_is_the_one_wanted(
+    digests: dict[str, str], said: dict[str, str], reason: str
+) -> None:
+    proxy = Proxy(json.dumps({"ready": True, "properties": said}))
+    verdict = ask(proxy, "models", Question(READY.ready_path, digests=digests), "iris", "iris-predictor")
+    assert verdict.reason == reason
+    assert len(proxy.paths) == (2 if "iris" in digests else 1)
+    assert proxy.paths[-1].endswith("/proxy/v2/models/iris" if "iris" in digests else "/ready")
+
+
+def test_a_server_without_a_description_is_believed() -> None:
+    class Plain(Proxy):
+        def text(self, path: str, **query: Any) -> str:
+            if not path.endswith("/ready"):
+                raise ApiError("x", 404)
+            return super().text(path)
+
+    asked = Question(READY.ready_path, digests={"iris": "sha256:a"})
+    assert ask(Plain("{}"), "models", asked, "iris", "iris-predictor").reason == "ModelReady"
+
+
+@pytest.mark.parametrize(
     ("endpoints", "reason"),
     [
         (["new", "old"], "OldPodAnswers"),

@@ -1,0 +1,18 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filter pod_faults: whether the pods of models were made as the models' entries say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_pods import pod_faults
+
+
+class FilterModule:
+    """The collection's filters, for Ansible."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"pod_faults": pod_faults}
