@@ -17,10 +17,15 @@ from local.progress import Progress
 from local.run import run
 from local.settings import REPOSITORY, Settings
 
-HOST = "iris-classifier.ml.hashfoundry.local"
-PATH = "/v1/models/iris-classifier:predict"
-# One setosa and one virginica of Fisher's data: classes 0 and 2.
-BODY = '{"instances": [[5.1,3.5,1.4,0.2],[6.7,3.1,5.6,2.4]]}'
+DOMAIN = "ml.hashfoundry.local"
+HOST = f"iris-classifier.{DOMAIN}"
+# What each model of the local inventory is asked: a setosa and a virginica of Fisher's data, classes 0 and 2; a customer
+# who is likely to leave and one who is not, classes 1 and 0.
+CUSTOMERS = '[2,115.5,4,"month-to-month","fibre","invoice"],[60,42.5,0,"two years","dsl","card"]'
+QUESTIONS = {
+    "iris-classifier": '{"instances": [[5.1,3.5,1.4,0.2],[6.7,3.1,5.6,2.4]]}',
+    "churn-classifier": f'{{"instances": [{CUSTOMERS}]}}',
+}
 
 
 def playbook_env(config: Settings) -> dict[str, str]:
@@ -35,12 +40,12 @@ def playbook_env(config: Settings) -> dict[str, str]:
     }
 
 
-def curl(config: Settings) -> list[str]:
-    """The words of the curl command that asks for the prediction."""
-    authority = f"{HOST}:{config.https_port}"
+def curl(config: Settings, model: str = "iris-classifier") -> list[str]:
+    """The words of the curl command that asks the model for a prediction."""
+    authority = f"{model}.{DOMAIN}:{config.https_port}"
     words = ["curl", "--silent", "--show-error", "--fail-with-body", "--cacert", str(config.state / "ca.crt")]
-    words += ["--resolve", f"{authority}:127.0.0.1", f"https://{authority}{PATH}"]
-    return [*words, "-H", "Content-Type: application/json", "-d", BODY]
+    words += ["--resolve", f"{authority}:127.0.0.1", f"https://{authority}/v1/models/{model}:predict"]
+    return [*words, "-H", "Content-Type: application/json", "-d", QUESTIONS[model]]
 
 
 def _copyable(words: list[str]) -> str:
@@ -61,12 +66,13 @@ def run_demo(cluster: Cluster, progress: Progress) -> None:
         done = subprocess.run(command, cwd=REPOSITORY, env=playbook_env(config), stdin=subprocess.DEVNULL, check=False)
         if done.returncode:
             raise LocalError("playbooks/site.yml failed: the task above says why; `make demo` goes on from there.")
-    with progress.stage("prediction"):
-        answer = run(curl(config), hint="the service answers the playbook's check but not curl: see the message.")
-    print(
-        f"\nAddress     https://{HOST}:{config.https_port}  (127.0.0.1)\n"
-        f"Prediction  {json.dumps(json.loads(answer), separators=(',', ':'))}\n"
-        f"kubeconfig  {config.kubeconfig}\n"
-        f"CA          {config.state / 'ca.crt'}\n\n"
-        f"{_copyable(curl(config))}\n"
-    )
+    with progress.stage("predictions"):
+        hint = "the service answers the playbook's check but not curl: see the message."
+        answers = {model: run(curl(config, model), hint=hint) for model in QUESTIONS}
+    for model, answer in answers.items():
+        print(
+            f"\nAddress     https://{model}.{DOMAIN}:{config.https_port}  (127.0.0.1)\n"
+            f"Prediction  {json.dumps(json.loads(answer), separators=(',', ':'))}\n\n"
+            f"{_copyable(curl(config, model))}"
+        )
+    print(f"\nkubeconfig  {config.kubeconfig}\nCA          {config.state / 'ca.crt'}\n")
