@@ -110,13 +110,13 @@ def test_another_version_than_asked_for_is_not_served(
     from model.server.errors import StartError
 
     monkeypatch.setenv("MODEL_DIGEST", "sha256:" + "0" * 64)
-    with pytest.raises(StartError, match="manifest.json cannot be read .No such file"):
+    with pytest.raises(StartError, match=r"manifest\.json cannot be read .No such file"):
         model.load()
     manifest(tmp_path)
-    with pytest.raises(StartError, match="MODEL_DIGEST is sha256:0+ and the version in .* has sha256:"):
+    with pytest.raises(StartError, match=r"MODEL_DIGEST is sha256:0+ and the version in .* has sha256:"):
         model.load()
     monkeypatch.setenv("MODEL_DIGEST", manifest(tmp_path, "1" * 64))
-    with pytest.raises(StartError, match="has the SHA-256 .* where manifest.json has the SHA-256 1+"):
+    with pytest.raises(StartError, match=r"has the SHA-256 .* where manifest\.json has the SHA-256 1+"):
         model.load()
 
 
