@@ -2,3 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the collection's modules take, beside what users have, measured in one run."""
+
+import sys
+
+from local.galaxy import COLLECTIONS
+
+# As Ansible finds the collection: through the link in collections/.
+sys.path.append(str(COLLECTIONS.parent))

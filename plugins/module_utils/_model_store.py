@@ -97,8 +97,12 @@ class ObjectStore(Protocol):
     def start(self, key: str) -> str:
         """Begin an upload in parts, and return its id."""
 
-    def put_part(self, key: str, upload: str, number: int, content: Buffer, sha256: str) -> Part:
-        """Store a part; raises UploadGone."""
+    @property
+    def wants_digests(self) -> bool:
+        """Whether a part needs its digest: nothing else guards it on its way, or the store keeps it."""
+
+    def put_part(self, key: str, upload: str, number: int, content: Buffer, sha256: str | None) -> Part:
+        """Store a part, whose digest is there if the store wants it; raises UploadGone."""
 
     def finish(self, key: str, upload: str, parts: Mapping[int, Part]) -> str:
         """Make an object of the parts and return its ETag; raises UploadGone."""

@@ -5,9 +5,9 @@
 """Sending the files of a version in parallel, and only what of them is not there yet.
 
 A file below PART_SIZE is one request. A larger one goes in parts, several at once; each part is read once, for the
-digest of the file, its own digest and the way to the store. What an earlier run has sent is known by the ETag, which
-is the MD5 of an object or part unless the store encrypts with a key of its own (Amazon S3 user guide, "Checking
-object integrity"), or by the part's checksum where the store keeps one.
+digest of the file, its own where the store wants it, and the way to the store. What an earlier run has sent is known
+by the ETag, which is the MD5 of an object or part unless the store encrypts with a key of its own (Amazon S3 user
+guide, "Checking object integrity"), or by the part's checksum where the store keeps one.
 
 This file is private to the collection and may change at any time.
 """
@@ -211,15 +211,12 @@ class _Sender:
         return _Piece(hashlib.md5(content, usedforsecurity=False).digest(), None, 0)
 
     def _part(self, key: str, upload: str | None, number: int, content: memoryview, known: Part | None) -> _Piece:
-        sha256 = hashlib.sha256(content)
-        if known and known.size == len(content):
-            checksum = base64.b64encode(sha256.digest()).decode()
-            same = known.checksum == checksum
-            if same or known.etag == hashlib.md5(content, usedforsecurity=False).hexdigest():
-                return _Piece(b"", known, 0)
+        if known and known.size == len(content) and _same(known, content):
+            return _Piece(b"", known, 0)
         if self._dry_run or upload is None:
             return _Piece(b"", None, len(content))
-        return _Piece(b"", self._store.put_part(key, upload, number, content, sha256.hexdigest()), len(content))
+        sha256 = hashlib.sha256(content).hexdigest() if self._store.wants_digests else None
+        return _Piece(b"", self._store.put_part(key, upload, number, content, sha256), len(content))
 
     def _finish(self, key: str, upload: str | None, sha256: str, pieces: Sequence[Future[_Piece]]) -> Outcome:
         done = [piece.result() for piece in pieces]
@@ -238,6 +235,12 @@ class _Sender:
             if key in (found := self._store.objects(key)) and found[key].etag == etag:
                 return Outcome(sha256, etag, sent, False)
             raise
+
+
+def _same(part: Part, content: memoryview) -> bool:
+    if part.checksum and part.checksum == base64.b64encode(hashlib.sha256(content).digest()).decode():
+        return True
+    return part.etag == hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _md5(etag: str) -> bytes:

@@ -5,7 +5,9 @@
 """Signed requests to one bucket, with botocore's signer, credentials and HTTP session, and without its clients.
 
 A client of botocore spends twice the processor time on a request and its start, mostly for the models of services.
-What is sent is signed with its sha256, so that the store refuses content that was damaged on the way.
+What is sent is signed with its sha256, so that the store refuses content that was damaged on the way. Over TLS, which
+guards it too, content may go unsigned, as with AWS's own clients (Amazon S3 API reference, "Signature calculations for
+the Authorization header: transferring payload in a single chunk").
 
 This file is private to the collection and may change at any time.
 """
@@ -43,8 +45,8 @@ try:
     class _Signer(S3SigV4Auth):
         def payload(self, request: Any) -> str:
             """Return the digest that is known already, where botocore would read the content once more."""
-            sha256: str = request.context["sha256"]
-            return sha256
+            sha256: str | None = request.context["sha256"]
+            return sha256 or "UNSIGNED-PAYLOAD"
 
 except ImportError:
     BOTOCORE_IMPORT_ERROR = traceback.format_exc()
@@ -112,6 +114,11 @@ class S3Options:
         return "Amazon S3" if self.on_aws else str(self.endpoint_url)
 
     @property
+    def by_tls(self) -> bool:
+        """Whether what is sent reaches nobody but the store, and as it was sent."""
+        return self.validate_certs and urlsplit(self.endpoint_url or "").scheme == "https"
+
+    @property
     def on_aws(self) -> bool:
         """Whether the endpoint is Amazon's own."""
         host = urlsplit(self.endpoint_url or "").hostname or ""
@@ -172,13 +179,13 @@ class S3Client:
         *,
         headers: Mapping[str, str] | None = None,
         content: Buffer = b"",
-        sha256: str = EMPTY_SHA256,
+        sha256: str | None = EMPTY_SHA256,
     ) -> Answer:
         """Send a request, again and with growing pauses while another try can help.
 
         :param key: of the object; the bucket itself without it.
         :param query: parameters of the URL.
-        :param sha256: hexadecimal digest of the content.
+        :param sha256: hexadecimal digest of the content, None to send it unsigned.
         :raises BucketMissing: there is no such bucket.
         :raises Refused: the answer is an error.
         :raises KServeError: there is no answer.
@@ -207,7 +214,7 @@ class S3Client:
                 self._sleep(min(8.0, 0.25 * 2**attempt) * random.uniform(0.5, 1))
         raise AssertionError("the last attempt returns or raises")
 
-    def _once(self, method: str, url: str, headers: Mapping[str, str], content: Buffer, sha256: str) -> Answer:
+    def _once(self, method: str, url: str, headers: Mapping[str, str], content: Buffer, sha256: str | None) -> Answer:
         with self._lock:
             self.requests += 1
         request = AWSRequest(method, url, headers)

@@ -27,8 +27,9 @@ description:
     thousand objects and for the unfinished uploads, and one for each thousand parts of a file that was under way.
     Unfinished uploads that are of no use are given up. What an earlier run has sent is known by its MD5. Where the
     store encrypts with a key of its own (SSE-KMS, SSE-C), whole files are sent again.
-  - The store refuses what was damaged on the way, because each request is signed with the sha256 of its content.
-    Amazon S3 keeps this checksum with the object. Other stores do not get the header, since several refuse it.
+  - The store refuses what was damaged on the way, because each request is signed with the sha256 of its content. Parts
+    that TLS guards go unsigned, as with AWS's own clients. Amazon S3 gets this checksum of each part and object, and
+    keeps it. Other stores do not get the header, since several refuse it.
   - Many models are pickles, such as C(model.joblib), and a pickle is code. Who may write to the bucket may run programs
     in every pod that loads a model from it. O(gate) tries a model before it is sent.
 notes:

@@ -128,7 +128,7 @@ def test_no_more_requests_at_once_than_connections_and_no_more_buffers(folder: P
         buffers: set[int] = set()  # noqa: RUF012
         gate = threading.Lock()
 
-        def put_part(self, key: str, upload: str, number: int, content: Buffer, sha256: str) -> Part:
+        def put_part(self, key: str, upload: str, number: int, content: Buffer, sha256: str | None) -> Part:
             with self.gate:
                 self.now += 1
                 self.most = max(self.most, self.now)
@@ -145,7 +145,7 @@ def test_no_more_requests_at_once_than_connections_and_no_more_buffers(folder: P
 
 
 class Failing(MemoryStore):
-    def put_part(self, key: str, upload: str, number: int, content: Buffer, sha256: str) -> Part:
+    def put_part(self, key: str, upload: str, number: int, content: Buffer, sha256: str | None) -> Part:
         if number == 3:
             raise KServeError("The store is full.")
         return super().put_part(key, upload, number, content, sha256)

@@ -107,6 +107,29 @@ def test_every_request_is_signed_with_the_digest_of_its_content(server: S3Server
     assert not [name for name in headers if "checksum" in name]
 
 
+@pytest.mark.parametrize(
+    ("endpoint_url", "validate_certs", "wanted"),
+    [
+        ("https://fra1.digitaloceanspaces.com", True, False),
+        ("https://fra1.digitaloceanspaces.com", False, True),
+        ("http://127.0.0.1:7070", True, True),
+        ("https://s3.eu-west-1.amazonaws.com", True, True),
+    ],
+    ids=["over TLS", "over TLS that anybody could speak", "over plain HTTP", "to AWS, which keeps them"],
+)
+def test_parts_have_their_digests_where_tls_does_not_guard_them(
+    endpoint_url: str, validate_certs: bool, wanted: bool
+) -> None:
+    options = replace(OPTIONS, endpoint_url=endpoint_url, validate_certs=validate_certs)
+    assert _s3.connect(options).wants_digests is wanted
+
+
+def test_a_part_without_a_digest_goes_unsigned(server: S3Server, store: _s3.S3Store) -> None:
+    upload = store.start("iris/1/big")
+    store.put_part("iris/1/big", upload, 1, b"model", None)
+    assert server.seen[-1][2]["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
+
+
 def test_content_that_is_not_what_was_signed_is_refused_by_the_server(server: S3Server, store: _s3.S3Store) -> None:
     with pytest.raises(KServeError, match="XAmzContentSHA256Mismatch"):
         store.put("iris/1/model.joblib", b"other", SHA256)
