@@ -1,0 +1,38 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.hashfoundry.kserve.plugins.filter.upgrade_plan import FilterModule
+
+upgrade_plan = FilterModule().filters()["upgrade_plan"]
+
+
+def found(**versions: str | None) -> dict[str, object]:
+    return {"components": {name: {"installed": bool(one), "version": one} for name, one in versions.items()}}
+
+
+def test_only_what_is_managed_and_there_is_compared() -> None:
+    components = {
+        "kserve": {"state": "managed", "version": "v0.20.0"},
+        "istio": {"state": "existing", "version": "1.28.6"},
+        "contour": {"state": "managed", "version": "v1.33.8"},
+    }
+    assert upgrade_plan(found(kserve="v0.19.0", istio="1.20.0", contour=None), components) == {
+        "steps": [{"component": "kserve", "from": "v0.19.0", "to": "v0.20.0"}],
+        "refused": [],
+    }
+
+
+def test_a_refusal_is_a_sentence() -> None:
+    plan = upgrade_plan(found(kserve="v0.17.0"), {"kserve": {"state": "managed", "version": "v0.20.0"}})
+    assert plan["refused"][0].endswith("go by v0.18, v0.19 to v0.20.0")
+
+
+def test_a_version_that_is_none_is_an_error_of_the_filter() -> None:
+    with pytest.raises(AnsibleFilterError, match="is not one such as"):
+        upgrade_plan(found(kserve="main"), {"kserve": {"state": "managed", "version": "v0.20.0"}})
