@@ -71,6 +71,7 @@ def load(
     exclude_kinds: Iterable[str] = (),
     patches: Sequence[Mapping[str, Any]] = (),
     images: Mapping[str, Any] | None = None,
+    only_kinds: Iterable[str] = (),
 ) -> list[Manifest]:
     """Return all manifests in the order to apply them in.
 
@@ -80,6 +81,7 @@ def load(
     :param src: paths of YAML or JSON files, or of folders that hold such files.
     :param patches: parts of objects, laid over those of the same kind and name.
     :param images: where images come from, see Images.
+    :param only_kinds: leave out all others, also when nothing is left then.
     :raises KServeError: a file cannot be read, or something in it is no object of Kubernetes.
     """
     excluded = set(exclude_kinds)
@@ -88,7 +90,9 @@ def load(
     found = given | {key: manifest for key, manifest in read.items() if key not in given}
     if not found:
         raise KServeError("There is nothing to apply; give objects in definitions, or files that hold some in src.")
-    return sorted(with_images(patched(found.values(), patches), Images.of(images)), key=_rank)
+    wanted = set(only_kinds) or {manifest.kind for manifest in found.values()}
+    done = with_images(patched(found.values(), patches), Images.of(images))
+    return sorted((manifest for manifest in done if manifest.kind in wanted), key=_rank)
 
 
 def _by_identity(documents: Iterable[tuple[str, Any]], excluded: set[str]) -> dict[tuple[str, ...], Manifest]:

@@ -91,6 +91,13 @@ options:
     type: list
     elements: str
     default: []
+  only_kinds:
+    description:
+      - Kinds to apply, leaving out all others, also when nothing is left then. Give it in C(module_defaults) to run
+        roles for what only an administrator may apply, such as roles and definitions of kinds.
+    type: list
+    elements: str
+    default: []
   patches:
     description:
       - Parts of objects, each laid over the object of its C(kind) and C(metadata.name) in O(definitions) and O(src). It
@@ -98,6 +105,7 @@ options:
       - Maps are merged key by key, and lists whose entries have a C(name), such as containers, entry by entry. V(null)
         takes a key away, and C($patch=delete) in an entry the entry of that name. Everything else takes the place of
         what was there.
+      - Under a key of a ConfigMap's C(data), a map is merged into the JSON object that the text there is.
       - A patch that fits no object is an error.
     type: list
     elements: dict
@@ -341,6 +349,7 @@ LOADING: dict[str, Any] = {
     "definitions": {"type": "list", "elements": "dict", "default": []},
     "src": {"type": "list", "elements": "path", "default": []},
     "exclude_kinds": {"type": "list", "elements": "str", "default": []},
+    "only_kinds": {"type": "list", "elements": "str", "default": []},
     "patches": {"type": "list", "elements": "dict", "default": []},
     "images": {
         "type": "dict",

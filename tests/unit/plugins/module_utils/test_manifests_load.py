@@ -55,6 +55,13 @@ def test_files_folders_lists_and_empty_documents(tmp_path: Path) -> None:
     ]
 
 
+def test_only_some_kinds_are_taken_also_when_that_is_none() -> None:
+    definitions = [thing("Secret", "s"), crd(), thing("Namespace", "n", None)]
+    found = load(definitions, [], only_kinds=["Namespace", "CustomResourceDefinition"])
+    assert [manifest.name for manifest in found] == ["n", "foos.example.com"]
+    assert load(definitions, [], only_kinds=["Role"]) == []
+
+
 def test_yaml_is_read_as_kubernetes_does(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     file.write_text(
