@@ -19,8 +19,8 @@ from local.settings import REPOSITORY, Settings
 
 DOMAIN = "ml.hashfoundry.local"
 HOST = f"iris-classifier.{DOMAIN}"
-# What each model of the local inventory is asked: a setosa and a virginica of Fisher's data, classes 0 and 2; a customer
-# who is likely to leave and one who is not, classes 1 and 0.
+# What the models of the local inventory are asked: a setosa and a virginica of Fisher's data, classes 0 and 2; a
+# customer who is likely to leave and one who is not, classes 1 and 0.
 CUSTOMERS = '[2,115.5,4,"month-to-month","fibre","invoice"],[60,42.5,0,"two years","dsl","card"]'
 QUESTIONS = {
     "iris-classifier": '{"instances": [[5.1,3.5,1.4,0.2],[6.7,3.1,5.6,2.4]]}',

@@ -261,11 +261,13 @@ class Loader:
     def _exchange(self, version: str) -> None:
         """Put the finished folder in its place. Pods that have mounted the old one keep it until they end."""
         folder, old = self.folder / version, self._beside(version, REPLACED)
-        if folder.exists():
+        replaced = folder.exists()
+        if replaced:
             folder.rename(old)
         self._beside(version, LOADING).rename(folder)
         _flush(self.folder)
-        shutil.rmtree(old, ignore_errors=True)
+        if replaced:
+            shutil.rmtree(old, ignore_errors=True)
 
     def _tidy(self) -> None:
         """Take away what a killed loader has left, and put back what it had only put aside."""
