@@ -27,8 +27,9 @@ Json = Mapping[str, Any]
 
 # Seconds between attempts to reach a server that is away. The first attempt is made at once.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-# A list comes in pages of so many objects, of which only what is kept stays in memory.
-PAGE = 500
+# A list comes in pages of so many objects, of which only what is kept stays in memory. KServe makes two routes for a
+# service: those of five hundred come in one.
+PAGE = 1000
 # What passes by itself: the server is starting, is busy, or lists anew because a page was asked for too late.
 _BUSY = (410, 429, 500, 502, 503, 504)
 _ATTEMPTS = 10  # at a first list, over about eleven seconds
