@@ -16,7 +16,9 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils import _kube
 
 # A webhook may take 30 seconds to answer, and the API server some for a large definition of a kind.
 _APPLY_TIMEOUT = 60.0
-# One answer about all groups, which Kubernetes has given since 1.30 ("Aggregated discovery", Kubernetes docs).
+# Of an object only its metadata; and one answer about all groups, which Kubernetes has given since 1.30 ("Aggregated
+# discovery", Kubernetes docs).
+_METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
@@ -55,6 +57,11 @@ class RestApplyApi(_kube.RestApi):
     def discovery(self, path: str = "/apis") -> dict[str, Any]:
         """See ApplyApi."""
         answer: dict[str, Any] = self.json("GET", path, {}, accept=_DISCOVERY)
+        return answer
+
+    def metadata(self, path: str) -> dict[str, Any]:
+        """Return an object of which only the metadata is sent."""
+        answer: dict[str, Any] = self.json("GET", path, {}, accept=_METADATA)
         return answer
 
 

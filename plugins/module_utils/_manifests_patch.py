@@ -9,6 +9,7 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -35,8 +36,36 @@ def patched(manifests: Iterable[Manifest], patches: Sequence[Mapping[str, Any]])
                 "kind, name and namespace, or leave it out."
             )
         for index in fits:
-            done[index] = replace(done[index], body=merged(done[index].body, patch))
+            done[index] = replace(done[index], body=merged(done[index].body, _with_texts(patch, done[index])))
     return done
+
+
+def _with_texts(patch: Mapping[str, Any], manifest: Manifest) -> Mapping[str, Any]:
+    """Return a patch of a ConfigMap, whose values are texts, with its maps merged into the JSON of these texts.
+
+    :raises KServeError: the text is no JSON object.
+    """
+    data = patch.get("data")
+    if (manifest.group, manifest.kind) != ("", "ConfigMap") or not isinstance(data, Mapping):
+        return patch
+    below: Mapping[str, Any] = manifest.body.get("data") or {}
+    texts = {key: _merged_json(manifest, key, below.get(key) or "{}", value) for key, value in data.items()}
+    return {**patch, "data": texts}
+
+
+def _merged_json(manifest: Manifest, key: str, below: str, above: Any) -> Any:
+    if not isinstance(above, Mapping):
+        return above
+    try:
+        before = json.loads(below)
+    except ValueError:
+        before = None
+    if not isinstance(before, Mapping):
+        raise KServeError(
+            f"A patch has a map for {key} of {manifest}, whose text is no JSON object; give the whole text instead."
+        )
+    after = merged(before, above)
+    return below if after == before else json.dumps(after, indent=2)
 
 
 def _is_for(patch: Mapping[str, Any], manifest: Manifest) -> bool:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -80,3 +81,23 @@ def test_a_patch_that_fits_nothing_is_an_error(patch: dict[str, Any], said: str)
     with pytest.raises(KServeError) as raised:
         load([thing("ConfigMap", "x", "a")], [], [], [patch])
     assert said in str(raised.value)
+
+
+def test_a_map_is_merged_into_the_json_of_a_config_map() -> None:
+    ingress = '{\n    "urlScheme": "http",\n    "ingressGateway" : "a/b"\n}'
+    config = thing("ConfigMap", "c", data={"ingress": ingress, "deploy": '{"mode": "Standard"}', "plain": "text"})
+
+    def patched_with(data: dict[str, Any]) -> dict[str, Any]:
+        patch = {"kind": "ConfigMap", "metadata": {"name": "c"}, "data": data}
+        return load([config], [], patches=[patch])[0].body["data"]
+
+    after = patched_with({"ingress": {"urlScheme": "https"}, "deploy": {"mode": "Standard"}, "new": {"a": 1}})
+    # What is not named stays, and what is as it should be stays to the letter.
+    assert json.loads(after["ingress"]) == {"urlScheme": "https", "ingressGateway": "a/b"}
+    assert (
+        after["deploy"] == '{"mode": "Standard"}' and after["plain"] == "text" and json.loads(after["new"]) == {"a": 1}
+    )
+    assert json.loads(patched_with({"ingress": {"urlScheme": None}})["ingress"]) == {"ingressGateway": "a/b"}
+    assert "deploy" not in patched_with({"deploy": None}) and patched_with({"plain": "other"})["plain"] == "other"
+    with pytest.raises(KServeError, match="a map for plain of ConfigMap models/c, whose text is no JSON object"):
+        patched_with({"plain": {"a": 1}})

@@ -1,0 +1,161 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tell which components of a serving platform a cluster has, in which versions, and whether they work."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: platform_info
+short_description: Tell which components of a serving platform a cluster has, and whether they work
+version_added: 0.1.0
+author:
+  - Hash Foundry (@hashfoundry)
+description:
+  - Reads the version of a cluster and of the components in it that serve models, whoever installed them.
+  - A component is known by the definitions of its kinds and by the labels of its Deployments, as its project's own
+    manifests and charts have them. Its version is what the label C(app.kubernetes.io/version) says, or else the tag of
+    its image; that of the Gateway API is an annotation of its definitions.
+  - The credentials need C(get) on the namespace C(kube-system) and on C(customresourcedefinitions), and C(list) on
+    C(deployments) in all namespaces. With O(verify=true) also C(list) on C(endpointslices) and on the configurations
+    of webhooks, and C(create) and C(patch) on C(clusterservingruntimes), on Knative's C(services), on
+    C(clusterissuers) or on C(virtualservices).
+requirements:
+  - python >= 3.11
+  - kubernetes >= 24.2.0
+  - cryptography >= 42.0.0, with O(verify=true)
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - hashfoundry.kserve.attributes
+  - hashfoundry.kserve.attributes.actiongroup_kserve
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  components:
+    description: The components to read. With an empty list only the cluster itself is.
+    type: list
+    elements: str
+    choices:
+      - cert_manager
+      - contour
+      - gateway_api
+      - istio
+      - keda
+      - knative_serving
+      - kserve
+      - net_istio
+      - net_kourier
+    default: []
+  verify:
+    description:
+      - Whether to see that the components work. Their kinds are served, their Deployments rolled out; of their
+        webhooks the CA is a certificate and the Service has an endpoint; and the webhooks take an object in a dry run,
+        which changes nothing.
+      - What does not is listed in C(problems), and is no failure of the module.
+    type: bool
+    default: false
+seealso:
+  - module: hashfoundry.kserve.manifests
+"""
+
+EXAMPLES = r"""
+- name: Read what the cluster has
+  hashfoundry.kserve.platform_info:
+    components: [kserve, knative_serving, cert_manager]
+  register: platform
+
+- name: See that the KServe of others works
+  hashfoundry.kserve.platform_info:
+    components: [kserve]
+    verify: true
+  register: kserve
+  failed_when: kserve.components.kserve.problems is truthy
+"""
+
+RETURN = r"""
+cluster:
+  description: The cluster itself.
+  type: dict
+  returned: success
+  contains:
+    uid:
+      description: The UID of the namespace C(kube-system), by which clusters are told apart.
+      type: str
+    version:
+      description: The version of the API server.
+      type: str
+  sample: {uid: 3d7b3f64-3c47-4a5e-9c55-2b8d1c0f8a11, version: v1.35.4}
+components:
+  description: The components by their names in O(components).
+  type: dict
+  returned: success
+  contains:
+    installed:
+      description: Whether the cluster has it.
+      type: bool
+    version:
+      description: Its version; null where nothing says it.
+      type: str
+    namespace:
+      description: The namespace of its Deployments; null for one that has none.
+      type: str
+    uid:
+      description: The UID of the main definition of its kinds, which is another one after it was made anew.
+      type: str
+    deployments:
+      description: The names of its Deployments.
+      type: list
+      elements: str
+    problems:
+      description: What does not work, one clause each; empty without O(verify=true).
+      type: list
+      elements: str
+  sample:
+    kserve:
+      installed: true
+      version: v0.20.0
+      namespace: kserve
+      uid: 0f3cf1c4-4f63-4f0c-b0a8-6e0dcf1fd1ce
+      deployments: [kserve-controller-manager]
+      problems: []
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import missing_required_lib
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _manifests_api, _platform
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform_info import platform_info
+
+SPEC: dict[str, Any] = {
+    "components": {"type": "list", "elements": "str", "choices": sorted(_platform.COMPONENTS), "default": []},
+    "verify": {"type": "bool", "default": False},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **SPEC}, supports_check_mode=True)
+    if module.params["verify"] and not hasattr(_platform, "x509"):
+        module.fail_json(msg=missing_required_lib("cryptography"))
+    try:
+        api = _manifests_api.connect(lambda: get_api_client(module))
+        result = platform_info(api, module.params["components"], module.params["verify"])
+    except KServeError as error:
+        module.fail_json(msg=str(error), **error.result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
