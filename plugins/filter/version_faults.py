@@ -26,10 +26,12 @@ def version_faults(
     versions, unknown = {}, []
     for name, planned in components.items():
         found = platform["components"].get(name) or {}
+        if planned["state"] == "absent":
+            continue
         version = planned["version"] if planned["state"] == "managed" else found.get("version")
         if version:
             versions[name] = str(version)
-        elif planned["state"] == "existing" and found.get("installed"):
+        elif found.get("installed"):
             unknown.append(f"{_version_sets.TITLES[name]}, of which nothing says the version")
     try:
         faults = _version_sets.load().faults(version_set, platform["cluster"]["version"], versions)

@@ -1,0 +1,55 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.hashfoundry.kserve.plugins.filter.version_faults import FilterModule, version_faults
+
+KSERVE = {"state": "managed", "version": "v0.20.0"}
+
+
+def platform(kubernetes: str = "v1.35.4", **versions: str | None) -> dict[str, Any]:
+    components = {name: {"installed": True, "version": version} for name, version in versions.items()}
+    return {"cluster": {"version": kubernetes}, "components": components}
+
+
+@pytest.mark.parametrize(
+    ("found", "components", "untested"),
+    [
+        (platform(), {"kserve": KSERVE}, []),
+        # What is there counts where it is to stay, and what the role brings where it does not.
+        (platform(knative_serving="v1.18.0"), {"kserve": KSERVE, "knative_serving": {"state": "existing"}}, 1),
+        (
+            platform(knative_serving="v1.18.0"),
+            {"kserve": KSERVE, "knative_serving": {"state": "managed", "version": "v1.21.1"}},
+            [],
+        ),
+        (
+            platform(knative_serving="v1.18.0"),
+            {"kserve": KSERVE, "knative_serving": {"state": "absent", "version": "v1.18.0"}},
+            [],
+        ),
+        # What is not there the component's own role tells of.
+        (platform(), {"kserve": KSERVE, "knative_serving": {"state": "existing"}}, []),
+    ],
+)
+def test_what_is_there_and_what_will_be(found: dict[str, Any], components: dict[str, Any], untested: Any) -> None:
+    faults = version_faults(found, components)
+    wanted = ["KServe v0.20.0 with Knative Serving v1.18.0"] if untested else []
+    assert faults == {"too_old": [], "untested": wanted}
+
+
+def test_a_version_that_nothing_says_a_cluster_that_is_too_old_and_a_set_that_is_none() -> None:
+    there = {"kserve": KSERVE, "cert_manager": {"state": "existing"}}
+    faults = version_faults(platform(cert_manager=None), there)
+    assert faults["untested"] == ["cert-manager, of which nothing says the version"]
+    assert "too old for the version set kserve-0.20" in version_faults(platform("v1.30.1"), {})["too_old"][0]
+    with pytest.raises(AnsibleFilterError, match="no version set other"):
+        version_faults(platform(), {}, "other")
+    assert FilterModule().filters() == {"version_faults": version_faults}
