@@ -38,6 +38,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_opti
     placed,
     until,
 )
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_owner import refuse_foreign
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import hidden, secret_values
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_wait import Waiter
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import redact
@@ -147,6 +148,8 @@ class _Stage:
         # In check mode, a kind that is not there yet is none of the errors; its objects are only listed.
         targets = [self._target(manifest, kinds) for manifest in manifests]
         before = concurrently(self._read, targets)
+        if not self._options.adopt:
+            refuse_foreign(zip(targets, before, strict=True), self._options.field_manager)
         crds: list[_Done] = []
         defined = {key for manifest in manifests if manifest.is_crd for key in _kinds_of(manifest)}
         awaited = self._options.check_mode

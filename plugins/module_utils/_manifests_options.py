@@ -33,6 +33,7 @@ class Options:
     namespace: str | None = None
     field_manager: str = "hashfoundry.kserve"
     force_conflicts: bool = False
+    adopt: bool = False
     in_use: str = "refuse"
     wait: bool = True
     wait_timeout: float = 300

@@ -137,6 +137,14 @@ options:
     description: Name under which the API server keeps which fields have been applied.
     type: str
     default: hashfoundry.kserve
+  adopt:
+    description:
+      - Whether to take over definitions of kinds that somebody else has made, such as a Helm release. Without it
+        nothing is applied where there are some, and they are named with their owners.
+      - The former owner should let go of them first; a Helm release that is uninstalled deletes them, and every object
+        of their kinds with them, unless they have the annotation C(helm.sh/resource-policy=keep).
+    type: bool
+    default: false
   force_conflicts:
     description: Whether to take over fields that another field manager holds with other values.
     type: bool
@@ -361,6 +369,7 @@ APPLYING: dict[str, Any] = {
     "namespace": {"type": "str"},
     "field_manager": {"type": "str", "default": "hashfoundry.kserve"},
     "force_conflicts": {"type": "bool", "default": False},
+    "adopt": {"type": "bool", "default": False},
     "in_use": {"type": "str", "choices": ["refuse", "keep"], "default": "refuse"},
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 300},
