@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from benchmarks.results import NotMeasured
 from local.errors import LocalError
 
-NAMES = ("upload", "smoke_test", "readiness", "demo", "platform")
+NAMES = ("upload", "smoke_test", "readiness", "serving", "from_zero", "rollout", "demo", "platform")
 
 
 def main(words: Sequence[str] | None = None) -> int:
