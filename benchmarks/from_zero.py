@@ -1,0 +1,101 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The first answer of a model that has no pod: Knative mode, through the gateway, beside other programs."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import statistics
+import time
+from http.client import HTTPSConnection
+from typing import Any
+
+from benchmarks import served, tools
+from benchmarks.results import Report, Row
+from benchmarks.served import OURS, SERVERS, Served, Server, Start
+from benchmarks.serving import package_versions
+from local import __main__ as commands
+from local import settings, table
+from local.settings import REPOSITORY, Settings
+
+ROUNDS = 3
+# Where no cluster in Knative mode is asked for, one is made, and taken away.
+SETTINGS = {
+    "HASHFOUNDRY_CLUSTER": "hashfoundry-bench-zero",
+    "HASHFOUNDRY_STATE": str(REPOSITORY / ".local-bench-zero"),
+    "HASHFOUNDRY_HTTPS_PORT": "49443",
+    "HASHFOUNDRY_S3_PORT": "49070",
+    "HASHFOUNDRY_MODE": "Knative",
+}
+# A pod goes soon after its last request, so that the next round need not wait for a minute.
+ANNOTATIONS = {
+    "serving.kserve.io/deploymentMode": "Knative",
+    "autoscaling.knative.dev/window": "6s",
+    "autoscaling.knative.dev/scale-to-zero-pod-retention-period": "0s",
+}
+
+
+def measure(rounds: int = ROUNDS) -> Report:
+    """Ask each program in turn while it has no pod."""
+    config = settings.load()
+    if config.mode == "Knative":
+        return _measure(config, rounds)
+    config = settings.load({**os.environ, **SETTINGS})
+    try:
+        return _measure(config, rounds)
+    finally:
+        commands.down(config, table.load().of_mode(config.mode))
+
+
+def _measure(config: Settings, rounds: int) -> Report:
+    found = tools.ensure()
+    programs = found.versions(("ansible-core", "kubectl", "kserve-manager", "knative-controller", "kourier"))
+    report = Report("from_zero", "From no pod to the first answer", {**programs, **package_versions()})
+    starts: dict[Server, list[Start]] = {}
+    with served.running(config, ANNOTATIONS) as cluster:
+        for number in range(rounds):
+            for server in SERVERS[number % len(SERVERS) :] + SERVERS[: number % len(SERVERS)]:
+                starts.setdefault(server, []).append(_from_zero(cluster, server))
+                print(f"    round {number + 1}, {server.label}: {starts[server][-1].seconds:.2f} s", flush=True)
+    values = {server.label: [start.seconds for start in starts[server]] for server in SERVERS}
+    best = min(statistics.median(values[server.label]) for server in SERVERS[1:])
+    met = statistics.median(values[OURS.label]) <= best
+    report.compare("from zero to the first answer", OURS.label, values, limit="not behind any", met=met)
+    for part in starts[OURS][0].parts:
+        for server in SERVERS:
+            report.rows.append(Row(f"of it {part}", server.label, [start.parts[part] for start in starts[server]]))
+    report.notes += [
+        "Each program is an InferenceService in Knative mode with the same bucket and the limits 1 core and 1 GiB. The "
+        "request comes over TLS and through Kourier, and waits in Knative's activator until the pod is ready.",
+        f"Images are in the node. What model/server said of its last start: {starts[OURS][-1].said or 'nothing'}.",
+    ]
+    return report
+
+
+def _from_zero(cluster: Served, server: Server) -> Start:
+    """Wait until there is no pod, and ask."""
+    cluster.annotate(server, "serving.kserve.io/stop=false")
+    cluster.wait_until_ready(server)
+    cluster.wait_until_gone(server)
+    with cluster.created(server) as created:
+        asked = time.time()
+        answered = served.first_answer(lambda: _Connection(cluster.settings, server.name), server)
+    start = cluster.timeline(server, created[0], answered)
+    cluster.stop(server)
+    return Start({"to the pod's creation": created[0] - asked, **start.parts}, start.said)
+
+
+class _Connection(HTTPSConnection):
+    """To the gateway at this machine, under a model's host name and with the demo's authority."""
+
+    def __init__(self, config: Settings, name: str) -> None:
+        context = ssl.create_default_context(cafile=str(config.state / "ca.crt"))
+        host = f"{name}.ml.hashfoundry.local"
+        super().__init__(host, config.https_port, timeout=served.TIMEOUT_S, context=context)
+        self._create_connection = self._to_this_machine
+
+    def _to_this_machine(self, address: tuple[str, int], *others: Any) -> Any:
+        return socket.create_connection(("127.0.0.1", address[1]), *others)

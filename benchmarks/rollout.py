@@ -1,0 +1,225 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A version rolled out: from its folder on this machine to its answer through TLS, by the playbooks and by hand."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPSConnection
+from pathlib import Path
+from typing import Any
+
+from benchmarks import tools
+from benchmarks.results import NotMeasured, Report
+from benchmarks.tools import Tools
+from local import __main__ as commands
+from local import demo, settings, table
+from local.cluster import Cluster
+from local.demo import playbook_env
+from local.progress import Progress
+from local.run import run
+from local.settings import REPOSITORY, Settings
+
+ROUNDS = 3
+NAME, NAMESPACE, BUCKET, VOLUME = "rollout", "benchmark-rollout", "benchmark-rollout", "models"
+STORAGES = ("s3", "pvc")
+PLAYBOOKS, BY_HAND = "storage.yml and serving.yml", "aws, kubectl and curl"
+TOOLS = (PLAYBOOKS, BY_HAND)
+HOST = f"{NAME}.ml.hashfoundry.local"
+TIMEOUT_S = 300
+POLL_S = 0.02
+S3_KEY = "local-owner"  # of inventories/local
+SCRIPT = Path(__file__).with_name("by_hand") / "rollout.sh"
+RESOURCES = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+
+
+@dataclass(frozen=True)
+class Rolled:
+    """One roll-out; in seconds from the start of the command."""
+
+    answered: float
+    ended: float
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The cluster, the tools beside it, and a folder for the versions."""
+
+    cluster: Cluster
+    found: Tools
+    folder: Path
+
+    @property
+    def settings(self) -> Settings:
+        return self.cluster.settings
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of a user of the cluster and its bucket."""
+        state = self.settings.state
+        env = {**playbook_env(self.settings), "KUBECONFIG": str(self.settings.kubeconfig)}
+        env["PATH"] += f":{self.found.environment / 'bin'}"
+        return env | {
+            "AWS_ACCESS_KEY_ID": S3_KEY,
+            "AWS_SECRET_ACCESS_KEY": (state / "s3-secret-key").read_text().split()[0],
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.settings.s3_port}",
+        }
+
+    def train(self, version: str) -> Path:
+        """A version on the disk of this machine."""
+        target = self.folder / version
+        command: list[str | Path] = [sys.executable, "-m", "model.iris", "--output", target, "--version", version]
+        run(command, cwd=REPOSITORY, hint="see the model's training.")
+        return target
+
+    def playbooks(self, version: str, storage: str, *, models: bool = True) -> list[str | Path]:
+        """The command of a user with one model of that version in the list; models: whether it is there at all."""
+        model = {
+            "name": NAME,
+            "version": version,
+            "source": {"folder": str(self.folder / version)},
+            "format": "sklearn",
+            "runtime": "kserve-sklearnserver",
+            "storage": storage,
+            "resources": RESOURCES,
+            **({"volume": VOLUME} if storage == "pvc" else {}),
+        }
+        variables = {
+            "models": [model] if models else [],
+            "model_namespace_name": NAMESPACE,
+            "model_storage_bucket": BUCKET,
+        }
+        file = self.folder / "variables.json"
+        file.write_text(json.dumps(variables))
+        program = Path(sys.executable).with_name("ansible-playbook")
+        return [program, "-i", "inventories/local", "-e", f"@{file}", "playbooks/storage.yml", "playbooks/serving.yml"]
+
+    def roll_out(self, tool: str, version: str, storage: str) -> Rolled:
+        """Start the command, and ask until the version answers and the command has ended."""
+        env, command = self.env, self.playbooks(version, storage)
+        if tool == BY_HAND:
+            command = ["sh", SCRIPT]
+            env |= {
+                "NAMESPACE": NAMESPACE, "NAME": NAME, "VERSION": version, "FOLDER": str(self.folder / version),
+                "BUCKET": BUCKET, "STORAGE": storage, "CA": str(self.settings.state / "ca.crt"),
+                "URL": f"https://{HOST}:{self.settings.https_port}/v2/models/{NAME}",
+                "RESOLVE": f"{HOST}:{self.settings.https_port}:127.0.0.1",
+            }  # fmt: skip
+        began = time.monotonic()
+        with (self.folder / "said").open("wb") as said:
+            process = subprocess.Popen(
+                command, cwd=REPOSITORY, env=env, stdin=subprocess.DEVNULL, stdout=said, stderr=said
+            )
+            try:
+                answered = None
+                while process.poll() is None or answered is None:
+                    if answered is None and self._answers(version):
+                        answered = time.monotonic() - began
+                    if time.monotonic() - began > TIMEOUT_S or process.poll():
+                        break
+                    time.sleep(POLL_S)
+                ended = time.monotonic() - began
+            finally:
+                process.terminate()
+                process.wait()
+        if process.returncode or answered is None:
+            text = (self.folder / "said").read_text(errors="replace")
+            raise NotMeasured(f"{version} was not rolled out by {tool}:\n{text[-3000:]}")
+        return Rolled(answered, ended)
+
+    def _answers(self, version: str) -> bool:
+        """Whether a prediction comes from that version, through the Gateway and over checked TLS."""
+        context = ssl.create_default_context(cafile=str(self.settings.state / "ca.crt"))
+        connection = _Connection(self.settings.https_port, context)
+        tensor = {"name": "input-0", "shape": [1, 4], "datatype": "FP64", "data": [6.7, 3.1, 5.6, 2.4]}
+        try:
+            connection.request("POST", f"/v2/models/{NAME}/infer", json.dumps({"inputs": [tensor]}))
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+            return response.status == 200 and answer["model_version"] == version and answer["outputs"][0]["data"] == [2]
+        except (OSError, HTTPException, ValueError, KeyError):
+            return False
+        finally:
+            connection.close()
+
+    def delete(self) -> None:
+        """Take the namespace away, and what lies in the bucket."""
+        kubectl = self.settings.state / "bin" / "kubectl"
+        run([kubectl, "delete", "namespace", NAMESPACE, "--ignore-not-found"], env=self.env, hint="see the cluster.")
+        aws: list[str | Path] = [self.found.script("aws"), "s3", "rb", "--force", f"s3://{BUCKET}"]
+        subprocess.run(aws, env=self.env, capture_output=True, check=False)
+
+
+class _Connection(HTTPSConnection):
+    """To the Gateway at this machine, under the name of the model's host."""
+
+    def __init__(self, port: int, context: ssl.SSLContext) -> None:
+        super().__init__(HOST, port, timeout=5, context=context)
+        self._create_connection = self._to_this_machine
+
+    def _to_this_machine(self, address: tuple[str, int], *others: Any) -> Any:
+        return socket.create_connection(("127.0.0.1", address[1]), *others)
+
+
+@contextmanager
+def running(config: Settings, found: Tools) -> Iterator[Bench]:
+    """The demo's cluster, made where it is not, with a namespace and a bucket that are deleted at the end."""
+    progress = Progress()
+    cluster = commands.up(config, table.load().of_mode(config.mode), progress)
+    demo.run_demo(cluster, progress)
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        bench = Bench(cluster, found, Path(name))
+        bench.delete()
+        try:
+            yield bench
+        finally:
+            bench.delete()
+
+
+def measure(rounds: int = ROUNDS) -> Report:
+    """Roll out one version after the other, in turns by both."""
+    config = settings.load()
+    found = tools.ensure()
+    versions = found.versions(("ansible-core", "awscli", "kubectl", "kserve-manager", "contour", "versitygw"))
+    report = Report("rollout", "From a version on this machine to its answer through TLS", versions)
+    with running(config, found) as bench:
+        for storage in STORAGES:
+            _measure(report, bench, storage, rounds)
+    report.notes += [
+        "A version is a folder of 2 files. The playbooks do more than the script: they try the model first, compare "
+        "what lies in the bucket and what serves with its digest, and wait until the model answers in all pods.",
+        f"The script is benchmarks/by_hand/{SCRIPT.name}. Both begin with another version serving, and the answer is "
+        f"asked for every {POLL_S * 1000:.0f} ms by the benchmark itself: a prediction in which the server names the "
+        "version.",
+    ]
+    return report
+
+
+def _measure(report: Report, bench: Bench, storage: str, rounds: int) -> None:
+    first = f"{storage}-v0"
+    bench.train(first)
+    bench.roll_out(PLAYBOOKS, first, storage)
+    rolled: dict[str, list[Rolled]] = {tool: [] for tool in TOOLS}
+    for number in range(rounds):
+        for tool in TOOLS[number % 2 :] + TOOLS[: number % 2]:
+            version = f"{storage}-v{number + 1}-{TOOLS.index(tool)}"
+            bench.train(version)
+            rolled[tool].append(bench.roll_out(tool, version, storage))
+            one = rolled[tool][-1]
+            print(f"    {storage}, {tool}: answered {one.answered:.1f} s, ended {one.ended:.1f} s", flush=True)
+    answered = {tool: [one.answered for one in rolled[tool]] for tool in TOOLS}
+    report.compare(f"{storage}: to the version's answer", PLAYBOOKS, answered)
+    report.compare(
+        f"{storage}: to the command's end", PLAYBOOKS, {tool: [one.ended for one in rolled[tool]] for tool in TOOLS}
+    )

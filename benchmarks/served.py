@@ -1,0 +1,335 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The iris model served by several programs, each as an InferenceService with the same limits, one at a time."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client, config, watch
+
+from benchmarks.results import NotMeasured
+from benchmarks.tools import FOLDER
+from local import __main__ as commands
+from local import debian, demo, images, table
+from local.cache import locked, make_missing
+from local.cluster import Cluster
+from local.demo import playbook_env
+from local.progress import Progress
+from local.run import run
+from local.settings import Settings
+
+NAMESPACE = "benchmark-serving"
+ACCOUNT = "reader"
+MODEL = "iris-classifier"
+MODELS_NAMESPACE = "ml-models"  # of inventories/local
+STORAGE_URI = f"s3://hashfoundry-ml-models/{MODEL}/v1/"
+RESOURCES = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+INSTANCES, EXPECTED = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]], [0, 2]
+SOURCE = "sklearnserver"  # the package of KServe's own server, and the volume that holds it
+MOUNTED = "/opt/source"
+TIMEOUT_S = 300
+POLL_S = 0.01
+PREFIX = "hashfoundry.local/benchmark-"
+
+
+@dataclass(frozen=True)
+class Server:
+    """One of the programs.
+
+    name: of its InferenceService; label: in the table; protocols: those that it speaks; model: in its paths.
+    """
+
+    name: str
+    label: str
+    protocols: tuple[str, ...]
+    model: str
+
+    def predictor(self, image: str) -> dict[str, Any]:
+        """Its part of the InferenceService; image: of the program, where it is not the runtime's own."""
+        model = {"modelFormat": {"name": "sklearn"}, "storageUri": STORAGE_URI, "resources": RESOURCES}
+        if self.name == "fastapi":
+            environment = [{"name": "STORAGE_URI", "value": STORAGE_URI}]
+            container = {"name": "kserve-container", "image": image, "env": environment, "resources": RESOURCES}
+            return {"containers": [{**container, "ports": [{"containerPort": 8080}]}]}
+        if self.name == "mlserver":
+            environment = [{"name": "MLSERVER_PARALLEL_WORKERS", "value": "0"}]
+            mlserver = {"runtime": "kserve-mlserver", "protocolVersion": "v2", "image": image, "env": environment}
+            return {"model": {**model, **mlserver}}
+        model["runtime"] = "kserve-sklearnserver"
+        if self.name == "kserve":
+            environment = [{"name": "PYTHONPATH", "value": f"/{images.APP}:{MOUNTED}"}]
+            mount = {"name": SOURCE, "mountPath": f"{MOUNTED}/{SOURCE}"}
+            volume = {"name": SOURCE, "configMap": {"name": SOURCE}}
+            kserve = {"image": image, "env": environment, "volumeMounts": [mount]}
+            return {"model": {**model, **kserve}, "volumes": [volume]}
+        return {"model": model}
+
+
+OURS = Server("ours", "model/server", ("v1", "v2"), "ours")
+FASTAPI = Server("fastapi", "FastAPI", ("v1",), MODEL)
+MLSERVER = Server("mlserver", "MLServer", ("v2",), "mlserver")
+KSERVE = Server("kserve", "KServe's sklearnserver", ("v1", "v2"), "kserve")
+SERVERS = (OURS, FASTAPI, MLSERVER, KSERVE)
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a pod came to its first answer; all in seconds, from its creation on, and what the server said of itself."""
+
+    parts: Mapping[str, float]
+    said: str
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.parts.values())
+
+
+@dataclass(frozen=True)
+class Served:
+    """The cluster with the services, of which all are stopped until they are measured."""
+
+    cluster: Cluster
+
+    @property
+    def settings(self) -> Settings:
+        return self.cluster.settings
+
+    def kubectl(self, *words: str | Path) -> str:
+        """Run kubectl and return what it printed."""
+        command = [self.settings.state / "bin" / "kubectl", f"--kubeconfig={self.settings.kubeconfig}", *words]
+        return run(command, env=playbook_env(self.settings), hint="see the cluster.")
+
+    def get(self, *words: str) -> Any:
+        """Objects of the benchmark's namespace."""
+        return json.loads(self.kubectl("get", f"--namespace={NAMESPACE}", "--output=json", *words))
+
+    def apply(self, *objects: Mapping[str, Any]) -> None:
+        """Apply objects server-side."""
+        file = self.settings.state / "benchmark.json"
+        file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+        try:
+            self.kubectl("apply", "--server-side", "--force-conflicts", "--filename", file)
+        finally:
+            file.unlink()  # there are keys in it
+
+    def pods(self, server: Server) -> list[Any]:
+        """The pods of a service, those that are ending among them."""
+        found: list[Any] = self.get("pods", f"--selector=serving.kserve.io/inferenceservice={server.name}")["items"]
+        return found
+
+    def stop(self, server: Server) -> None:
+        """Take its pods away, and wait until they are gone."""
+        self.annotate(server, "serving.kserve.io/stop=true")
+        self.wait_until_gone(server)
+
+    def wait_until_gone(self, server: Server) -> None:
+        """Wait until the service has no pod."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while self.pods(server):
+            if time.monotonic() > deadline:
+                raise NotMeasured(f"The pods of {server.name} do not end.")
+            time.sleep(0.5)
+
+    def wait_until_ready(self, server: Server) -> None:
+        """Wait until the InferenceService, which was stopped, says Ready."""
+        how = (f"--namespace={NAMESPACE}", f"--timeout={TIMEOUT_S}s", f"inferenceservice/{server.name}")
+        self.kubectl("wait", "--for=condition=Ready", *how)
+
+    def start(self, server: Server) -> Start:
+        """Let its pod be made, and wait for the first right answer."""
+        host, port = self.address(server)
+        with self.created(server) as created:
+            self.annotate(server, "serving.kserve.io/stop=false")
+            answered = first_answer(lambda: HTTPConnection(host, port, timeout=TIMEOUT_S), server)
+        return self.timeline(server, created[0], answered)
+
+    def annotate(self, server: Server, annotation: str) -> None:
+        """Set an annotation of the InferenceService, given as KEY=VALUE."""
+        self.kubectl("annotate", "inferenceservice", f"--namespace={NAMESPACE}", "--overwrite", server.name, annotation)
+
+    def address(self, server: Server) -> tuple[str, int]:
+        """Where the server answers, without a gateway between: the node's address, and a port of it."""
+        networks = json.loads(self.cluster.engine.docker("inspect", "--format", "{{json .NetworkSettings.Networks}}",
+                                                         self.cluster.node))  # fmt: skip
+        address = next(network["IPAddress"] for network in networks.values() if network["IPAddress"])
+        return address, int(self.get("service", f"{server.name}-measured")["spec"]["ports"][0]["nodePort"])
+
+    @contextmanager
+    def created(self, server: Server) -> Iterator[list[float]]:
+        """When the API server told of the service's next pod: the one entry of the list is there at the end."""
+        api = client.CoreV1Api(config.new_client_from_config(str(self.settings.kubeconfig)))
+        selector = f"serving.kserve.io/inferenceservice={server.name}"
+        version = api.list_namespaced_pod(NAMESPACE, label_selector=selector).metadata.resource_version
+        found: list[float] = []
+
+        def follow() -> None:
+            how = {"label_selector": selector, "resource_version": version, "timeout_seconds": TIMEOUT_S}
+            for event in watch.Watch().stream(api.list_namespaced_pod, NAMESPACE, **how):
+                if event["type"] == "ADDED":
+                    found.append(time.time())
+                    return
+
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        yield found
+        thread.join(TIMEOUT_S)
+        if not found:
+            raise NotMeasured(f"No pod of {server.name} was made.")
+
+    def timeline(self, server: Server, created: float, answered: float) -> Start:
+        """What the time from a pod's creation to its first answer went into."""
+        (pod,) = [pod for pod in self.pods(server) if "deletionTimestamp" not in pod["metadata"]]
+        made = self._containers(pod["metadata"]["uid"])
+        loading, serving = made["storage-initializer"][0], made["kserve-container"][0]
+        began = made["kserve-container"][1]
+        parts = {
+            "scheduling and sandbox": loading - created,
+            "storage initializer": serving - loading,
+            "start of the container": began - serving,
+            "the server, to the first answer": answered - began,
+        }
+        name = pod["metadata"]["name"]
+        log = self.kubectl("logs", f"--namespace={NAMESPACE}", "--container=kserve-container", name)
+        said = re.search(r"Serving \S+: (.*)", log)
+        return Start(parts, said[1] if said else "")
+
+    def _containers(self, uid: str) -> dict[str, tuple[float, float]]:
+        """When each container of a pod was made, and when its first process began (0 where it has ended)."""
+        node = self.cluster.node
+        ctr = ["exec", node, "ctr", "--namespace=k8s.io"]
+        names = self.cluster.engine.docker(*ctr, "containers", "list", "-q", f'labels."io.kubernetes.pod.uid"=={uid}')
+        tasks = dict(line.split()[:2] for line in self.cluster.engine.docker(*ctr, "tasks", "list").splitlines()[1:])
+        ticks = 100  # a second has, in /proc (proc(5)), on every Linux that Go and Python run on
+        boot = time.time() - float(Path("/proc/uptime").read_text().split()[0])
+        found = {}
+        for name in names.split():
+            facts = json.loads(self.cluster.engine.docker(*ctr, "containers", "info", name))
+            began = 0.0
+            if name in tasks:
+                stat = self.cluster.engine.docker("exec", node, "cat", f"/proc/{tasks[name]}/stat")
+                began = boot + int(stat.rpartition(")")[2].split()[19]) / ticks
+            label = facts["Labels"].get("io.kubernetes.container.name", "sandbox")
+            found[label] = (to_seconds(facts["CreatedAt"]), began)
+        return found
+
+
+def to_seconds(text: str) -> float:
+    """A time of containerd, which has nanoseconds, as seconds since 1970."""
+    return datetime.fromisoformat(re.sub(r"(\.\d{1,6})\d*", r"\1", text).replace("Z", "+00:00")).timestamp()
+
+
+def body(protocol: str) -> str:
+    """The request of one protocol."""
+    if protocol == "v1":
+        return json.dumps({"instances": INSTANCES})
+    data = [value for row in INSTANCES for value in row]
+    tensor = {"name": "input-0", "shape": [len(INSTANCES), 4], "datatype": "FP64", "data": data}
+    return json.dumps({"inputs": [tensor]})
+
+
+def path(protocol: str, model: str) -> str:
+    """Where to send it."""
+    return f"/v1/models/{model}:predict" if protocol == "v1" else f"/v2/models/{model}/infer"
+
+
+def is_right(protocol: str, answer: bytes) -> bool:
+    """Whether an answer holds the right predictions."""
+    try:
+        content = json.loads(answer)
+        return bool((content["predictions"] if protocol == "v1" else content["outputs"][0]["data"]) == EXPECTED)
+    except (ValueError, KeyError, TypeError, IndexError):
+        return False
+
+
+def first_answer(connect: Callable[[], HTTPConnection], server: Server) -> float:
+    """Ask until the right predictions come; the time of that."""
+    protocol, deadline = server.protocols[0], time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        connection = connect()
+        try:
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", path(protocol, server.model), body(protocol), headers)
+            response = connection.getresponse()
+            if response.status == 200 and is_right(protocol, response.read()):
+                return time.time()
+        except (OSError, HTTPException):
+            pass
+        finally:
+            connection.close()
+        time.sleep(POLL_S)
+    raise NotMeasured(f"{server.label} did not answer in {TIMEOUT_S} s.")
+
+
+def _objects(served: Served, references: Mapping[str, str], annotations: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """The account that reads the bucket, KServe's own server, and each service with a port of the node."""
+    yield _object("v1", "Namespace", NAMESPACE)
+    keys = json.loads(served.kubectl("get", "secret", "model-reader", f"--namespace={MODELS_NAMESPACE}", "-ojson"))
+    kept = {name: keys["metadata"].get("annotations", {})[name] for name in keys["metadata"].get("annotations", {})
+            if name.startswith("serving.kserve.io/")}  # fmt: skip
+    yield {**_object("v1", "Secret", ACCOUNT, kept), "data": keys["data"]}
+    yield {**_object("v1", "ServiceAccount", ACCOUNT), "secrets": [{"name": ACCOUNT}]}
+    source = served.settings.state / "sources" / "kserve" / "python" / SOURCE / SOURCE
+    files = {file.name: file.read_text() for file in source.glob("*.py") if not file.name.startswith("test_")}
+    yield {**_object("v1", "ConfigMap", SOURCE), "data": files}
+    for server in SERVERS:
+        stopped = {"serving.kserve.io/stop": "true", **annotations}
+        predictor = {"serviceAccountName": ACCOUNT, "minReplicas": 0 if annotations else 1}
+        predictor |= server.predictor(references.get(server.name, ""))
+        yield {
+            **_object("serving.kserve.io/v1beta1", "InferenceService", server.name, stopped),
+            "spec": {"predictor": predictor},
+        }
+        spec = {
+            "type": "NodePort",
+            "selector": {"serving.kserve.io/inferenceservice": server.name},
+            "ports": [{"port": 80, "targetPort": 8080}],
+            # The first answer is waited for, whatever a probe has seen until then.
+            "publishNotReadyAddresses": True,
+        }
+        yield {**_object("v1", "Service", f"{server.name}-measured"), "spec": spec}
+
+
+def _object(version: str, kind: str, name: str, annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": name, "annotations": dict(annotations or {})}
+    if kind != "Namespace":
+        metadata["namespace"] = NAMESPACE
+    return {"apiVersion": version, "kind": kind, "metadata": metadata}
+
+
+@contextmanager
+def running(config: Settings, annotations: Mapping[str, str] | None = None) -> Iterator[Served]:
+    """The services on the demo's cluster, which is made, and converged, where it is not; they are deleted at the end.
+
+    annotations: of the services, in Knative mode.
+    """
+    everything = table.load(table.TABLE, FOLDER / "components.toml").of_mode(config.mode)
+    ours = tuple(image for image in everything.images if image.ref.startswith(PREFIX))
+    progress = Progress()
+    cluster = commands.up(config, table.load().of_mode(config.mode), progress)
+    demo.run_demo(cluster, progress)
+    debian.ensure(mmdebstrap="mmdebstrap", zstd="zstd")
+    with locked(config.cache):
+        rootfs = {image.rootfs for image in ours}
+        products = [images.rootfs_product(everything.rootfs[name], config) for name in sorted(rootfs)]
+        make_missing([*products, *(images.product(image, everything, config) for image in ours)], progress)
+    Cluster(config, replace(everything, images=ours), cluster.engine).load(progress, built=True)
+    served = Served(cluster)
+    references = {image.ref.removeprefix(PREFIX).split("-")[0].split(":")[0]: image.ref for image in ours}
+    served.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
+    try:
+        served.apply(*_objects(served, references, annotations or {}))
+        yield served
+    finally:
+        served.kubectl("delete", "namespace", NAMESPACE)

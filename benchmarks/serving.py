@@ -1,0 +1,200 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Serving the iris model: latency, the highest rate, and the cold start, beside other programs on the same cluster."""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _http, _http_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._load import Plan
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._smoke_test import Check, SmokeTest
+from benchmarks import served, tools
+from benchmarks.results import NotMeasured, Report, Row
+from benchmarks.served import FASTAPI, KSERVE, MLSERVER, OURS, SERVERS, Server, Start
+from local import settings
+from local.settings import REPOSITORY
+
+ROUNDS = 3
+GENERATOR_CORE = 1
+MODEST_RATE, MODEST_SECONDS, WARMUP = 200, 8, 300
+LIMIT_MS = 100
+# A rate is held when so much of it is answered, rightly and in time, and the sender's own delay is no part of it.
+KEPT, LATE_MS = 0.99, 20.0
+RATE_SECONDS, FIRST_RATE, STEP, HALVINGS = 3, 300.0, 1.5, 3
+PERCENTILES = ("p50", "p95", "p99")
+IMAGES = {FASTAPI: "fastapi_iris", MLSERVER: "mlserver_sklearn", KSERVE: "kserve_sklearnserver"}
+PACKAGES = ("scikit-learn", "uvicorn", "orjson", "fastapi", "pydantic", "mlserver", "kserve")
+
+
+@contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """Keep this process, which sends the load, on one core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def load(address: tuple[str, int], server: Server, protocol: str, rate: float, seconds: float) -> dict[str, Any]:
+    """What inference_smoke_test says of an open load; every prediction is compared."""
+    to = _http.server(f"http://{address[0]}:{address[1]}", "http", None, None, None, proxy="")
+    check = Check(
+        server.model,
+        protocol,
+        served.INSTANCES,
+        served.EXPECTED,
+        Plan(0, seconds=seconds, rate=rate, warmup=WARMUP),
+        retry_for=30,
+        thresholds={"error_rate": 1.0},
+    )
+    with _http_client.HttpTransport(to, None) as transport, on_core(GENERATOR_CORE):
+        return SmokeTest(transport, check).run()
+
+
+def holds(result: Mapping[str, Any], rate: float) -> bool:
+    """Whether an open load was answered: all of it, and 99 of 100 requests within the limit."""
+    sent = result["load"]
+    late = sent["behind_ms"]["p99"] > LATE_MS
+    return not sent["errors"] and not late and sent["throughput"] >= KEPT * rate and _p99(result) < LIMIT_MS
+
+
+def _p99(result: Mapping[str, Any]) -> float:
+    value = result["latency_ms"]["p99"]
+    return float("inf") if value is None else float(value)
+
+
+def highest(try_rate: Callable[[float], bool]) -> float:
+    """The highest rate that is held, to a twentieth: by growing steps, then by halving what is between; 0 for none.
+
+    On a machine that does other things as well a rate may fail for their sake, so it is tried twice.
+    """
+
+    def held(rate: float) -> bool:
+        return try_rate(rate) or try_rate(rate)
+
+    low, high = 0.0, FIRST_RATE
+    while held(high):
+        low, high = high, high * STEP
+    for _halving in range(HALVINGS):
+        middle = (low + high) / 2
+        if held(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def measure(rounds: int = ROUNDS) -> Report:
+    """Measure one program after the other, while the others have no pods."""
+    if (os.cpu_count() or 1) < 2:
+        raise NotMeasured("The server and what loads it need a core each.")
+    config = settings.load()
+    if config.mode != "Standard":
+        raise NotMeasured("It is measured in Standard mode; from_zero measures Knative mode.")
+    found = tools.ensure()
+    programs = found.versions(("ansible-core", "kubectl", "kserve-manager"))
+    report = Report("serving", "Serving the iris model from one core", {**programs, **package_versions()})
+    latency: dict[tuple[Server, str], list[Mapping[str, float]]] = {}
+    rates: dict[tuple[Server, str], list[float]] = {}
+    starts: dict[Server, list[Start]] = {}
+    with served.running(config) as cluster:
+        for number in range(rounds):
+            for server in SERVERS[number % len(SERVERS) :] + SERVERS[: number % len(SERVERS)]:
+                start = cluster.start(server)
+                starts.setdefault(server, []).append(start)
+                print(f"    round {number + 1}, {server.label}: first answer after {start.seconds:.2f} s", flush=True)
+                address = cluster.address(server)
+                for protocol in server.protocols:
+                    modest = load(address, server, protocol, MODEST_RATE, MODEST_SECONDS)
+                    rate = _highest(address, server, protocol)
+                    latency.setdefault((server, protocol), []).append(modest["latency_ms"])
+                    rates.setdefault((server, protocol), []).append(rate)
+                    values = ", ".join(f"{name} {modest['latency_ms'][name]:.2f} ms" for name in PERCENTILES)
+                    print(f"      {protocol}: {values}; {rate:.0f}/s", flush=True)
+                cluster.stop(server)
+    for protocol in ("v1", "v2"):
+        _rows(report, protocol, latency, rates)
+    _start_rows(report, starts)
+    report.notes += _notes(starts)
+    return report
+
+
+def _highest(address: tuple[str, int], server: Server, protocol: str) -> float:
+    def try_rate(rate: float) -> bool:
+        try:
+            result = load(address, server, protocol, rate, RATE_SECONDS)
+        except KServeError as error:
+            print(f"      {rate:.0f}/s: {error}", flush=True)
+            return False
+        return holds(result, rate)
+
+    return highest(try_rate)
+
+
+def _rows(
+    report: Report,
+    protocol: str,
+    latency: Mapping[tuple[Server, str], list[Mapping[str, float]]],
+    rates: Mapping[tuple[Server, str], list[float]],
+) -> None:
+    """The rows of one protocol, of the programs that speak it."""
+    speak = [server for server in SERVERS if protocol in server.protocols]
+    for name in PERCENTILES:
+        values = {server.label: [one[name] for one in latency[server, protocol]] for server in speak}
+        best = min(statistics.median(values[server.label]) for server in speak[1:])
+        met = statistics.median(values[OURS.label]) <= best
+        figure = f"{protocol}, {MODEST_RATE} requests/s: {name}"
+        report.compare(figure, OURS.label, values, unit="ms", limit="not behind any", met=met)
+    values = {server.label: rates[server, protocol] for server in speak}
+    best = max(statistics.median(values[server.label]) for server in speak[1:])
+    met = statistics.median(values[OURS.label]) >= best
+    figure = f"{protocol}, highest rate at p99 < {LIMIT_MS} ms"
+    report.compare(figure, OURS.label, values, unit="requests/s", limit="not behind any", met=met)
+
+
+def _start_rows(report: Report, starts: Mapping[Server, list[Start]]) -> None:
+    values = {server.label: [start.seconds for start in starts[server]] for server in SERVERS}
+    best = min(statistics.median(values[server.label]) for server in SERVERS[1:])
+    met = statistics.median(values[OURS.label]) <= best
+    report.compare("from the pod's creation to the first answer", OURS.label, values, limit="not behind any", met=met)
+    for part in starts[OURS][0].parts:
+        for server in SERVERS:
+            report.rows.append(Row(f"of it {part}", server.label, [start.parts[part] for start in starts[server]]))
+
+
+def _notes(starts: Mapping[Server, list[Start]]) -> list[str]:
+    return [
+        "Each program is an InferenceService in Standard mode on the demo's cluster, with the same bucket and the "
+        "limits 1 core and 1 GiB; one has a pod at a time. Requests of two rows go to a port of the node over HTTP, "
+        f"without a gateway between, from core {GENERATOR_CORE}; all that the cluster does runs on the same two cores.",
+        "FastAPI is benchmarks/images/fastapi_iris, with uvloop and httptools and without a line in the log for each "
+        "request. MLServer is KServe's runtime kserve-mlserver with MLSERVER_PARALLEL_WORKERS=0, with which it is "
+        "faster on one core. KServe's sklearnserver is the code of KServe's Go module. These two write a line for each "
+        "request, as they do unless told otherwise.",
+        f"A rate is held when {KEPT:.0%} of it is answered, every prediction right, with p99 under {LIMIT_MS} ms; one "
+        f"that fails is tried again. The load is open and lasts {RATE_SECONDS} s.",
+        f"Images are in the node. What model/server said of its last start: {starts[OURS][-1].said or 'nothing'}.",
+    ]
+
+
+def package_versions() -> dict[str, str]:
+    """The versions of packages in the images, from their locks."""
+    locks = [REPOSITORY / "model" / "server", *(tools.FOLDER / "images" / name for name in IMAGES.values())]
+    found: dict[str, str] = {"python-kubernetes": version("kubernetes")}
+    for folder in locks:
+        text = (folder / "requirements.txt").read_text()
+        for package in PACKAGES:
+            if pinned := re.search(rf"^{package}==(\S+)", text, re.MULTILINE):
+                found.setdefault(package, pinned[1])
+    return found
