@@ -31,7 +31,7 @@ LIMIT_MS = 100
 KEPT, LATE_MS = 0.99, 20.0
 RATE_SECONDS, FIRST_RATE, STEP, HALVINGS = 3, 300.0, 1.5, 3
 PERCENTILES = ("p50", "p95", "p99")
-IMAGES = {FASTAPI: "fastapi_iris", MLSERVER: "mlserver_sklearn", KSERVE: "kserve_sklearnserver"}
+IMAGES = {FASTAPI: "fastapi_iris", MLSERVER: "mlserver_iris", KSERVE: "kserve_iris"}
 PACKAGES = ("scikit-learn", "uvicorn", "orjson", "fastapi", "pydantic", "mlserver", "kserve")
 
 
