@@ -15,13 +15,17 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import 
 
 
 def version_faults(
-    platform: Mapping[str, Any], components: Mapping[str, Mapping[str, Any]], version_set: str | None = None
+    platform: Mapping[str, Any],
+    components: Mapping[str, Mapping[str, Any]],
+    version_set: str | None = None,
+    file: str | None = None,
 ) -> dict[str, list[str]]:
     """Judge what platform_info found.
 
     components: by name, state and version of those that are used; managed comes in the version that is given, existing
     is as it was found, and absent does not count.
     version_set: the name of the chosen set; None for the default.
+    file: of version sets of one's own; None for the collection's.
     """
     versions, unknown = {}, []
     for name, planned in components.items():
@@ -34,7 +38,7 @@ def version_faults(
         elif found.get("installed"):
             unknown.append(f"{_version_sets.TITLES[name]}, of which nothing says the version")
     try:
-        faults = _version_sets.load().faults(version_set, platform["cluster"]["version"], versions)
+        faults = _version_sets.load(file or None).faults(version_set, platform["cluster"]["version"], versions)
     except KServeError as error:
         raise AnsibleFilterError(str(error)) from None
     return {"too_old": list(faults.too_old), "untested": [*faults.untested, *unknown]}

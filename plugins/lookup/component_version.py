@@ -29,6 +29,13 @@ options:
     type: str
     vars:
       - name: cluster_preflight_version_set
+  file:
+    description:
+      - A file of version sets of your own, in the form of C(meta/version_sets.yml). Without it the collection's.
+      - An empty one is the same as none.
+    type: str
+    vars:
+      - name: cluster_preflight_version_sets_file
 """
 
 EXAMPLES = r"""
@@ -63,9 +70,9 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[str]:
         """Return the version of each component."""
         self.set_options(var_options=variables, direct=kwargs)
-        name = self.get_option("version_set")
+        name, file = (self._text(option) for option in ("version_set", "file"))
         try:
-            chosen = _version_sets.load().named(self._templar.template(name) if name else None)
+            chosen = _version_sets.load(file).named(name)
         except KServeError as error:
             raise AnsibleLookupError(str(error)) from None
         unknown = sorted(set(terms) - _version_sets.TITLES.keys())
@@ -74,3 +81,8 @@ class LookupModule(LookupBase):  # type: ignore[misc]
                 f"There is no component {', '.join(unknown)}; name some of {', '.join(_version_sets.TITLES)}."
             )
         return [chosen.versions.get(term, "") for term in terms]
+
+    def _text(self, option: str) -> str | None:
+        # The value of a variable is a template.
+        value = self.get_option(option)
+        return self._templar.template(value) if value else None

@@ -149,6 +149,19 @@ def _sets(entries: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[VersionS
 
 
 @cache
-def load() -> VersionSets:
-    """Return the sets of the collection."""
-    return parsed(yaml.safe_load(FILE.read_text(encoding="utf-8")))
+def load(file: str | None = None) -> VersionSets:
+    """Return the sets of a file, or of the collection.
+
+    :raises KServeError: the file cannot be read, or holds something else.
+    """
+    path = Path(file).expanduser() if file else FILE
+    try:
+        return parsed(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise KServeError(f"The version sets in {path} cannot be read ({error}); correct the path.") from None
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        what = " ".join(str(error).split())
+        raise KServeError(
+            f"{path} is no file of version sets ({error.__class__.__name__}: {what}); write it as the collection's "
+            "meta/version_sets.yml."
+        ) from None

@@ -112,8 +112,38 @@ def kserve_faults(root: Path) -> list[str]:
     ]
 
 
+# The component of a version set, and the program or the release of local/components.toml that its version is of.
+TESTED = {"kserve": "kserve-manager", "contour": "contour"}
+RELEASED = {"knative_serving": "knative-serving", "net_kourier": "net-kourier"}
+
+
+def version_set_faults(root: Path) -> list[str]:
+    """Compare the default version set with what the local cluster is made of, and the sets with what the role tells."""
+    document = yaml.safe_load((root / "meta" / "version_sets.yml").read_text())
+    table = tomllib.loads((root / "local" / "components.toml").read_text())
+    found = {program["name"]: program["version"] for program in table["program"]}
+    found |= {release["gomod"]: f"v{release['version']}" for release in table.get("release", ())}
+    components = document["sets"][document["default"]]["components"]
+    faults = [
+        f"the set {document['default']} says {key} {components[key]['version']}, the table {found[name]}"
+        for key, name in (TESTED | RELEASED).items()
+        if name in found and components.get(key, {}).get("version") != found[name]
+    ]
+    told = (root / "roles" / "cluster_preflight" / "README.md").read_text()
+    return faults + [
+        f"cluster_preflight does not tell of {name}" for name in document["sets"] if f"`{name}`" not in told
+    ]
+
+
 Check = Callable[[Path], list[str]]
-CHECKS: list[Check] = [collection_faults, python_faults, go_faults, release_faults, kserve_faults]
+CHECKS: list[Check] = [
+    collection_faults,
+    python_faults,
+    go_faults,
+    release_faults,
+    kserve_faults,
+    version_set_faults,
+]
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -152,6 +182,10 @@ path = "two/two.yaml"
 gomod = "both"
 version = "3.0.0"
 """,
+    "meta/version_sets.yml": (
+        "default: now\nsets: {now: {components: {contour: {version: v5.0.0}, net_kourier: {version: v3.0.0}}}}\n"
+    ),
+    "roles/cluster_preflight/README.md": "The set `now`.\n",
     "roles/two/README.md": "From `https://example.org/v3.0.0/two.yaml`.\n",
     "local/go/kserve/go.mod": (
         "module example.local/kserve\n\n"
@@ -211,3 +245,23 @@ def test_a_missing_table_is_an_error(tree: Path) -> None:
     (tree / "local" / "components.toml").unlink()
     with pytest.raises(FileNotFoundError):
         go_faults(tree)
+
+
+@pytest.mark.parametrize(
+    ("contour", "kourier", "readme", "faults"),
+    [
+        ("v5.0.0", "3.0.0", "`now`", []),
+        ("v5.0.1", "3.0.0", "`now`", ["the set now says contour v5.0.0, the table v5.0.1"]),
+        ("v5.0.0", "3.1.0", "`now`", ["the set now says net_kourier v3.0.0, the table v3.1.0"]),
+        ("v5.0.0", "3.0.0", "`then`", ["cluster_preflight does not tell of now"]),
+    ],
+)
+def test_a_version_set_is_what_is_tested(
+    tree: Path, contour: str, kourier: str, readme: str, faults: list[str]
+) -> None:
+    (tree / "local" / "components.toml").write_text(
+        f'[[program]]\nname = "contour"\nversion = "{contour}"\n'
+        f'[[release]]\ngomod = "net-kourier"\nversion = "{kourier}"\n'
+    )
+    (tree / "roles" / "cluster_preflight" / "README.md").write_text(readme)
+    assert version_set_faults(tree) == faults

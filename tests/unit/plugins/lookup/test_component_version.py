@@ -17,7 +17,7 @@ def look(*terms: str, version_set: str | None = None) -> list[str]:
 
     class Configured(LookupModule):
         def set_options(self, **_given: object) -> None:
-            self._options = {"version_set": version_set}
+            self._options = {"version_set": version_set, "file": None}
 
         def get_option(self, option: str, hostvars: object = None) -> str | None:
             return self._options[option]

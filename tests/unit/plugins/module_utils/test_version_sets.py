@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,6 +116,18 @@ def test_the_sets_of_the_collection() -> None:
         "cert_manager": "v1.13.0",
     }
     assert sets.faults("kserve-0.11", "1.28", first.versions).untested
+
+
+def test_a_file_of_one_s_own(tmp_path: Path) -> None:
+    file = tmp_path / "sets.yml"
+    with pytest.raises(KServeError, match="cannot be read"):
+        _version_sets.load(str(file))
+    file.write_text(json.dumps({**DOCUMENT, "default": "old"}))
+    assert _version_sets.load(str(file)).named(None).status == "expired"
+    for name, text in (("a", "- x"), ("b", "default: x"), ("c", "{"), ("d", "{default: x, sets: {x: {status: y}}}")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(KServeError, match="is no file of version sets"):
+            _version_sets.load(str(tmp_path / name))
 
 
 def test_the_file_names_the_source_of_every_fact() -> None:
