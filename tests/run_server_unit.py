@@ -23,7 +23,7 @@ PYTHON = "3.11"
 # The folder of a lock, and the tests that need its packages.
 SUITES = {
     "batch": ["test_batch_rows.py", "test_batch_run.py"],
-    "server": [f"test_server_{part}.py" for part in ("churn", "http", "model", "requirements", "rows")],
+    "server": [f"test_server_{part}.py" for part in ("churn", "http", "model", "protocol", "requirements", "rows")],
     "storage_initializer": ["test_storage_initializer.py"],
 }
 
