@@ -250,18 +250,19 @@ def backup(api: KubeApi, groups: Sequence[str], folder: Path, *, check_mode: boo
     """Read every object of the groups, write it, and return the result of custom_resources_backup."""
     found = read(api, groups)
     changed = True if check_mode else write(folder, found)
-    return {"changed": changed, "folder": str(folder), "counts": index(found)["counts"]}
+    return {"changed": changed, "folder": str(folder), **_told(index(found))}
+
+
+def _told(content: Json) -> Json:
+    names = {name: sorted(objects) for name, objects in content["objects"].items()}
+    return {"counts": content["counts"], "objects": names}
 
 
 def info(api: KubeApi, groups: Sequence[str], since: Path | None) -> Json:
     """Return the result of custom_resources_info; since: the folder of a backup to compare with."""
     before = read_index(since) if since else None
     now = index(read(api, groups))
-    result: Json = {
-        "changed": False,
-        "counts": now["counts"],
-        "objects": {name: sorted(objects) for name, objects in now["objects"].items()},
-    }
+    result: Json = {"changed": False, **_told(now)}
     if before is not None:
         result |= {"counts_before": before["counts"], "lost": lost(before, now)}
     return result

@@ -86,6 +86,11 @@ counts:
   type: dict
   returned: success
   sample: {inferenceservices.serving.kserve.io: 3, servingruntimes.serving.kserve.io: 0}
+objects:
+  description: By resource the objects that somebody made, as C(namespace/name), or C(name) where there is no namespace.
+  type: dict
+  returned: success
+  sample: {inferenceservices.serving.kserve.io: [models/iris]}
 """
 
 from pathlib import Path

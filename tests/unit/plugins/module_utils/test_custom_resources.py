@@ -93,7 +93,12 @@ def test_what_a_controller_made_is_counted_and_never_missed() -> None:
 def test_the_files_hold_what_can_be_applied_again(tmp_path: Path) -> None:
     api = Api(thing("iris"), thing("rose"), thing("iris-child", owner="iris"))
     result = _custom_resources.backup(api, KSERVE, tmp_path / "backup", check_mode=False)
-    assert result == {"changed": True, "folder": str(tmp_path / "backup"), "counts": {ISVC: 3, RUNTIMES: 0}}
+    assert result == {
+        "changed": True,
+        "folder": str(tmp_path / "backup"),
+        "counts": {ISVC: 3, RUNTIMES: 0},
+        "objects": {ISVC: ["models/iris", "models/rose"], RUNTIMES: []},
+    }
     restore, owned = (tmp_path / "backup" / place / f"{ISVC}.yaml" for place in ("restore", "owned"))
     assert list(yaml.safe_load_all(restore.read_text())) == [
         {
