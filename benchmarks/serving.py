@@ -25,11 +25,11 @@ from local.settings import REPOSITORY
 
 ROUNDS = 3
 GENERATOR_CORE = 1
-MODEST_RATE, MODEST_SECONDS, WARMUP = 200, 8, 300
+MODEST_RATE, MODEST_SECONDS, WARMUP = 200, 6, 200
 LIMIT_MS = 100
 # A rate is held when so much of it is answered, rightly and in time, and the sender's own delay is no part of it.
 KEPT, LATE_MS = 0.99, 20.0
-RATE_SECONDS, FIRST_RATE, STEP, HALVINGS = 3, 300.0, 1.5, 3
+RATE_SECONDS, FIRST_RATE, STEP, HALVINGS = 2, 800.0, 1.5, 3
 PERCENTILES = ("p50", "p95", "p99")
 IMAGES = {FASTAPI: "fastapi_iris", MLSERVER: "mlserver_iris", KSERVE: "kserve_iris"}
 PACKAGES = ("scikit-learn", "uvicorn", "orjson", "fastapi", "pydantic", "mlserver", "kserve")
@@ -74,8 +74,8 @@ def _p99(result: Mapping[str, Any]) -> float:
     return float("inf") if value is None else float(value)
 
 
-def highest(try_rate: Callable[[float], bool]) -> float:
-    """The highest rate that is held, to a twentieth: by growing steps, then by halving what is between; 0 for none.
+def highest(try_rate: Callable[[float], bool], first: float = FIRST_RATE) -> float:
+    """The highest rate that is held, to a twentieth: by steps up or down, then by halving what is between; 0 for none.
 
     On a machine that does other things as well a rate may fail for their sake, so it is tried twice.
     """
@@ -83,9 +83,17 @@ def highest(try_rate: Callable[[float], bool]) -> float:
     def held(rate: float) -> bool:
         return try_rate(rate) or try_rate(rate)
 
-    low, high = 0.0, FIRST_RATE
-    while held(high):
-        low, high = high, high * STEP
+    low = first
+    if held(low):
+        while held(low * STEP):
+            low *= STEP
+    else:
+        low /= STEP
+        while not held(low):
+            low /= STEP
+            if low < 1:
+                return 0.0
+    high = low * STEP
     for _halving in range(HALVINGS):
         middle = (low + high) / 2
         if held(middle):
@@ -117,7 +125,7 @@ def measure(rounds: int = ROUNDS) -> Report:
                 address = cluster.address(server)
                 for protocol in server.protocols:
                     modest = load(address, server, protocol, MODEST_RATE, MODEST_SECONDS)
-                    rate = _highest(address, server, protocol)
+                    rate = _highest(address, server, protocol, rates.get((server, protocol), [FIRST_RATE])[-1])
                     latency.setdefault((server, protocol), []).append(modest["latency_ms"])
                     rates.setdefault((server, protocol), []).append(rate)
                     values = ", ".join(f"{name} {modest['latency_ms'][name]:.2f} ms" for name in PERCENTILES)
@@ -130,7 +138,7 @@ def measure(rounds: int = ROUNDS) -> Report:
     return report
 
 
-def _highest(address: tuple[str, int], server: Server, protocol: str) -> float:
+def _highest(address: tuple[str, int], server: Server, protocol: str, first: float) -> float:
     def try_rate(rate: float) -> bool:
         try:
             result = load(address, server, protocol, rate, RATE_SECONDS)
@@ -139,7 +147,7 @@ def _highest(address: tuple[str, int], server: Server, protocol: str) -> float:
             return False
         return holds(result, rate)
 
-    return highest(try_rate)
+    return highest(try_rate, first)
 
 
 def _rows(

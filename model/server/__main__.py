@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     imported = time.perf_counter()
     model = SklearnModel(options.model_name, options.model_dir)
     try:
+        drain_seconds = _drain_seconds()
         model.load()
     except StartError as error:
         print(f"Error: {error}", file=sys.stderr)
@@ -44,8 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "Serving %s: %.3f s importing, %.3f s loading the model, %.3f s of CPU time since the process began",
         model.name, imported - began, loaded - imported, time.process_time(),
     )  # fmt: skip
-    HttpServer(App(model), options.http_port, float(os.environ.get("DRAIN_SECONDS", "10"))).run()
+    HttpServer(App(model), options.http_port, drain_seconds).run()
     return 0
+
+
+def _drain_seconds() -> float:
+    from .errors import StartError
+
+    text = os.environ.get("DRAIN_SECONDS", "10")
+    if not text.isdecimal():
+        raise StartError(f"DRAIN_SECONDS is {text!r:.40}: give the number of seconds to go on answering after SIGTERM.")
+    return float(text)
 
 
 def _parser() -> argparse.ArgumentParser:

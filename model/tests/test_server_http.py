@@ -432,13 +432,17 @@ def ending(folder: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[
         process.communicate()
 
 
-def stop_of(folder: Path) -> str:
-    process = start(folder, free_port())
+def stop_of(folder: Path, **environment: str) -> str:
+    process = start(folder, free_port(), environment=environment)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 1, output + errors
     (line,) = [line for line in errors.splitlines() if line.startswith("Error: ")]
     assert "Traceback" not in output + errors
     return line
+
+
+def test_no_start_with_no_number_of_seconds(folder: Path) -> None:
+    assert "DRAIN_SECONDS is 'soon': give the number of seconds" in stop_of(folder, DRAIN_SECONDS="soon")
 
 
 def test_no_start_without_a_folder(tmp_path: Path) -> None:
