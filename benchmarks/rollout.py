@@ -31,11 +31,13 @@ from local.run import run
 from local.settings import REPOSITORY, Settings
 
 ROUNDS = 3
-NAME, NAMESPACE, BUCKET, VOLUME = "rollout", "benchmark-rollout", "benchmark-rollout", "models"
+NAMESPACE, BUCKET, VOLUME = "benchmark-rollout", "benchmark-rollout", "models"
 STORAGES = ("s3", "pvc")
 PLAYBOOKS, BY_HAND = "storage.yml and serving.yml", "aws, kubectl and curl"
 TOOLS = (PLAYBOOKS, BY_HAND)
-HOST = f"{NAME}.ml.hashfoundry.local"
+# The model's name, for each tool one of its own: what the playbooks have made holds the digest that it must have.
+NAMES = {PLAYBOOKS: "rollout", BY_HAND: "rollout-by-hand"}
+DOMAIN = "ml.hashfoundry.local"
 TIMEOUT_S = 300
 POLL_S = 0.02
 S3_KEY = "local-owner"  # of inventories/local
@@ -83,10 +85,10 @@ class Bench:
         run(command, cwd=REPOSITORY, hint="see the model's training.")
         return target
 
-    def playbooks(self, version: str, storage: str, *, models: bool = True) -> list[str | Path]:
-        """The command of a user with one model of that version in the list; models: whether it is there at all."""
+    def playbooks(self, version: str, storage: str) -> list[str | Path]:
+        """The command of a user who has changed the model's version in the list."""
         model = {
-            "name": NAME,
+            "name": NAMES[PLAYBOOKS],
             "version": version,
             "source": {"folder": str(self.folder / version)},
             "format": "sklearn",
@@ -96,7 +98,7 @@ class Bench:
             **({"volume": VOLUME} if storage == "pvc" else {}),
         }
         variables = {
-            "models": [model] if models else [],
+            "models": [model],
             "model_namespace_name": NAMESPACE,
             "model_storage_bucket": BUCKET,
         }
@@ -105,16 +107,37 @@ class Bench:
         program = Path(sys.executable).with_name("ansible-playbook")
         return [program, "-i", "inventories/local", "-e", f"@{file}", "playbooks/storage.yml", "playbooks/serving.yml"]
 
+    def make_by_hand(self, version: str, storage: str) -> None:
+        """Have the InferenceService that is rolled out by hand; the script uploads what it is to serve."""
+        name = NAMES[BY_HAND]
+        uri = f"pvc://{VOLUME}/{name}/{version}" if storage == "pvc" else f"s3://{BUCKET}/{name}/{version}/"
+        model = {"modelFormat": {"name": "sklearn"}, "runtime": "kserve-sklearnserver", "storageUri": uri}
+        context = {"runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 1000}
+        predictor = {"serviceAccountName": "model-reader", "model": {**model, "resources": RESOURCES}}
+        service = {
+            "apiVersion": "serving.kserve.io/v1beta1",
+            "kind": "InferenceService",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {
+                "predictor": predictor | {"securityContext": context | {"seccompProfile": {"type": "RuntimeDefault"}}}
+            },
+        }
+        file = self.folder / "service.json"
+        file.write_text(json.dumps(service))
+        kubectl = self.settings.state / "bin" / "kubectl"
+        command = [kubectl, "apply", "--server-side", "--force-conflicts", "--filename", file]
+        run(command, env=self.env, hint="see the cluster.")
+
     def roll_out(self, tool: str, version: str, storage: str) -> Rolled:
         """Start the command, and ask until the version answers and the command has ended."""
-        env, command = self.env, self.playbooks(version, storage)
+        env, command, name = self.env, self.playbooks(version, storage), NAMES[tool]
         if tool == BY_HAND:
             command = ["sh", SCRIPT]
             env |= {
-                "NAMESPACE": NAMESPACE, "NAME": NAME, "VERSION": version, "FOLDER": str(self.folder / version),
+                "NAMESPACE": NAMESPACE, "NAME": name, "VERSION": version, "FOLDER": str(self.folder / version),
                 "BUCKET": BUCKET, "STORAGE": storage, "CA": str(self.settings.state / "ca.crt"),
-                "URL": f"https://{HOST}:{self.settings.https_port}/v2/models/{NAME}",
-                "RESOLVE": f"{HOST}:{self.settings.https_port}:127.0.0.1",
+                "URL": f"https://{name}.{DOMAIN}:{self.settings.https_port}/v2/models/{name}",
+                "RESOLVE": f"{name}.{DOMAIN}:{self.settings.https_port}:127.0.0.1",
             }  # fmt: skip
         began = time.monotonic()
         with (self.folder / "said").open("wb") as said:
@@ -124,7 +147,7 @@ class Bench:
             try:
                 answered = None
                 while process.poll() is None or answered is None:
-                    if answered is None and self._answers(version):
+                    if answered is None and self._answers(name, version):
                         answered = time.monotonic() - began
                     if time.monotonic() - began > TIMEOUT_S or process.poll():
                         break
@@ -138,13 +161,13 @@ class Bench:
             raise NotMeasured(f"{version} was not rolled out by {tool}:\n{text[-3000:]}")
         return Rolled(answered, ended)
 
-    def _answers(self, version: str) -> bool:
+    def _answers(self, name: str, version: str) -> bool:
         """Whether a prediction comes from that version, through the Gateway and over checked TLS."""
         context = ssl.create_default_context(cafile=str(self.settings.state / "ca.crt"))
-        connection = _Connection(self.settings.https_port, context)
+        connection = _Connection(f"{name}.{DOMAIN}", self.settings.https_port, context)
         tensor = {"name": "input-0", "shape": [1, 4], "datatype": "FP64", "data": [6.7, 3.1, 5.6, 2.4]}
         try:
-            connection.request("POST", f"/v2/models/{NAME}/infer", json.dumps({"inputs": [tensor]}))
+            connection.request("POST", f"/v2/models/{name}/infer", json.dumps({"inputs": [tensor]}))
             response = connection.getresponse()
             answer = json.loads(response.read())
             return response.status == 200 and answer["model_version"] == version and answer["outputs"][0]["data"] == [2]
@@ -164,8 +187,8 @@ class Bench:
 class _Connection(HTTPSConnection):
     """To the Gateway at this machine, under the name of the model's host."""
 
-    def __init__(self, port: int, context: ssl.SSLContext) -> None:
-        super().__init__(HOST, port, timeout=5, context=context)
+    def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
+        super().__init__(host, port, timeout=5, context=context)
         self._create_connection = self._to_this_machine
 
     def _to_this_machine(self, address: tuple[str, int], *others: Any) -> Any:
@@ -210,6 +233,8 @@ def _measure(report: Report, bench: Bench, storage: str, rounds: int) -> None:
     first = f"{storage}-v0"
     bench.train(first)
     bench.roll_out(PLAYBOOKS, first, storage)
+    bench.make_by_hand(first, storage)
+    bench.roll_out(BY_HAND, first, storage)
     rolled: dict[str, list[Rolled]] = {tool: [] for tool in TOOLS}
     for number in range(rounds):
         for tool in TOOLS[number % 2 :] + TOOLS[: number % 2]:
