@@ -125,7 +125,7 @@ class Bench:
         file = self.folder / "service.json"
         file.write_text(json.dumps(service))
         kubectl = self.settings.state / "bin" / "kubectl"
-        command = [kubectl, "apply", "--server-side", "--force-conflicts", "--filename", file]
+        command: list[str | Path] = [kubectl, "apply", "--server-side", "--force-conflicts", "--filename", file]
         run(command, env=self.env, hint="see the cluster.")
 
     def roll_out(self, tool: str, version: str, storage: str) -> Rolled:
