@@ -1,0 +1,123 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user sees who asks first: site.yml in check mode on inventories/prod, on a cluster that has nothing of it.
+
+Charts and manifests are those that the cluster of `make up` has; Istio's are stood in for.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from local.settings import REPOSITORY, Settings
+
+ISTIO = REPOSITORY / "tests" / "integration_knative" / "istio"
+KINDS = ("namespaces", "customresourcedefinitions", "clusterroles", "deployments -A", "secrets -A")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The end of a run; text: all that it said, in one line; before, after: what the cluster had then."""
+
+    code: int
+    text: str
+    before: list[str]
+    after: list[str]
+
+
+def sources(settings: Settings) -> dict[str, str]:
+    """Return where charts, manifests and Helm are, which prod has from the Internet."""
+    here, helm = settings.state / "sources", str(settings.state / "bin" / "helm")
+    return {
+        "certificates_chart_source": str(here),
+        "certificates_helm": helm,
+        "serverless_manifest": str(here / "knative-serving" / "serving-core.yaml"),
+        "networking_layer_istio_chart_source": str(ISTIO),
+        "networking_layer_manifest": str(ISTIO / "net-istio.yaml"),
+        "networking_layer_helm": helm,
+        "inference_platform_chart_source": str(here / "kserve" / "charts"),
+        "inference_platform_helm": helm,
+        # Istio's own project supports an older Kubernetes at most.
+        "cluster_preflight_untested": "warn",
+    }
+
+
+@pytest.fixture(scope="module")
+def checked(
+    settings: Settings,
+    playbook_env: dict[str, str],
+    kubectl: Callable[..., str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Checked]:
+    def names() -> list[str]:
+        return [kubectl("get", *kind.split(), "-o", "name") for kind in KINDS]
+
+    left_out = ("HASHFOUNDRY_", "AWS_", "SPACES_")
+    env = {name: value for name, value in playbook_env.items() if not name.startswith(left_out)}
+    env |= {"HOME": str(tmp_path_factory.mktemp("home")), "K8S_AUTH_KUBECONFIG": str(settings.kubeconfig)}
+    command: list[str | Path] = [Path(sys.executable).with_name("ansible-playbook"), "playbooks/site.yml"]
+    command += ["-i", "inventories/prod", "--check", "--diff", "-e", json.dumps(sources(settings))]
+    before = names()
+    done = subprocess.run(
+        command,
+        cwd=REPOSITORY,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    yield Checked(done.returncode, " ".join(done.stdout.split()), before, names())
+
+
+def test_it_ends_well_without_a_secret_at_hand(checked: Checked) -> None:
+    assert checked.code == 0, checked.text[-3000:]
+
+
+def test_it_changes_nothing(checked: Checked) -> None:
+    assert checked.before == checked.after
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        "Secret hashfoundry-system/hashfoundry-ca",
+        "CustomResourceDefinition certificates.cert-manager.io",
+        "Deployment cert-manager/cert-manager",
+        "Deployment knative-serving/activator",
+        "Deployment istio-system/istiod",
+        "PodDisruptionBudget knative-serving/net-istio-controller",
+        "CustomResourceDefinition inferenceservices.serving.kserve.io",
+        "Deployment kserve/kserve-controller-manager",
+        "Namespace ml-models",
+        "InferenceService ml-models/iris-classifier",
+        "InferenceService ml-models/churn-classifier",
+    ],
+)
+def test_it_shows_what_it_would_make(checked: Checked, thing: str) -> None:
+    assert f"--- before: {thing} +++ after: {thing} @@ " in checked.text
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [
+        "ClusterIssuer hashfoundry-ca; Certificate kserve/serving-cert, istio-system/models-tls.",
+        "Gateway knative-serving/knative-ingress-gateway, knative-serving/knative-local-gateway.",
+        "InferenceService ml-models/iris-classifier, ml-models/churn-classifier.",
+    ],
+)
+def test_it_says_what_it_cannot_know_before_the_kinds_are_there(checked: Checked, objects: str) -> None:
+    assert f"The cluster does not know the kind yet. Check mode could not validate {objects}" in checked.text
+
+
+def test_it_says_that_nobody_has_tested_these_versions(checked: Checked) -> None:
+    assert "Nobody has tested, on prod, " in checked.text

@@ -1,0 +1,144 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role networking_layer with Istio as its provider, from charts that stand in for Istio's: istio/README.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHARTS = Path(__file__).with_name("istio")
+Playbook = Callable[..., Any]
+Thing = Callable[..., dict[str, Any]]
+# Istio's webhook is believed only once it has a CA, which istiod writes; the stand-in is told one.
+BELIEVED = {"base": {"base": {"validationCABundle": "LS0tLQ=="}}}
+
+
+@pytest.fixture(scope="module")
+def install(playbook: Playbook) -> Callable[..., Any]:
+    """Run the role: install(networking_layer_state="absent")."""
+
+    def run(**more: Any) -> Any:
+        options = {
+            "networking_layer_provider": "istio",
+            "networking_layer_istio_chart_source": str(CHARTS),
+            "networking_layer_manifest": str(CHARTS / "net-istio.yaml"),
+            "networking_layer_istio_replicas": 2,
+            "networking_layer_istio_values": BELIEVED,
+            "networking_layer_istio_config": {"enable-virtualservice-status": "false"},
+            "networking_layer_service_type": "ClusterIP",
+            "networking_layer_https_node_port": None,
+            "networking_layer_timeout": 60,
+        }
+        return playbook("playbooks/addons.yml", "--tags", "networking_layer", "-e", json.dumps({**options, **more}))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def namespace(kubectl: Callable[..., str]) -> Iterator[str]:
+    """Istio's namespace, which at first holds nothing."""
+    kubectl("create", "namespace", "istio-system")
+    yield "istio-system"
+    kubectl("delete", "namespace", "istio-system")
+
+
+def told(done: Any) -> str:
+    return " ".join(done.stdout.split())
+
+
+def test_without_a_certificate_nothing_is_installed(install: Any, namespace: str, kubectl: Callable[..., str]) -> None:
+    done = install()
+    assert done.returncode != 0
+    assert f"The TLS Secret {namespace}/models-tls is not there: run the role certificates first" in told(done)
+    assert kubectl("get", "deployments", "-n", namespace, "-o", "name") == ""
+
+
+@pytest.fixture(scope="module")
+def certified(namespace: str, kubectl: Callable[..., str]) -> str:
+    """Istio's namespace with a Secret for its gateway."""
+    kubectl("create", "secret", "generic", "models-tls", "-n", namespace, "--from-literal=tls.crt=stand-in")
+    return namespace
+
+
+def test_a_webhook_that_nobody_believes_stops_before_the_gateway(
+    install: Any, certified: str, kubectl: Callable[..., str]
+) -> None:
+    done = install(networking_layer_istio_values={}, networking_layer_timeout=5)
+    assert done.returncode != 0
+    assert (
+        "ValidatingWebhookConfiguration istiod-default-validator is not ready after 5 seconds: nobody has set the "
+        "caBundle of its webhook validation.istio.io."
+    ) in told(done)
+    assert "istio-ingressgateway" not in kubectl("get", "deployments", "-n", certified, "-o", "name")
+
+
+@pytest.fixture(scope="module")
+def installed(install: Any, certified: str) -> Iterator[str]:
+    """Istio, installed; taken away again in the end."""
+    done = install()
+    assert done.returncode == 0, done.stdout[-3000:]
+    yield certified
+    done = install(networking_layer_state="absent")
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_the_gateway_listens_for_https_with_the_certificate(installed: str, thing: Thing) -> None:
+    gateway = thing("gateways.networking.istio.io", "knative-ingress-gateway", "-n", "knative-serving")
+    assert gateway["spec"]["servers"] == [
+        {
+            "hosts": ["*"],
+            "port": {"name": "https", "number": 443, "protocol": "HTTPS"},
+            "tls": {"mode": "SIMPLE", "credentialName": "models-tls"},
+        }
+    ]
+    service = thing("service", "istio-ingressgateway", "-n", installed)
+    assert [port["name"] for port in service["spec"]["ports"]] == ["status-port", "https"]
+
+
+def test_two_of_each_are_spread_and_may_go_one_by_one(installed: str, thing: Thing) -> None:
+    for name, namespace in (
+        ("istiod", installed),
+        ("istio-ingressgateway", installed),
+        ("net-istio-controller", "knative-serving"),
+        ("net-istio-webhook", "knative-serving"),
+    ):
+        deployment = thing("deployment", name, "-n", namespace)
+        assert deployment["status"]["readyReplicas"] == 2
+        pod = deployment["spec"]["template"]
+        (spread,) = pod["spec"]["topologySpreadConstraints"]
+        assert spread["topologyKey"] == "kubernetes.io/hostname"
+        assert spread["labelSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    budgets = thing("poddisruptionbudgets", "-n", "knative-serving", "-l", "!serving.knative.dev/release")["items"]
+    found = {budget["metadata"]["name"]: budget["spec"].get("maxUnavailable") for budget in budgets}
+    assert found["net-istio-controller"] == found["net-istio-webhook"] == 1
+
+
+def test_keys_are_laid_over_the_manifests_own(installed: str, thing: Thing) -> None:
+    assert thing("configmap", "config-istio", "-n", "knative-serving")["data"] == {
+        "_example": "an example",
+        "enable-virtualservice-status": "false",
+    }
+
+
+def test_again_nothing_changes_nor_what_istio_writes_itself(
+    install: Any, installed: str, kubectl: Callable[..., str], thing: Thing
+) -> None:
+    webhook = ("validatingwebhookconfiguration", "istiod-default-validator")
+    written = [{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]
+    kubectl("patch", *webhook, "--type=json", "-p", json.dumps(written))
+    done = install()
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "changed=0" in done.stdout
+    assert thing(*webhook)["webhooks"][0]["failurePolicy"] == "Ignore"
+
+
+def test_what_is_not_there_is_told_of_an_istio_of_others(install: Any) -> None:
+    done = install(networking_layer_state="existing")
+    assert done.returncode != 0
+    assert "The Istio of others does not work: the cluster does not serve VirtualService" in told(done)
