@@ -1,0 +1,136 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole of site.yml as the account that account.yml makes, and what the API server refuses that account."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from local.settings import Settings
+
+Playbook = Callable[..., "subprocess.CompletedProcess[str]"]
+Kubectl = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def made(playbook: Playbook, settings: Settings) -> str:
+    """What account.yml says, run by an administrator on the cluster that site.yml has converged."""
+    (settings.state / "deployer.kubeconfig").unlink(missing_ok=True)
+    done = playbook("playbooks/account.yml")
+    assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def asked(made: str, settings: Settings) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run kubectl as the account."""
+
+    def run(*words: str, manifest: Any = None) -> subprocess.CompletedProcess[str]:
+        kubeconfig = settings.state / "deployer.kubeconfig"
+        command = [settings.state / "bin" / "kubectl", f"--kubeconfig={kubeconfig}", *words]
+        return subprocess.run(command, input=json.dumps(manifest), capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_the_kubeconfig_is_its_owners_and_its_token_ends(made: str, settings: Settings, asked: Any) -> None:
+    path = settings.state / "deployer.kubeconfig"
+    assert path.stat().st_mode & 0o777 == 0o600
+    user = json.loads(asked("auth", "whoami", "-o", "json").stdout)["status"]["userInfo"]
+    assert user["username"] == "system:serviceaccount:hashfoundry-system:deployer"
+    assert path.read_text().split("token: ")[1].split()[0] not in made
+
+
+def test_site_runs_as_the_account_and_makes_what_is_missing(
+    playbook: Playbook, settings: Settings, kubectl: Kubectl, made: str
+) -> None:
+    # One of each kind of place: of the whole cluster, of the platform, of the models.
+    standard = settings.mode == "Standard"
+    gone = [
+        ("clusterservingruntime", "kserve-xgbserver"),
+        ("deployment", "contour-gateway-provisioner", "-n", "projectcontour")
+        if standard
+        else ("poddisruptionbudget", "3scale-kourier-gateway-pdb", "-n", "kourier-system"),
+        ("limitrange", "models", "-n", "ml-models"),
+        ("networkpolicy", "models", "-n", "ml-models"),
+        ("service", "kserve-controller-manager-metrics-service", "-n", "kserve"),
+    ]
+    for words in gone:
+        kubectl("delete", *words, "--wait=true")
+    account = ("-e", f"cluster_preflight_kubeconfig={settings.state / 'deployer.kubeconfig'}")
+    done = playbook("playbooks/site.yml", *account, timeout=600)
+    assert done.returncode == 0, done.stdout[-3000:]
+    for words in gone:
+        kubectl("get", *words)
+    again = playbook("playbooks/site.yml", *account, timeout=600)
+    assert again.returncode == 0, again.stdout[-3000:]
+    assert "changed=0" in again.stdout
+
+
+BINDING = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "ClusterRoleBinding",
+    "metadata": {"name": "more"},
+    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+    "subjects": [{"kind": "ServiceAccount", "name": "deployer", "namespace": "hashfoundry-system"}],
+}
+ROLE = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "Role",
+    "metadata": {"name": "more", "namespace": "kserve"},
+    "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["*"]}],
+}
+
+
+DRY = ("create", "delete", "label", "patch", "run")
+
+
+@pytest.mark.parametrize(
+    ("words", "manifest"),
+    [
+        (("get", "secrets", "-n", "kube-system"), None),
+        (("get", "secrets", "-A"), None),
+        (("get", "secrets", "-n", "ml-models"), None),  # by its name, it may
+        (("get", "pods", "-n", "kube-system"), None),
+        (("get", "nodes"), None),
+        (("create", "-f", "-"), BINDING),
+        (("create", "-f", "-"), ROLE),
+        (("patch", "clusterrole", "kserve-manager-role", "-p", '{"rules": []}'), None),
+        (("patch", "clusterrole", "deployer", "-p", '{"rules": []}'), None),
+        (("delete", "crd", "inferenceservices.serving.kserve.io"), None),
+        (("delete", "namespace", "ml-models"), None),
+        (("delete", "namespace", "default"), None),
+        (("label", "namespace", "ml-models", "pod-security.kubernetes.io/enforce=privileged", "--overwrite"), None),
+        (("delete", "validatingwebhookconfiguration", "inferenceservice.serving.kserve.io"), None),
+        (("delete", "deployment", "coredns", "-n", "kube-system"), None),
+        (("delete", "inferenceservice", "iris-classifier", "-n", "ml-models"), None),
+        (("run", "stranger", "-n", "ml-models", "--image=none.invalid/none"), None),
+        (("create", "token", "kserve-controller-manager", "-n", "kserve"), None),
+        (("exec", "-n", "kserve", "deploy/kserve-controller-manager", "--", "true"), None),
+        (("get", "pods", "-n", "default", "--as=system:admin"), None),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_the_account_must_not_do_is_refused(asked: Any, words: tuple[str, ...], manifest: Any) -> None:
+    # Where it is allowed after all, nothing is to happen.
+    careful = ["--dry-run=server"] if words[0] in DRY and words[1] != "token" else []
+    done = asked(*words, *careful, manifest=manifest)
+    assert done.returncode != 0, done.stdout
+    assert "Forbidden" in done.stderr or "forbidden" in done.stderr, done.stderr
+
+
+def test_a_right_that_is_missing_is_said_in_a_sentence(playbook: Playbook, settings: Settings, made: str) -> None:
+    given = {"namespace_security_namespaces": [{"name": "ml-models", "pod_security": "baseline"}]}
+    words = ("--tags", "cluster_preflight,namespace_security", "-e", json.dumps(given))
+    account = ("-e", f"cluster_preflight_kubeconfig={settings.state / 'deployer.kubeconfig'}")
+    done = playbook("playbooks/addons.yml", *words, *account)
+    assert done.returncode != 0
+    said = " ".join(done.stdout.split())
+    assert "The credentials lack a right: namespaces" in said
+    assert "grant it to the user of the kubeconfig" in said

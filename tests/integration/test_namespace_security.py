@@ -1,0 +1,132 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The namespaces that site.yml leaves: what they refuse, and that their policies let through what the node has seen."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from local import demo, engine
+from local.settings import Settings
+
+from .network_ways import Connection, End, connections, pods, refusals
+
+Kubectl = Callable[..., str]
+Json = dict[str, Any]
+STANDARDS = {
+    "hashfoundry-system": "restricted",
+    "kserve": "restricted",
+    "ml-models": "restricted",
+    "object-storage": "restricted",
+    "projectcontour": "baseline",
+    "knative-serving": "restricted",
+    "kourier-system": "restricted",
+}
+
+
+def objects(kubectl: Kubectl, *words: str) -> list[Json]:
+    items: list[Json] = json.loads(kubectl("get", *words, "-o", "json"))["items"]
+    return items
+
+
+@pytest.fixture(scope="module")
+def namespaces(kubectl: Kubectl) -> list[str]:
+    """Those of the collection that this mode has."""
+    return [name for name in (o["metadata"]["name"] for o in objects(kubectl, "namespaces")) if name in STANDARDS]
+
+
+@pytest.fixture(scope="module")
+def policies(kubectl: Kubectl, namespaces: list[str]) -> list[Json]:
+    return [p for p in objects(kubectl, "networkpolicies", "-A") if p["metadata"]["namespace"] in namespaces]
+
+
+@pytest.fixture(scope="module")
+def known(kubectl: Kubectl) -> dict[str, End]:
+    return pods(objects(kubectl, "pods", "-A"))
+
+
+def test_each_namespace_holds_its_pods_to_a_standard(kubectl: Kubectl, namespaces: list[str]) -> None:
+    assert len(namespaces) > 4
+    for name in namespaces:
+        labels = json.loads(kubectl("get", "namespace", name, "-o", "json"))["metadata"]["labels"]
+        assert labels["pod-security.kubernetes.io/enforce"] == STANDARDS[name], name
+
+
+def test_a_pod_that_is_not_restricted_is_refused(settings: Settings) -> None:
+    command = [settings.state / "bin" / "kubectl", f"--kubeconfig={settings.kubeconfig}"]
+    for name in ("kserve", "hashfoundry-system", "object-storage"):
+        words = ["run", "root", "-n", name, "--image=none.invalid/none", "--dry-run=server"]
+        done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        assert "violates PodSecurity" in done.stderr, name
+
+
+def test_no_pod_was_warned_about(kubectl: Kubectl, namespaces: list[str]) -> None:
+    """A pod that breaks the standard of its namespace would come back from a look that changes nothing."""
+    for name in namespaces:
+        label = f"pod-security.kubernetes.io/enforce={STANDARDS[name]}"
+        said = kubectl("label", "namespace", name, label, "--overwrite", "--dry-run=server")
+        assert "violate" not in said, name
+
+
+def test_each_namespace_denies_by_default(policies: list[Json], namespaces: list[str]) -> None:
+    closed = [
+        policy["metadata"]["namespace"]
+        for policy in policies
+        if policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    ]
+    assert sorted(closed) == sorted(namespaces)
+
+
+def test_what_the_node_has_seen_is_allowed(
+    settings: Settings, policies: list[Json], known: dict[str, End], namespaces: list[str]
+) -> None:
+    subprocess.run(demo.curl(settings), capture_output=True, check=True)  # from outside to a model
+    docker = engine.answering(settings)
+    assert docker
+    table = docker.docker("exec", f"{settings.cluster}-control-plane", "conntrack", "-L")
+    seen = {
+        found
+        for found in connections(table, known)
+        # A pod's own node may always reach it, for the kubelet's probes; here the API server is there, too.
+        if found.source.namespace and {found.source.namespace, found.target.namespace} & set(namespaces)
+    }
+    ways = {(found.source.namespace, found.target.namespace) for found in seen}
+    gateway = "kourier-system" if settings.mode == "Knative" else "projectcontour"
+    assert {(gateway, "ml-models"), ("kserve", "")} <= ways, ways
+    assert {str(found): wrong for found in seen if (wrong := list(refusals(found, policies)))} == {}
+
+
+def test_what_nothing_needs_is_denied(policies: list[Json], known: dict[str, End]) -> None:
+    def one(namespace: str, label: str) -> End:
+        return next(pod for pod in known.values() if pod.namespace == namespace and label in pod.labels)
+
+    model = one("ml-models", "serving.kserve.io/inferenceservice")
+    controller, store = one("kserve", "control-plane"), one("object-storage", "app.kubernetes.io/name")
+    stranger = End("10.244.99.1", "default", "stranger", {})
+    dns = next(pod for pod in known.values() if pod.labels.get("k8s-app") == "kube-dns")
+    outside = End("203.0.113.7")
+    for denied in (
+        Connection(stranger, model, "TCP", 8080),
+        Connection(outside, model, "TCP", 8080),
+        Connection(model, outside, "TCP", 443),
+        Connection(model, controller, "TCP", 9443),
+        Connection(controller, model, "TCP", 8080),
+        Connection(controller, outside, "TCP", 443),
+        Connection(store, outside, "TCP", 443),
+        Connection(model, dns, "TCP", 9153),
+        Connection(model, End("169.254.169.254"), "TCP", 80),
+    ):
+        assert list(refusals(denied, policies)), str(denied)
+    for allowed in (
+        Connection(model, store, "TCP", 7070),
+        Connection(model, dns, "UDP", 53),
+        Connection(outside, controller, "TCP", 9443),
+    ):
+        assert list(refusals(allowed, policies)) == [], str(allowed)
