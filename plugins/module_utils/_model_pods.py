@@ -20,6 +20,8 @@ Json = Mapping[str, Any]
 SERVICE = "serving.kserve.io/inferenceservice"
 VERSION = "kserve.hashfoundry.io/version"
 DIGEST = "kserve.hashfoundry.io/digest"
+# Of Knative Serving v1.21
+_REVISION = "serving.knative.dev/revision"
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -59,11 +61,14 @@ def pod_faults(
     faults = []
     for pod in pods:
         metadata = pod["metadata"]
-        model = wanted.get((metadata.get("labels") or {}).get(SERVICE))
+        labels: Json = metadata.get("labels") or {}
+        model = wanted.get(labels.get(SERVICE))
         if model is None or metadata.get("deletionTimestamp"):
             continue
         stored = f"s3://{bucket}/{model['name']}/{model['version']}/"
         found = [*_identity(metadata, model, digests.get(stored))]
+        if found and _REVISION in labels:
+            continue  # Knative lets the pods of an older revision go after a while
         if model["storage"] == "s3":
             found += _initializer(pod["spec"].get("initContainers") or (), stored, credentials)
         elif model["storage"] == "pvc":

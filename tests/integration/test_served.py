@@ -64,6 +64,30 @@ def test_the_readme_curl_line_answers(settings: Settings) -> None:
     assert json.loads(done.stdout) == {"predictions": [0, 2]}
 
 
+def test_the_other_model_answers_too(settings: Settings) -> None:
+    done = subprocess.run(demo.curl(settings, "churn-classifier"), capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == {"predictions": [1, 0]}
+
+
+@pytest.mark.parametrize("name", demo.QUESTIONS)
+def test_it_is_known_which_model_serves(kubectl: Kubectl, settings: Settings, name: str) -> None:
+    """The same digest at every place: bucket, InferenceService, pod and the server's own description."""
+    folder = settings.state / "models" / name / "v1"
+    sha256 = hashlib.sha256((folder / "model.joblib").read_bytes()).hexdigest()
+    service = json.loads(kubectl("get", "inferenceservice", name, "-n", "ml-models", "-o", "json"))
+    (pod,) = objects(kubectl, "pods", "-n", "ml-models", "-l", f"serving.kserve.io/inferenceservice={name}")
+    digest = service["metadata"]["annotations"]["kserve.hashfoundry.io/digest"]
+    for thing in (service, pod):
+        assert thing["metadata"]["annotations"]["kserve.hashfoundry.io/digest"] == digest
+        labels = thing["metadata"]["labels"]
+        assert labels["kserve.hashfoundry.io/version"] == "v1"
+        assert digest.startswith(f"sha256:{labels['kserve.hashfoundry.io/digest']}")
+    proxy = f"/api/v1/namespaces/ml-models/services/http:{name}-predictor:80/proxy/v2/models/{name}"
+    said = json.loads(kubectl("get", "--raw", proxy))
+    assert said["versions"] == ["v1"]
+    assert said["properties"] == {"sha256": sha256, "digest": digest}
+
+
 def test_v2_answers_the_same(ask: Callable[..., Answer]) -> None:
     tensor = {"name": "rows", "shape": [2, 4], "datatype": "FP64", "data": [value for row in ROWS for value in row]}
     status, body = ask(V2, json.dumps({"inputs": [tensor]}))
@@ -168,10 +192,12 @@ def test_the_namespace_refuses_a_pod_that_is_not_restricted(refusal: Callable[..
 
 
 def test_kserve_routes_through_the_gateway(kubectl: Kubectl) -> None:
-    (service,) = objects(kubectl, "inferenceservices.serving.kserve.io", "-n", "ml-models")
-    assert service["status"]["url"] == f"https://{HOST}"
+    services = objects(kubectl, "inferenceservices.serving.kserve.io", "-n", "ml-models")
+    urls = {service["metadata"]["name"]: service["status"]["url"] for service in services}
+    assert urls == {name: f"https://{name}.{demo.DOMAIN}" for name in demo.QUESTIONS}
     routes = objects(kubectl, "httproutes", "-n", "ml-models")
-    assert any(HOST in route["spec"]["hostnames"] for route in routes)
+    hosts = {host for route in routes for host in route["spec"]["hostnames"]}
+    assert {f"{name}.{demo.DOMAIN}" for name in demo.QUESTIONS} <= hosts
     for route in routes:
         (parent,) = route["status"]["parents"]
         accepted = {condition["type"]: condition["status"] for condition in parent["conditions"]}
@@ -200,12 +226,10 @@ def test_the_bucket_holds_what_was_trained(settings: Settings) -> None:
         aws_secret_access_key=secret,
     )
     listed = store.list_objects_v2(Bucket=BUCKET)["Contents"]
-    assert sorted(entry["Key"] for entry in listed) == [
-        "iris-classifier/v1/manifest.json",
-        "iris-classifier/v1/metadata.json",
-        "iris-classifier/v1/model.joblib",
-    ]
-    stored = {entry["Key"].rsplit("/", 1)[1]: entry["Key"] for entry in listed}
+    keys = sorted(entry["Key"] for entry in listed)
+    files = ("manifest.json", "metadata.json", "model.joblib")
+    assert keys == [f"{name}/v1/{file}" for name in ("churn-classifier", "iris-classifier") for file in files]
+    stored = {key.rsplit("/", 1)[1]: key for key in keys if key.startswith("iris-classifier/")}
     metadata = json.load(store.get_object(Bucket=BUCKET, Key=stored["metadata.json"])["Body"])
     model = store.get_object(Bucket=BUCKET, Key=stored["model.joblib"])["Body"].read()
     assert hashlib.sha256(model).hexdigest() == metadata["model_file"]["sha256"]

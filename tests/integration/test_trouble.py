@@ -148,8 +148,20 @@ def lost_model(kubectl) -> Iterator[dict[str, Any]]:
 
 
 def test_a_model_that_is_not_in_the_bucket(playbook, lost_model):
-    words = {"model_serving_models": [lost_model], "model_serving_timeout": 60, "model_serving_grace_period": 3}
-    done = playbook("playbooks/serving.yml", "-e", json.dumps(words))
+    done = playbook("playbooks/serving.yml", "-e", json.dumps({"models": [lost_model]}))
+    says(
+        done,
+        "The bucket hashfoundry-ml-models does not have the listed version of lost-model, or not complete; upload it",
+    )
+    assert len(errors(done)) == 1
+
+
+def test_a_model_that_is_gone_from_the_bucket(playbook, lost_model):
+    digests = {"s3://hashfoundry-ml-models/lost-model/v1/": f"sha256:{'0' * 64}"}
+    # A fact that says what was there a moment ago.
+    words = {"models": [lost_model], "model_storage_digests": digests}
+    words |= {"model_serving_timeout": 60, "model_serving_grace_period": 3}
+    done = playbook("playbooks/serving.yml", "--tags", "cluster_preflight,model_serving", "-e", json.dumps(words))
     says(
         done,
         "InferenceService lost-model in namespace ml-models does not serve: The init container storage-initializer of",
@@ -157,6 +169,29 @@ def test_a_model_that_is_not_in_the_bucket(playbook, lost_model):
         "check storageUri and what the ServiceAccount's secret says about the store.",
     )
     assert len(errors(done)) == 1
+
+
+MODELS = {
+    "a version that is a number": (
+        {"version": 1.0},
+        "Model lost-model: version is the number 1.0; put it between quotes",
+    ),
+    "a storage that there is not": (
+        {"storage": "nfs"},
+        "Model lost-model: value of storage must be one of: s3, pvc, oci",
+    ),
+    "a key that is misspelt": (
+        {"replicas": 2},
+        "Model lost-model: replicas is no key that a model has; those there are",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MODELS)
+def test_an_entry_of_a_model_that_is_wrong(playbook, lost_model, case):
+    change, sentence = MODELS[case]
+    words = ("--tags", "model_storage", "-e", json.dumps({"models": [{**lost_model, **change}]}))
+    says(playbook("playbooks/storage.yml", *words), sentence)
 
 
 # `python -m local up` for another cluster.

@@ -126,6 +126,13 @@ def test_pods_of_no_model_and_those_on_their_way_out_are_passed_over() -> None:
     assert pod_faults_filter.FilterModule().filters()["pod_faults"]([IRIS], [], "b", {}, {}) == []
 
 
+def test_pods_of_an_older_revision_are_passed_over() -> None:
+    older = copy.deepcopy(CHURN)
+    older["metadata"] = metadata("churn", "v1")
+    older["metadata"]["labels"]["serving.knative.dev/revision"] = "churn-00001"
+    assert faults(older) == []
+
+
 def test_a_digest_that_is_not_known_and_an_image_are_not_compared() -> None:
     pod = copy.deepcopy(IRIS)
     pod["metadata"]["annotations"] = {}

@@ -1,0 +1,234 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The volume of the models as pods see it, and the role's Jobs where something is wrong: failed plays that say why.
+
+The Jobs run in a namespace of their own, with a disk of the node's memory, 64 MiB large, as its volume.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+
+from local import engine
+from local.settings import Settings
+
+NAMESPACE = "model-volume-test"
+MIB = 2**20
+IMAGE = "kserve/storage-initializer:v0.20.0"
+NODE = {
+    "nodeSelectorTerms": [{"matchExpressions": [{"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}]}]
+}
+Kubectl = Callable[..., str]
+Playbook = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def flat(text: str) -> str:
+    """The text in one line: callbacks break messages at the width of a page."""
+    return " ".join(text.split())
+
+
+def objects(kubectl: Kubectl, *words: str) -> list[dict[str, Any]]:
+    """The objects that `kubectl get` lists."""
+    items: list[dict[str, Any]] = json.loads(kubectl("get", *words, "-o", "json"))["items"]
+    return items
+
+
+def pod(name: str, script: str, read_only: bool) -> dict[str, Any]:
+    """A pod under the Pod Security Standard restricted that mounts the models' volume and runs a Python script."""
+    container = {
+        "name": "main",
+        "image": IMAGE,
+        "command": ["python3", "-c", script],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": [{"name": "models", "mountPath": "/models", "readOnly": read_only}],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "ml-models"},
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 0,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 1000,
+                "runAsGroup": 1000,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [container],
+            "volumes": [{"name": "models", "persistentVolumeClaim": {"claimName": "models"}}],
+        },
+    }
+
+
+def test_two_pods_see_one_volume(kubectl: Kubectl, tmp_path: Path) -> None:
+    """What one pod writes another reads while the first still runs, and both see the model that the Job has loaded."""
+    writer, reader = (f"volume-{role}-{uuid.uuid4().hex[:6]}" for role in ("writer", "reader"))
+    mark = f"/models/.{writer}"
+    scripts = {
+        writer: f"import signal; open('{mark}', 'w').write('seen'); signal.pause()",
+        reader: f"import os, time\nwhile not os.path.exists('{mark}'): time.sleep(0.1)\n"
+        f"print(open('{mark}').read(), *sorted(os.listdir('/models/churn-classifier/v1')))",
+    }
+    manifest = tmp_path / "pods.yml"
+    manifest.write_text(yaml.safe_dump_all(pod(name, text, name == reader) for name, text in scripts.items()))
+    kubectl("apply", "-f", str(manifest))
+    try:
+        kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "-n", "ml-models", f"pod/{reader}", "--timeout=25s")
+        assert kubectl("logs", "-n", "ml-models", reader).split() == [
+            "seen",
+            "manifest.json",
+            "metadata.json",
+            "model.joblib",
+        ]
+        assert kubectl("get", "pod", writer, "-n", "ml-models", "-o", "jsonpath={.status.phase}") == "Running"
+        kubectl("exec", "-n", "ml-models", writer, "--", "python3", "-c", f"import os; os.remove('{mark}')")
+    finally:
+        kubectl("delete", "-f", str(manifest), "--wait=false")
+
+
+def test_the_model_is_served_from_the_volume_without_keys(kubectl: Kubectl) -> None:
+    (found,) = objects(kubectl, "pods", "-n", "ml-models", "-l", "serving.kserve.io/inferenceservice=churn-classifier")
+    assert "initContainers" not in found["spec"]
+    assert "AWS_" not in json.dumps(found["spec"])
+    (job,) = objects(kubectl, "jobs", "-n", "ml-models", "-l", "kserve.hashfoundry.io/model=churn-classifier")
+    security = job["spec"]["template"]["spec"]["securityContext"]
+    assert security["runAsUser"] == found["spec"]["securityContext"]["runAsUser"] == 1000
+    assert security["runAsGroup"] == security["fsGroup"] == found["spec"]["securityContext"]["runAsGroup"] == 1000
+
+
+class Models:
+    """A bucket and a namespace of the test's own, and the play that brings a model to its volume."""
+
+    def __init__(self, settings: Settings, playbook: Playbook, kubectl: Kubectl) -> None:
+        self._playbook = playbook
+        self.kubectl = kubectl
+        found = engine.answering(settings)
+        assert found is not None
+        self.docker = found.docker
+        self.node = f"{settings.cluster}-control-plane"
+        self.bucket = f"test-{uuid.uuid4().hex[:12]}"
+        self.store = boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{settings.s3_port}",
+            region_name="us-east-1",
+            aws_access_key_id="local-owner",
+            aws_secret_access_key=(settings.state / "s3-secret-key").read_text().split()[0],
+        )
+        self.store.create_bucket(Bucket=self.bucket)
+
+    def publish(self, version: str, content: bytes) -> None:
+        entry = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+        manifest = json.dumps({"files": {"model.bin": entry}, "schema": 1}).encode()
+        self.put(f"{version}/model.bin", content)
+        self.put(f"{version}/manifest.json", manifest)
+
+    def put(self, name: str, content: bytes) -> None:
+        self.store.put_object(Bucket=self.bucket, Key=f"model/{name}", Body=content)
+
+    def load(self, version: str, **more: Any) -> subprocess.CompletedProcess[str]:
+        model = {"name": "model", "version": version, "format": "sklearn", "runtime": "none", "storage": "pvc"}
+        variables = {
+            "model_namespace_name": NAMESPACE,
+            "model_volume_bucket": self.bucket,
+            "model_volume_models": [{**model, "volume": "small"}],
+            "model_volume_volumes": [
+                {
+                    "name": "small",
+                    "size": "64Mi",
+                    "persistent_volume": {"local": {"path": "/dev/shm"}, "nodeAffinity": {"required": NODE}},
+                }
+            ],
+            "model_volume_overwrite": False,
+            "model_volume_digests": {},
+            **more,
+        }
+        tags = ("--tags", "cluster_preflight,model_namespace,model_volume")
+        return self._playbook("playbooks/serving.yml", *tags, "-e", json.dumps(variables))
+
+    def jobs(self) -> list[dict[str, Any]]:
+        return objects(self.kubectl, "jobs", "-n", NAMESPACE)
+
+    def clear(self) -> None:
+        for entry in self.store.list_objects_v2(Bucket=self.bucket).get("Contents", []):
+            self.store.delete_object(Bucket=self.bucket, Key=entry["Key"])
+        self.store.delete_bucket(Bucket=self.bucket)
+        self.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
+        self.kubectl("delete", "persistentvolume", f"{NAMESPACE}-small", "--ignore-not-found")
+        self.docker("exec", self.node, "rm", "-rf", "/dev/shm/model")
+
+
+@pytest.fixture(scope="module")
+def models(settings: Settings, playbook: Playbook, kubectl: Kubectl) -> Iterator[Models]:
+    made = Models(settings, playbook, kubectl)
+    yield made
+    made.clear()
+
+
+def test_a_corrupt_version_fails_the_play_with_the_jobs_words_and_a_second_run_finishes(models: Models) -> None:
+    models.publish("v1", b"model")
+    models.put("v1/model.bin", b"mOdel")
+    done = models.load("v1")
+    assert done.returncode != 0
+    said = flat(done.stdout)
+    assert "the container loader of pod load-model-" in said
+    what = f"The object s3://{models.bucket}/model/v1/model.bin is not what the version's manifest says"
+    assert f"{what}, its sha256 differs: upload the version again with overwrite" in said
+    assert "exit code 1" in said and "Traceback" not in said
+    models.publish("v1", b"model")
+    done = models.load("v1")
+    assert done.returncode == 0, done.stdout[-3000:]
+    (job,) = models.jobs()
+    assert job["status"]["succeeded"] == 1
+    again = models.load("v1")
+    assert "changed=0" in again.stdout, again.stdout[-3000:]
+
+
+def test_a_volume_that_is_full_fails_the_play(models: Models) -> None:
+    models.publish("v2", os.urandom(65 * MIB))
+    done = models.load("v2")
+    assert done.returncode != 0
+    said = flat(done.stdout)
+    assert "bytes left and model v2 needs 68157440: make it larger, or keep fewer versions" in said
+
+
+# Waits on the node for the loading to begin, and kills the loader. The version comes from the environment, so that
+# this script's own words do not have it.
+KILL = """
+until [ -s "$(echo /dev/shm/model/.$WHICH.loading/*)" ]; do :; done
+for process in /proc/[0-9]*; do
+    if grep -q -e "--version=$WHICH" $process/cmdline 2>/dev/null; then kill -9 ${process#/proc/}; fi
+done
+"""
+
+
+def test_a_loader_that_is_killed_in_the_middle_is_started_again(models: Models) -> None:
+    models.publish("v3", os.urandom(48 * MIB))
+    with ThreadPoolExecutor() as pool:
+        killing = pool.submit(
+            models.docker, "exec", "--env", "WHICH=v3", models.node, "timeout", "120", "sh", "-c", KILL
+        )
+        done = models.load("v3")
+        killing.result()
+    assert done.returncode == 0, done.stdout[-3000:]
+    (job,) = models.jobs()
+    assert (job["status"]["failed"], job["status"]["succeeded"]) == (1, 1)
+    pods = objects(models.kubectl, "pods", "-n", NAMESPACE, "-l", "kserve.hashfoundry.io/version=v3")
+    codes = [one["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] for one in pods]
+    assert sorted(codes) == [0, 137]
+    # What the first has left is gone, and so is v2, which never was there.
+    there = models.docker("exec", models.node, "ls", "-A", "/dev/shm/model").split()
+    assert there == [".lock", "v1", "v3"]

@@ -1,0 +1,162 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The list of models is all there is to change: a third model by one entry, and what does not fit is not served."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+
+from local import demo, engine
+from local.settings import REPOSITORY, Settings
+
+BUCKET = "hashfoundry-ml-models"
+Kubectl = Callable[..., str]
+Playbook = Callable[..., "subprocess.CompletedProcess[str]"]
+THIRD = "third-classifier"
+# The iris recipe under another name.
+TRAIN = (
+    "import dataclasses, sys; from model.command import run; from model.iris.recipe import RECIPE; "
+    f"sys.exit(run(dataclasses.replace(RECIPE, name='{THIRD}'), 'model.iris', sys.argv[1:]))"
+)
+
+
+def flat(text: str) -> str:
+    """The text in one line: callbacks break messages at the width of a page."""
+    return " ".join(text.split())
+
+
+def inventory() -> list[dict[str, Any]]:
+    """The models of the local inventory, as they are written there."""
+    text = (REPOSITORY / "inventories" / "local" / "group_vars" / "clusters" / "models.yml").read_text()
+    models: list[dict[str, Any]] = yaml.safe_load(text)["models"]
+    return models
+
+
+@pytest.fixture
+def store(settings: Settings) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{settings.s3_port}",
+        region_name="us-east-1",
+        aws_access_key_id="local-owner",
+        aws_secret_access_key=(settings.state / "s3-secret-key").read_text().split()[0],
+    )
+
+
+def keys(store: Any, name: str) -> list[str]:
+    return [entry["Key"] for entry in store.list_objects_v2(Bucket=BUCKET, Prefix=f"{name}/").get("Contents", [])]
+
+
+@pytest.fixture
+def third(settings: Settings, kubectl: Kubectl, store: Any, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """The entry of a third model, which is taken away after the test."""
+    folder = str(tmp_path / THIRD / "v1")
+    yield {
+        "name": THIRD,
+        "version": "v1",
+        "source": {"folder": folder, "command": [sys.executable, "-c", TRAIN, "--output", folder, "--version", "v1"]},
+        "format": "sklearn",
+        "runtime": "kserve-sklearnserver",
+        "storage": "pvc",
+        "volume": "models",
+        "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}},
+        "scaling": {"max_replicas": 2},
+        "owner": "a-team",
+        "labels": {"tier": "third"},
+    }
+    kubectl("delete", "inferenceservice", THIRD, "-n", "ml-models", "--ignore-not-found")
+    kubectl("delete", "jobs", "-n", "ml-models", "-l", f"kserve.hashfoundry.io/model={THIRD}")
+    for key in keys(store, THIRD):
+        store.delete_object(Bucket=BUCKET, Key=key)
+    found = engine.answering(settings)
+    assert found is not None
+    found.docker("exec", f"{settings.cluster}-control-plane", "rm", "-rf", f"/srv/{THIRD}")
+
+
+def test_a_third_model_takes_one_entry(playbook: Playbook, kubectl: Kubectl, third: dict[str, Any]) -> None:
+    words = json.dumps({"models": [*inventory(), third]})
+    stages = [f"playbooks/{stage}.yml" for stage in ("storage", "serving", "verify")]
+    done = playbook(*stages, "-e", words)
+    assert done.returncode == 0, done.stdout[-3000:]
+    for protocol in ("v1", "v2"):
+        assert f"ok: [local] => (item={THIRD} {protocol})" in done.stdout
+    service = json.loads(kubectl("get", "inferenceservice", THIRD, "-n", "ml-models", "-o", "json"))
+    labels = service["metadata"]["labels"]
+    assert (labels["kserve.hashfoundry.io/owner"], labels["tier"]) == ("a-team", "third")
+    predictor = service["spec"]["predictor"]
+    assert predictor["model"]["storageUri"] == f"pvc://models/{THIRD}/v1"
+    assert predictor["maxReplicas"] == 2
+
+
+def iris(**change: Any) -> dict[str, Any]:
+    """Variables by which iris is all there is."""
+    return {"models": [{**inventory()[0], **change}]}
+
+
+def answers(settings: Settings) -> bool:
+    """Whether iris answers as it must."""
+    done = subprocess.run(demo.curl(settings), capture_output=True, text=True, check=False)
+    return done.returncode == 0 and json.loads(done.stdout) == {"predictions": [0, 2]}
+
+
+def test_another_digest_than_the_buckets_stops_the_roll_out(
+    playbook: Playbook, kubectl: Kubectl, settings: Settings
+) -> None:
+    wrong = f"sha256:{'0' * 64}"
+    limits = {"model_serving_timeout": 90, "model_serving_grace_period": 5}
+    words = {**iris(), **limits, "model_storage_digests": {f"s3://{BUCKET}/iris-classifier/v1/": wrong}}
+    annotation = "jsonpath={.metadata.annotations.kserve\\.hashfoundry\\.io/digest}"
+    service = ("get", "inferenceservice", "iris-classifier", "-n", "ml-models", "-o", annotation)
+    right = kubectl(*service)
+    try:
+        done = playbook("playbooks/serving.yml", "--tags", "cluster_preflight,model_serving", "-e", json.dumps(words))
+        assert done.returncode != 0
+        said = flat(done.stdout)
+        assert f"MODEL_DIGEST is {wrong} and the version in /mnt/models has {right}" in said
+        # The pod of before serves on.
+        assert answers(settings)
+    finally:
+        done = playbook("playbooks/serving.yml", "-e", json.dumps(iris()))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert kubectl(*service) == right
+    assert answers(settings)
+
+
+def test_a_pod_with_another_store_than_the_inventory_says(playbook: Playbook) -> None:
+    elsewhere = {"name": "model-reader", "endpoint_url": "https://elsewhere.example.com", "region": "nyc3"}
+    words = {**iris(), "model_serving_credentials": elsewhere}
+    tags = "cluster_preflight,model_storage,model_serving"
+    done = playbook("playbooks/serving.yml", "--tags", tags, "-e", json.dumps(words))
+    assert done.returncode != 0
+    said = flat(done.stdout)
+    assert "of model iris-classifier has AWS_ENDPOINT_URL http://object-storage." in said
+    assert "and not https://elsewhere.example.com; see the annotations of the Secret model-reader." in said
+    assert "has AWS_DEFAULT_REGION us-east-1 and not nyc3" in said
+
+
+def test_a_model_of_other_libraries_is_not_sent(
+    playbook: Playbook, settings: Settings, store: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "misfit"
+    shutil.copytree(settings.state / "models" / "iris-classifier" / "v1", folder)
+    metadata = json.loads((folder / "metadata.json").read_text())
+    metadata["name"] = "misfit-classifier"
+    metadata["libraries"]["scikit-learn"] = "1.7.0"
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    words = iris(name="misfit-classifier", source={"folder": str(folder)})
+    done = playbook("playbooks/storage.yml", "--tags", "model_storage", "-e", json.dumps(words))
+    assert done.returncode != 0
+    said = flat(done.stdout)
+    assert "scikit-learn" in said and "1.7.0" in said and "1.5" in said
+    assert keys(store, "misfit-classifier") == []
