@@ -1,0 +1,50 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_manifest import Entry, Manifest
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_client import S3Options
+from ansible_collections.hashfoundry.kserve.plugins.modules import batch_predictions_info
+
+from ..module_utils.model_store_fake import MemoryStore
+
+IRIS = Manifest({"model.joblib": Entry("a" * 64, 5)})
+KEYS = {"access_key": "PLANTED-ACCESS", "secret_key": "PLANTED-SECRET"}
+ARGUMENTS = {"bucket": "models", "name": "iris", "version": "v1", "input": "in/rows.csv", **KEYS}
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[S3Options]:
+    """With what options the module went to the store."""
+    store = MemoryStore({"iris/v1/manifest.json": IRIS.content, "in/rows.csv": b"a\n1\n"})
+    seen: list[S3Options] = []
+    monkeypatch.setattr(_s3, "connect", lambda options: (seen.append(options), store)[1])
+    return seen
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_it_looks_and_changes_nothing(run_module: Any, seen: list[S3Options], check_mode: bool) -> None:
+    told = run_module(batch_predictions_info.main, ARGUMENTS, check_mode=check_mode)
+    assert (told["changed"], told["complete"], told["requests"]) == (False, False, 2)
+    assert told["uri"] == f"s3://models/in/rows.csv.predictions/iris-v1-{told['id']}/"
+    assert (seen[0].bucket, seen[0].access_key) == ("models", "PLANTED-ACCESS")
+
+
+def test_an_error_is_a_failure_in_one_sentence(run_module: Any, seen: list[S3Options]) -> None:
+    failed = run_module(batch_predictions_info.main, {**ARGUMENTS, "input": "in/others.csv"})
+    assert failed["failed"]
+    assert failed["msg"].startswith("There is no file in/others.csv in the bucket models;")
+    assert "PLANTED" not in str(failed)
+
+
+def test_a_name_that_is_no_segment_is_refused(run_module: Any, seen: list[S3Options]) -> None:
+    failed = run_module(batch_predictions_info.main, {**ARGUMENTS, "name": "../iris"})
+    assert "The name '../iris' is not valid" in failed["msg"]
+    assert seen == []
