@@ -66,7 +66,7 @@ def run_demo(cluster: Cluster, progress: Progress) -> None:
         done = subprocess.run(command, cwd=REPOSITORY, env=playbook_env(config), stdin=subprocess.DEVNULL, check=False)
         if done.returncode:
             raise LocalError("playbooks/site.yml failed: the task above says why; `make demo` goes on from there.")
-    with progress.stage("predictions"):
+    with progress.stage("prediction"):
         hint = "the service answers the playbook's check but not curl: see the message."
         answers = {model: run(curl(config, model), hint=hint) for model in QUESTIONS}
     for model, answer in answers.items():
