@@ -110,6 +110,26 @@ def test_the_model_is_served_from_the_volume_without_keys(kubectl: Kubectl) -> N
     assert security["runAsGroup"] == security["fsGroup"] == found["spec"]["securityContext"]["runAsGroup"] == 1000
 
 
+def test_an_nfs_volume_is_one_that_the_api_server_takes(playbook: Playbook) -> None:
+    """As far as it can be seen without NFS: in check mode the API server is sent a dry run of the PersistentVolume."""
+    nfs = {"server": "nfs.example.com", "path": "/exports/models", "mount_options": ["nfsvers=4.1"]}
+    volumes = [{"name": "shared", "size": "5Gi", "nfs": nfs}, {"name": "theirs", "existing": True}]
+    words = {"model_volume_namespace": "nowhere", "model_volume_models": [], "model_volume_volumes": volumes}
+    tags = ("--check", "--diff", "--tags", "cluster_preflight,model_volume")
+    done = playbook("playbooks/serving.yml", *tags, "-e", json.dumps(words))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "PersistentVolume nowhere-shared" in done.stdout
+    assert "path: /exports/models" in done.stdout
+    assert "PersistentVolumeClaim nowhere/theirs" not in done.stdout and "nowhere-theirs" not in done.stdout
+
+
+def test_a_claim_without_a_size(playbook: Playbook) -> None:
+    words = {"model_volume_volumes": [{"name": "models"}]}
+    done = playbook("playbooks/serving.yml", "--tags", "model_volume", "-e", json.dumps(words))
+    assert done.returncode != 0
+    assert "The volume models in model_volume_volumes has no size; set it, or set existing" in flat(done.stdout)
+
+
 class Models:
     """A bucket and a namespace of the test's own, and the play that brings a model to its volume."""
 
