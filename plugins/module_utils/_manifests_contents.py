@@ -91,14 +91,19 @@ def _own(kind: str, things: Iterable[Json]) -> Iterator[Json]:
             yield thing
 
 
-def used(api: ApplyApi, path: str, going: Collection[tuple[str, str]]) -> int:
-    """Return how many objects of a kind there are beside those that go, and what controllers made for a Gateway.
+def remaining(things: Iterable[Json], going: Collection[str]) -> Iterator[Json]:
+    """Return the objects that stay when others go, and with them what they own and what was made for a Gateway.
 
-    :param path: the collection of the kind in all namespaces.
-    :param going: namespace and name of the objects that go.
+    :param going: the uids of those that go.
     """
-    return sum(
-        (str(thing["metadata"].get("namespace") or ""), thing["metadata"]["name"]) not in going
-        and GATEWAY not in (thing["metadata"].get("labels") or {})
-        for thing in listed(api, path)
-    )
+    things, gone = list(things), set(going)
+    while more := {str(thing["metadata"]["uid"]) for thing in things if _owners(thing) & gone} - gone:
+        gone |= more
+    for thing in things:
+        metadata: Mapping[str, Any] = thing["metadata"]
+        if str(metadata["uid"]) not in gone and GATEWAY not in (metadata.get("labels") or {}):
+            yield thing
+
+
+def _owners(thing: Json) -> set[str]:
+    return {str(owner.get("uid")) for owner in thing["metadata"].get("ownerReferences") or ()}

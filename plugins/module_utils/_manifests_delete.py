@@ -11,7 +11,7 @@ private to the collection and may change at any time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,7 +19,12 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_api import ApplyApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_compare import projection
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_contents import GATEWAY, contents, used
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_contents import (
+    GATEWAY,
+    contents,
+    listed,
+    remaining,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_errors import is_webhook_away, refusal
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_kinds import (
     concurrently,
@@ -150,7 +155,7 @@ class _Removal:
 
     def _check_use(self, crds: Iterable[_Entry], keep: bool = False) -> None:
         """Find the definitions of kinds whose objects others have made; refuse to go on, or keep them."""
-        found = [(entry, count) for entry in crds if entry.due and (count := self._count(entry))]
+        found = self._in_use([entry for entry in crds if entry.due])
         if found and not keep and self._options.in_use == "refuse":
             counts = ", ".join(f"{count} of {entry.target.manifest.name}" for entry, count in found)
             raise KServeError(
@@ -160,17 +165,18 @@ class _Removal:
         for entry, count in found:
             self._keep(entry, f"there {'is' if count == 1 else 'are'} still {count} of the kind")
 
-    def _count(self, entry: _Entry) -> int:
+    def _in_use(self, crds: Sequence[_Entry]) -> list[tuple[_Entry, int]]:
+        # What somebody deletes may be owned by an object of another of the kinds.
+        objects = concurrently(lambda entry: list(self._objects(entry.target.manifest)), crds)
+        going = {str(one.live["metadata"]["uid"]) for one in self._entries if one.live and one.action != "kept"}
+        left = {thing["metadata"]["uid"] for thing in remaining((thing for some in objects for thing in some), going)}
+        counts = [sum(thing["metadata"]["uid"] in left for thing in things) for things in objects]
+        return [(entry, count) for entry, count in zip(crds, counts, strict=True) if count]
+
+    def _objects(self, crd: Manifest) -> Iterator[Json]:
         # Every version that is served shows the same objects.
-        for (api_version, kind), place in defined_kinds(entry.target.manifest).items():
-            group = api_version.partition("/")[0]
-            going = {
-                (other.target.manifest.namespace, other.target.manifest.name)
-                for other in self._entries
-                if (other.target.manifest.group, other.target.manifest.kind) == (group, kind) and other.action != "kept"
-            }
-            return used(self._api, f"/apis/{api_version}/{place.plural}", going)
-        return 0
+        for (api_version, _kind), place in list(defined_kinds(crd).items())[:1]:
+            yield from listed(self._api, f"/apis/{api_version}/{place.plural}")
 
     def _delete(self, entries: Sequence[_Entry]) -> None:
         due = [entry for entry in entries if entry.due]
