@@ -94,6 +94,11 @@ def test_a_third_model_takes_one_entry(playbook: Playbook, kubectl: Kubectl, thi
     service = json.loads(kubectl("get", "inferenceservice", THIRD, "-n", "ml-models", "-o", "json"))
     labels = service["metadata"]["labels"]
     assert (labels["kserve.hashfoundry.io/owner"], labels["tier"]) == ("a-team", "third")
+    # Whoever has no folder of it takes the examples from the bucket.
+    stored = {key: value for key, value in third.items() if key != "source"}
+    done = playbook("playbooks/verify.yml", "-e", json.dumps({"models": [stored]}))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert f"ok: [local] => (item={THIRD} v2)" in done.stdout and "changed=0" in done.stdout
     predictor = service["spec"]["predictor"]
     assert predictor["model"]["storageUri"] == f"pvc://models/{THIRD}/v1"
     assert predictor["maxReplicas"] == 2
