@@ -52,7 +52,7 @@ def difference(desired: Json, live: Json, manager: str) -> str | None:
     """
     owned = _owned(live, manager)
     if owned is None:
-        return "metadata.managedFields" if _has_fields(desired) else None
+        return "metadata.managedFields" if has_fields(desired) else None
     path = _unlike(desired, live, owned, ())
     return None if path is None else ".".join(path)
 
@@ -84,8 +84,8 @@ def _owned(live: Json, manager: str) -> Json | None:
     return None
 
 
-def _has_fields(desired: Json) -> bool:
-    # What identifies an object nobody owns, so an apply of nothing else leaves no trace.
+def has_fields(desired: Json) -> bool:
+    """Say whether applying leaves a trace: what identifies an object nobody owns."""
     identity = {"name", "namespace"}
     return not desired.keys() <= {"apiVersion", "kind", "metadata"} or not desired["metadata"].keys() <= identity
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_api import ApplyApi
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_compare import projection
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_compare import has_fields, projection
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_contents import (
     GATEWAY,
     contents,
@@ -262,7 +262,9 @@ def _is_namespace(target: Target) -> bool:
 def _not_ours(entry: _Entry, manager: str) -> str:
     """Return why an object is not to be deleted, or nothing."""
     managed = (entry.live or {})["metadata"].get("managedFields") or ()
-    if not any((one.get("manager"), one.get("operation")) == (manager, "Apply") for one in managed):
+    applied = any((one.get("manager"), one.get("operation")) == (manager, "Apply") for one in managed)
+    # Of a manifest that is a name and nothing else nobody knows who has applied it.
+    if not applied and has_fields(entry.target.manifest.body):
         return f"{manager} has not applied it"
     if entry.target.manifest.is_crd:
         # Who else has applied the names has made the definition, too; a controller only adds to it.

@@ -27,7 +27,8 @@ description:
   - With O(state=absent) the order is the other way round. Custom resources go first, so that their controllers can
     clean up. A definition of a kind goes only when nothing of the kind is left, and a namespace only when nothing is
     in it but what every namespace has. An object that O(field_manager) has not applied stays, and so does a
-    definition that another manager has applied, too.
+    definition that another manager has applied, too. Who has applied a manifest that names an object and says nothing
+    else of it, as of a plain Namespace, nobody knows; it counts as applied.
   - Of a Secret, C(stringData) is sent as C(data), since the API server does not keep track of what was applied in
     C(stringData). The values are shown nowhere.
   - The credentials need C(get), C(list), C(watch), C(create) and C(patch) on what is applied, C(get), C(list) and

@@ -128,6 +128,11 @@ def test_what_others_have_made_is_kept() -> None:
     result = run(server, [CONFIG])
     assert result["changed"] is False
     assert [entry["reason"] for entry in result["kept"]] == ["hashfoundry.kserve has not applied it"]
+    # Applying a name alone leaves no trace of who did.
+    account = thing("Foo", "f", api="example.com/v1")
+    server = Server(crd(), account)
+    server.objects["/apis/example.com/v1/namespaces/models/foos/f"]["metadata"]["managedFields"] = []
+    assert run(server, [crd(), account])["counts"]["deleted"] == 2
 
 
 def test_a_definition_that_another_has_applied_too_is_kept_but_not_for_a_controller_that_adds_to_it() -> None:
