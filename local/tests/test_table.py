@@ -24,6 +24,7 @@ def test_every_image_is_made_of_rows_that_exist() -> None:
         assert not image.program or image.program in ROWS.programs
         assert not image.rootfs or image.rootfs in ROWS.rootfs
         assert not image.python or (REPOSITORY / image.python / "requirements.txt").exists()
+        assert all((REPOSITORY / package / "__init__.py").exists() for package in image.packages)
     assert len({image.ref for image in ROWS.images}) == len(ROWS.images)
 
 
