@@ -40,7 +40,8 @@ _EVERYWHERE = {
     ("ServiceAccount", "default"),
 }
 _TOKEN = "kubernetes.io/service-account-token"
-_VOLUME_CONTROLLERS = ("pv.kubernetes.io/", "volume.beta.kubernetes.io/", "volume.kubernetes.io/")
+# What controllers of volumes note, and the role key_rotation of keys that pods have got.
+_NOTES = ("pv.kubernetes.io/", "volume.beta.kubernetes.io/", "volume.kubernetes.io/", "kserve.hashfoundry.io/keys")
 # Given by the cluster: in another one, or the next time, it is something else.
 _GIVEN = {
     "PersistentVolumeClaim": ("volumeName",),
@@ -125,7 +126,7 @@ def _portable(thing: Json) -> Json:
     """Return an object as it can be applied where nothing of the old cluster is left."""
     left = bare(thing)
     annotations = left["metadata"].pop("annotations", {})
-    kept = {key: value for key, value in annotations.items() if not key.startswith(_VOLUME_CONTROLLERS)}
+    kept = {key: value for key, value in annotations.items() if not key.startswith(_NOTES)}
     if kept:
         left["metadata"]["annotations"] = kept
     if thing["kind"] == "Namespace":

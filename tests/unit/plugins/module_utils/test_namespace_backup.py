@@ -45,6 +45,7 @@ class Api:
             return {"resources": [*found, *others]}
 
         versions = [{"groupVersion": f"serving.kserve.io/{version}"} for version in ("v1beta1", "v1alpha1")]
+        rotated = {"annotations": {"kserve.hashfoundry.io/keys": "0123"}}
         owner = [{"kind": "InferenceService", "name": "iris", "uid": "9"}]
         service = {"spec": {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [{"port": 80}]}}
         claim = {"volumeName": "pvc-1", "storageClassName": "standard"}
@@ -72,7 +73,7 @@ class Api:
                 ]
             },
             "/apis/serving.kserve.io/v1beta1/namespaces/models/inferenceservices": {
-                "items": [thing("iris", spec={"predictor": {}}, status={"url": "http://iris"})]
+                "items": [thing("iris", spec={"predictor": {}}, status={"url": "http://iris"}, metadata=rotated)]
             },
             "/apis/serving.kserve.io/v1alpha1/namespaces/models/trainedmodels": ApiError("gone", 404),
         }
