@@ -38,7 +38,6 @@ STORAGE_URI = f"s3://hashfoundry-ml-models/{MODEL}/v1/"
 RESOURCES = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
 INSTANCES, EXPECTED = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]], [0, 2]
 SOURCE = "sklearnserver"  # the package of KServe's own server, and the volume that holds it
-MOUNTED = "/opt/source"
 TIMEOUT_S = 300
 POLL_S = 0.01
 PREFIX = "hashfoundry.local/benchmark-"
@@ -69,10 +68,9 @@ class Server:
             return {"model": {**model, **mlserver}}
         model["runtime"] = "kserve-sklearnserver"
         if self.name == "kserve":
-            environment = [{"name": "PYTHONPATH", "value": f"/{images.APP}:{MOUNTED}"}]
-            mount = {"name": SOURCE, "mountPath": f"{MOUNTED}/{SOURCE}"}
+            mount = {"name": SOURCE, "mountPath": f"/{images.APP}/{SOURCE}"}
             volume = {"name": SOURCE, "configMap": {"name": SOURCE}}
-            kserve = {"image": image, "env": environment, "volumeMounts": [mount]}
+            kserve = {"image": image, "volumeMounts": [mount]}
             return {"model": {**model, **kserve}, "volumes": [volume]}
         return {"model": model}
 
