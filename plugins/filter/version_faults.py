@@ -35,6 +35,8 @@ def version_faults(
         version = planned["version"] if planned["state"] == "managed" else found.get("version")
         if version:
             versions[name] = str(version)
+        elif planned["state"] == "managed":
+            unknown.append(f"{_version_sets.TITLES[name]}, of which the version set has no version")
         elif found.get("installed"):
             unknown.append(f"{_version_sets.TITLES[name]}, of which nothing says the version")
     try:

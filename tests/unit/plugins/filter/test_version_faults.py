@@ -49,6 +49,8 @@ def test_a_version_that_nothing_says_a_cluster_that_is_too_old_and_a_set_that_is
     there = {"kserve": KSERVE, "cert_manager": {"state": "existing"}}
     faults = version_faults(platform(cert_manager=None), there)
     assert faults["untested"] == ["cert-manager, of which nothing says the version"]
+    faults = version_faults(platform(), {"kserve": KSERVE, "istio": {"state": "managed", "version": ""}})
+    assert faults["untested"] == ["Istio, of which the version set has no version"]
     assert "too old for the version set kserve-0.20" in version_faults(platform("v1.30.1"), {})["too_old"][0]
     with pytest.raises(AnsibleFilterError, match="no version set other"):
         version_faults(platform(), {}, "other")

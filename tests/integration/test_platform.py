@@ -1,0 +1,238 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The platform as others have installed it, from a mirror, of other versions, and taken away again.
+
+What is taken away here is a small operator of the tests' own: its kind, an object of it, and what is around.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from local.settings import REPOSITORY, Settings
+from tests.integration.conftest import Kubectl, Playbook
+
+Apply = Callable[..., dict[str, Any]]
+SPACE = "absent-probe"
+CRD: dict[str, Any] = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "widgets.absent.hashfoundry.local"},
+    "spec": {
+        "group": "absent.hashfoundry.local",
+        "scope": "Namespaced",
+        "names": {"kind": "Widget", "plural": "widgets"},
+        "versions": [
+            {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+        ],
+    },
+}
+
+
+def widget(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "absent.hashfoundry.local/v1",
+        "kind": "Widget",
+        "metadata": {"name": name, "namespace": SPACE},
+    }
+
+
+OPERATOR: list[dict[str, Any]] = [
+    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}},
+    CRD,
+    {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": SPACE}, "data": {"a": "1"}},
+    {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "s", "namespace": SPACE}},
+    widget("ours"),
+]
+
+
+@pytest.fixture
+def apply(playbook_env: dict[str, str], settings: Settings, kubectl: Kubectl) -> Iterator[Apply]:
+    """Run the module manifests on the operator: apply(state="absent"). What is left is taken away at the end."""
+
+    def run(definitions: list[dict[str, Any]] | None = None, **options: Any) -> dict[str, Any]:
+        arguments = {"definitions": definitions or OPERATOR, "kubeconfig": str(settings.kubeconfig), **options}
+        program = Path(sys.executable).with_name("ansible")
+        words = ["-i", "inventories/local", "local", "-m", "hashfoundry.kserve.manifests", "-a", json.dumps(arguments)]
+        done = subprocess.run(
+            [program, *words], cwd=REPOSITORY, env=playbook_env, capture_output=True, text=True, check=False
+        )
+        result: dict[str, Any] = yaml.safe_load(done.stdout.partition("=>")[2])
+        return result
+
+    yield run
+    kubectl("delete", "namespace", SPACE, "--ignore-not-found")
+    kubectl("delete", "crd", CRD["metadata"]["name"], "--ignore-not-found")
+
+
+def actions(result: dict[str, Any]) -> dict[str, str]:
+    return {entry["kind"]: entry["action"] for entry in result["objects"]}
+
+
+def test_only_what_was_applied_is_taken_away_and_only_when_nobody_uses_it(
+    apply: Apply, kubectl: Kubectl, tmp_path: Path
+):
+    assert apply()["counts"]["created"] == 5
+    theirs = tmp_path / "theirs.json"
+    theirs.write_text(json.dumps(widget("theirs")))
+    kubectl("apply", "-f", str(theirs))
+
+    refused = apply(state="absent")
+    assert "1 of widgets.absent.hashfoundry.local; delete them first" in refused["msg"]
+
+    kept = apply(state="absent", in_use="keep")
+    assert actions(kept) == {
+        "Widget": "deleted",
+        "ServiceAccount": "deleted",
+        "ConfigMap": "deleted",
+        "CustomResourceDefinition": "kept",
+        "Namespace": "kept",
+    }
+    reasons = {entry["kind"]: entry["reason"] for entry in kept["kept"]}
+    assert reasons["Namespace"] == "it holds Widget theirs"
+    assert kubectl("get", "widgets.absent.hashfoundry.local", "-n", SPACE, "-o", "name").count("/") == 1
+
+    kubectl("delete", "widgets.absent.hashfoundry.local", "theirs", "-n", SPACE)
+    gone = apply(state="absent")
+    assert actions(gone)["CustomResourceDefinition"] == actions(gone)["Namespace"] == "deleted"
+    # Waited for: all can be made anew at once.
+    assert apply()["counts"]["created"] == 5
+    assert apply(state="absent")["counts"] == {"deleted": 5, "kept": 0, "absent": 0}
+    assert apply(state="absent")["changed"] is False
+
+
+def test_what_does_not_go_is_told_and_a_second_run_finishes(apply: Apply, kubectl: Kubectl):
+    apply()
+    where = ("widgets.absent.hashfoundry.local", "ours", "-n", SPACE)
+    kubectl("patch", *where, "--type=merge", "-p", '{"metadata":{"finalizers":["absent.hashfoundry.local/clean"]}}')
+    stuck = apply(state="absent", wait_timeout=2)
+    assert "Widget absent-probe/ours is not gone after 2 seconds: its finalizers absent.hash" in stuck["msg"]
+    # What should clean up after it, its account say, is still there.
+    assert stuck["counts"]["deleted"] == 1
+    kubectl("patch", *where, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+    assert apply(state="absent")["counts"] == {"deleted": 4, "kept": 0, "absent": 1}
+
+
+def test_a_controller_starts_when_its_kinds_are_known(kubectl: Kubectl):
+    """One that started before has ended, and been started again, within its first minute."""
+    selector = "control-plane=kserve-controller-manager"
+    pods = json.loads(kubectl("get", "pods", "-n", "kserve", "-l", selector, "-o", "json"))["items"]
+    assert pods
+    for pod in pods:
+        made = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
+        for status in pod["status"]["containerStatuses"]:
+            ended = status.get("lastState", {}).get("terminated")
+            assert not ended or (datetime.fromisoformat(ended["finishedAt"]) - made).total_seconds() > 60
+
+
+ADDONS = ("playbooks/addons.yml", "--tags", "cluster_preflight")
+
+
+def test_a_pair_of_versions_that_nobody_has_tested(playbook: Playbook, kubectl: Kubectl, tmp_path: Path):
+    foreign = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": "cert-manager",
+            "labels": {"app.kubernetes.io/name": "cert-manager", "app.kubernetes.io/version": "v1.13.0"},
+        },
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": {"app": "foreign"}},
+            "template": {
+                "metadata": {"labels": {"app": "foreign"}},
+                "spec": {"containers": [{"name": "c", "image": "quay.io/jetstack/cert-manager-controller:v1.13.0"}]},
+            },
+        },
+    }
+    file = tmp_path / "foreign.json"
+    file.write_text(json.dumps(foreign))
+    state = ("-e", "certificates_provider=cert_manager", "-e", "certificates_state=existing")
+    kubectl("create", "namespace", "foreign-versions")
+    try:
+        kubectl("apply", "-n", "foreign-versions", "-f", str(file))
+        refused = playbook(*ADDONS, *state)
+        warned = playbook(*ADDONS, *state, "-e", "cluster_preflight_untested=warn")
+    finally:
+        kubectl("delete", "namespace", "foreign-versions", "--wait=false")
+    says = "Nobody has tested, on local, KServe v0.20.0 with cert-manager v1.13.0: take the versions of"
+    assert refused.returncode != 0 and says in " ".join(refused.stdout.split())
+    assert warned.returncode == 0 and says in " ".join(warned.stdout.split())
+
+
+def test_a_cluster_that_is_too_old(playbook: Playbook, kubectl: Kubectl, tmp_path: Path):
+    document = yaml.safe_load((REPOSITORY / "meta" / "version_sets.yml").read_text())
+    document["sets"][document["default"]]["kubernetes"] = {"min": "1.99", "max": "1.99"}
+    sets = tmp_path / "sets.yml"
+    sets.write_text(yaml.safe_dump(document))
+    done = playbook(*ADDONS, "-e", f"cluster_preflight_version_sets_file={sets}")
+    version = json.loads(kubectl("get", "--raw", "/version"))["gitVersion"]
+    says = f"Kubernetes {version} is too old for the version set {document['default']}, which needs 1.99 or newer"
+    assert done.returncode != 0 and says in " ".join(done.stdout.split())
+
+
+def test_what_others_have_installed_is_seen_and_not_touched(playbook: Playbook, kubectl: Kubectl):
+    before = kubectl(
+        "get", "deployments,configmaps", "-n", "kserve", "-o", "jsonpath={.items[*].metadata.resourceVersion}"
+    )
+    states = ("-e", "gateway_state=existing", "-e", "inference_platform_state=existing")
+    done = playbook("playbooks/addons.yml", "--skip-tags", "certificates", *states)
+    printed = " ".join(done.stdout.split())
+    assert done.returncode == 0 and "changed=0" in printed
+    assert "KServe v0.20.0 of others works, in the namespace kserve." in printed
+    assert "The Gateway projectcontour/models of others works; Gateway API v1.3.0." in printed
+    assert before == kubectl(
+        "get", "deployments,configmaps", "-n", "kserve", "-o", "jsonpath={.items[*].metadata.resourceVersion}"
+    )
+    wrong = playbook(
+        "playbooks/addons.yml", "--skip-tags", "certificates", *states, "-e", "gateway_name=nobodys", timeout=120
+    )
+    says = "The Gateway projectcontour/nobodys does not work: the cluster has no such Gateway."
+    assert wrong.returncode != 0 and says in " ".join(wrong.stdout.split())
+
+
+# A registry, and what comes after it; a key of a ConfigMap that begins with an underscore is for people to read.
+ORIGINAL = re.compile(r"(?:docker\.io|ghcr\.io|gcr\.io|quay\.io)/[\w./-]+:[\w.-]+")
+
+
+def test_all_images_come_from_the_mirror(playbook: Playbook, kubectl: Kubectl, tmp_path: Path):
+    registries = {name: f"mirror.example.com/{name}" for name in ("docker.io", "ghcr.io", "gcr.io", "quay.io")}
+    digest = f"sha256:{'1' * 64}"
+    images = {"registries": registries, "digests": {"docker.io/kserve/kserve-controller:v0.20.0": digest}}
+    variables = tmp_path / "images.json"
+    variables.write_text(json.dumps({"cluster_preflight_images": images}))
+    words = ("playbooks/addons.yml", "--check", "--diff", "--skip-tags", "certificates", "-e", f"@{variables}")
+    done = playbook(*words)
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    # Each line that has an image of its own registry goes, and none with one comes.
+    gone = " ".join(line for line in lines if line.startswith("-"))
+    come = [line for line in lines if line.startswith("+")]
+    assert [line for line in come if ORIGINAL.search(line.replace("mirror.example.com/", "mirror-"))] == []
+    assert f"mirror.example.com/docker.io/kserve/kserve-controller:v0.20.0@{digest}" in " ".join(come)
+    there = " ".join(
+        kubectl("get", *what, "-o", "yaml")
+        for what in (
+            ("deployment", "kserve-controller-manager", "-n", "kserve"),
+            ("deployment", "contour-gateway-provisioner", "-n", "projectcontour"),
+            ("clusterservingruntimes",),
+            ("clusterstoragecontainers",),
+        )
+    )
+    named = set(ORIGINAL.findall(there))
+    assert len(named) > 5 and {image for image in named if image not in gone} == set()
+    # What the controller puts into pods stands in the JSON of its ConfigMap.
+    config = " ".join(come).replace(" ", "")
+    assert "mirror.example.com/docker.io/kserve/storage-initializer:v0.20.0" in config
+    assert "mirror.example.com/docker.io/kserve/agent:v0.20.0" in config

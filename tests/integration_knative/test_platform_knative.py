@@ -1,0 +1,61 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Knative mode's platform as others have installed it, from a mirror, and of another version."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.integration.conftest import Kubectl, Playbook
+
+STATES = ("serverless_state", "networking_layer_state", "inference_platform_state")
+EXISTING = tuple(word for state in STATES for word in ("-e", f"{state}=existing"))
+
+
+def test_what_others_have_installed_is_seen_and_not_touched(playbook: Playbook, kubectl: Kubectl):
+    done = playbook("playbooks/addons.yml", "--skip-tags", "certificates", *EXISTING)
+    printed = " ".join(done.stdout.split())
+    assert done.returncode == 0 and "changed=0" in printed
+    for said in (
+        "Knative Serving 1.21.1 of others works, in the namespace knative-serving.",
+        "Kourier 1.21.0 of others works",
+        "KServe v0.20.0 of others works, in the namespace kserve.",
+    ):
+        assert said in printed
+
+
+def test_a_pair_of_versions_that_nobody_has_tested(playbook: Playbook, kubectl: Kubectl):
+    label = ("label", "deployment", "activator", "-n", "knative-serving", "--overwrite")
+    kubectl(*label, "app.kubernetes.io/version=1.18.0")
+    try:
+        done = playbook("playbooks/addons.yml", "--tags", "cluster_preflight", *EXISTING)
+    finally:
+        kubectl(*label, "app.kubernetes.io/version=1.21.1")
+    says = "Nobody has tested, on local, KServe v0.20.0 with Knative Serving 1.18.0"
+    assert done.returncode != 0 and says in " ".join(done.stdout.split())
+
+
+def test_all_images_come_from_the_mirror(playbook: Playbook, tmp_path: Path):
+    registries = {"gcr.io/knative-releases": "mirror.example.com/knative", "docker.io": "mirror.example.com/hub"}
+    digest = f"sha256:{'1' * 64}"
+    queue = "gcr.io/knative-releases/knative.dev/serving/cmd/queue:v1.21.1"
+    variables = tmp_path / "images.json"
+    images = {"registries": registries, "digests": {queue: digest}}
+    variables.write_text(json.dumps({"cluster_preflight_images": images}))
+    words = ("playbooks/addons.yml", "--check", "--diff", "--skip-tags", "certificates", "-e", f"@{variables}")
+    done = playbook(*words)
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    come = [line for line in lines if line.startswith("+")]
+    assert not [line for line in come if "gcr.io/" in line or "docker.io/" in line]
+    mirrored = " ".join(come)
+    # Knative puts this one beside every model, and reads it from a key of a ConfigMap.
+    assert f"queue-sidecar-image: mirror.example.com/knative/knative.dev/serving/cmd/queue:v1.21.1@{digest}" in mirrored
+    for name in ("activator", "autoscaler", "controller", "webhook"):
+        assert f"mirror.example.com/knative/knative.dev/serving/cmd/{name}:v1.21.1" in mirrored
+    for image in ("knative/knative.dev/net-kourier/cmd/kourier:v1.21.0", "hub/envoyproxy/envoy:distroless-v1.38.3"):
+        assert f"mirror.example.com/{image}" in mirrored
+    # The text that explains the keys stays as it is: Knative refuses a change of it.
+    assert not [line for line in lines if line.startswith(("+", "-")) and "_example" in line]
