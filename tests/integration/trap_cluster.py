@@ -41,7 +41,12 @@ SERVES = AT_ONCE
 
 # As KServe's own sklearnserver in a folder without a model file: it starts, and answers 404 to all about the model.
 # https://github.com/kserve/kserve/blob/v0.20.0/python/sklearnserver/sklearnserver/__main__.py
-EMPTY_SERVER = ["python3", "-m", "http.server", "8080", "--directory", "/mnt/models"]
+EMPTY_SERVER = [
+    "python3",
+    "-c",
+    "import signal, sys; from http.server import HTTPServer, SimpleHTTPRequestHandler as Files;"
+    "signal.signal(signal.SIGTERM, lambda *_: sys.exit()); HTTPServer(('', 8080), Files).serve_forever()",
+]
 
 
 @dataclass(frozen=True)
