@@ -18,7 +18,6 @@ model=$work/models/iris-classifier/v1
 export KUBECONFIG=$state/kubeconfig
 
 apply() { kubectl apply --server-side --filename - >/dev/null; }
-namespace() { kubectl create namespace "$1" --dry-run=client --output yaml | apply; }
 stage() { printf '%(%s)T %s\n' -1 "$1"; }
 
 # certificate NAME DNS_NAME...: NAME.crt and NAME.key, signed by the CA.
@@ -41,6 +40,12 @@ tls_secret() {
 umask 077
 mkdir -p "$work/kserve" "$work/contour"
 
+stage "namespaces"
+address=$(kubectl get nodes --output 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')
+# A field manager of its own, for Contour's manifest has its namespace without labels.
+sed "s/NODE_ADDRESS/$address/" "$here/namespaces.yaml" \
+  | kubectl apply --server-side --field-manager namespaces --filename - >/dev/null
+
 stage "certificates"
 if [ ! -f "$work/ca.crt" ]; then
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -subj "/CN=models CA" \
@@ -49,8 +54,6 @@ fi
 certificate kserve-webhook-server-cert kserve-webhook-server-service.kserve.svc \
   kserve-webhook-server-service.kserve.svc.cluster.local
 certificate models-tls "*.$domain"
-namespace kserve
-namespace projectcontour
 tls_secret kserve kserve-webhook-server-cert
 tls_secret projectcontour models-tls
 
@@ -88,8 +91,6 @@ helm upgrade --install kserve-runtimes "$charts/kserve-runtime-configs" --namesp
   --values "$here/runtimes.yaml" >/dev/null
 
 stage "object storage"
-namespace object-storage
-kubectl label namespace object-storage pod-security.kubernetes.io/enforce=restricted --overwrite >/dev/null
 [ -f "$work/s3-secret-key" ] || openssl rand -hex 20 >"$work/s3-secret-key"
 secret_key=$(cat "$work/s3-secret-key")
 kubectl create secret generic object-storage --namespace object-storage --dry-run=client --output yaml \
@@ -105,9 +106,6 @@ aws s3api head-bucket --bucket "$bucket" >/dev/null 2>&1 || aws s3 mb "s3://$buc
 aws s3 sync --only-show-errors "$model/" "s3://$bucket/iris-classifier/v1/"
 
 stage "serving"
-namespace ml-models
-kubectl label namespace ml-models pod-security.kubernetes.io/enforce=restricted \
-  pod-security.kubernetes.io/warn=restricted --overwrite >/dev/null
 kubectl create secret generic model-reader --namespace ml-models --dry-run=client --output yaml \
   --from-literal AWS_ACCESS_KEY_ID=local-owner --from-literal "AWS_SECRET_ACCESS_KEY=$secret_key" \
   | kubectl annotate --local --filename - --output yaml \
