@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure the modules beside what users have, and print each table with the bars it is held to.
 
-    python -m benchmarks [demo] [platform] [readiness] [smoke_test] [upload]
+    python -m benchmarks [batch] [demo] [platform] [readiness] [smoke_test] [upload]
 
 Without a name all are measured. A table is kept in benchmarks/results/. The end is 0 also where a bar is missed: a
 table says so; it is 1 where something could not be measured.
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from benchmarks.results import NotMeasured
 from local.errors import LocalError
 
-NAMES = ("upload", "smoke_test", "readiness", "serving", "from_zero", "rollout", "demo", "platform")
+NAMES = ("upload", "smoke_test", "readiness", "serving", "from_zero", "rollout", "batch", "demo", "platform")
 
 
 def main(words: Sequence[str] | None = None) -> int:

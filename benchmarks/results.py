@@ -97,7 +97,7 @@ class Report:
 
 
 def _text(number: float, unit: str) -> str:
-    if unit in ("requests", "objects", "MiB", "requests/s"):
+    if unit in ("requests", "objects", "MiB", "requests/s", "rows/s"):
         text = f"{number:,.0f}"
     elif unit == "ms":
         text = f"{number:.2f}" if abs(number) < 10 else f"{number:,.0f}"

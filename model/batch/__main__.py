@@ -65,7 +65,7 @@ def _predict(order: Order, bucket: str, chunk_rows: int) -> None:
     source = open_source(objects, order.key, order.etag, model.features, order.keep, chunk_rows)
     begun = time.monotonic()
     done = run(objects, order, source, model, lambda line: print(line, flush=True))
-    print(f"{done.rows} rows predicted and {done.rejected} rejected in {time.monotonic() - begun:.1f} s.")
+    print(f"{done.rows} rows predicted and {done.rejected} rejected in {time.monotonic() - begun:.2f} s.")
 
 
 def _parser() -> argparse.ArgumentParser:
