@@ -372,8 +372,8 @@ def _client() -> Any:
     settings: Any = {"addressing_style": style}
     config = Config(s3=settings, retries={"mode": "standard", "max_attempts": 5})
     # Without a word the authorities of AWS_CA_BUNDLE, or botocore's own, must have signed the store's certificate.
-    verify = {"verify": False} if os.environ.get("S3_VERIFY_SSL") == "0" else {}
-    return boto3.client("s3", endpoint_url=endpoint or None, config=config, **verify)
+    verify = False if os.environ.get("S3_VERIFY_SSL") == "0" else None
+    return boto3.client("s3", endpoint_url=endpoint or None, config=config, verify=verify)
 
 
 def _serving(path: Path | None, name: str) -> list[str]:
