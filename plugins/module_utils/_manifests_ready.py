@@ -10,6 +10,8 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import base64
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -166,9 +168,21 @@ def _webhooks(thing: Json) -> Verdict | None:
     """A Service has a certificate of the cluster's own, which the API server believes by the caBundle only."""
     for webhook in thing.get("webhooks") or ():
         client: Json = webhook.get("clientConfig") or {}
-        if "service" in client and not client.get("caBundle"):
-            return progressing("NoCABundle", f"nobody has set the caBundle of its webhook {webhook['name']}")
+        if "service" in client and (why := bundle_fault(client.get("caBundle"))):
+            return progressing("NoCABundle", f"the caBundle of its webhook {webhook['name']} {why}")
     return None
+
+
+def bundle_fault(bundle: str | None) -> str:
+    """Return why the API server can believe nobody by a caBundle, or nothing."""
+    if not bundle:
+        return "is not set"
+    try:
+        text = base64.b64decode(bundle, validate=True).decode("ascii")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+    except (ValueError, ssl.SSLError):
+        return "is no certificate in PEM"
+    return ""
 
 
 _JUDGES: dict[tuple[str, str], Callable[[Json], Verdict | None]] = {

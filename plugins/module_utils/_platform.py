@@ -10,18 +10,12 @@ change at any time.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_ready import unready
-
-with suppress(ImportError):  # the module says so before anything here is called
-    from cryptography import x509
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_ready import bundle_fault, unready
 
 Json = Mapping[str, Any]
 
@@ -196,14 +190,3 @@ def unanswered(name: str, client: Json, slices: Iterable[Json]) -> Iterator[str]
     # A condition that is absent counts as true (discovery.k8s.io/v1).
     if not any((endpoint.get("conditions") or {}).get("ready") is not False for endpoint in endpoints):
         yield f"the Service {service['namespace']}/{service['name']} of webhook {name} has no endpoint that is ready"
-
-
-def bundle_fault(bundle: str | None) -> str:
-    """Return why a caBundle cannot be believed, or nothing."""
-    if not bundle:
-        return "is not set"
-    try:
-        certificates = x509.load_pem_x509_certificates(base64.b64decode(bundle, validate=True))
-    except (binascii.Error, ValueError):
-        return "is no certificate in PEM"
-    return "" if certificates else "is no certificate in PEM"

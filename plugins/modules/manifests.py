@@ -156,7 +156,7 @@ options:
         (established, names accepted), Deployments, StatefulSets and DaemonSets (rolled out), Namespaces (active),
         APIServices (available), Jobs (complete), GatewayClasses (accepted), Gateways (programmed),
         cert-manager's Issuers, ClusterIssuers and Certificates (ready), and the configurations of webhooks that a
-        Service answers (a CA is set). Everything else counts as working.
+        Service answers (their CA is a certificate). Everything else counts as working.
       - It fails at once when waiting cannot help, as when a Deployment's progress deadline is exceeded.
       - With O(state=absent), whether to wait until the objects are gone, and what controllers made for a Gateway.
     type: bool

@@ -25,7 +25,6 @@ description:
 requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0
-  - cryptography >= 42.0.0, with O(verify=true)
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - hashfoundry.kserve.attributes
@@ -129,7 +128,6 @@ components:
 
 from typing import Any
 
-from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
@@ -147,8 +145,6 @@ SPEC: dict[str, Any] = {
 def main() -> None:
     """Run the module."""
     module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **SPEC}, supports_check_mode=True)
-    if module.params["verify"] and not hasattr(_platform, "x509"):
-        module.fail_json(msg=missing_required_lib("cryptography"))
     try:
         api = _manifests_api.connect(lambda: get_api_client(module))
         result = platform_info(api, module.params["components"], module.params["verify"])

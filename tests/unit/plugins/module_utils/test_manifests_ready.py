@@ -10,6 +10,8 @@ import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_ready import unready
 
+from .platform_fixtures import authority
+
 READY = "ready"
 
 
@@ -205,9 +207,11 @@ def webhook(**client: Any) -> dict[str, Any]:
     [
         ([], True),
         ([webhook(url="https://example.com")], True),
-        ([webhook(service={"name": "s"}, caBundle="LS0t")], True),
+        ([webhook(service={"name": "s"}, caBundle=authority())], True),
+        # Not one that nobody can believe.
+        ([webhook(service={"name": "s"}, caBundle="LS0t")], False),
         ([webhook(service={"name": "s"})], False),
-        ([webhook(service={"name": "s"}, caBundle="LS0t"), webhook(service={"name": "s"}, caBundle="")], False),
+        ([webhook(service={"name": "s"}, caBundle=authority()), webhook(service={"name": "s"}, caBundle="")], False),
     ],
 )
 def test_a_webhook_needs_a_ca_for_its_service(kind: str, webhooks: list[dict[str, Any]], ready: bool) -> None:
