@@ -8,12 +8,16 @@ What is taken away here is a small operator of the tests' own: its kind, an obje
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -236,3 +240,28 @@ def test_all_images_come_from_the_mirror(playbook: Playbook, kubectl: Kubectl, t
     config = " ".join(come).replace(" ", "")
     assert "mirror.example.com/docker.io/kserve/storage-initializer:v0.20.0" in config
     assert "mirror.example.com/docker.io/kserve/agent:v0.20.0" in config
+
+
+def test_a_manifest_is_fetched_once_and_only_with_its_checksum(playbook: Playbook, settings: Settings, tmp_path: Path):
+    manifest = settings.state / "sources" / "contour" / "examples" / "render" / "contour-gateway-provisioner.yaml"
+    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    asked: list[str] = []
+
+    class Mirror(SimpleHTTPRequestHandler):
+        def log_message(self, *_words: object) -> None:
+            asked.append(self.path)
+
+    cache = {"XDG_CACHE_HOME": str(tmp_path)}
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Mirror, directory=manifest.parent)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/{manifest.name}"
+        words = ("playbooks/addons.yml", "--check", "--tags", "gateway", "-e", f"gateway_manifest={address}", "-e")
+        wrong = playbook(*words, f"gateway_manifest_sha256={'0' * 64}", env=cache)
+        assert wrong.returncode != 0 and "The checksum for" in wrong.stdout and not list(tmp_path.rglob("*.yaml"))
+        right = playbook(*words, f"gateway_manifest_sha256={digest}", env=cache)
+        assert right.returncode == 0, right.stdout
+        assert [path.read_bytes() for path in tmp_path.rglob("*.yaml")] == [manifest.read_bytes()]
+        before = len(asked)
+        assert playbook(*words, f"gateway_manifest_sha256={digest}", env=cache).returncode == 0
+        assert len(asked) == before
+        server.shutdown()
