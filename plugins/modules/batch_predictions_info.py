@@ -165,7 +165,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "digest": {"type": "str"},
     "input": {"type": "str", "required": True},
     "probabilities": {"type": "bool", "default": False},
-    "keep": {"type": "list", "elements": "str", "default": [], "no_log": False},
+    "keep": {"type": "list", "elements": "str", "default": []},
 }
 WHAT = ("digest", "probabilities", "keep")
 
