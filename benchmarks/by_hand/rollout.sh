@@ -1,4 +1,8 @@
 #!/bin/sh
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 # What a person writes who rolls a model's version out by hand: with aws and kubectl, and curl until it answers.
 # It takes, in the environment: NAMESPACE, NAME, VERSION, FOLDER (of the version, on this machine), BUCKET, STORAGE (s3
 # or pvc), URL (of the model), RESOLVE (host:port:address) and CA; KUBECONFIG and the variables of AWS's tools.
@@ -15,7 +19,8 @@ spec:
   template:
     spec:
       restartPolicy: Never
-      securityContext: {runAsUser: 1000, runAsGroup: 1000, fsGroup: 1000, runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+      securityContext:
+        {runAsUser: 1000, runAsGroup: 1000, fsGroup: 1000, runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
       containers:
         - name: loader
           image: docker.io/kserve/storage-initializer:v0.20.0
@@ -39,7 +44,8 @@ EOF
 fi
 kubectl patch inferenceservice "$NAME" --namespace "$NAMESPACE" --type=merge \
   --patch "{\"spec\": {\"predictor\": {\"model\": {\"storageUri\": \"$uri\"}}}}"
-until curl --silent --fail --max-time 5 --cacert "$CA" --resolve "$RESOLVE" "$URL" | grep --quiet "\"versions\":\[\"$VERSION\"\]"; do
+until curl --silent --fail --max-time 5 --cacert "$CA" --resolve "$RESOLVE" "$URL" |
+  grep --quiet "\"versions\":\[\"$VERSION\"\]"; do
   sleep 0.2
 done
 kubectl rollout status "deployment/$NAME-predictor" --namespace "$NAMESPACE" --timeout=300s
