@@ -11,11 +11,13 @@ from pathlib import Path
 from tests.integration.conftest import Kubectl, Playbook
 
 STATES = ("serverless_state", "networking_layer_state", "inference_platform_state")
+ROLES = "cluster_preflight,serverless,networking_layer,inference_platform"
+PLATFORM = ("playbooks/addons.yml", "--tags", ROLES)
 EXISTING = tuple(word for state in STATES for word in ("-e", f"{state}=existing"))
 
 
 def test_what_others_have_installed_is_seen_and_not_touched(playbook: Playbook, kubectl: Kubectl):
-    done = playbook("playbooks/addons.yml", "--skip-tags", "certificates", *EXISTING)
+    done = playbook(*PLATFORM, *EXISTING)
     printed = " ".join(done.stdout.split())
     assert done.returncode == 0 and "changed=0" in printed
     for said in (
@@ -44,8 +46,7 @@ def test_all_images_come_from_the_mirror(playbook: Playbook, tmp_path: Path):
     variables = tmp_path / "images.json"
     images = {"registries": registries, "digests": {queue: digest}}
     variables.write_text(json.dumps({"cluster_preflight_images": images}))
-    words = ("playbooks/addons.yml", "--check", "--diff", "--skip-tags", "certificates", "-e", f"@{variables}")
-    done = playbook(*words)
+    done = playbook(*PLATFORM, "--check", "--diff", "-e", f"@{variables}")
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
     come = [line for line in lines if line.startswith("+")]
