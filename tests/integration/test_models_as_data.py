@@ -104,6 +104,27 @@ def test_a_third_model_takes_one_entry(playbook: Playbook, kubectl: Kubectl, thi
     assert predictor["maxReplicas"] == 2
 
 
+def test_every_key_of_an_entry_is_what_kserve_and_the_api_server_take(playbook: Playbook) -> None:
+    """In check mode: each object is sent as a dry run, through KServe's webhooks."""
+    plain = {"version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver"}
+    models = [
+        {**plain, "name": "from-image", "storage": "oci", "image": "registry.example.com/m:1", "exposure": "none"},
+        {**plain, "name": "twice", "scaling": {"min_replicas": 2, "max_replicas": 4}, "exposure": "ingress"},
+    ]
+    tags = ("--check", "--diff", "--tags", "cluster_preflight,model_serving")
+    done = playbook("playbooks/serving.yml", *tags, "-e", json.dumps({"models": models}))
+    assert done.returncode == 0, done.stdout[-3000:]
+    for said in (
+        "storageUri: oci://registry.example.com/m:1",
+        "storageUri: s3://hashfoundry-ml-models/twice/v1/",
+        "minReplicas: 2",
+        "PodDisruptionBudget ml-models/twice",
+        "topologyKey: kubernetes.io/hostname",
+    ):
+        assert said in done.stdout
+    assert done.stdout.count("networking.kserve.io/visibility: cluster-local") == 2
+
+
 def iris(**change: Any) -> dict[str, Any]:
     """Variables by which iris is all there is."""
     return {"models": [{**inventory()[0], **change}]}
