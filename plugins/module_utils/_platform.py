@@ -50,7 +50,17 @@ def _probe(api_version: str, kind: str, spec: Json, namespace: str = "") -> Json
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}
 
 
-_CONTAINER = {"name": "kserve-container", "image": "hashfoundry.local/nothing"}
+# Knative's webhook has the pod tried, too, in a namespace that may hold it to the Pod Security Standard restricted.
+_CONTAINER = {
+    "name": "kserve-container",
+    "image": "hashfoundry.local/nothing",
+    "securityContext": {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    },
+}
 
 COMPONENTS = {
     "kserve": Component(
@@ -83,8 +93,8 @@ COMPONENTS = {
     "net_kourier": Component(
         "ingresses.networking.internal.knative.dev",
         (("networking.internal.knative.dev/v1alpha1", "Ingress"),),
+        # Its gateway is an Envoy.
         "networking.knative.dev/ingress-provider=kourier",
-        "kourier",
     ),
     "net_istio": Component(
         "ingresses.networking.internal.knative.dev",
