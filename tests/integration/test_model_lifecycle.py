@@ -1,0 +1,278 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What happens to models that serve: a version is gone back from, keys are exchanged, and all is lost and brought back.
+
+The models have a namespace and an S3 server of their own. One is read from the bucket, the other from a volume. They
+are asked under a constant load while a version or a key is exchanged, and no request may fail.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from local.settings import REPOSITORY
+
+NODE_PORT = 30071
+BUCKET = "lifecycle-models"
+RATE = 20
+ROWS, EXPECTED = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]], [0, 2]
+
+
+class Lifecycle:
+    """The models, and what may be done to them. key: the access key and the secret key of the S3 server's owner."""
+
+    def __init__(self, settings: Any, playbook: Any, kubectl: Any, folder: Path) -> None:
+        self.settings, self.playbook, self.kubectl, self.folder = settings, playbook, kubectl, folder
+        self.namespace = f"lifecycle-{secrets.token_hex(3)}"
+        self.store_namespace = f"{self.namespace}-store"
+        self.stored, self.mounted = f"{self.namespace}-s3", f"{self.namespace}-pvc"
+        self.key = ("first-owner", secrets.token_hex(20))
+        address = 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}'
+        self.endpoint = f"http://{kubectl('get', 'nodes', '-o', address)}:{NODE_PORT}"
+
+    def _model(self, name: str, version: str, **options: Any) -> dict[str, Any]:
+        folder = str(self.folder / name / version)
+        command = [sys.executable, "-m", "model.iris", "--output", folder, "--version", version]
+        return {
+            "name": name,
+            "version": version,
+            "source": {"folder": folder, "command": command},
+            "format": "sklearn",
+            "runtime": "kserve-sklearnserver",
+            "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}},
+            # The training calls the model by another name.
+            "gate": {"metadata": False, "load": False},
+            **options,
+        }
+
+    def play(self, *names: str, listed: str = "v1", **options: Any) -> str:
+        """Run playbooks on these models, in the version of the list, and return what was said."""
+        access_key, secret_key = self.key
+        words = {
+            "models": [
+                self._model(self.stored, listed),
+                self._model(self.mounted, "v1", storage="pvc", volume="models"),
+            ],
+            "model_namespace_name": self.namespace,
+            "model_storage_bucket": BUCKET,
+            "model_storage_endpoint_url": self.endpoint,
+            "model_storage_access_key": access_key,
+            "model_storage_secret_key": secret_key,
+            "object_storage_namespace": self.store_namespace,
+            "object_storage_node_port": NODE_PORT,
+            "object_storage_access_key": access_key,
+            "object_storage_secret_key": secret_key,
+            **options,
+        }
+        said = ""
+        for name in names:
+            done = self.playbook(f"playbooks/{name}.yml", "-e", json.dumps(words))
+            said += " ".join(done.stdout.split())
+            assert done.returncode == 0 or options.get("fails"), f"{name}: {done.stdout[-4000:]}"
+        return said
+
+    def bucket(self, key: tuple[str, str] | None = None) -> Any:
+        access_key, secret_key = key or self.key
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+            config=Config(s3={"addressing_style": "path"}),
+        )
+
+    def ask(self, name: str, path: str, body: Any = None) -> Any:
+        authority = f"{name}.ml.hashfoundry.local:{self.settings.https_port}"
+        command = [
+            "curl",
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--max-time",
+            "20",
+            "--retry",
+            "5",
+            "--retry-all-errors",
+        ]
+        command += ["--cacert", str(self.settings.state / "ca.crt"), "--resolve", f"{authority}:127.0.0.1"]
+        command += [] if body is None else ["-H", "Content-Type: application/json", "--data-binary", json.dumps(body)]
+        done = subprocess.run(
+            [*command, f"https://{authority}{path}"], capture_output=True, text=True, check=True, timeout=120
+        )
+        return json.loads(done.stdout)
+
+    def serves(self, name: str) -> dict[str, Any]:
+        """What the model itself says of its version and digest, and what it predicts."""
+        told = self.ask(name, f"/v2/models/{name}")
+        predicted = self.ask(name, f"/v1/models/{name}:predict", {"instances": ROWS})["predictions"]
+        return {"versions": told["versions"], **told["properties"], "predictions": predicted}
+
+    @contextmanager
+    def load(self, name: str, seconds: int) -> Iterator[dict[str, Any]]:
+        """An open load for a fixed time, in which all that is done with it must have ended; its figures at the end."""
+        authority = f"{name}.ml.hashfoundry.local"
+        arguments = {
+            "host": authority,
+            "address": "127.0.0.1",
+            "port": self.settings.https_port,
+            "ca_path": str(self.settings.state / "ca.crt"),
+            "model_name": name,
+            "instances": ROWS,
+            "expected": EXPECTED,
+            "rate": RATE,
+            "seconds": seconds,
+            "thresholds": {"error_rate": 1},
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ansible_collections.hashfoundry.kserve.plugins.modules.inference_smoke_test"],
+            env={"PYTHONPATH": str(REPOSITORY / "collections")},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin and process.stdout
+        process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
+        process.stdin.close()
+        figures: dict[str, Any] = {}
+        try:
+            time.sleep(2)  # there is load before anything is done
+            yield figures
+            assert process.poll() is None, "the load ended first"
+            figures |= json.loads(process.stdout.read())
+        finally:
+            process.kill()
+            process.wait()
+
+    def clear(self) -> None:
+        for namespace in (self.namespace, self.store_namespace):
+            self.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
+            self.kubectl("delete", "pods", "--all", "-n", namespace, "--grace-period=1", "--timeout=60s", check=False)
+        self.kubectl("delete", "persistentvolume", f"{self.namespace}-models", "--ignore-not-found", "--wait=false")
+
+
+def failed(figures: dict[str, Any]) -> list[Any]:
+    """The causes of requests that failed; there must have been requests."""
+    assert figures["load"]["requests"] >= RATE * 10
+    causes: list[Any] = figures["load"]["error_causes"]
+    return causes
+
+
+@pytest.fixture(scope="module")
+def models(settings, playbook, kubectl, tmp_path_factory) -> Iterator[Lifecycle]:
+    made = Lifecycle(settings, playbook, kubectl, tmp_path_factory.mktemp("models"))
+    try:
+        made.play("storage", "serving", listed="v1")
+        made.play("storage", "serving", listed="v2")
+        yield made
+    finally:
+        made.clear()
+
+
+def test_one_command_goes_back_to_the_version_before_and_no_request_fails(models, capsys) -> None:
+    assert models.serves(models.stored)["versions"] == ["v2"]
+    with models.load(models.stored, seconds=45) as figures:
+        began = time.monotonic()
+        said = models.play("rollback", listed="v2", model=models.stored)
+        took = time.monotonic() - began
+        now = models.serves(models.stored)
+    with capsys.disabled():
+        print(
+            f"\nrolled back in {took:.1f} s, {figures['load']['requests']} requests, {figures['load']['errors']} failed"
+        )
+    assert failed(figures) == []
+    assert took < 30
+    assert (now["versions"], now["predictions"]) == (["v1"], EXPECTED)
+    assert "serves v1 instead of v2." in said
+    assert (
+        "The list of models names v2, which the next run of site.yml would bring back; set version: v1 there." in said
+    )
+
+
+def test_a_version_that_is_there_already_changes_nothing(models) -> None:
+    said = models.play("rollback", listed="v1", model=models.stored, version="v1")
+    assert "serves v1 as before." in said
+    assert "changed=0" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ({"version": "v9"}, "still serves v1: the version v9 is not complete in the bucket lifecycle-models."),
+        ({"model": "nobody"}, "The list of models has no nobody; it has "),
+    ],
+)
+def test_what_is_not_there_is_refused_and_nothing_changes(models, words, sentence) -> None:
+    said = models.play("rollback", **{"model": models.stored, **words}, fails=True)
+    assert sentence in said
+    assert "changed=0" in said
+    assert models.serves(models.stored)["versions"] == ["v1"]
+
+
+def test_keys_are_exchanged_and_no_request_fails(models) -> None:
+    old, models.key = models.key, ("second-owner", secrets.token_hex(20))
+    pods = models.kubectl("get", "pods", "-n", models.namespace, "-o", "name").split()
+    words = {"key_rotation_old_access_key": old[0], "key_rotation_old_secret_key": old[1]}
+    with models.load(models.stored, seconds=60) as figures:
+        said = models.play("rotate_keys", **words)
+    assert failed(figures) == []
+    assert f"The models are read with the key {models.key[0]}. The store refuses {old[0]}." in said
+    with pytest.raises(ClientError, match=r"InvalidAccessKeyId|XAdminUserNotFound|403"):
+        models.bucket(old).list_objects_v2(Bucket=BUCKET)
+    assert models.bucket().list_objects_v2(Bucket=BUCKET)["KeyCount"] > 0
+    now = json.loads(
+        models.kubectl("get", "pods", "-n", models.namespace, "-l", f"app=isvc.{models.stored}-predictor", "-o", "json")
+    )
+    left = {f"pod/{pod['metadata']['name']}" for pod in now["items"] if "deletionTimestamp" not in pod["metadata"]}
+    assert left and not left & set(pods)
+    assert "changed=0" in models.play("rotate_keys", **words).rpartition("PLAY RECAP")[2]
+
+
+def test_all_is_lost_and_comes_back_with_the_same_digests_and_answers(models, tmp_path) -> None:
+    before = {name: models.serves(name) for name in (models.stored, models.mounted)}
+    folder = tmp_path / "backup"
+    said = models.play("backup", folder=str(folder))
+    assert re.search(r"has 3 versions and \d+ objects\.", said)
+    assert "these have to be brought for a restore: model-reader" in said
+    for file in folder.rglob("*"):
+        assert not file.is_file() or models.key[1].encode() not in file.read_bytes()
+    assert "changed=0" in models.play("backup", folder=str(folder)).rpartition("PLAY RECAP")[2]
+
+    models.kubectl("delete", "namespace", models.namespace, "--timeout=120s")
+    bucket = models.bucket()
+    for entry in bucket.list_objects_v2(Bucket=BUCKET)["Contents"]:
+        bucket.delete_object(Bucket=BUCKET, Key=entry["Key"])
+    bucket.delete_bucket(Bucket=BUCKET)
+
+    models.play("restore", folder=str(folder))
+    assert {name: models.serves(name) for name in before} == before
+    assert "changed=0" in models.play("restore", folder=str(folder)).rpartition("PLAY RECAP")[2]
+    # What the list of models makes of it is the same.
+    pods = models.kubectl("get", "pods", "-n", models.namespace, "-o", "name")
+    models.play("serving", listed=before[models.stored]["versions"][0])
+    assert models.kubectl("get", "pods", "-n", models.namespace, "-o", "name") == pods
+
+
+def test_a_backup_that_was_changed_is_refused(models, tmp_path) -> None:
+    folder = tmp_path / "backup"
+    models.play("backup", folder=str(folder))
+    with (folder / "objects.yml").open("a") as file:
+        file.write("# more\n")
+    said = models.play("restore", folder=str(folder), fails=True)
+    assert "objects.yml is not what backup.json says of it; nothing was changed." in said
+    assert "holds no complete backup" in models.play("restore", folder=str(tmp_path), fails=True)
