@@ -228,7 +228,7 @@ def test_a_volume_that_is_full_fails_the_play(models: Models) -> None:
 # Waits on the node for the loading to begin, and kills the loader. The version comes from the environment, so that
 # this script's own words do not have it.
 KILL = """
-until [ -s "$(echo /dev/shm/model/.$WHICH.loading/*)" ]; do :; done
+until [ -s "$(echo /dev/shm/model/.$WHICH.loading/*)" ]; do sleep 0.02; done
 for process in /proc/[0-9]*; do
     if grep -q -e "--version=$WHICH" $process/cmdline 2>/dev/null; then kill -9 ${process#/proc/}; fi
 done
@@ -249,6 +249,6 @@ def test_a_loader_that_is_killed_in_the_middle_is_started_again(models: Models) 
     pods = objects(models.kubectl, "pods", "-n", NAMESPACE, "-l", "kserve.hashfoundry.io/version=v3")
     codes = [one["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] for one in pods]
     assert sorted(codes) == [0, 137]
-    # What the first has left is gone, and so is v2, which never was there.
+    # What the first has left is gone.
     there = models.docker("exec", models.node, "ls", "-A", "/dev/shm/model").split()
-    assert there == [".lock", "v1", "v3"]
+    assert "v3" in there and [name for name in there if name.startswith(".")] == [".lock"]
