@@ -59,6 +59,13 @@ def objects(kubectl: Kubectl, *words: str) -> list[dict[str, Any]]:
     return items
 
 
+def pod_of(kubectl: Kubectl, name: str) -> dict[str, Any]:
+    """The only pod of a model that is not on its way out."""
+    pods = objects(kubectl, "pods", "-n", "ml-models", "-l", f"serving.kserve.io/inferenceservice={name}")
+    (pod,) = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    return pod
+
+
 def test_the_readme_curl_line_answers(settings: Settings) -> None:
     done = subprocess.run(demo.curl(settings), capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == {"predictions": [0, 2]}
@@ -75,7 +82,7 @@ def test_it_is_known_which_model_serves(kubectl: Kubectl, settings: Settings, na
     folder = settings.state / "models" / name / "v1"
     sha256 = hashlib.sha256((folder / "model.joblib").read_bytes()).hexdigest()
     service = json.loads(kubectl("get", "inferenceservice", name, "-n", "ml-models", "-o", "json"))
-    (pod,) = objects(kubectl, "pods", "-n", "ml-models", "-l", f"serving.kserve.io/inferenceservice={name}")
+    pod = pod_of(kubectl, name)
     digest = service["metadata"]["annotations"]["kserve.hashfoundry.io/digest"]
     for thing in (service, pod):
         assert thing["metadata"]["annotations"]["kserve.hashfoundry.io/digest"] == digest
@@ -162,7 +169,7 @@ def test_the_model_runs_as_kserve_made_it_and_restricted(kubectl: Kubectl) -> No
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     assert objects(kubectl, "resourcequota", "-n", "ml-models")
     assert objects(kubectl, "limitrange", "-n", "ml-models")
-    (pod,) = objects(kubectl, "pods", "-n", "ml-models", "-l", "serving.kserve.io/inferenceservice=iris-classifier")
+    pod = pod_of(kubectl, "iris-classifier")
     (container,) = pod["spec"]["containers"]
     (initializer,) = pod["spec"]["initContainers"]
     assert "sklearnserver" in container["image"]
