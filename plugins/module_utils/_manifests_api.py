@@ -32,8 +32,8 @@ class ApplyApi(_kube.KubeApi, Protocol):
     def apply(self, path: str, body: Any, **query: Any) -> dict[str, Any]:
         """Send the object for a server-side apply and return it as it then is."""
 
-    def delete(self, path: str, uid: str, **query: Any) -> None:
-        """Delete the object of this uid; what belongs to it goes later."""
+    def delete(self, path: str, uid: str, dry_run: bool = False) -> None:
+        """Delete the object of this uid, or only try to; what belongs to it goes later."""
 
     def discovery(self, path: str = "/apis") -> dict[str, Any]:
         """Return what is served, as the API server tells controllers: the list of all groups, or of the core's."""
@@ -49,10 +49,13 @@ class RestApplyApi(_kube.RestApi):
         )
         return answer
 
-    def delete(self, path: str, uid: str, **query: Any) -> None:
+    def delete(self, path: str, uid: str, dry_run: bool = False) -> None:
         """See ApplyApi."""
-        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
-        self.read("DELETE", path, query, body, "application/json", read_timeout=_APPLY_TIMEOUT)
+        body: dict[str, Any] = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        if dry_run:
+            # In the query it would not count: the API server takes all options from the body where there is one.
+            body["dryRun"] = ["All"]
+        self.read("DELETE", path, {}, body, "application/json", read_timeout=_APPLY_TIMEOUT)
 
     def discovery(self, path: str = "/apis") -> dict[str, Any]:
         """See ApplyApi."""

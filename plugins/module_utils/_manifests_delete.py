@@ -187,11 +187,10 @@ class _Removal:
             self._await_gone(due)
 
     def _send(self, entry: _Entry) -> None:
-        query = {"dryRun": "All"} if self._options.check_mode else {}
         uid = str(entry.live["metadata"]["uid"]) if entry.live else ""
         path = entry.target.path
         try:
-            self._patiently(lambda: self._api.delete(path, uid, **query))
+            self._patiently(lambda: self._api.delete(path, uid, self._options.check_mode))
         except ApiError as error:
             # Gone meanwhile, or gone and made anew by somebody else.
             if error.status not in (404, 409):

@@ -65,10 +65,13 @@ OPERATOR: list[dict[str, Any]] = [
 def apply(playbook_env: dict[str, str], settings: Settings, kubectl: Kubectl) -> Iterator[Apply]:
     """Run the module manifests on the operator: apply(state="absent"). What is left is taken away at the end."""
 
-    def run(definitions: list[dict[str, Any]] | None = None, **options: Any) -> dict[str, Any]:
+    def run(
+        definitions: list[dict[str, Any]] | None = None, check_mode: bool = False, **options: Any
+    ) -> dict[str, Any]:
         arguments = {"definitions": definitions or OPERATOR, "kubeconfig": str(settings.kubeconfig), **options}
         program = Path(sys.executable).with_name("ansible")
         words = ["-i", "inventories/local", "local", "-m", "hashfoundry.kserve.manifests", "-a", json.dumps(arguments)]
+        words += ["--check"] if check_mode else []
         done = subprocess.run(
             [program, *words], cwd=REPOSITORY, env=playbook_env, capture_output=True, text=True, check=False
         )
@@ -108,6 +111,8 @@ def test_only_what_was_applied_is_taken_away_and_only_when_nobody_uses_it(
     assert kubectl("get", "widgets.absent.hashfoundry.local", "-n", SPACE, "-o", "name").count("/") == 1
 
     kubectl("delete", "widgets.absent.hashfoundry.local", "theirs", "-n", SPACE)
+    assert apply(check_mode=True, state="absent")["counts"]["deleted"] == 2
+    assert kubectl("get", "crd", CRD["metadata"]["name"], "-o", "name")
     gone = apply(state="absent")
     assert actions(gone)["CustomResourceDefinition"] == actions(gone)["Namespace"] == "deleted"
     # Waited for: all can be made anew at once.

@@ -78,8 +78,8 @@ class Server:
     """The ApplyApi port.
 
     errors: by the end of a path, what its next applies and deletions fail with; sent: paths and queries of all
-    applies; deleted: those of all deletions; established: whether new kinds are at once; late: how often discovery
-    does not know them yet; finalized: ends of paths of what stays when it is deleted.
+    applies; deleted: paths of all deletions, and whether they were dry runs; established: whether new kinds are at
+    once; late: how often discovery does not know them yet; finalized: ends of paths of what stays when it is deleted.
     """
 
     def __init__(self, *objects: dict[str, Any]) -> None:
@@ -87,7 +87,7 @@ class Server:
         self.sent: list[tuple[str, dict[str, Any]]] = []
         self.errors: dict[str, list[ApiError]] = {}
         self.read_errors: dict[str, ApiError] = {}
-        self.deleted: list[tuple[str, dict[str, Any]]] = []
+        self.deleted: list[tuple[str, bool]] = []
         self.established = True
         self.late = 0
         self.finalized: tuple[str, ...] = ()
@@ -150,16 +150,16 @@ class Server:
         self.late -= 1
         return {"items": groups}
 
-    def delete(self, path: str, uid: str, **query: Any) -> None:
+    def delete(self, path: str, uid: str, dry_run: bool = False) -> None:
         self.requests += 1
-        self.deleted.append((path, query))
+        self.deleted.append((path, dry_run))
         for end, errors in self.errors.items():
             if path.endswith(end) and errors:
                 raise errors.pop(0)
         if path not in self.objects:
             raise ApiError("404", 404, f'"{path}" not found')
         assert self.objects[path]["metadata"]["uid"] == uid
-        if "dryRun" in query:
+        if dry_run:
             return
         if path.endswith(self.finalized or ("?",)):
             self.objects[path]["metadata"]["deletionTimestamp"] = "2026-11-21T00:00:00Z"

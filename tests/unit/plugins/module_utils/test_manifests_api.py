@@ -82,9 +82,11 @@ def test_other_errors_are_told_as_everywhere() -> None:
 def test_a_deletion_names_the_object_that_was_seen_and_discovery_asks_for_all_groups() -> None:
     client = Client(Answer(b'{"items": []}'))
     api = connect(lambda: client)
-    api.delete(PATH, "uid-1", dryRun="All")
+    api.delete(PATH, "uid-1", dry_run=True)
     assert api.discovery("/api") == {"items": []}
-    (path, method, options), (discovered, _get, asked) = client.calls
-    assert (path, method, options["query_params"]) == (PATH, "DELETE", [("dryRun", "All")])
-    assert options["body"] == {"propagationPolicy": "Background", "preconditions": {"uid": "uid-1"}}
+    api.delete(PATH, "uid-1")
+    (path, method, options), (discovered, _get, asked), (_path, _method, real) = client.calls
+    assert (path, method) == (PATH, "DELETE")
+    whole = {"propagationPolicy": "Background", "preconditions": {"uid": "uid-1"}}
+    assert options["body"] == {**whole, "dryRun": ["All"]} and real["body"] == whole
     assert discovered == "/api" and "as=APIGroupDiscoveryList" in asked["header_params"]["Accept"]

@@ -60,10 +60,10 @@ def test_state_by_check_mode(there: bool, check_mode: bool) -> None:
     assert server.objects == (before if check_mode else {})
     # Against the order of applying, and the custom resource before what might clean up after it.
     kinds = ["foos/f", "deployments/web", "configmaps/c", "customresourcedefinitions/foos", "namespaces/models"]
-    deleted = [path for path, _query in server.deleted]
+    deleted = [path for path, _dry_run in server.deleted]
     assert [kind in path for kind, path in zip(kinds, deleted, strict=False)] == [True] * len(deleted)
     assert len(deleted) == (5 if there else 0)
-    assert {tuple(query.items()) for _path, query in server.deleted} <= {(("dryRun", "All"),) if check_mode else ()}
+    assert {dry_run for _path, dry_run in server.deleted} <= {check_mode}
     assert result["counts"] == {"deleted": 5 if there else 0, "kept": 0, "absent": 0 if there else 5}
     assert result["requests"] == server.requests
     assert [(entry["before_header"], entry["after"]) for entry in result["diff"][:1]] == [("Foo models/f", {})] * there
@@ -178,7 +178,7 @@ def test_what_does_not_go_is_waited_for_and_told() -> None:
     assert "Foo models/f is not gone after 20 seconds: its finalizers example.com/clean are there" in str(error)
     assert sum(time.slept) == pytest.approx(20) and error.result["waited_seconds"] == 20
     # What should clean up after it is still there.
-    assert [path for path, _query in server.deleted] == ["/apis/example.com/v1/namespaces/models/foos/f"]
+    assert [path for path, _dry_run in server.deleted] == ["/apis/example.com/v1/namespaces/models/foos/f"]
     assert run(server, [FOO], wait=False)["waited_seconds"] == 0
 
 
@@ -226,7 +226,7 @@ def test_what_a_controller_made_for_a_gateway_goes_before_the_controller() -> No
     server, time = gateway_server(), Time()
     error = fails(server, [GATEWAY_OBJECT, DEPLOYMENT], time, wait_timeout=9)
     assert "What was made for Gateway models/models is not gone after 9 seconds (ConfigMap envoy)" in str(error)
-    assert [path.rpartition("/")[2] for path, _query in server.deleted] == ["models"]
+    assert [path.rpartition("/")[2] for path, _dry_run in server.deleted] == ["models"]
 
     server = gateway_server()
     time.sleep = lambda seconds: server.objects.pop("/api/v1/namespaces/models/configmaps/envoy", None)  # type: ignore
