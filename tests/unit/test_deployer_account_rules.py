@@ -4,8 +4,7 @@
 """The rights of the account that runs the playbooks, beside what it has used.
 
 fixtures/account/<mode>.txt is what an API server's audit log (HASHFOUNDRY_AUDIT=1) says of the account in a site.yml on
-a cluster where only account.yml has been: place, API group,
-resource, verbs.
+a cluster where only account.yml has been: place, API group, resource, verbs.
 """
 
 from __future__ import annotations
