@@ -126,7 +126,9 @@ class _Removal:
         self._check_use(crds)
         self._delete(custom)
         self._await_gateways(custom)
-        self._delete([entry for entry in self._entries if id(entry) not in taken])
+        rest = [entry for entry in self._entries if id(entry) not in taken]
+        # A ClusterRole that is made of others would be made anew when one of these goes.
+        self._delete(sorted(rest, key=lambda entry: "aggregationRule" not in entry.target.manifest.body))
         self._check_use(crds, keep=True)
         self._delete(crds)
         for entry in spaces:

@@ -69,6 +69,15 @@ def test_state_by_check_mode(there: bool, check_mode: bool) -> None:
     assert [(entry["before_header"], entry["after"]) for entry in result["diff"][:1]] == [("Foo models/f", {})] * there
 
 
+def test_a_role_that_is_made_of_others_goes_before_them() -> None:
+    rbac = "rbac.authorization.k8s.io/v1"
+    whole = thing("ClusterRole", "b", None, rbac, aggregationRule={"clusterRoleSelectors": []})
+    parts = [thing("ClusterRole", name, None, rbac, rules=[]) for name in ("a", "c")]
+    server = Server(*parts, whole, CONFIG, DEPLOYMENT)
+    run(server, [*parts, whole, CONFIG, DEPLOYMENT])
+    assert [path.rpartition("/")[2] for path, _dry_run in server.deleted] == ["b", "web", "c", "a", "c"]
+
+
 def test_a_second_run_finishes_what_a_first_left() -> None:
     server = Server(*ALL)
     server.errors["deployments/web"] = [ApiError("x", 500, "etcdserver: request timed out")]
