@@ -110,6 +110,9 @@ def _unlike_map(desired: Json, live: Json, owned: Json | None, path: Path) -> Pa
         if key not in live and (value is None or (not value and not whole and below is not None)):
             # Applied, but the same as no value to the API server, as preserveUnknownFields: false.
             continue
+        if key not in live and path[:1] == ("subjects",) and (key, value) == ("apiGroup", ""):
+            # The API server does not keep the empty name of the core group, of which ServiceAccounts are.
+            continue
         if key not in live:
             return (*path, key)
         if found := _unlike(value, live[key], below, (*path, key)):

@@ -185,6 +185,16 @@ def test_text_that_looks_like_a_quantity_is_text() -> None:
     assert difference(thing("ConfigMap", "c", data={"limits": "1000m"}), body, MANAGER) == "data.limits"
 
 
+@pytest.mark.parametrize(("group", "path"), [("", None), ("rbac.authorization.k8s.io", "subjects.0.apiGroup")])
+def test_the_empty_name_of_the_core_group_is_not_kept(group: str, path: str | None) -> None:
+    subject = {"kind": "ServiceAccount", "name": "x", "namespace": "n"}
+    desired = thing("RoleBinding", "x", api="rbac.authorization.k8s.io/v1", subjects=[{"apiGroup": group, **subject}])
+    body = {**copy.deepcopy(desired), "subjects": [subject]}
+    applied = {"manager": MANAGER, "operation": "Apply", "fieldsV1": {"f:subjects": {}}}
+    body["metadata"]["managedFields"] = [applied]
+    assert difference(desired, body, MANAGER) == path
+
+
 def test_projection_keeps_what_the_manifest_names() -> None:
     shown = projection(live(), DESIRED)
     assert "status" not in shown and "managedFields" not in shown["metadata"] and "strategy" not in shown["spec"]
