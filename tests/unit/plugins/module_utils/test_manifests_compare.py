@@ -190,7 +190,8 @@ def test_the_empty_name_of_the_core_group_is_not_kept(group: str, path: str | No
     subject = {"kind": "ServiceAccount", "name": "x", "namespace": "n"}
     desired = thing("RoleBinding", "x", api="rbac.authorization.k8s.io/v1", subjects=[{"apiGroup": group, **subject}])
     body = {**copy.deepcopy(desired), "subjects": [subject]}
-    applied = {"manager": MANAGER, "operation": "Apply", "fieldsV1": {"f:subjects": {}}}
+    version = desired["apiVersion"]
+    applied = {"manager": MANAGER, "operation": "Apply", "apiVersion": version, "fieldsV1": {"f:subjects": {}}}
     body["metadata"]["managedFields"] = [applied]
     assert difference(desired, body, MANAGER) == path
 
