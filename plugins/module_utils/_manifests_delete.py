@@ -230,16 +230,11 @@ class _Removal:
             manifest = entry.target.manifest
             if manifest.kind != "Gateway" or entry.action != "deleted":
                 continue
-            left: list[str] = []
-
-            def gone(name: str = manifest.name, namespace: str = manifest.namespace, left: list[str] = left) -> bool:
-                left[:] = contents(self._api, namespace, f"{GATEWAY}={name}")
-                return not left
-
-            if not until(gone, self._options.wait_timeout, self._timing):
+            made = _Made(self._api, manifest)
+            if not until(made.gone, self._options.wait_timeout, self._timing):
                 raise KServeError(
                     f"What was made for {entry.target} is not gone after {self._options.wait_timeout:g} seconds "
-                    f"({_some(left)}); see that the Gateway's controller runs, and run again."
+                    f"({_some(made.left)}); see that the Gateway's controller runs, and run again."
                 )
 
     def _inside(self, entry: _Entry) -> list[str]:
@@ -254,6 +249,20 @@ class _Removal:
             if other.target.manifest.namespace == namespace and other.action == "deleted"
         }
         return [name for name in found if name not in going]
+
+
+class _Made:
+    """What a controller has made for a Gateway; left: what of it was still there at the last look."""
+
+    def __init__(self, api: ApplyApi, gateway: Manifest) -> None:
+        self._api = api
+        self._gateway = gateway
+        self.left: list[str] = []
+
+    def gone(self) -> bool:
+        """Look whether all is gone."""
+        self.left = contents(self._api, self._gateway.namespace, f"{GATEWAY}={self._gateway.name}")
+        return not self.left
 
 
 def _is_namespace(target: Target) -> bool:

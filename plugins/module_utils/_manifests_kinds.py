@@ -77,7 +77,7 @@ def served_kinds(discovery: Json) -> dict[tuple[str, str], Kind]:
         for version in group.get("versions") or ():
             api_version = "/".join(filter(None, (group["metadata"].get("name"), version["version"])))
             for resource in version.get("resources") or ():
-                if "list" in resource.get("verbs") or ():
+                if "list" in (resource.get("verbs") or ()):
                     kind = Kind(resource["resource"], resource.get("scope") == "Namespaced")
                     found[api_version, resource["responseKind"]["kind"]] = kind
     return found

@@ -43,7 +43,7 @@ class Platform:
         self.annotations: dict[str, str] = {}
         self.lists: dict[str, list[dict[str, Any]]] = {MUTATING: [], VALIDATING: [], SLICES: []}
         self.applied: list[tuple[str, dict[str, Any]]] = []
-        self.refusal: ApiError | None = None
+        self.refusals: list[ApiError] = []
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         if path == "/version":
@@ -86,8 +86,8 @@ class Platform:
 
     def apply(self, path: str, body: Any, **query: Any) -> dict[str, Any]:
         self.applied.append((path, query))
-        if self.refusal:
-            raise self.refusal
+        for refusal in self.refusals:
+            raise refusal
         return dict(body)
 
 

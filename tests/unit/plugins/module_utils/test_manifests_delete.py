@@ -115,17 +115,17 @@ def test_a_kind_in_use_can_be_kept() -> None:
 
 
 def test_what_the_objects_own_goes_with_them_and_what_others_own_stays() -> None:
-    def bar(name: str, owner: dict[str, Any]) -> dict[str, Any]:
+    def owned(name: str, owner: dict[str, Any]) -> dict[str, Any]:
         body = thing("Bar", name, api="example.com/v1")
         body["metadata"]["ownerReferences"] = [{"uid": f"{owner['kind']}-{owner['metadata']['name']}"}]
         return body
 
     bars = crd("bars", "Bar")
-    child, grandchild = bar("child", FOO), bar("grandchild", thing("Bar", "child"))
+    child, grandchild = owned("child", FOO), owned("grandchild", thing("Bar", "child"))
     server = Server(crd(), bars, FOO, child, grandchild)
     assert run(server, [crd(), bars, FOO], check_mode=True)["kept"] == []
 
-    server = Server(crd(), bars, FOO, OTHER, child, bar("theirs", OTHER))
+    server = Server(crd(), bars, FOO, OTHER, child, owned("theirs", OTHER))
     assert "1 of foos.example.com, 1 of bars.example.com" in str(fails(server, [bars, crd(), FOO]))
     kept = run(server, [crd(), bars, FOO], in_use="keep")["kept"]
     assert {entry["name"] for entry in kept} == {"foos.example.com", "bars.example.com"}

@@ -83,7 +83,7 @@ def test_a_webhook_with_nobody_behind_it(endpoints: Any) -> None:
 
 def test_what_else_does_not_work() -> None:
     api = kserve()
-    api.refusal = ApiError("The API server answered 500: x509: certificate signed by unknown authority.", 500)
+    api.refusals = [ApiError("The API server answered 500: x509: certificate signed by unknown authority.", 500)]
     [problem] = component(api)["problems"]
     assert problem.startswith("a dry run of ClusterServingRuntime platform-probe is not accepted: The API server")
 
