@@ -55,6 +55,7 @@ UNUSED_KINDS = {
     ("platform", "networking.internal.knative.dev", "certificates"): "Knative mode",
     ("cluster", "admissionregistration.k8s.io", "mutatingwebhookconfigurations"): "waited for in Knative mode",
     ("cluster", "admissionregistration.k8s.io", "validatingwebhookconfigurations"): "waited for in Knative mode",
+    ("platform", "serving.knative.dev", "services"): "Knative mode",
     ("models", "serving.knative.dev", "services"): "Knative mode",
     ("models", "serving.knative.dev", "revisions"): "Knative mode",
 }
