@@ -35,6 +35,8 @@ Playbook = Callable[..., Done]
 Kubectl = Callable[..., str]
 GROUPS = ("serving.kserve.io", "gateway.networking.k8s.io", "projectcontour.io")
 SERVICES = "inferenceservices.serving.kserve.io"
+MODEL = "iris-classifier"
+PREDICT = f"/v1/models/{MODEL}:predict"
 LONG = 500  # seconds: of a playbook that installs
 
 
@@ -155,7 +157,7 @@ class Load:
             # To this machine, whatever the name is elsewhere.
             plain = socket.create_connection(("127.0.0.1", self._settings.https_port), timeout=10)
             link.sock = self._context.wrap_socket(plain, server_hostname=demo.HOST)
-            link.request("POST", demo.PATH, demo.BODY, {"Content-Type": "application/json"})
+            link.request("POST", PREDICT, demo.QUESTIONS[MODEL], {"Content-Type": "application/json"})
             answer = link.getresponse()
             body = answer.read()
             return (
