@@ -188,7 +188,7 @@ def _notes(starts: Mapping[Server, list[Start]]) -> list[str]:
         f"without a gateway between, from core {GENERATOR_CORE}; all that the cluster does runs on the same two cores.",
         "FastAPI is benchmarks/images/fastapi_iris, with uvloop and httptools and without a line in the log for each "
         "request. MLServer is KServe's runtime kserve-mlserver with MLSERVER_PARALLEL_WORKERS=0, so that it predicts "
-        "in the process that answers, as the others do. KServe's sklearnserver is the code of KServe's Go module. These "
+        "in the process that answers, as the others do. KServe's own is the code of its Go module. These "
         "two write a line for each request, as they do unless told otherwise.",
         f"A rate is held when {KEPT:.0%} of it is answered, every prediction right, with p99 under {LIMIT_MS} ms; one "
         f"that fails is tried again. The load is open and lasts {RATE_SECONDS} s.",
