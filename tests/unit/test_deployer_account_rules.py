@@ -30,6 +30,7 @@ UNUSED_BY_A_FIRST_RUN = {
     ("platform", "cert-manager.io", "certificaterequests", "list"): "an error is explained by it",
     ("platform", "acme.cert-manager.io", "orders", "list"): "an error is explained by it",
     ("platform", "acme.cert-manager.io", "challenges", "list"): "an error is explained by it",
+    ("cluster", "apps", "deployments", "list"): "platform_info reads which components there are",
     ("models", "", "events", "list"): "an error is explained by it",
     ("models", "", "pods/log", "get"): "an error is explained by it",
     ("models", "", "services/proxy", "create"): "inference_service_ready asks for a prediction where it is told to",
