@@ -65,7 +65,8 @@ options:
   in_use:
     description:
       - What O(state=absent) does where a definition of a kind is among the manifests, and objects of the kind are in
-        the cluster that are not.
+        the cluster that are not. What the objects of the manifests own, and what was made for their Gateways, goes
+        with them and does not count.
       - With V(refuse), nothing is taken away, and the error counts them. With V(keep), these definitions stay, and
         the rest goes.
     type: str
