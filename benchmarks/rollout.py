@@ -182,7 +182,9 @@ class Bench:
     def delete(self) -> None:
         """Take the namespace away, and what lies in the bucket."""
         kubectl = self.settings.state / "bin" / "kubectl"
-        run([kubectl, "delete", "namespace", NAMESPACE, "--ignore-not-found"], env=self.env, hint="see the cluster.")
+        # The volume outlives its claim, as one that holds models must.
+        for what in (("namespace", NAMESPACE), ("persistentvolume", f"{NAMESPACE}-{VOLUME}")):
+            run([kubectl, "delete", *what, "--ignore-not-found"], env=self.env, hint="see the cluster.")
         aws: list[str | Path] = [self.found.script("aws"), "s3", "rb", "--force", f"s3://{BUCKET}"]
         subprocess.run(aws, env=self.env, capture_output=True, check=False)
 
