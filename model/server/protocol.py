@@ -12,7 +12,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import orjson
@@ -122,19 +122,23 @@ def _wanted(item: Any, place: str, binary: bool) -> Wanted:
     return Wanted(name, _flag(parameters, "binary_data") if "binary_data" in parameters else binary)
 
 
+def _whole(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _tensor(item: Any, place: str, binary: memoryview | None) -> tuple[Tensor, memoryview | None]:
     """A tensor, and the binary data that is left for the others."""
     tensor = _object(item, place)
     name, datatype = _member(tensor, "name", str, place), _member(tensor, "datatype", str, place)
     shape, size = _member(tensor, "shape", list, place), _parameters(tensor, place).get("binary_data_size")
     for number, length in enumerate(shape):
-        if type(length) is not int:  # a bool is an int to Python
+        if not _whole(length):
             raise BadRequest(f"The request is wrong at '{place}.shape.{number}': it must be a whole number.")
     if "data" in tensor or size is None or binary is None:
         if datatype == "FP16":
             raise BadRequest(f"The request is wrong at '{place}': the protocol has FP16 as binary data only.")
         return Tensor(name, datatype, shape, _member(tensor, "data", list, place)), binary
-    if type(size) is not int or not 0 <= size <= len(binary):
+    if not _whole(size) or not 0 <= size <= len(binary):
         raise BadRequest(f"The request is wrong at '{place}.parameters.binary_data_size': so many bytes are not there.")
     return Tensor(name, datatype, shape, _values(binary[:size], datatype, place)), binary[size:]
 

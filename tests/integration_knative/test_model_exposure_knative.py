@@ -73,7 +73,7 @@ def controller(
         done = playbook(play, *port)
         assert done.returncode == 0, done.stdout[-3000:]
         node = json.loads(kubectl("get", "nodes", "-o", "json"))["items"][0]["status"]["addresses"]
-        yield next(entry["address"] for entry in node if entry["type"] == "InternalIP")
+        yield {entry["type"]: entry["address"] for entry in node}["InternalIP"]
     finally:
         kubectl("delete", "secret", "models-tls", "-n", "projectcontour", "--ignore-not-found")
         kubectl("delete", "service", "kourier-plain", "-n", "kourier-system", "--ignore-not-found")
