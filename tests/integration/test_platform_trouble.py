@@ -63,11 +63,14 @@ def test_a_cluster_that_is_too_old(
 def of_helm(kubectl: Kubectl) -> Iterator[None]:
     """The definition of InferenceServices as Helm would have made it, as far as can be seen from it."""
     release = ("meta.helm.sh/release-name=their-kserve", "meta.helm.sh/release-namespace=theirs")
-    emptied = json.dumps([{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}])
-    kubectl("patch", CRD, "--type=json", "-p", emptied)
+    managers = json.loads(kubectl("get", CRD, "-o", "json", "--show-managed-fields"))["metadata"]["managedFields"]
+    manage = {"op": "replace", "path": "/metadata/managedFields"}
+    kubectl("patch", CRD, "--type=json", "-p", json.dumps([{**manage, "value": [{}]}]))
     kubectl("annotate", CRD, "--field-manager=helm", *release)
     yield
     kubectl("annotate", CRD, *(word.replace(word[word.index("=") :], "-") for word in release))
+    # What was taken over is of two owners to Kubernetes, and stays when the platform is taken away.
+    kubectl("patch", CRD, "--type=json", "-p", json.dumps([{**manage, "value": managers}]))
 
 
 @pytest.mark.usefixtures("of_helm")
