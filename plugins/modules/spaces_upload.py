@@ -40,6 +40,9 @@ notes:
   - While a model is tried it can read the interpreter, its packages and C(/usr), use one processor up to
     O(gate.timeout), and have 64 processes of O(gate.memory) each. It can write 64 MiB, which are memory. Other files,
     sockets, processes and environment variables of the machine are out of its reach.
+  - Stores know no lock. Of two runs that write different folders as the same version at the same time one fails, but a
+    file that it sends last can take the place of the other's. Downloads and loaders refuse such a version, since it is
+    not what its manifest says, and O(overwrite) mends it.
   - A version that is never finished keeps its parts, which cost money. A lifecycle rule of the bucket with
     C(AbortIncompleteMultipartUpload) takes them away.
   - The key needs the rights C(s3:ListBucket), C(s3:GetObject), C(s3:PutObject), C(s3:DeleteObject) and

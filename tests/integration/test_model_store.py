@@ -237,7 +237,10 @@ def test_two_uploads_of_two_folders_at_once(modules: Modules, large: Path, tmp_p
     ]
     results = [modules.end(process) for process in started]
     assert any("msg" in result for result in results)
-    # Whichever it is, a version that is complete is what its manifest says.
+    # Whichever it is, what is not as its manifest says is given to nobody, and can be mended.
     if modules.store.get("model/v1/manifest.json") is not None:
         fetched = modules.run("spaces_download", dest=str(tmp_path / "dest"), name="model", version="v1")
+        assert fetched.get("changed") is True or not (tmp_path / "dest").exists(), fetched
+        modules.upload(large, overwrite=True)
+        fetched = modules.run("spaces_download", dest=str(tmp_path / "mended"), name="model", version="v1")
         assert fetched.get("changed") is True, fetched

@@ -96,7 +96,8 @@ def test_what_the_node_has_seen_is_allowed(
         found
         for found in connections(table, known)
         # A pod's own node may always reach it, for the kubelet's probes; here the API server is there, too.
-        if found.source.namespace and {found.source.namespace, found.target.namespace} & set(namespaces)
+        if found.source.namespace
+        and {found.source.namespace, found.target.namespace} & set(namespaces)
         # Pods that are gone are still in the table for a while, and nobody knows any more what they were.
         and (found.target.namespace or not found.target.address.startswith(PODS))
     }
