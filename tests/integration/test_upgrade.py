@@ -208,20 +208,24 @@ def counts(kubectl: Kubectl) -> dict[str, int]:
 def test_an_upgrade_under_load_loses_neither_objects_nor_requests(
     playbook: Playbook, kubectl: Kubectl, settings: Settings, tmp_path: Path
 ) -> None:
-    before = (counts(kubectl), kinds(kubectl), uid(kubectl))
+    before = (counts(kubectl), uid(kubectl))
+    known = kinds(kubectl)
     with loaded(settings) as load:
         done = playbook("playbooks/upgrade.yml", "-e", f"platform_upgrade_backup_folder={tmp_path}", timeout=LONG)
     assert done.returncode == 0, done.stdout[-3000:]
     print(load.answers)
     assert controller(kubectl).endswith(":v0.20.0")
-    assert (counts(kubectl), kinds(kubectl), uid(kubectl)) == before
+    after = counts(kubectl)
+    # A new version may bring kinds and runtimes, and takes none.
+    assert known <= kinds(kubectl)
+    assert all(after[plural] >= count for plural, count in before[0].items()), (before, after)
+    assert (after[SERVICES], uid(kubectl)) == (before[0][SERVICES], before[1])
     (backup,) = tmp_path.iterdir()
     kept = json.loads((backup / "index.json").read_text())
     assert kept["objects"][SERVICES]["ml-models/iris-classifier"] == uid(kubectl)
     assert "from: v0.19.0 to: v0.20.0" in flat(done.stdout)
     assert load.answers["right"] > 100
-    # A connection may break while a pod of the Gateway is changed.
-    assert load.answers.total() - load.answers["right"] <= load.answers["right"] / 100, load.answers
+    assert set(load.answers) == {"right"}, load.answers
 
 
 def uid(kubectl: Kubectl) -> str:
