@@ -132,5 +132,5 @@ def test_a_right_that_is_missing_is_said_in_a_sentence(playbook: Playbook, setti
     done = playbook("playbooks/addons.yml", *words, *account)
     assert done.returncode != 0
     said = " ".join(done.stdout.split())
-    assert "The credentials lack a right: namespaces" in said
-    assert "grant it to the user of the kubeconfig" in said
+    assert "The credentials may not apply Namespace ml-models: " in said
+    assert "an administrator of the cluster can grant get, list, watch, create and patch on namespaces" in said
