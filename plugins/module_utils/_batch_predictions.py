@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_manifest import MANIFEST, parse
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_download import complete_manifest
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_manifest import MANIFEST
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store import ObjectStore, Target
 
 ENDINGS = (".csv", ".parquet")
@@ -42,18 +43,7 @@ def describe(
         raise KServeError(
             f"There is no file {key} in the bucket {target.bucket}; put it there, or correct input and bucket."
         )
-    content = store.get(target.prefix + MANIFEST)
-    if content is None:
-        raise KServeError(
-            f"The version {target.uri} has no manifest, so it is not there or not complete; "
-            "correct name and version, or upload it with spaces_upload."
-        )
-    model = parse(content, target.uri + MANIFEST)
-    if digest and model.digest != digest:
-        raise KServeError(
-            f"The version {target.uri} has the digest {model.digest} and not {digest}; "
-            "see who has changed it, or set digest to the one that is there."
-        )
+    model = complete_manifest(store, target, digest)
     etag, size = found[key].etag, found[key].size
     asked = json.dumps([etag, size, model.digest, probabilities, list(keep)])
     identity = hashlib.sha256(asked.encode()).hexdigest()[:12]

@@ -83,7 +83,7 @@ def fetch(
     :raises KServeError: the version is not complete or another, the folder is not to be replaced, or what came is not
         what the manifest says.
     """
-    manifest = _manifest(store, target, digest)
+    manifest = complete_manifest(store, target, digest)
     wanted = {**manifest.files, MANIFEST: Entry(manifest.sha256, len(manifest.content))}
     local = _local(dest)
     # A size tells enough of most files that differ; the rest are read.
@@ -112,7 +112,12 @@ def fetch(
     )
 
 
-def _manifest(store: ObjectStore, target: Target, digest: str | None) -> Manifest:
+def complete_manifest(store: ObjectStore, target: Target, digest: str | None) -> Manifest:
+    """Return the manifest of a version that is complete, in one request.
+
+    :param digest: what the version's digest must be, or None for any.
+    :raises KServeError: the version has no manifest or another digest.
+    """
     content = store.get(target.prefix + MANIFEST)
     if content is None:
         raise KServeError(
