@@ -10,14 +10,13 @@ This file is private to the collection and may change at any time.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _private_file
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError, KubeApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_kinds import concurrently
@@ -219,14 +218,11 @@ def bare(thing: Json) -> Json:
 
 
 def _put(path: Path, text: str) -> bool:
-    """Write a file at once, for its owner's eyes only."""
+    """Write a file for its owner's eyes only, and say whether it has changed."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, name = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(name).replace(path)
+    _private_file.put(path, text.encode())
     return True
 
 

@@ -12,14 +12,13 @@ change at any time.
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _private_file
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._custom_resources import bare
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError, KubeApi
@@ -151,12 +150,9 @@ def _documents(things: list[Json]) -> str:
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Write a file at once, for its owner's eyes only: specs can hold what is nobody else's business."""
+    """Write a file for its owner's eyes only: specs can hold what is nobody else's business."""
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).replace(path)
+        _private_file.put(path, content)
     except OSError as error:
         raise KServeError(
             f"The file {path} cannot be written ({error.strerror}); make its folder writable, or set path to another."

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _private_file
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError, KubeApi
 
@@ -145,17 +144,8 @@ def _kubeconfig(wanted: Wanted, at: Server, token: str) -> dict[str, Any]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Put the file in place at once, readable by its owner only from the beginning."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # mkstemp makes a file for the owner only.
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink()
-            raise
+        _private_file.put(path, text.encode())
     except OSError as error:
         raise KServeError(f"{path} cannot be written ({error.strerror}); set path to another file.") from None

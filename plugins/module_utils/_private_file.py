@@ -1,0 +1,30 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A file that only its owner may read, and that is there whole or not at all.
+
+This file is private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def put(path: Path, content: bytes) -> None:
+    """Put the file in place at once, readable by its owner only from the beginning; its folder must be there.
+
+    :raises OSError: it cannot be written; what was there is left as it was.
+    """
+    # mkstemp makes a file for the owner only.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink()
+        raise
