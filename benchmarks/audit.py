@@ -12,8 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-WRITES = ("create", "update", "patch")
-
 
 @dataclass(frozen=True)
 class Request:

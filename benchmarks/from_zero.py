@@ -8,15 +8,14 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-import statistics
 import time
 from http.client import HTTPSConnection
 from typing import Any
 
 from benchmarks import served, tools
-from benchmarks.results import Report, Row
+from benchmarks.results import Report
 from benchmarks.served import OURS, SERVERS, Served, Server, Start
-from benchmarks.serving import package_versions
+from benchmarks.serving import package_versions, start_rows
 from local import __main__ as commands
 from local import settings, table
 from local.settings import REPOSITORY, Settings
@@ -60,13 +59,7 @@ def _measure(config: Settings, rounds: int) -> Report:
             for server in SERVERS[number % len(SERVERS) :] + SERVERS[: number % len(SERVERS)]:
                 starts.setdefault(server, []).append(_from_zero(cluster, server))
                 print(f"    round {number + 1}, {server.label}: {starts[server][-1].seconds:.2f} s", flush=True)
-    values = {server.label: [start.seconds for start in starts[server]] for server in SERVERS}
-    best = min(statistics.median(values[server.label]) for server in SERVERS[1:])
-    met = statistics.median(values[OURS.label]) <= best
-    report.compare("from zero to the first answer", OURS.label, values, limit="not behind any", met=met)
-    for part in starts[OURS][0].parts:
-        for server in SERVERS:
-            report.rows.append(Row(f"of it {part}", server.label, [start.parts[part] for start in starts[server]]))
+    start_rows(report, "from zero to the first answer", starts)
     report.notes += [
         "Each program is an InferenceService in Knative mode with the same bucket and the limits 1 core and 1 GiB. The "
         "request comes over TLS and through Kourier, and waits in Knative's activator until the pod is ready.",
