@@ -166,8 +166,11 @@ def _label_faults(model: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _without_null(value: Any) -> Any:
+    """Return plain dictionaries and lists: Ansible's own hold all variables, which its validator would copy."""
     if isinstance(value, Mapping):
         return {key: _without_null(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_null(item) for item in value]
     return value
 
 
