@@ -4,10 +4,10 @@
 
 """Sending the files of a version in parallel, and only what of them is not there yet.
 
-A file below PART_SIZE is one request. A larger one goes in parts, several at once; each part is read once, for the
-digest of the file, its own where the store wants it, and the way to the store. What an earlier run has sent is known
-by the ETag, which is the MD5 of an object or part unless the store encrypts with a key of its own (Amazon S3 user
-guide, "Checking object integrity"), or by the part's checksum where the store keeps one.
+A file below PART_SIZE is one request. A larger one goes in parts, several at once; the digest of the whole file follows
+behind, and is done at the latest while the store joins the parts. What an earlier run has sent is known by the ETag,
+which is the MD5 of an object or part unless the store encrypts with a key of its own (Amazon S3 user guide, "Checking
+object integrity"), or by the part's checksum where the store keeps one.
 
 This file is private to the collection and may change at any time.
 """
@@ -30,6 +30,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store im
     StoredObject,
     UploadGone,
 )
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._trailing_digest import TrailingDigest
 
 # 16 MiB: what a kill costs for each part under way. Larger files than 156 GiB have larger parts.
 PART_SIZE = 16 * 1024 * 1024
@@ -151,14 +152,14 @@ class _Sender:
         key = self._prefix + file.name
         held = self._stored.get(file.name)
         if held and held.size == file.size and "-" in held.etag:
-            sha256, pieces = self._each_part(file, self._only_md5)
+            digest, pieces = self._each_part(file, self._only_md5)
             done = [piece.result() for piece in pieces]
             joined = hashlib.md5(b"".join(piece.md5 for piece in done), usedforsecurity=False).hexdigest()
             if held.etag == f"{joined}-{len(done)}":
                 for of_no_use in uploads if not self._dry_run else ():
                     self._store.abort(key, of_no_use)
                 same: Future[Outcome] = Future()
-                same.set_result(Outcome(sha256, held.etag, 0, True))
+                same.set_result(Outcome(_whole(file, digest), held.etag, 0, True))
                 return same
         upload = uploads[0] if uploads else None
         known = self._store.parts(key, upload) if upload else {}
@@ -168,17 +169,23 @@ class _Sender:
         def work(number: int, content: memoryview) -> _Piece:
             return self._part(key, upload, number, content, known.get(number))
 
-        sha256, pieces = self._each_part(file, work)
-        # In turn after the parts, so that those are done or under way when it waits for them.
-        return self._pool.submit(self._finish, key, upload, sha256, pieces)
+        digest, pieces = self._each_part(file, work)
 
-    def _each_part(self, file: LocalFile, work: Callable[[int, memoryview], T]) -> tuple[str, list[Future[T]]]:
-        """Read the file once, for its sha256 and for the work on each part in a thread of the pool."""
-        whole = hashlib.sha256()
+        def finish() -> Outcome:
+            etag, sent = self._finish(key, upload, pieces)
+            return Outcome(_whole(file, digest), etag, sent, False)
+
+        # In turn after the parts, so that those are done or under way when it waits for them.
+        return self._pool.submit(finish)
+
+    def _each_part(
+        self, file: LocalFile, work: Callable[[int, memoryview], T]
+    ) -> tuple[TrailingDigest, list[Future[T]]]:
+        """Read the file for the work on each part in a thread of the pool, and have its digest follow."""
         futures: list[Future[T]] = []
         step = part_size(file.size)
         try:
-            with file.path.open("rb", buffering=0) as stream:
+            with file.path.open("rb", buffering=0) as stream, TrailingDigest(stream.fileno()) as digest:
                 for number, start in enumerate(range(0, file.size, step), start=1):
                     buffer = self._buffers.get()
                     view = memoryview(buffer)[: min(step, file.size - start)]
@@ -188,11 +195,11 @@ class _Sender:
                     if filled < len(view) or any(future.done() and future.exception() for future in futures):
                         self._buffers.put(buffer)
                         break
-                    whole.update(view)
+                    digest.read_to(start + filled)
                     futures.append(self._pool.submit(self._and_give_back, buffer, work, number, view))
                 else:
                     if not stream.read(1):
-                        return whole.hexdigest(), futures
+                        return digest, futures
         except OSError as error:
             raise unreadable(file.path, error) from error
         for future in futures:
@@ -218,14 +225,15 @@ class _Sender:
         sha256 = hashlib.sha256(content).hexdigest() if self._store.wants_digests else None
         return _Piece(b"", self._store.put_part(key, upload, number, content, sha256), len(content))
 
-    def _finish(self, key: str, upload: str | None, sha256: str, pieces: Sequence[Future[_Piece]]) -> Outcome:
+    def _finish(self, key: str, upload: str | None, pieces: Sequence[Future[_Piece]]) -> tuple[str | None, int]:
+        """Have the store join the parts; the ETag of the object, if there is one, and the bytes that were sent."""
         done = [piece.result() for piece in pieces]
         sent = sum(piece.sent for piece in done)
         if self._dry_run or upload is None:
-            return Outcome(sha256, None, sent, False)
+            return None, sent
         parts = {number: piece.stored for number, piece in enumerate(done, start=1) if piece.stored}
         try:
-            return Outcome(sha256, self._store.finish(key, upload, parts), sent, False)
+            return self._store.finish(key, upload, parts), sent
         except UploadGone:
             # When the answer to an earlier try was lost, the object is there, with the ETag that these parts give.
             joined = hashlib.md5(
@@ -233,8 +241,18 @@ class _Sender:
             ).hexdigest()
             etag = f"{joined}-{len(parts)}"
             if key in (found := self._store.objects(key)) and found[key].etag == etag:
-                return Outcome(sha256, etag, sent, False)
+                return etag, sent
             raise
+
+
+def _whole(file: LocalFile, digest: TrailingDigest) -> str:
+    try:
+        sha256 = digest.hexdigest()
+    except OSError as error:
+        raise unreadable(file.path, error) from error
+    if sha256 is None:
+        raise changed(file)
+    return sha256
 
 
 def _same(part: Part, content: memoryview) -> bool:

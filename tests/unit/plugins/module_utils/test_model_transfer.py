@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -198,6 +200,17 @@ def test_a_large_file_that_changes_its_size(folder: Path, change: bytes) -> None
     (folder / "big").write_bytes(change)
     with pytest.raises(KServeError, match="big changed while it was read"):
         send(MemoryStore(), "iris/1/", files, {}, {}, connections=2, dry_run=False)
+
+
+def test_a_large_file_that_is_written_to(folder: Path) -> None:
+    class Meanwhile(MemoryStore):
+        def put_part(self, *args: Any, **options: Any) -> Part:
+            (folder / "big").write_bytes(BIG[::-1])
+            os.utime(folder / "big", ns=(1, 1))
+            return super().put_part(*args, **options)
+
+    with pytest.raises(KServeError, match="big changed while it was read"):
+        run(Meanwhile(), folder)
 
 
 def test_no_file_has_more_parts_than_s3_takes(monkeypatch: pytest.MonkeyPatch) -> None:
