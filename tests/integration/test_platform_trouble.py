@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
@@ -18,15 +20,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from local.settings import Settings
+from local import demo, engine
+from local.settings import REPOSITORY, Settings
 
-from .test_trouble import Done, errors, says
-from .test_watch_survives import Handler, proxied
+from .test_trouble import Done, errors, flat, says
+from .test_watch_survives import Handler, proxied, until
 
 Playbook = Callable[..., Done]
 Kubectl = Callable[..., str]
 PLATFORM = ("playbooks/addons.yml", "--tags", "cluster_preflight,inference_platform")
 CRD = "crd/inferenceservices.serving.kserve.io"
+TRACEBACK = "Traceback (most recent call last)"
 RUNTIME = "clusterservingruntime/kserve-pmmlserver"  # no model of the tests uses it
 
 
@@ -178,3 +182,77 @@ def test_and_is_once_the_authority_is_whole_again(playbook: Playbook) -> None:
     done = playbook("playbooks/addons.yml", "--tags", "cluster_preflight,certificates")
     finishes(done)
     assert "changed=0" in done.stdout
+
+
+def in_the_middle(settings: Settings, env: dict[str, str], kubectl: Kubectl, break_it: Callable[[], None]) -> Done:
+    """Run addons.yml, and break something while it waits for KServe's controller to be rolled out."""
+    kubectl("delete", "deployment", "kserve-controller-manager", "-n", "kserve", "--timeout=60s")
+    command = [Path(sys.executable).with_name("ansible-playbook"), "-i", "inventories/local", "playbooks/addons.yml"]
+    process = subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        words = ("get", "deployment", "kserve-controller-manager", "-n", "kserve", "-o", "name", "--ignore-not-found")
+        until(lambda: bool(kubectl(*words).strip()) or process.poll() is not None, "the controller is made anew")
+        assert process.poll() is None, process.communicate()[0]
+        break_it()
+        printed = process.communicate(timeout=500)[0]
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    return Done(command, process.returncode, printed)
+
+
+def node(settings: Settings, *words: str) -> None:
+    found = engine.answering(settings)
+    assert found is not None
+    found.docker(*words)
+
+
+def serves(settings: Settings) -> None:
+    """See that the model answers, as soon as it does."""
+
+    def answers() -> bool:
+        done = subprocess.run(demo.curl(settings), capture_output=True, text=True, check=False)
+        return done.returncode == 0 and json.loads(done.stdout) == {"predictions": [0, 2]}
+
+    until(answers, "the model answers")
+
+
+def test_the_api_server_is_restarted_in_the_middle(
+    playbook: Playbook, playbook_env: dict[str, str], kubectl: Kubectl, settings: Settings
+) -> None:
+    kill = ("exec", f"{settings.cluster}-control-plane", "sh", "-c", "kill -9 $(pidof kube-apiserver)")
+    done = in_the_middle(settings, playbook_env, kubectl, lambda: node(settings, *kill))
+    went_on_or_said_why(done)
+    until(lambda: kubectl("get", "--raw=/readyz", check=False) == "ok", "the API server is back")
+    finishes(playbook("playbooks/addons.yml"))
+    serves(settings)
+
+
+def went_on_or_said_why(done: Done) -> None:
+    """See that a run has ended well, or with one sentence about the API server."""
+    printed = flat(done.stdout)
+    assert TRACEBACK not in printed
+    if done.returncode:
+        assert len(errors(done)) == 1, done.stdout[-3000:]
+        sentences = ("API server", "does not answer", "has not answered")
+        assert any(sentence in " ".join(errors(done)) for sentence in sentences), done.stdout[-3000:]
+
+
+def test_the_node_goes_away_in_the_middle(
+    playbook: Playbook, playbook_env: dict[str, str], kubectl: Kubectl, settings: Settings
+) -> None:
+    restart = ("restart", "--time=0", f"{settings.cluster}-control-plane")
+    done = in_the_middle(settings, playbook_env, kubectl, lambda: node(settings, *restart))
+    went_on_or_said_why(done)
+    until(lambda: kubectl("get", "--raw=/readyz", check=False) == "ok", "the API server is back", 240)
+    finishes(playbook("playbooks/site.yml", timeout=500))
+    serves(settings)
