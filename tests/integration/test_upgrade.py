@@ -113,6 +113,8 @@ def test_the_platform_goes_with_its_models_and_leaves_the_bucket(playbook: Playb
     assert "object-storage" in spaces
     webhooks = "validatingwebhookconfigurations,mutatingwebhookconfigurations"
     assert "kserve" not in kubectl("get", webhooks, "-o", "name")
+    # Of the account that may have been made before, too.
+    assert "deployer" not in kubectl("get", "clusterroles,clusterrolebindings", "-o", "name")
 
 
 def test_a_second_time_there_is_nothing_to_take_away(playbook: Playbook) -> None:
