@@ -56,7 +56,7 @@ EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 60
 ATTEMPTS = 5
-_BLOCK = 256 * 1024
+_BLOCK = 1024 * 1024
 
 # Answers that another try can change (Amazon S3 API reference, "Error responses"). The last three say that what
 # arrived is not what was sent.

@@ -22,8 +22,8 @@ from types import TracebackType
 
 # How far the digest may stay behind: what is read again is likely to be still in memory.
 LAG = 1024**3
-# Of Linux's nice values: a quarter of a core where all cores are wanted.
-NICENESS = 6
+# Of Linux's nice values the last: what the others leave.
+NICENESS = 19
 _BLOCK = 1024 * 1024
 
 
