@@ -84,22 +84,21 @@ class TrailingDigest:
 
     def _digest(self) -> str | None:
         whole = hashlib.sha256()
-        while (known := self._next()) is not None:
-            while self._hashed < known:
-                block = os.pread(self._descriptor, min(_BLOCK, known - self._hashed), self._hashed)
-                if not block:
-                    return None
-                whole.update(block)
-                with self._change:
-                    self._hashed += len(block)
-                    self._change.notify_all()
+        while (size := self._waiting()) > 0:
+            block = os.pread(self._descriptor, min(_BLOCK, size), self._hashed)
+            if not block:
+                return None
+            whole.update(block)
+            with self._change:
+                self._hashed += len(block)
+                self._change.notify_all()
         return whole.hexdigest()
 
-    def _next(self) -> int | None:
-        """Wait until there is more to do, and return up to where; None at the end."""
+    def _waiting(self) -> int:
+        """Wait until there is more to do, and return how many bytes; none at the end."""
         with self._change:
             self._change.wait_for(lambda: self._hashed < self._known or self._ended)
-            return self._known if self._hashed < self._known else None
+            return self._known - self._hashed
 
 
 def _state(descriptor: int) -> tuple[int, int]:

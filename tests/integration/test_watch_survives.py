@@ -133,6 +133,13 @@ def until(done: Callable[[], bool], what: str, seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
+def kill_api_server(settings: Settings) -> None:
+    """Kill the API server; the kubelet starts the static pod's container again."""
+    found = engine.answering(settings)
+    assert found is not None
+    found.docker("exec", f"{settings.cluster}-control-plane", "sh", "-c", "kill -9 $(pidof kube-apiserver)")
+
+
 @pytest.fixture(scope="module")
 def made(settings: Settings) -> Iterator[Cluster]:
     model = (settings.state / "models" / "iris-classifier" / "v1" / "model.joblib").read_bytes()
@@ -198,10 +205,7 @@ def restarted(settings, made, tmp_path_factory) -> dict[str, tuple[Told, Proxy]]
         expired, late = Wait(made, "expired", of_expired), Wait(made, "late", of_late)
         of_expired.hold(clean=True)
         of_late.clean = False
-        found = engine.answering(settings)
-        assert found is not None
-        # The kubelet starts the static pod's container again.
-        found.docker("exec", f"{settings.cluster}-control-plane", "sh", "-c", "kill -9 $(pidof kube-apiserver)")
+        kill_api_server(settings)
         until(lambda: changed(made, "expired", STOP), "a patch is taken")
         of_expired.said.clear()
         of_expired.open.set()
