@@ -76,28 +76,38 @@ def load(name: str, folder: Path, probabilities: bool) -> Predictor:
 
 
 def predict(model: Predictor, chunk: Chunk, methods: Sequence[str]) -> tuple[Chunk, list[NDArray[Any]]]:
-    """The results of the methods for the rows that the model takes; those that it does not are rejected."""
+    """The results of the methods for the rows that the model takes; those that it does not are rejected.
+
+    Raises:
+        BatchError: the model takes each row, but not all of them.
+    """
     if not len(chunk.numbers):
         return chunk, []
     try:
         return chunk, [model.run(chunk.columns, method) for method in methods]
-    except InvalidRows:
+    except InvalidRows as error:
         # Some row cannot be predicted, such as one of a category that the model refuses.
-        faults = dict(_faults(model, chunk, 0, len(chunk.numbers)))
+        faults = dict(_faults(model, chunk, 0, len(chunk.numbers), methods))
+        if not faults:
+            raise BatchError(
+                f"The model takes each of the {len(chunk.numbers)} rows from {chunk.numbers[0]} to "
+                f"{chunk.numbers[-1]}, and not all of them ({str(error).rstrip('.')}): take fewer at once."
+            ) from error
     rejected = [Rejected(int(chunk.numbers[place]), reason) for place, reason in faults.items()]
     fit = np.ones(len(chunk.numbers), dtype=bool)
     fit[list(faults)] = False
     return predict(model, chunk.only(fit, rejected), methods)
 
 
-def _faults(model: Predictor, chunk: Chunk, start: int, end: int) -> Iterator[tuple[int, str]]:
+def _faults(model: Predictor, chunk: Chunk, start: int, end: int, methods: Sequence[str]) -> Iterator[tuple[int, str]]:
     """The places of the rows that the model does not take, each with the reason, found by halves."""
     try:
-        model.run([column[start:end] for column in chunk.columns], "predict")
+        for method in methods:
+            model.run([column[start:end] for column in chunk.columns], method)
     except InvalidRows as error:
         if end - start == 1:
             yield start, str(error).rstrip(".")
         else:
             middle = (start + end) // 2
-            yield from _faults(model, chunk, start, middle)
-            yield from _faults(model, chunk, middle, end)
+            yield from _faults(model, chunk, start, middle, methods)
+            yield from _faults(model, chunk, middle, end, methods)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,12 +23,19 @@ import pyarrow.compute as pc  # type: ignore[import-not-found]
 import pyarrow.csv as pa_csv  # type: ignore[import-not-found]
 from numpy.typing import NDArray
 
-from model.server.rows import TEXT, Feature
+from model.server.rows import BOOL, TEXT, Feature
+
+# Of a chunk, and so of a value in it; csv alone refuses one of 128 KiB.
+MOST_BYTES = 256 * 2**20
+csv.field_size_limit(MOST_BYTES)
 
 _LINE_FEED, _QUOTE = 10, 34
 _INTEGER_LIMITS = {name: np.iinfo(name.lower()) for name in ("INT8", "INT16", "INT32", "INT64")} | {
     name: np.iinfo(name.lower()) for name in ("UINT8", "UINT16", "UINT32", "UINT64")
 }
+_TRUE, _FALSE = ("true", "True", "TRUE", "1"), ("false", "False", "FALSE", "0")
+# What run calls the columns of the results.
+_RESULT = re.compile(r"prediction|(prediction|probability)_[0-9]+")
 
 
 class Unfit(Exception):
@@ -82,19 +90,26 @@ def parse_header(record: bytes) -> list[str]:
     """The names in the first record.
 
     Raises:
-        Unfit: it is no text, or names a column twice.
+        Unfit: it is no text, names a column twice, or goes on behind a CR.
     """
     try:
-        names = next(csv.reader(io.StringIO(record.decode("utf-8-sig"), newline="")), [])
+        reader = csv.reader(io.StringIO(record.decode("utf-8-sig"), newline=""))
     except UnicodeDecodeError:
         raise Unfit("its first line is not in UTF-8") from None
+    names = next(reader, [])
+    # For csv a CR alone ends a record, too.
+    if next(reader, None) is not None:
+        raise Unfit("its lines end in CR alone: end them in LF, or in CR and LF")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise Unfit(f"its first line names the column {twice[0]!r:.80} twice")
     return names
 
 
-def check_columns(found: Sequence[str], features: Sequence[Feature], keep: Sequence[str]) -> None:
-    """Refuse a file that lacks a column.
+def check_columns(found: Sequence[str], features: Sequence[Feature], keep: Sequence[str], numbered: str) -> None:
+    """Refuse a file that lacks a column, or has one to keep under a name that the predictions need.
+
+    Args:
+        numbered: the name of the column with the numbers of the rows.
 
     Raises:
         Unfit: it does.
@@ -102,6 +117,11 @@ def check_columns(found: Sequence[str], features: Sequence[Feature], keep: Seque
     for name in (*(feature.name for feature in features), *keep):
         if name not in found:
             raise Unfit(f"it has no column {name!r:.80}; it has {', '.join(map(repr, found))[:200]}")
+    for name in keep:
+        if name == numbered or _RESULT.fullmatch(name):
+            raise Unfit(
+                f"its column {name!r:.80} cannot be kept, as the predictions have one of that name: call it otherwise"
+            )
 
 
 def parse_csv(
@@ -122,6 +142,9 @@ def _parse_plain(
     """Read records that have no quotes and no fault; None where there is one, which a closer look has to name."""
     if b'"' in buffer:
         return None
+    # Arrow takes a hexadecimal number for a whole one, and the greater half of them for a negative one.
+    if any(feature.datatype in _INTEGER_LIMITS for feature in features) and (b"0x" in buffer or b"0X" in buffer):
+        return None
     types = {feature.name: _arrow_type(feature) for feature in features}
     try:
         table = pa_csv.read_csv(
@@ -131,6 +154,8 @@ def _parse_plain(
                 column_types={**dict.fromkeys(keep, pa.string()), **types},
                 include_columns=list(dict.fromkeys([*types, *keep])),
                 null_values=[],
+                true_values=_TRUE,
+                false_values=_FALSE,
                 strings_can_be_null=False,
             ),
         )
@@ -205,15 +230,15 @@ def from_arrow(table: Any, first_row: int, features: Sequence[Feature], keep: Se
         what = "is empty"
         try:
             values = column.cast(_arrow_type(feature), safe=False)
-            if feature.datatype in _INTEGER_LIMITS:
-                # Without safe, a fraction would be cut.
+            if feature.datatype in _INTEGER_LIMITS or feature.datatype == BOOL:
+                # Without safe, a fraction would be cut, and any number be true.
                 bad |= ~np.asarray(_equal(values, column).fill_null(False), dtype=bool)
                 what = f"is empty or no {feature.datatype}"
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             raise Unfit(
                 f"its column {feature.name!r:.80} is {column.type}, where the model takes {feature.datatype}"
             ) from None
-        array = _as_numpy(values.fill_null("" if feature.datatype == TEXT else 0), feature)
+        array = _as_numpy(values.fill_null({TEXT: "", BOOL: False}.get(feature.datatype, 0)), feature)
         if array.dtype.kind == "f":
             bad |= ~np.isfinite(array)
             what = "is empty or not finite"
@@ -235,8 +260,12 @@ def _value(text: str, feature: Feature) -> Any:
         return _readable(text)
     if not text.strip():
         raise ValueError(f"{feature.name} is empty")
+    if feature.datatype == BOOL:
+        if text.strip() not in (*_TRUE, *_FALSE):
+            raise ValueError(f"{feature.name} is {text!r:.40}, which is no boolean")
+        return text.strip() in _TRUE
     try:
-        number = float(text)
+        number = _float(text)
     except ValueError:
         raise ValueError(f"{feature.name} is {text!r:.40}, which is no number") from None
     if not math.isfinite(number):
@@ -255,6 +284,12 @@ def _value(text: str, feature: Feature) -> Any:
     return whole
 
 
+def _float(text: str) -> float:
+    if "_" in text:
+        raise ValueError("To Python alone 1_000 is a thousand.")
+    return float(text)
+
+
 def _readable(text: str) -> str:
     try:
         text.encode()
@@ -270,6 +305,8 @@ def _array(values: list[Any], feature: Feature) -> NDArray[Any]:
 def _dtype(feature: Feature) -> Any:
     if feature.datatype == TEXT:
         return object
+    if feature.datatype == BOOL:
+        return bool
     return feature.datatype.lower() if feature.datatype in _INTEGER_LIMITS else np.float64
 
 

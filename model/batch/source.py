@@ -17,9 +17,7 @@ from model.server.rows import Feature
 
 from .bucket import BLOCK, ObjectFile, Objects
 from .errors import BatchError
-from .rows import Chunk, Unfit, check_columns, from_arrow, parse_csv, parse_header, record_ends
-
-MOST_BYTES = 256 * 2**20
+from .rows import MOST_BYTES, Chunk, Unfit, check_columns, from_arrow, parse_csv, parse_header, record_ends
 
 
 @dataclass(frozen=True)
@@ -116,12 +114,21 @@ class CsvSource(_Source):
     def _header(self) -> tuple[list[str], Place]:
         """The names of the columns, and the place behind them."""
         size = self._objects.size(self._key, self._etag)
-        buffer = self._objects.read(self._key, self._etag, 0, min(2**16, size)) if size else b""
-        ends = record_ends(buffer)
+        buffer, ends = b"", record_ends(b"")
+        # Most are short, and what is read here is read again with the first rows.
+        for most in (2**16, BLOCK):
+            if not len(ends) and len(buffer) < size:
+                buffer = self._objects.read(self._key, self._etag, 0, min(most, size))
+                ends = record_ends(buffer)
         end = int(ends[0]) if len(ends) else len(buffer)
         try:
+            if not len(ends) and len(buffer) < size:
+                raise Unfit(
+                    f"its first line is longer than {BLOCK >> 20} MiB: see whether a quote is not closed, or whether "
+                    "the lines end in CR alone"
+                )
             header = parse_header(buffer[:end])
-            check_columns(header, self._features, self._keep)
+            check_columns(header, self._features, self._keep, self.numbered)
         except Unfit as why:
             raise self._unfit(why) from why
         return header, Place(end, 1 + buffer[:end].count(b"\n"))
@@ -136,7 +143,7 @@ class ParquetSource(_Source):
         """See Source."""
         try:
             file = pq.ParquetFile(ObjectFile(self._objects, self._key, self._etag), pre_buffer=False)
-            check_columns(file.schema_arrow.names, self._features, self._keep)
+            check_columns(file.schema_arrow.names, self._features, self._keep, self.numbered)
             names = list(dict.fromkeys([*(feature.name for feature in self._features), *self._keep]))
             begin = 0
             for group in range(file.num_row_groups):

@@ -11,6 +11,7 @@ none, or one that another program wrote for itself: then the model file alone sa
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata as installed
 from pathlib import Path
@@ -24,12 +25,44 @@ FILE = "metadata.json"
 
 @dataclass(frozen=True)
 class Description:
-    """What the server needs of it; the predictions are those the model must give for the instances."""
+    """What the server needs of it.
+
+    names: of the features, empty where it does not say them; inputs: one tensor for all features, or one for each;
+    predictions: those that the model must give for the instances.
+    """
 
     version: str
-    features: list[Feature]
+    names: list[str]
+    inputs: list[dict[str, Any]]
     instances: list[list[Any]]
     predictions: list[Any]
+
+    def features(self, fitted: Sequence[str] | None, count: int) -> list[Feature]:
+        """Name and datatype of each column; where the description has no names, those that the model has.
+
+        Args:
+            fitted: the names that the model was fitted with, if it was.
+            count: how many features it takes.
+
+        Raises:
+            StartError: the inputs do not have a feature.
+        """
+        names = self.names or fitted
+        if len(self.inputs) == 1 and len(self.inputs[0]["shape"]) == 2:
+            return [Feature(name, self.inputs[0]["datatype"]) for name in names or generic_names(count)]
+        datatypes = {tensor["name"]: tensor["datatype"] for tensor in self.inputs}
+        for name in names or ():
+            if name not in datatypes:
+                raise StartError(
+                    f"The model has the feature {name!r:.80}, which its description's inputs do not have: "
+                    f"correct them in {FILE}."
+                )
+        return [Feature(name, datatypes[name]) for name in names or datatypes]
+
+
+def generic_names(count: int) -> list[str]:
+    """What scikit-learn itself calls features that have no names."""
+    return [f"x{place}" for place in range(count)]
 
 
 def read_description(model_file: Path, sha256: str) -> Description | None:
@@ -51,7 +84,9 @@ def read_description(model_file: Path, sha256: str) -> Description | None:
     if not (isinstance(content, dict) and "model_file" in content):
         return None
     try:
-        described, wanted = str(content["model_file"]["sha256"]), str(content["libraries"]["scikit-learn"])
+        described, libraries = str(content["model_file"]["sha256"]), content.get("libraries", {})
+        # A description that does not name it leaves it to the examples whether the model is right here.
+        wanted = str(libraries["scikit-learn"]) if "scikit-learn" in libraries else None
         description = _description(content)
     except (KeyError, TypeError, ValueError) as error:
         raise StartError(
@@ -64,7 +99,7 @@ def read_description(model_file: Path, sha256: str) -> Description | None:
             "store the model's version again."
         )
     found = installed.version("scikit-learn")
-    if found != wanted:
+    if wanted and found != wanted:
         raise StartError(
             f"The model file {model_file} was written by scikit-learn {wanted} and this server has {found}: "
             "train the model with that, or serve it with an image that has the other."
@@ -73,21 +108,17 @@ def read_description(model_file: Path, sha256: str) -> Description | None:
 
 
 def _description(content: dict[str, Any]) -> Description:
+    inputs = [
+        {"name": str(tensor["name"]), "datatype": tensor["datatype"], "shape": list(tensor["shape"])}
+        for tensor in content["inputs"]
+    ]
+    for tensor in inputs:
+        if tensor["datatype"] not in DATATYPES:
+            raise ValueError(f"the datatype {tensor['datatype']!r:.40} of input {tensor['name']!r:.40}")
     return Description(
         version=str(content["version"]),
-        features=_features(content["features"], content["inputs"]),
+        names=[str(name) for name in content.get("features") or ()],
+        inputs=inputs,
         instances=list(content["examples"]["instances"]),
         predictions=list(content["examples"]["predictions"]),
     )
-
-
-def _features(names: list[str], tensors: list[dict[str, Any]]) -> list[Feature]:
-    """Name and datatype of each column: the inputs are one tensor for all features, or one for each."""
-    if len(tensors) == 1 and len(tensors[0]["shape"]) == 2:
-        datatypes = dict.fromkeys(names, tensors[0]["datatype"])
-    else:
-        datatypes = {tensor["name"]: tensor["datatype"] for tensor in tensors}
-    for name in names:
-        if datatypes[name] not in DATATYPES:
-            raise ValueError(f"the datatype {datatypes[name]!r:.40} of feature {name!r:.40}")
-    return [Feature(str(name), datatypes[name]) for name in names]

@@ -19,7 +19,7 @@ import orjson
 from numpy.typing import NDArray
 
 from .errors import BadRequest
-from .rows import DATATYPES, TEXT, Tensor
+from .rows import BOOL, DATATYPES, TEXT, Tensor
 
 _KINDS = {"i": "INT", "u": "UINT", "f": "FP"}
 _NAMES = {"list": "a list", "str": "a string", "dict": "an object"}
@@ -150,7 +150,7 @@ def _values(data: memoryview, datatype: str, place: str) -> list[Any]:
         return list(_texts(data, place))
     if datatype not in DATATYPES:
         raise BadRequest(f"The request is wrong at '{place}.datatype': there are no binary data of {datatype!r:.40}.")
-    dtype = np.dtype(f"{_DTYPES[kind]}{int(datatype.removeprefix(kind)) // 8}")
+    dtype = np.dtype(bool if datatype == BOOL else f"{_DTYPES[kind]}{int(datatype.removeprefix(kind)) // 8}")
     if len(data) % dtype.itemsize:
         raise BadRequest(f"The binary data of '{place}' are {len(data)} bytes, which are no values of {datatype}.")
     values: list[Any] = np.frombuffer(data, dtype).tolist()
@@ -175,7 +175,7 @@ def datatype_of(result: NDArray[Any]) -> str:
     """The protocol's name of what an array holds."""
     kind = result.dtype.kind
     if kind == "b":
-        return "BOOL"
+        return BOOL
     return f"{_KINDS[kind]}{result.dtype.itemsize * 8}" if kind in _KINDS else TEXT
 
 
@@ -191,7 +191,8 @@ def write_infer_answer(
             binary.append(_bytes(result))
             outputs.append({**output, "parameters": {"binary_data_size": len(binary[-1])}})
         else:
-            outputs.append({**output, "data": result.ravel().tolist()})
+            data = _texts_of(result) if output["datatype"] == TEXT else result.ravel().tolist()
+            outputs.append({**output, "data": data})
     answer = {"model_name": model, "id": request.id or str(uuid.uuid4()), "outputs": outputs}
     text = to_json({**answer, "model_version": version} if version else answer)
     return (text + b"".join(binary), len(text)) if binary else (text, None)
@@ -200,8 +201,13 @@ def write_infer_answer(
 def _bytes(result: NDArray[Any]) -> bytes:
     if datatype_of(result) != TEXT:
         return result.astype(result.dtype.newbyteorder("<")).tobytes()
-    texts = [str(value).encode() for value in result.ravel().tolist()]
+    texts = [text.encode() for text in _texts_of(result)]
     return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+
+
+def _texts_of(result: NDArray[Any]) -> list[str]:
+    """The values of an array that is said to hold texts, which an array of objects need not."""
+    return [str(value) for value in result.ravel().tolist()]
 
 
 def to_json(content: Any) -> bytes:

@@ -17,11 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Datatypes of the v2 inference protocol (of which BOOL is not served).
+# Datatypes of the v2 inference protocol.
 TEXT = "BYTES"
+BOOL = "BOOL"
 _INTEGERS = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
 _FLOATS = {"FP16": np.float16, "FP32": np.float32, "FP64": np.float64}
-DATATYPES = (*_INTEGERS, *_FLOATS, TEXT)
+_NUMBERS = (*_INTEGERS, *_FLOATS)
+DATATYPES = (*_NUMBERS, TEXT, BOOL)
+# Of what is no number: what it is to a caller, to Python and to NumPy. It is sent as its own datatype only.
+_OTHERS: dict[str, tuple[str, type, type]] = {TEXT: ("a string", str, object), BOOL: ("a boolean", bool, bool)}
 
 
 class InvalidRows(ValueError):
@@ -57,7 +61,7 @@ def columns_from_instances(payload: Any, features: Sequence[Feature]) -> list[ND
 
     Returns:
         One array for each feature, all of one length, which is at least 1: float64, all finite, for a feature of
-        floats; integers for one of integers; str objects for one of texts.
+        floats; integers for one of integers; str objects for one of texts; bool for one of booleans.
 
     Raises:
         InvalidRows: the payload is anything else.
@@ -160,10 +164,11 @@ def _column_of_vector(tensor: Tensor, feature: Feature) -> NDArray[Any]:
 
 
 def _refuse_datatype(tensor: Tensor, feature: Feature, advice: str) -> None:
-    texts = feature.datatype == TEXT
-    if tensor.datatype not in DATATYPES or (tensor.datatype == TEXT) != texts:
+    wanted = (feature.datatype,) if feature.datatype in _OTHERS else _NUMBERS
+    if tensor.datatype not in wanted:
+        said = "one of numbers, such as FP64," if wanted is _NUMBERS else feature.datatype
         raise InvalidRows(
-            f"The datatype of input {tensor.name!r:.80} must be {TEXT if texts else 'one of numbers, such as FP64,'} "
+            f"The datatype of input {tensor.name!r:.80} must be {said} "
             f"for feature {feature.name!r}, not {tensor.datatype!r:.40}{advice}."
         )
 
@@ -189,16 +194,15 @@ def _flatten(tensor: Tensor, rows: int, columns: int) -> list[Any]:
 
 def _column(values: Sequence[Any], feature: Feature, datatype: str) -> NDArray[Any]:
     """The values of one feature, sent as ``datatype``."""
-    texts = feature.datatype == TEXT
+    other = _OTHERS.get(feature.datatype)
     # bool is an int to Python; among measurements it is a mistake. So the types themselves are compared.
-    types = {str} if texts else {int, float}
+    types = {other[1]} if other else {int, float}
     if not types.issuperset(map(type, values)):
         row = next(row for row, value in enumerate(values) if type(value) not in types)
-        raise InvalidRows(
-            f"{_place(feature, row)} must be {'a string' if texts else 'a number'}, not {_kind(values[row])}."
-        )
-    if texts:
-        return np.array(values, dtype=object)
+        said = other[0] if other else "a number"
+        raise InvalidRows(f"{_place(feature, row)} must be {said}, not {_kind(values[row])}.")
+    if other:
+        return np.array(values, dtype=other[2])
     for integer in {datatype, feature.datatype}.intersection(_INTEGERS):
         _refuse_outside_integers(values, feature, integer)
     if feature.datatype in _INTEGERS:

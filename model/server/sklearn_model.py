@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import sys
 import time
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .description import Description, read_description
+from .description import Description, generic_names, read_description
 from .digest import read_digest
 from .errors import BadRequest, StartError
 from .protocol import InferRequest, Wanted, datatype_of
@@ -87,6 +88,7 @@ class SklearnModel:
         self.version: str | None = None
         self._sha256 = ""
         self._digest: str | None = None
+        self._input_types: list[dict[str, Any]] = []
         self._output_types: list[dict[str, Any]] = []
         # As in KServe's own server for scikit-learn.
         probabilities = os.environ.get("PREDICT_PROBA", "false").lower() == "true"
@@ -133,12 +135,13 @@ class SklearnModel:
             )
         # A model fitted on a pandas data frame finds its columns by name.
         self._framed = hasattr(self._estimator, "feature_names_in_")
+        fitted = [str(name) for name in self._estimator.feature_names_in_] if self._framed else None
         if description:
-            self.version, self._features = description.version, description.features
+            self.version, self._features = description.version, description.features(fitted, count)
+            self._input_types = description.inputs
         else:
-            # Else scikit-learn itself calls them x0, x1 and so on.
-            names = self._estimator.feature_names_in_ if self._framed else [f"x{place}" for place in range(count)]
-            self._features = [Feature(str(name)) for name in names]
+            self._features = [Feature(name) for name in fitted or generic_names(count)]
+            self._input_types = [{"name": "input-0", "datatype": "FP64", "shape": [-1, count]}]
         if len(self._features) != count:
             raise StartError(
                 f"The model in {path} takes {count} features where its description names {len(self._features)}: "
@@ -152,7 +155,7 @@ class SklearnModel:
         if description and description.instances:
             columns = columns_from_instances({"instances": description.instances}, self._features)
             predicted = self.run(columns, "predict").tolist()
-            if predicted != description.predictions:
+            if not _agree(description.predictions, predicted):
                 raise StartError(
                     f"The model in {path} predicts {predicted!r:.80} for its own examples where its description says "
                     f"{description.predictions!r:.80}: train it with the versions of this server's libraries."
@@ -179,15 +182,9 @@ class SklearnModel:
             "platform": "",
             # The protocol names a model's properties in its gRPC form only.
             "properties": {"sha256": self._sha256, **digest},
-            "inputs": self._input_types(),
+            "inputs": self._input_types,
             "outputs": self._output_types,
         }
-
-    def _input_types(self) -> list[dict[str, Any]]:
-        """One tensor where all features are floats, else one for each."""
-        if all(feature.datatype == "FP64" for feature in self._features):
-            return [{"name": "input-0", "datatype": "FP64", "shape": [-1, len(self._features)]}]
-        return [{"name": feature.name, "datatype": feature.datatype, "shape": [-1]} for feature in self._features]
 
     def predict(self, payload: Any) -> NDArray[Any]:
         """The predictions for a request of version 1.
@@ -253,6 +250,15 @@ class SklearnModel:
         for place, column in enumerate(columns):
             rows[:, place] = column
         return rows
+
+
+def _agree(wanted: Any, got: Any) -> bool:
+    if isinstance(wanted, list) and isinstance(got, list):
+        return len(wanted) == len(got) and all(map(_agree, wanted, got))
+    if isinstance(wanted, int | float) and isinstance(got, int | float):
+        # Another kind of processor may round the last digits otherwise.
+        return math.isclose(wanted, got, rel_tol=1e-6, abs_tol=1e-9)
+    return bool(wanted == got)
 
 
 def _one_line(error: Exception) -> str:

@@ -66,6 +66,9 @@ def test_an_empty_line_is_no_row() -> None:
     [
         ("x,basic,1.5", "has 3 values where the first line names 4"),
         ("x,basic,much,30", "charge is 'much', which is no number"),
+        ("x,basic,1_000,30", "charge is '1_000', which is no number"),
+        ("x,basic,1.5,3_0", "age is '3_0', which is no number"),
+        ("x,basic,1.5,0x1F", "age is '0x1F', which is no number"),
         ("x,basic,,30", "charge is empty"),
         ("x,basic,nan,30", "charge is 'nan', which is not finite"),
         ("x,basic,1e999,30", "charge is '1e999', which is not finite"),
@@ -78,6 +81,49 @@ def test_a_bad_row_is_named_and_the_others_are_read(bad: str, reason: str) -> No
     assert reasons(chunk) == {3: reason}
     assert values(chunk) == [(2, 30, 1.5, "basic"), (4, 31, 2.0, "more")]
     assert chunk.kept["id"].to_pylist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("others", ["", "b,more,2,odd\n"])
+@pytest.mark.parametrize("number", ["0x1F", "0X1f"])
+def test_a_hexadecimal_number_is_none_whatever_the_other_rows_are(number: str, others: str) -> None:
+    chunk = parse(f"a,0x10,1.5,30\nb,more,2,{number}\n{others}")
+    assert reasons(chunk)[3] == f"age is {number!r}, which is no number"
+    assert values(chunk) == [(2, 30, 1.5, "0x10")]
+
+
+def test_a_long_text_in_quotes() -> None:
+    text = "x" * 200_000
+    assert values(parse(f'a,"{text}",1.5,30\n')) == [(2, 30, 1.5, text)]
+
+
+def test_a_quote_that_is_not_closed_is_a_bad_row() -> None:
+    chunk = parse('a,basic,1.5,30\nb,"open,2,31\n' + "c,basic,1.5,30\n" * 10_000)
+    assert values(chunk) == [(2, 30, 1.5, "basic")]
+    assert reasons(chunk) == {3: "has 2 values where the first line names 4"}
+
+
+FLAGS = [Feature("paid", "BOOL"), Feature("age", "INT64")]
+
+
+@pytest.mark.parametrize("others", ["", "x,odd\n", "\n"])
+def test_booleans(others: str) -> None:
+    text = "true,1\nFalse,2\n1,3\n0,4\nTRUE,5\n" + others
+    chunk = rows.parse_csv(text.encode(), 2, ["paid", "age"], FLAGS, [])
+    assert chunk.columns[0].dtype == bool
+    assert chunk.columns[0].tolist() == [True, False, True, False, True]
+
+
+@pytest.mark.parametrize(("bad", "reason"), [("yes", "is 'yes', which is no boolean"), ("", "is empty")])
+def test_what_is_no_boolean_is_a_bad_row(bad: str, reason: str) -> None:
+    chunk = rows.parse_csv(f"true,1\n{bad},2\n".encode(), 2, ["paid", "age"], FLAGS, [])
+    assert reasons(chunk) == {3: f"paid {reason}"}
+
+
+def test_booleans_of_parquet() -> None:
+    for paid in ([True, False, None], [1, 0, 2]):
+        chunk = rows.from_arrow(pa.table({"paid": paid, "age": [1, 2, 3]}), 1, FLAGS, [])
+        assert values(chunk) == [(1, True, 1), (2, False, 2)]
+        assert reasons(chunk) == {3: "paid is empty or no BOOL"}
 
 
 def test_a_text_that_is_not_in_utf_8_is_a_bad_row() -> None:
@@ -111,9 +157,24 @@ def test_the_header() -> None:
     with pytest.raises(rows.Unfit, match="not in UTF-8"):
         rows.parse_header(b"caf\xe9\n")
     with pytest.raises(rows.Unfit, match="it has no column 'age'; it has 'id'"):
-        rows.check_columns(["id"], FEATURES, [])
+        rows.check_columns(["id"], FEATURES, [], "line")
     with pytest.raises(rows.Unfit, match="it has no column 'id'"):
-        rows.check_columns(["age", "charge", "plan"], FEATURES, ["id"])
+        rows.check_columns(["age", "charge", "plan"], FEATURES, ["id"], "line")
+    with pytest.raises(rows.Unfit, match="its lines end in CR alone"):
+        rows.parse_header(b"id,age\ra,30\rb,31\r")
+
+
+@pytest.mark.parametrize("name", ["line", "prediction", "prediction_0", "probability_12"])
+def test_a_column_that_the_predictions_have_cannot_be_kept(name: str) -> None:
+    found = ["age", "charge", "plan", name]
+    rows.check_columns(found, FEATURES, [], "line")
+    with pytest.raises(rows.Unfit, match=f"its column '{name}' cannot be kept"):
+        rows.check_columns(found, FEATURES, [name], "line")
+
+
+@pytest.mark.parametrize("name", ["row", "prediction_date", "probability", "line_2"])
+def test_other_columns_can_be_kept(name: str) -> None:
+    rows.check_columns(["age", "charge", "plan", name], FEATURES, [name], "line")
 
 
 def test_rows_of_parquet() -> None:

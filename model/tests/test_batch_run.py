@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ pq = pytest.importorskip("pyarrow.parquet")
 
 from model.batch import predictor, run, source  # noqa: E402
 from model.batch.errors import BatchError  # noqa: E402
+from model.server.rows import Feature, InvalidRows  # noqa: E402
 
 PREFIX = "words/v1/"
 OUTPUT = "in/rows.csv.predictions/words-v1-0123456789ab/"
@@ -234,6 +235,71 @@ def test_a_file_that_does_not_fit(memory: Memory, model: Any, content: bytes, sa
     memory.content["in/rows.csv"] = content
     with pytest.raises(BatchError, match=said):
         predict(memory, model, order(memory))
+
+
+@pytest.mark.parametrize("between", [b"\n", b"\r\n"])
+def test_a_first_line_of_any_length(memory: Memory, model: Any, between: bytes) -> None:
+    others = [f"column_{number}" for number in range(9000)]
+    lines = [",".join(["x0", *others, "x1"]), *[",".join(map(str, [bit, *range(9000), bit])) for bit in (0, 1)]]
+    memory.content["in/rows.csv"] = between.join(line.encode() for line in lines)
+    assert len(lines[0]) > 2**16
+    assert predict(memory, model, order(memory)).rows == 2
+    assert memory.written()["part-00000.csv"] == b'"line","prediction"\n2,"no"\n3,"yes"\n'
+
+
+def test_a_first_line_without_an_end(memory: Memory, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "BLOCK", 2**17)
+    memory.content["in/rows.csv"] = b'x0,"x1\n' + b"0,0\n" * 2**16
+    with pytest.raises(BatchError, match=r"its first line is longer than .*: see whether a quote is not closed"):
+        predict(memory, model, order(memory))
+
+
+def test_lines_that_end_in_cr_alone_are_refused(memory: Memory, model: Any) -> None:
+    memory.content["in/rows.csv"] = FILE.replace(b"\n", b"\r")
+    with pytest.raises(BatchError, match="its lines end in CR alone: end them in LF, or in CR and LF"):
+        predict(memory, model, order(memory))
+    assert memory.written() == {}
+
+
+@pytest.mark.parametrize(("key", "numbered"), [("in/rows.csv", "line"), ("in/rows.parquet", "row")])
+def test_a_number_of_the_files_own_cannot_be_kept(memory: Memory, model: Any, key: str, numbered: str) -> None:
+    table = pa.table({"x0": [0.0], "x1": [0.0], numbered: [7]})
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    memory.content[key] = sink.getvalue() if numbered == "row" else f"x0,x1,{numbered}\n0,0,7\n".encode()
+    with pytest.raises(BatchError, match=f"its column '{numbered}' cannot be kept"):
+        predict(memory, model, order(memory, key=key, keep=(numbered,)))
+
+
+class Picky:
+    """A model whose predict_proba refuses what its predict takes; most: rows that it takes together."""
+
+    def __init__(self, most: int = 100) -> None:
+        self.features = [Feature("x0"), Feature("x1")]
+        self.most = most
+
+    def run(self, columns: Sequence[Any], method: str) -> Any:
+        if len(columns[0]) > self.most:
+            raise InvalidRows("The model cannot take these rows: too many.")
+        if method == "predict_proba" and (columns[0] < 0).any():
+            raise InvalidRows("The model cannot take these rows: negative.")
+        return columns[0]
+
+
+def test_a_row_that_has_a_prediction_and_no_probabilities_is_rejected(memory: Memory) -> None:
+    memory.content["in/rows.csv"] = b"x0,x1\n1,1\n-1,1\n2,1\n"
+    wanted = order(memory, probabilities=True, max_rejected=1)
+    done = predict(memory, Picky(), wanted, chunk_rows=100)
+    assert (done.rows, done.rejected) == (2, 1)
+    assert memory.written()["rejected-00000.csv"] == (
+        b'"line","reason"\n3,"The model cannot take these rows: negative"\n'
+    )
+
+
+def test_rows_that_are_refused_together_only_end_the_run(memory: Memory) -> None:
+    memory.content["in/rows.csv"] = b"x0,x1\n1,1\n2,1\n3,1\n"
+    with pytest.raises(BatchError, match=r"takes each of the 3 rows from 2 to 4, and not all of them \(.* too many\)"):
+        predict(memory, Picky(most=2), order(memory), chunk_rows=100)
 
 
 def test_a_file_of_names_alone_has_no_predictions(memory: Memory, model: Any) -> None:

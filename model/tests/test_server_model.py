@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _model_schema
 
 pytest.importorskip("uvicorn", reason="needs the packages of model/server/requirements.txt")
 
@@ -153,10 +156,88 @@ def test_a_pipeline_fitted_on_a_data_frame(model: Any, tmp_path: Path) -> None:
         predicted(model, [[1, "green"]])
 
 
-def describe(
-    model_file: Path, features: list[str], datatypes: list[str], instances: list[Any], predictions: list[Any]
+def test_the_inputs_are_those_of_the_description(model: Any, tmp_path: Path) -> None:
+    flowers = {"name": "flowers", "datatype": "FP32", "shape": [-1, 2]}
+    # Of the outputs they may leave out what nobody needs to know.
+    classes = {"name": "output-0", "datatype": "BYTES", "shape": [-1]}
+    describe(tmp_path / "model.pkl", ["a", "b"], [], [[1, 1]], ["yes"], inputs=[flowers], outputs=[classes])
+    model.load()
+    assert model.metadata()["inputs"] == [flowers]
+    schema = _model_schema.read(str(tmp_path / "metadata.json"))
+    assert _model_schema.server_difference(schema, json.dumps(model.metadata()).encode()) is None
+
+
+def test_numbers_that_another_processor_rounds_otherwise_are_those_of_the_description(
+    model: Any, tmp_path: Path
 ) -> None:
-    """Write the least that describes a model beside its file."""
+    path = tmp_path / "model.pkl"
+    joblib.dump(LinearRegression().fit([[0.0], [1.0]], [[0.0, 0.0], [0.3, 600.0]]), path)
+    describe(path, ["x"], ["FP64"], [[0], [1]], [[1e-10, 0], [0.3 + 1e-12, 600.0001]])
+    model.load()
+    from model.server.errors import StartError
+
+    for other in ([[0, 0], [0.3, 600.01]], [[0, 0], [0.3]], [[0, 0]], [[0, 0], [0.3, "600"]]):
+        describe(path, ["x"], ["FP64"], [[0], [1]], other)
+        with pytest.raises(StartError, match="for its own examples where its description says"):
+            model.load()
+
+
+@pytest.mark.parametrize("left_out", [("features",), ("libraries",), ("features", "libraries")])
+def test_a_description_without_features_or_libraries(model: Any, tmp_path: Path, left_out: tuple[str, ...]) -> None:
+    matrix = [{"name": "flowers", "datatype": "INT64", "shape": [-1, 2]}]
+    describe(tmp_path / "model.pkl", ["x0", "x1"], [], [[1, 1]], ["yes"], left_out, inputs=matrix)
+    model.load()
+    assert (model.version, model.metadata()["inputs"]) == ("v7", matrix)
+    assert [(feature.name, feature.datatype) for feature in model.features] == [("x0", "INT64"), ("x1", "INT64")]
+    assert predicted(model, [[0, 0], {"x1": 1, "x0": 1}]) == ["no", "yes"]
+
+
+def test_without_features_they_are_called_as_the_inputs(model: Any, tmp_path: Path) -> None:
+    describe(tmp_path / "model.pkl", ["size", "age"], ["FP64", "INT64"], [[1, 1]], ["yes"], ["features"])
+    model.load()
+    assert predicted(model, [{"age": 0, "size": 0}]) == ["no"]
+    from model.server.errors import BadRequest
+
+    with pytest.raises(BadRequest, match="Feature 'age' of row 0 is no INT64"):
+        predicted(model, [[1, 1.5]])
+
+
+def test_without_features_they_are_in_the_order_the_model_was_fitted_in(model: Any, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    from model.server.errors import StartError
+
+    frame = pandas.DataFrame({"b": [0.0, 0.0, 9.0, 9.0], "a": [0, 1, 0, 1]})
+    joblib.dump(LogisticRegression().fit(frame, ["no", "no", "yes", "yes"]), tmp_path / "model.pkl")
+    describe(tmp_path / "model.pkl", ["a", "b"], ["INT64", "FP64"], [[9.5, 1]], ["yes"], ["features"])
+    model.load()
+    assert [feature.name for feature in model.features] == ["b", "a"]
+    describe(tmp_path / "model.pkl", ["a", "c"], ["INT64", "FP64"], [[9.5, 1]], ["yes"], ["features"])
+    with pytest.raises(StartError, match="the feature 'b', which its description's inputs do not have"):
+        model.load()
+
+
+def test_a_feature_that_is_true_or_false(model: Any, tmp_path: Path) -> None:
+    rows, answers = [[0.5, True], [0.5, False]], ["yes", "no"]
+    joblib.dump(LogisticRegression().fit(rows, answers), tmp_path / "model.pkl")
+    describe(tmp_path / "model.pkl", ["size", "paid"], ["FP64", "BOOL"], rows, answers)
+    model.load()
+    assert predicted(model, [[1, True], {"paid": False, "size": 1}]) == ["yes", "no"]
+    from model.server.errors import BadRequest
+
+    with pytest.raises(BadRequest, match="Feature 'paid' of row 0 must be a boolean, not a number"):
+        predicted(model, [[1, 1]])
+
+
+def describe(
+    model_file: Path,
+    features: list[str],
+    datatypes: list[str],
+    instances: list[Any],
+    predictions: list[Any],
+    left_out: Sequence[str] = (),
+    **changes: Any,
+) -> None:
+    """Write the least that describes a model beside its file, with changes, or less."""
     description = {
         "version": "v7",
         "model_file": {"sha256": hashlib.sha256(model_file.read_bytes()).hexdigest()},
@@ -164,8 +245,9 @@ def describe(
         "features": features,
         "inputs": [
             {"name": name, "datatype": datatype, "shape": [-1]}
-            for name, datatype in zip(features, datatypes, strict=True)
+            for name, datatype in zip(features, datatypes, strict=False)
         ],
         "examples": {"instances": instances, "predictions": predictions},
-    }
-    model_file.with_name("metadata.json").write_text(json.dumps(description))
+    } | changes
+    content = {name: value for name, value in description.items() if name not in left_out}
+    model_file.with_name("metadata.json").write_text(json.dumps(content))

@@ -32,6 +32,11 @@ def test_numbers_are_little_endian(datatype: str) -> None:
     assert (tensor.name, tensor.datatype, tensor.shape, tensor.data) == ("x", datatype, [3], [1, 2, 3])
 
 
+def test_booleans_have_a_byte_each() -> None:
+    (tensor,) = read_infer_request(*binary("BOOL", b"\x01\x00", [2])).tensors
+    assert tensor.data == [True, False]
+
+
 def test_texts_have_their_length_before_them() -> None:
     data = b"\x02\x00\x00\x00no\x04\x00\x00\x00\xf0\x9f\x98\x80"
     (tensor,) = read_infer_request(*binary("BYTES", data, [2])).tensors
@@ -45,7 +50,7 @@ def test_texts_have_their_length_before_them() -> None:
         ("BYTES", b"\x05\x00\x00\x00ab", "end within a text"),
         ("BYTES", b"\x05\x00", "end within a text"),
         ("BYTES", b"\x01\x00\x00\x00\xff", "not UTF-8"),
-        ("BOOL", b"\x01", "there are no binary data of 'BOOL'"),
+        ("FLOAT", b"\x01", "there are no binary data of 'FLOAT'"),
     ],
 )
 def test_broken_binary_data_are_refused(datatype: str, data: bytes, sentence: str) -> None:
@@ -96,6 +101,13 @@ def test_an_answer_with_binary_data() -> None:
             {"name": "c", "shape": [1, 2], "datatype": "FP64", "data": [0.5, 0.5]},
         ],
     }
+
+
+def test_classes_that_are_objects_are_answered_as_the_texts_that_they_are_said_to_be() -> None:
+    request = read_infer_request(b'{"inputs": []}')
+    classes = np.array([3, "4", None], dtype=object)
+    (output,) = json.loads(write_infer_answer(request, "model", None, [(Wanted("a"), classes)])[0])["outputs"]
+    assert (output["datatype"], output["data"]) == ("BYTES", ["3", "4", "None"])
 
 
 @pytest.mark.parametrize(

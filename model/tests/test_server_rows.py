@@ -155,6 +155,32 @@ def test_inputs_in_other_forms(changes: dict[str, Any]) -> None:
     assert values(columns) == [[3, 40], [9.5, 20.0], ["month", "year"]]
 
 
+def test_booleans() -> None:
+    features = [Feature("paid", "BOOL"), Feature("charge")]
+    tensors = [Tensor("charge", "FP64", [2], [1, 2]), Tensor("paid", "BOOL", [2, 1], [True, False])]
+    for columns in (
+        columns_from_inputs(tensors, features),
+        columns_from_instances({"instances": [[True, 1], [False, 2]]}, features),
+    ):
+        assert [column.dtype for column in columns] == ["bool", "float64"]
+        assert values(columns) == [[True, False], [1.0, 2.0]]
+    assert values(columns_from_inputs(matrix("BOOL", [1, 1], [True]), features[:1])) == [[True]]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "value", "sentence"),
+    [
+        ("BOOL", 1, "Feature 'paid' of row 0 must be a boolean, not a number"),
+        ("BOOL", None, "not null"),
+        ("INT64", 1, "datatype of input 'paid' must be BOOL for feature 'paid', not 'INT64'"),
+        ("BYTES", "true", "must be BOOL for feature 'paid', not 'BYTES'"),
+    ],
+)
+def test_what_is_no_boolean_is_refused(datatype: str, value: Any, sentence: str) -> None:
+    with pytest.raises(InvalidRows, match=sentence):
+        columns_from_inputs([Tensor("paid", datatype, [1], [value])], [Feature("paid", "BOOL")])
+
+
 def test_numbers_may_come_one_input_each() -> None:
     tensors = [Tensor("b", "FP64", [1], [2]), Tensor("a", "INT64", [1], [1])]
     assert values(columns_from_inputs(tensors, NUMBERS)) == [[1.0], [2.0]]
