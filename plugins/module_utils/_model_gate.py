@@ -104,11 +104,11 @@ def examine(
     """
     start = time.monotonic()
     checked: list[str] = []
+    description = describe(files, name, version) if options.metadata else None
     if options.allowed_digests is not None:
-        _check_digests(options.allowed_digests, files, manifest)
+        _check_digests(options.allowed_digests, _models(files, description), manifest)
         checked.append("allowed_digests")
-    if options.metadata:
-        description = describe(files, name, version)
+    if description:
         checked.append("metadata")
         packages = {key: str(value) for key, value in (options.packages or {}).items()}
         if options.python_version or packages:
@@ -120,13 +120,19 @@ def examine(
     return {"checked": checked, "isolated": options.isolated, "seconds": round(time.monotonic() - start, 3)}
 
 
-def _check_digests(allowed: Sequence[str], files: Sequence[LocalFile], manifest: Callable[[], str] | None) -> None:
+def _models(files: Sequence[LocalFile], description: Description | None) -> list[LocalFile]:
+    """Return the files that a server may take for the model, and run as code."""
+    suffixes = SUFFIXES.get(description.model_format) if description else None
+    if suffixes:
+        return [file for file in files if file.name.endswith(suffixes)]
+    # What a server takes of them is not known here.
+    return [file for file in files if file.name != METADATA] or list(files)
+
+
+def _check_digests(allowed: Sequence[str], models: Sequence[LocalFile], manifest: Callable[[], str] | None) -> None:
     known = {digest.lower().removeprefix("sha256:") for digest in allowed}
     if manifest and manifest() in known:
         return
-    # Any of them is code to some server, and the digests are about code.
-    suffixes = tuple(suffix for group in SUFFIXES.values() for suffix in group)
-    models = [file for file in files if file.name.endswith(suffixes)] or list(files)
     for file in models:
         if file.sha256 not in known:
             raise KServeError(
@@ -155,7 +161,7 @@ def _check_load(options: GateOptions, packages: dict[str, str], description: Des
     python = options.python or sys.executable
     trial = Trial(python, options.timeout, options.memory_bytes, options.isolated, tuple(packages))
     model = description.model.path
-    outcome = try_model(trial, model, description.instances, description.answers)
+    outcome = try_model(trial, model, description.instances, description.answers, description.columns)
     # First of all: under other versions than the image's the rest proves nothing.
     wrong = misfit(outcome.versions, options.python_version, packages) if outcome.versions else None
     if wrong:
@@ -163,6 +169,6 @@ def _check_load(options: GateOptions, packages: dict[str, str], description: Des
             f"{python}, which tries the model, has {wrong}; set gate.python to an interpreter with the image's "
             "packages."
         )
-    sentence = fault(outcome, trial, model, description.answers)
+    sentence = fault(outcome, trial, model, description.answers, description.features)
     if sentence:
         raise KServeError(sentence, **({"output": outcome.output} if outcome.output else {}))

@@ -6,8 +6,9 @@
 
 The process runs _model_gate_trial. It reads a job from stdin, JSON with these keys: isolated, folder (an empty one),
 disk (bytes it may write), limits (by name of the RLIMIT constant), timeout (seconds), packages (names whose versions
-are reported), instances, methods (names such as predict), and the descriptors model and report. To report it writes
-JSON, one object a line: refused (why the kernel does not isolate), versions, and answers by method or error.
+are reported), instances, columns (the names of a row's values in the model's order), methods (names such as predict),
+and the descriptors model and report. To report it writes JSON, one object a line: refused (why the kernel does not
+isolate), versions, fitted (the names of the columns that the model was fitted on), and answers by method or error.
 This file is private to the collection and may change at any time.
 """
 
@@ -77,21 +78,30 @@ class Outcome:
     """What became of a trial.
 
     code: exit code of _model_gate_trial, 128 and the number for a signal; versions: of the interpreter that tried;
-    answers: by method, None where there are none; error and refused: the reason as Python or the kernel gives it;
-    output: the end of stdout and stderr, without what looks like a secret.
+    fitted: the names of the columns that the model was fitted on, where they had some; answers: by method, None where
+    there are none; error and refused: the reason as Python or the kernel gives it; output: the end of stdout and
+    stderr, without what looks like a secret.
     """
 
     code: int
     versions: dict[str, str] = field(default_factory=dict)
+    fitted: list[str] = field(default_factory=list)
     answers: dict[str, Any] | None = None
     error: str | None = None
     refused: str | None = None
     output: str = ""
 
 
-def try_model(trial: Trial, model: Path, instances: Sequence[Any], methods: Iterable[str] = ("predict",)) -> Outcome:
+def try_model(
+    trial: Trial,
+    model: Path,
+    instances: Sequence[Any],
+    methods: Iterable[str] = ("predict",),
+    columns: Sequence[str] = (),
+) -> Outcome:
     """Run the trial, in which each method gets the instances, and return what became of it.
 
+    :param columns: the names of a row's values in the model's order, for instances that are objects.
     :raises KServeError: it could not be started.
     """
     try:
@@ -110,6 +120,7 @@ def try_model(trial: Trial, model: Path, instances: Sequence[Any], methods: Iter
                 "timeout": trial.timeout,
                 "packages": list(trial.packages),
                 "instances": list(instances),
+                "columns": list(columns),
                 "methods": list(methods),
                 "model": content.fileno(),
                 "report": report.fileno(),
@@ -175,10 +186,11 @@ def _outcome(code: int, report: BinaryIO, output: BinaryIO) -> Outcome:
         if isinstance(entry, dict):
             found = {**entry, **found}
     output.seek(max(0, output.seek(0, 2) - _TAIL))
-    answers, versions = found.get("answers"), found.get("versions")
+    answers, versions, fitted = found.get("answers"), found.get("versions"), found.get("fitted")
     return Outcome(
         code=code,
         versions=versions if isinstance(versions, dict) else {},
+        fitted=[str(name) for name in fitted] if isinstance(fitted, list) else [],
         answers=answers if isinstance(answers, dict) else None,
         error=str(found["error"]) if "error" in found else None,
         refused=str(found["refused"]) if "refused" in found else None,
@@ -186,8 +198,17 @@ def _outcome(code: int, report: BinaryIO, output: BinaryIO) -> Outcome:
     )
 
 
-def fault(outcome: Outcome, trial: Trial, model: Path, answers: Mapping[str, Sequence[Any]]) -> str | None:
-    """Return what is wrong and what to change, or None where each method gives what it must."""
+def fault(
+    outcome: Outcome,
+    trial: Trial,
+    model: Path,
+    answers: Mapping[str, Sequence[Any]],
+    features: Sequence[str] = (),
+) -> str | None:
+    """Return what is wrong and what to change, or None where each method gives what it must.
+
+    :param features: as metadata.json lists them, where it does; servers build rows in their order.
+    """
     if outcome.refused and outcome.code == _model_gate_trial.REFUSED:
         return (
             f"This machine does not let the model {model} be tried without network ({outcome.refused}); allow "
@@ -209,6 +230,11 @@ def fault(outcome: Outcome, trial: Trial, model: Path, answers: Mapping[str, Seq
         return (
             f"The model {model} does not load and predict with {trial.python}: {_reason(outcome)}; train it under the "
             "serving image's packages, or set gate.python to an interpreter that has them."
+        )
+    if features and outcome.fitted and list(features) != outcome.fitted:
+        return (
+            f"The model {model} was fitted on the columns {short(', '.join(outcome.fitted))}, and metadata.json lists "
+            f"the features {short(', '.join(features))}; list them as the model has them, in its order."
         )
     for method, wanted in answers.items():
         got = outcome.answers.get(method)

@@ -44,13 +44,17 @@ class Tensor:
 class Description:
     """What the gate needs to know of a model.
 
-    libraries: version of Python and of packages by name; answers: by the name of the model's method what it must give
-    for the instances, always of predict, and of predict_proba where the examples have probabilities.
+    libraries: version of Python and of packages by name; features: their names, empty where metadata.json has none;
+    columns: the names of a row's values, in the order of the features where rows are objects; answers: by the name of
+    the model's method what it must give for the instances, always of predict, and of predict_proba where the examples
+    have probabilities.
     """
 
     model: LocalFile
     model_format: str
     libraries: dict[str, str]
+    features: list[str]
+    columns: list[str]
     instances: list[Any]
     answers: dict[str, list[Any]]
 
@@ -76,7 +80,9 @@ def describe(files: Sequence[LocalFile], name: str, version: str) -> Description
     if not all(isinstance(value, str) for value in libraries.values()):
         raise document.error("libraries does not give each version as a text")
     instances, answers = _examples(document)
-    return Description(model, model_format, libraries, instances, answers)
+    features = [str(feature) for feature in document.get("features", list)] if "features" in document else []
+    columns = _columns(document, features, instances)
+    return Description(model, model_format, libraries, features, columns, instances, answers)
 
 
 class _Document:
@@ -93,6 +99,9 @@ class _Document:
             raise self.error(f"it is no JSON ({error})") from error
         if hashlib.sha256(data).hexdigest() != file.sha256:
             raise KServeError(f"{file.path} was changed while it was read; run again when nothing writes to it.")
+
+    def __contains__(self, field: str) -> bool:
+        return field in self._content
 
     def error(self, fault: str, change: str = "it") -> KServeError:
         return KServeError(f"{self._path} does not describe the model: {fault}; correct {change}.")
@@ -178,6 +187,15 @@ def _examples(document: _Document) -> tuple[list[Any], dict[str, list[Any]]]:
                 f"its examples must be answered with {json.dumps(values)}, which no entry of outputs is"
             )
     return instances, answers
+
+
+def _columns(document: _Document, features: list[str], instances: Sequence[Any]) -> list[str]:
+    columns = [tensor.name for tensor in document.tensors("inputs")]
+    if "features" not in document or not any(isinstance(row, dict) for row in instances):
+        return columns
+    if sorted(features) != sorted(columns):
+        raise document.error(f"its features are {_listed(features)}, and its inputs {_listed(columns)}", "either")
+    return features
 
 
 def _row_fits(row: Any, inputs: Sequence[Tensor]) -> bool:

@@ -197,15 +197,15 @@ def predict(job: dict[str, Any]) -> dict[str, Any]:
     warnings.filterwarnings("error", message="Trying to unpickle estimator")
     with os.fdopen(job["model"], "rb") as file:
         model = joblib.load(file)
-    instances = job["instances"]
-    if isinstance(instances[0], dict):
+    names = list(getattr(model, "feature_names_in_", ()))
+    write(job["report"], fitted=[str(name) for name in names])
+    # An object's keys are in any order; the model's columns are not.
+    order = names or job["columns"]
+    instances = [[row[name] for name in order] if isinstance(row, dict) else row for row in job["instances"]]
+    if names:
         import pandas
 
-        rows = pandas.DataFrame(instances)
-    elif hasattr(model, "feature_names_in_"):
-        import pandas
-
-        rows = pandas.DataFrame(instances, columns=list(model.feature_names_in_))
+        rows = pandas.DataFrame(instances, columns=names)
     else:
         # Beside texts NumPy would make texts of the numbers, too.
         texts = any(isinstance(value, str) for value in instances[0])

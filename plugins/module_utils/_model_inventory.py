@@ -41,6 +41,8 @@ def versions(
             for found in those
             if is_segment(found) and version in (None, found)
         ]
+        # A store sorts its prefixes with their slash, by which 1.0.1/ comes before 1.0/.
+        targets.sort(key=lambda target: (target.name, target.version))
         return list(pool.map(lambda target: _describe(store, target), targets))
 
 

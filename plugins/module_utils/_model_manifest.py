@@ -75,7 +75,7 @@ def parse(content: bytes, where: str) -> Manifest:
     """
     try:
         manifest = Manifest(_files(json.loads(content)))
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         manifest = None
     if manifest is None or manifest.content != content:
         raise KServeError(

@@ -36,6 +36,9 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_client impo
     connect as _client,
 )
 
+# Where the key may not list what is unfinished, or the store does not know how to.
+_NOT_LISTED = ("AccessDenied", "NotImplemented", "MethodNotAllowed")
+
 
 def connect(options: S3Options) -> S3Store:
     """Return the bucket; nothing is sent yet.
@@ -65,7 +68,12 @@ class S3Store:
         content = b""
         if region not in (None, "us-east-1"):
             content = _xml("CreateBucketConfiguration", [("LocationConstraint", str(region))])
-        self._client.request("PUT", content=content, sha256=hashlib.sha256(content).hexdigest())
+        try:
+            self._client.request("PUT", content=content, sha256=hashlib.sha256(content).hexdigest())
+        except Refused as refusal:
+            # Another run has made it meanwhile, or this one, whose first answer was lost.
+            if refusal.code != "BucketAlreadyOwnedByYou":
+                raise
 
     def objects(self, prefix: str) -> dict[str, StoredObject]:
         """See ObjectStore; one request for each thousand objects."""
@@ -140,7 +148,7 @@ class S3Store:
             try:
                 page = self._client.request("GET", query=query).xml()
             except Refused as refusal:
-                if refusal.code in ("AccessDenied", "NotImplemented", "MethodNotAllowed"):
+                if refusal.code in _NOT_LISTED:
                     return {}
                 raise
             for entry in page.iter("Upload"):
@@ -157,11 +165,16 @@ class S3Store:
         return uploads
 
     def parts(self, key: str, upload: str) -> dict[int, Part]:
-        """See ObjectStore; one request for each thousand parts."""
+        """See ObjectStore; one request for each thousand parts, and none known where they cannot be listed."""
         found: dict[int, Part] = {}
         query = {"uploadId": upload}
         while True:
-            page = self._of_upload("GET", key, query).xml()
+            try:
+                page = self._of_upload("GET", key, query).xml()
+            except Refused as refusal:
+                if refusal.code in _NOT_LISTED:
+                    return {}
+                raise
             for part in page.iter("Part"):
                 number = int(part.findtext("PartNumber", "0"))
                 found[number] = Part(

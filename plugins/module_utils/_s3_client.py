@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 from xml.etree import ElementTree
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
@@ -116,12 +116,12 @@ class S3Options:
     @property
     def by_tls(self) -> bool:
         """Whether what is sent reaches nobody but the store, and as it was sent."""
-        return self.validate_certs and urlsplit(self.endpoint_url or "").scheme == "https"
+        return self.validate_certs and _split(self.endpoint_url).scheme == "https"
 
     @property
     def on_aws(self) -> bool:
         """Whether the endpoint is Amazon's own."""
-        host = urlsplit(self.endpoint_url or "").hostname or ""
+        host = _split(self.endpoint_url).hostname or ""
         return not self.endpoint_url or host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
@@ -266,7 +266,7 @@ def connect(options: S3Options) -> S3Client:
             credentials = session.get_credentials()
         if credentials is None:
             raise boto.NoCredentialsError
-        parts = urlsplit(endpoint)
+        parts = _split(endpoint)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise KServeError(
                 f"The endpoint_url {endpoint} is not valid; give one such as https://fra1.digitaloceanspaces.com."
@@ -314,6 +314,14 @@ def _completed(options: S3Options, session: Any) -> S3Options:
     )
     bundle = options.ca_bundle or session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
     return replace(options, endpoint_url=endpoint.rstrip("/"), region=region, ca_bundle=bundle)
+
+
+def _split(endpoint: str | None) -> SplitResult:
+    """Return the parts of a URL, all of them empty where it is none."""
+    try:
+        return urlsplit(endpoint or "")
+    except ValueError:
+        return urlsplit("")
 
 
 def _is_address(host: str) -> bool:
@@ -366,8 +374,9 @@ def _explained(options: S3Options) -> Iterator[None]:
         raise KServeError(f"{options.place} cannot be reached; check endpoint_url and the network.") from None
     except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError):
         raise KServeError(f"There are no whole credentials for {options.place}; {_CREDENTIALS}.") from None
-    except boto.ProfileNotFound:
-        raise KServeError(f"The profile {options.profile} is not configured; check profile.") from None
+    except boto.ProfileNotFound as error:
+        name = error.kwargs["profile"]
+        raise KServeError(f"The profile {name} is not configured; check profile or AWS_PROFILE.") from None
     except OSError as error:
         subject = error.filename or options.ca_bundle or "A file"
         raise KServeError(f"{subject} cannot be read: {error.strerror or _last(error)}; check the disk.") from None

@@ -107,6 +107,8 @@ options:
             and C(size_bytes), C(libraries) (versions by name, of Python as C(python)), C(inputs) and C(outputs) with
             C(name), C(datatype) and C(shape) as in the Open Inference Protocol, and C(examples) with C(instances) and
             C(predictions), which must agree with them. C(probabilities) are what C(predict_proba) must give.
+          - C(features), the names of a row's columns in the model's order, may be left out. Rows that are objects are
+            then put in the order of the names that the model was fitted with, or in that of C(inputs).
           - For the format C(sklearn) exactly one C(*.joblib), C(*.pkl) or C(*.pickle) must be in the folder, since
             KServe's server takes no more.
         type: bool
@@ -154,8 +156,11 @@ options:
         default: 2Gi
       allowed_digests:
         description:
-          - Digests (sha256, 64 hexadecimal digits) of which one must be the model file's, or the version's RV(digest).
-          - An empty list allows none. It is looked at before anything else.
+          - Digests (sha256, 64 hexadecimal digits) of the files that may be sent, or the version's RV(digest), which
+            stands for all of its files.
+          - For the format C(sklearn) each C(*.joblib), C(*.pkl) and C(*.pickle) must have one of them, the model file
+            among them. For other formats, and without O(gate.metadata), every file but C(metadata.json) must.
+          - An empty list allows none. It is looked at before the model is tried.
         type: list
         elements: str
 seealso:

@@ -77,7 +77,8 @@ class MemoryStore:
     def folders(self, prefix: str) -> list[str]:
         self._note("folders", prefix)
         rests = [key.removeprefix(prefix) for key in self.content if key.startswith(prefix)]
-        return sorted({rest.split("/")[0] for rest in rests if "/" in rest})
+        # A store sorts prefixes with their slash, which stands behind a dot and a hyphen.
+        return [name[:-1] for name in sorted({rest.partition("/")[0] + "/" for rest in rests if "/" in rest})]
 
     def get(self, key: str) -> bytes | None:
         self._note("get", key)

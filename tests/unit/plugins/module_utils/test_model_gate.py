@@ -117,16 +117,39 @@ def test_the_manifest_stands_for_all_files(folder: Path, no_trial: None) -> None
     assert len(manifests) == 1
 
 
-def test_without_metadata_every_file_of_a_model_must_be_allowed(folder: Path, no_trial: None) -> None:
-    (folder / "metadata.json").unlink()
+def test_the_model_file_must_be_allowed_whatever_its_name_is(folder: Path, no_trial: None) -> None:
+    harmless = hashlib.sha256((folder / "model.joblib").read_bytes()).hexdigest()
+    unknown = hashlib.sha256(b"unknown").hexdigest()
+    (folder / "model.joblib").rename(folder / "harmless.pkl")
+    (folder / "model.mar").write_bytes(b"unknown")
+    rewrite(
+        folder,
+        model_format="pytorch",
+        model_file={"name": "model.mar", "sha256": unknown, "size_bytes": len(b"unknown")},
+    )
+    assert "model.mar is" in refusal(folder, load=False, allowed_digests=[harmless])
+    allowed = gate(folder, load=False, allowed_digests=[harmless, unknown])
+    assert allowed["checked"] == ["allowed_digests", "metadata"]
+    # What the server of a format that the gate does not know takes nobody has said here.
+    (folder / "handler.bin").write_bytes(b"another")
+    assert "handler.bin is" in refusal(folder, load=False, allowed_digests=[harmless, unknown])
+
+
+def test_beside_a_model_of_a_known_format_other_files_need_no_digest(folder: Path, no_trial: None) -> None:
+    model = hashlib.sha256((folder / "model.joblib").read_bytes()).hexdigest()
+    (folder / "README.md").write_text("how it was made")
+    assert gate(folder, load=False, allowed_digests=[model])["checked"] == ["allowed_digests", "metadata"]
+    (folder / "more").mkdir()
+    (folder / "more" / "old.pkl").write_bytes(b"another")
+    assert "old.pkl is" in refusal(folder, load=False, allowed_digests=[model])
+
+
+def test_without_metadata_every_file_must_be_allowed(folder: Path, no_trial: None) -> None:
     model = hashlib.sha256((folder / "model.joblib").read_bytes()).hexdigest()
     options: dict[str, Any] = {"metadata": False, "load": False}
     assert gate(folder, **options, allowed_digests=[model])["checked"] == ["allowed_digests"]
-    (folder / "other.pkl").write_bytes(b"other")
-    assert "other.pkl is" in refusal(folder, **options, allowed_digests=[model])
-    for name in ("other.pkl", "model.joblib"):
-        (folder / name).rename(folder / f"{name}.bin")
-    assert ".bin is" in refusal(folder, **options, allowed_digests=[model])
+    (folder / "other.bin").write_bytes(b"other")
+    assert "other.bin is" in refusal(folder, **options, allowed_digests=[model])
 
 
 def test_other_formats_are_not_loaded(folder: Path, no_trial: None) -> None:

@@ -20,6 +20,7 @@ import sys
 import textwrap
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,6 +100,34 @@ def test_a_sound_model_passes_and_the_versions_are_told(model: Path) -> None:
     assert fault(outcome, trial, model, outcome.answers) is None
     assert "gives [1, 1], and metadata.json says [1, 0]" in str(fault(outcome, trial, model, {"predict": [1, 0]}))
     assert "gives [1, 1], and metadata.json says [1]" in str(fault(outcome, trial, model, {"predict": [1]}))
+
+
+@pytest.mark.parametrize("framed", [True, False])
+def test_rows_that_are_objects_are_put_in_the_order_of_the_models_columns(tmp_path: Path, framed: bool) -> None:
+    from sklearn.tree import DecisionTreeClassifier
+
+    rows: Any = [[0, 1], [1, 0]]
+    if framed:
+        rows = pytest.importorskip("pandas").DataFrame(rows, columns=["months", "charge"])
+    path = tmp_path / "model.joblib"
+    path.write_bytes(pickle.dumps(DecisionTreeClassifier().fit(rows, [0, 1])))
+    instances = [{"charge": 1, "months": 0}, {"months": 1, "charge": 0}]
+    # A model that was fitted on a frame knows better.
+    columns = ["charge", "months"] if framed else ["months", "charge"]
+    outcome = try_model(Trial(sys.executable, 30, 2 * GIB), path, instances, columns=columns)
+    assert (outcome.answers, outcome.error) == ({"predict": [0, 1]}, None)
+    assert outcome.fitted == (["months", "charge"] if framed else [])
+
+
+def test_a_model_takes_the_columns_that_it_was_fitted_on_in_its_order_only() -> None:
+    trial, path, answers = Trial("python3", 30, 2 * GIB), Path("m.joblib"), {"predict": [0, 1]}
+    framed = Outcome(0, answers=answers, fitted=["months", "charge"])
+    said = str(fault(framed, trial, path, answers, ["charge", "months"]))
+    assert "was fitted on the columns months, charge, and metadata.json lists the features charge, months; " in said
+    # Where nothing is listed, or the model knows no names, there is nothing to hold against it.
+    assert fault(framed, trial, path, answers, ["months", "charge"]) is None
+    assert fault(framed, trial, path, answers) is None
+    assert fault(Outcome(0, answers=answers), trial, path, answers, ["charge", "months"]) is None
 
 
 CONNECT = "import socket; socket.create_connection(('127.0.0.1', {port}), 5).sendall(b'stolen')"

@@ -84,6 +84,17 @@ def test_probabilities_and_columns_of_their_own_are_described(
     assert check(document).answers == {"predict": [0, 1], "predict_proba": [[0.9, 0.1], [0.2, 0.8]]}
 
 
+def test_the_columns_are_in_the_order_of_the_features(check, document: dict[str, Any]) -> None:
+    document["inputs"] = [{"name": name, "datatype": "FP64", "shape": [-1]} for name in ("months", "charge")]
+    document["examples"]["instances"] = [{"charge": 20.5, "months": 3}, {"months": 4, "charge": 21}]
+    assert check(document).columns == ["months", "charge"]
+    assert check(document | {"features": ["charge", "months"]}).columns == ["charge", "months"]
+    with pytest.raises(KServeError, match=r"its features are charge, tenure, and its inputs charge, months; correct"):
+        check(document | {"features": ["charge", "tenure"]})
+    with pytest.raises(KServeError, match=r"its features are none, and its inputs charge, months; correct"):
+        check(document | {"features": []})
+
+
 def test_a_folder_without_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.joblib").write_bytes(MODEL)
     with pytest.raises(KServeError, match=r"holds model\.joblib and no metadata\.json; put one there"):

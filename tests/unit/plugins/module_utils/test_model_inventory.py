@@ -49,6 +49,17 @@ def test_what_is_listed_and_what_it_costs(
     assert store.requests == requests
 
 
+def test_the_order_is_that_of_names_and_versions_not_of_prefixes() -> None:
+    names = ("iris-2/1", "iris/1.0", "iris/1.0.1", "iris/1.0-rc1")
+    told = versions(MemoryStore({f"{name}/manifest.json": IRIS.content for name in names}), "models", None, None)
+    assert [(each["name"], each["version"]) for each in told] == [
+        ("iris", "1.0"),
+        ("iris", "1.0-rc1"),
+        ("iris", "1.0.1"),
+        ("iris-2", "1"),
+    ]
+
+
 def test_what_is_told_of_a_version(store: MemoryStore) -> None:
     complete, broken, unfinished = versions(store, "models", "iris", None)
     assert complete == {

@@ -47,6 +47,7 @@ def test_the_form_of_the_refused_ones_is_right() -> None:
         b"",
         b"<xml/>",
         b"[]",
+        pytest.param(b"[" * 100000, id="brackets"),
         b'{"files":{},"schema":1}\n',
         manifest(schema=2),
         manifest(sha256="A" * 64),

@@ -77,6 +77,11 @@ def change(**changes: Any) -> bytes:
         (change(inputs=[{"name": "input-0", "datatype": "FP64", "shape": [-1, 5]}]), "has shape [-1, 5]"),
         (change(inputs=[{"name": "input-0", "datatype": "FP64", "shape": [4]}]), "has shape [4]"),
         (change(outputs=[{"name": "label", "datatype": "INT64", "shape": [-1]}]), "outputs are label, and"),
+        (change(outputs=[*IRIS["outputs"], {"name": "predict_proba", "datatype": "FP64", "shape": [-1, 3]}]), None),
+        (
+            change(inputs=[*IRIS["inputs"], {"name": "more", "datatype": "FP64", "shape": [-1]}]),
+            "inputs are input-0, more",
+        ),
         (b"<html>", "is not one of protocol v2"),
         (b"[]", "is not one of protocol v2"),
     ],

@@ -265,6 +265,26 @@ def test_a_key_that_may_not_list_unfinished_uploads(server: S3Server, store: _s3
     assert store.unfinished("iris/1/") == {}
 
 
+@pytest.mark.parametrize("code", ["403 AccessDenied", "501 NotImplemented", "405 MethodNotAllowed"])
+def test_a_key_that_may_not_list_parts_begins_anew(
+    server: S3Server, store: _s3.S3Store, folder: Path, code: str
+) -> None:
+    upload = store.start("iris/1/big")
+    store.put_part("iris/1/big", upload, 1, BIG[:100], None)
+    server.faults = [(lambda method, target: method == "GET" and "uploadId=" in target, code)]
+    published = run(store, folder)
+    assert server.faults == [] and published.bytes_sent >= len(BIG)
+    assert server.store.content["iris/1/big"] == BIG and server.store.uploads == {}
+
+
+def test_a_bucket_that_was_made_meanwhile(server: S3Server, store: _s3.S3Store) -> None:
+    server.faults = [(lambda method, _target: method == "PUT", "409 BucketAlreadyOwnedByYou")]
+    store.create()
+    server.faults = [(lambda method, _target: method == "PUT", "409 BucketAlreadyExists")]
+    with pytest.raises(KServeError, match="BucketAlreadyExists"):
+        store.create()
+
+
 def test_a_missing_bucket_has_its_own_error_and_is_made_in_its_region(server: S3Server, store: _s3.S3Store) -> None:
     server.store.missing = True
     with pytest.raises(BucketMissing, match=r"There is no bucket models at http://127\.0\.0\.1:\d+; create it, set"):
@@ -432,9 +452,19 @@ def test_what_is_not_usable_is_told_before_anything_is_sent(aws_files: None) -> 
         (S3Options(bucket="models", profile="nobodys"), "The profile nobodys is not configured"),
         (S3Options(bucket="models"), "no whole credentials for Amazon S3"),
         (replace(OPTIONS, endpoint_url="fra1.digitaloceanspaces.com"), "is not valid; give one such as"),
+        (replace(OPTIONS, endpoint_url="https://[::1"), r"The endpoint_url https://\[::1 is not valid; give one"),
+        (S3Options(bucket="models", endpoint_url="https://[::1"), "no whole credentials for https://"),
     ):
         with pytest.raises(KServeError, match=says):
             _s3_client.connect(options)
+
+
+def test_a_profile_of_the_environment_that_is_not_there_is_named(
+    aws_files: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobodys")
+    with pytest.raises(KServeError, match="The profile nobodys is not configured; check profile or AWS_PROFILE"):
+        _s3_client.connect(S3Options(bucket="models"))
 
 
 def test_a_certificate_bundle_that_is_not_there() -> None:
