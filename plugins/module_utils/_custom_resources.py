@@ -168,11 +168,12 @@ def lost(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Json]:
     return missing
 
 
-def write(folder: Path, found: Sequence[Found]) -> bool:
+def write(folder: Path, found: Sequence[Found], *, dry_run: bool = False) -> bool:
     """Write the objects below a folder, a file for each resource, and say whether anything has changed.
 
     restore/ holds what can be applied again, owned/ what controllers make from it.
 
+    :param dry_run: only say it.
     :raises KServeError: the folder cannot be written.
     """
     files = {INDEX: json.dumps(index(found), indent=1, sort_keys=True) + "\n"}
@@ -182,9 +183,9 @@ def write(folder: Path, found: Sequence[Found]) -> bool:
                 files[f"{place}/{entry.resource.name}.yaml"] = _documents(objects)
     try:
         # The index comes last: a folder with one is complete.
-        written = [_put(folder / name, text) for name, text in files.items() if name != INDEX]
-        removed = [_remove(path) for path in _stale(folder, files)]
-        return any([*written, *removed, _put(folder / INDEX, files[INDEX])])
+        written = [_put(folder / name, text, dry_run) for name, text in files.items() if name != INDEX]
+        removed = [_remove(path, dry_run) for path in _stale(folder, files)]
+        return any([*written, *removed, _put(folder / INDEX, files[INDEX], dry_run)])
     except OSError as error:
         raise KServeError(
             f"The folder {folder} cannot be written ({error.strerror}); make it writable, or set folder to another."
@@ -197,8 +198,9 @@ def _stale(folder: Path, files: Mapping[str, str]) -> list[Path]:
     return [path for path in there if str(path.relative_to(folder)) not in files]
 
 
-def _remove(path: Path) -> bool:
-    path.unlink()
+def _remove(path: Path, dry_run: bool) -> bool:
+    if not dry_run:
+        path.unlink()
     return True
 
 
@@ -217,12 +219,13 @@ def bare(thing: Json) -> Json:
     return {"apiVersion": thing["apiVersion"], "kind": thing["kind"], "metadata": metadata, **rest}
 
 
-def _put(path: Path, text: str) -> bool:
+def _put(path: Path, text: str, dry_run: bool) -> bool:
     """Write a file for its owner's eyes only, and say whether it has changed."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _private_file.put(path, text.encode())
+    if not dry_run:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _private_file.put(path, text.encode())
     return True
 
 
@@ -245,7 +248,7 @@ def read_index(folder: Path) -> Json:
 def backup(api: KubeApi, groups: Sequence[str], folder: Path, *, check_mode: bool) -> Json:
     """Read every object of the groups, write it, and return the result of custom_resources_backup."""
     found = read(api, groups)
-    changed = True if check_mode else write(folder, found)
+    changed = write(folder, found, dry_run=check_mode)
     return {"changed": changed, "folder": str(folder), **_told(index(found))}
 
 

@@ -370,7 +370,7 @@ if hasattr(selectors, "EpollSelector"):
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """Keep from the measurement what Python and Linux do beside it: collecting garbage, and waking up together."""
-    enabled = gc.isenabled()
+    enabled, frozen = gc.isenabled(), gc.get_freeze_count()
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -380,7 +380,9 @@ def _undisturbed() -> Iterator[None]:
     finally:
         if slack:
             _timer_slack(slack)
-        gc.unfreeze()
+        # What Ansible's worker had before this module stays out of the next collection, which is part of the next load.
+        if not frozen:
+            gc.unfreeze()
         if enabled:
             gc.enable()
 

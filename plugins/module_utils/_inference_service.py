@@ -25,7 +25,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_ready im
     ask,
     target,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._readiness import Objects
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._readiness import Objects, current_pods
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._services import SERVICES, Selection, sources
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._verdict import State, Verdict
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._waiting import (
@@ -128,7 +128,11 @@ def ready(
     failed = _failed(outcome, check_mode)
     if failed:
         raise _failure(api, selection, limits, outcome, failed)
-    return {"changed": False, **_facts(outcome)}
+    facts = _facts(outcome)
+    if selection.whole_pods:
+        for told, entry in zip(facts["services"], outcome.services, strict=True):
+            told["pods"] = current_pods(entry.objects)
+    return {"changed": False, **facts}
 
 
 def info(api: KubeApi, selection: Selection, asked: Question) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_opti
     until,
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_owner import refuse_foreign
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_prune import prune
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import hidden, secret_values
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_wait import Waiter
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import redact
@@ -93,7 +94,30 @@ def apply_manifests(
     result = report.result(api, waiter)
     if options.diff:
         result["diff"] = [_diff(entry) for entry in report.done if entry.action != "unchanged"]
-    return result
+    return _with_pruned(result, api, report, options, timing) if options.prune else result
+
+
+def _with_pruned(
+    result: dict[str, Any], api: ApplyApi, report: _Report, options: Options, timing: Timing
+) -> dict[str, Any]:
+    try:
+        pruned = prune(api, options.prune, (entry.target for entry in report.done), options, timing)
+    except KServeError as error:
+        raise KServeError(str(error), **_merged(result, error.result)) from None
+    return _merged(result, pruned)
+
+
+def _merged(result: dict[str, Any], pruned: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the result of applying with what a deletion after it has done."""
+    merged = {**result, "changed": result["changed"] or pruned.get("changed", False)}
+    merged["objects"] = [*result["objects"], *pruned.get("objects", ())]
+    merged["kept"] = list(pruned.get("kept", ()))
+    merged["counts"] = {**result["counts"], "deleted": pruned.get("counts", {}).get("deleted", 0)}
+    merged["requests"] = pruned.get("requests", result["requests"])
+    merged["waited_seconds"] = round(result["waited_seconds"] + pruned.get("waited_seconds", 0), 1)
+    if "diff" in result:
+        merged["diff"] = [*result["diff"], *pruned.get("diff", ())]
+    return merged
 
 
 def unvalidated_warnings(entries: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -25,12 +25,13 @@ GATEWAY = "gateway.networking.k8s.io/gateway-name"
 _PAGE = 500
 # What controllers write about objects, elect themselves with, or keep beside a Service or a pod.
 _PASSING = {"Event", "Lease", "Endpoints", "EndpointSlice", "PodMetrics"}
-# What is in every namespace, by itself or by Istio.
-_AUTOMATIC = {
-    ("ServiceAccount", "default"),
+# Kubernetes, Istio, Knative and OpenShift make these in every namespace.
+AUTOMATIC = {
+    ("ConfigMap", "config-openshift-service-cabundles"),
+    ("ConfigMap", "istio-ca-root-cert"),
     ("ConfigMap", "kube-root-ca.crt"),
     ("ConfigMap", "openshift-service-ca.crt"),
-    ("ConfigMap", "istio-ca-root-cert"),
+    ("ServiceAccount", "default"),
 }
 
 
@@ -87,7 +88,7 @@ def _own(kind: str, things: Iterable[Json]) -> Iterator[Json]:
         metadata: Mapping[str, Any] = thing["metadata"]
         goes = metadata.get("ownerReferences") or metadata.get("deletionTimestamp")
         token = kind == "Secret" and thing.get("type") == "kubernetes.io/service-account-token"
-        if metadata.get("uid") and not goes and not token and (kind, metadata["name"]) not in _AUTOMATIC:
+        if metadata.get("uid") and not goes and not token and (kind, metadata["name"]) not in AUTOMATIC:
             yield thing
 
 

@@ -72,11 +72,18 @@ def delete_manifests(
     :raises KServeError: something is in use, or does not go; the result says what has been done until then.
     """
     removal = _Removal(api, options, timing or Timing())
-    try:
-        removal.run(manifests)
-    except KServeError as error:
-        raise KServeError(str(error), **removal.result(), **error.result) from None
-    return removal.result()
+    return removal.told(lambda: removal.run(manifests))
+
+
+def delete_objects(
+    api: ApplyApi, found: Iterable[tuple[Target, Json]], options: Options, timing: Timing
+) -> dict[str, Any]:
+    """Delete objects that have been read, but for those that somebody else has applied, and return the result.
+
+    :raises KServeError: one does not go; the result says what has been done until then.
+    """
+    removal = _Removal(api, options, timing)
+    return removal.told(lambda: removal.delete(found))
 
 
 class _Removal:
@@ -88,6 +95,14 @@ class _Removal:
         self._timing = timing
         self._waited = 0.0
         self._entries: list[_Entry] = []
+
+    def told(self, work: Callable[[], None]) -> dict[str, Any]:
+        """Do the work and return the result, which an error of it has, too."""
+        try:
+            work()
+        except KServeError as error:
+            raise KServeError(str(error), **self.result(), **error.result) from None
+        return self.result()
 
     def result(self) -> dict[str, Any]:
         """Return what has been done so far."""
@@ -113,12 +128,7 @@ class _Removal:
         targets = [
             placed(manifest, kind or Kind("", bool(manifest.namespace)), self._options) for manifest, kind in known
         ]
-        self._entries = [
-            _Entry(target, live) for target, live in zip(targets, concurrently(self._read, targets), strict=True)
-        ]
-        for entry in self._entries:
-            if entry.live is not None and (why := _not_ours(entry, self._options.field_manager)):
-                self._keep(entry, why)
+        self._take_up(zip(targets, concurrently(self._read, targets), strict=True))
         crds = [entry for entry in self._entries if entry.target.manifest.is_crd]
         spaces = [entry for entry in self._entries if _is_namespace(entry.target)]
         custom = [entry for entry in self._entries if not is_built_in(entry.target.manifest)]
@@ -134,7 +144,19 @@ class _Removal:
         for entry in spaces:
             if entry.due and (inside := self._inside(entry)):
                 self._keep(entry, f"it holds {_some(inside)}")
+        self._await_pods([entry.target.manifest.name for entry in spaces if entry.due])
         self._delete(spaces)
+
+    def delete(self, found: Iterable[tuple[Target, Json]]) -> None:
+        """Delete objects in the order in which they are given, and wait until they are gone."""
+        self._take_up(found)
+        self._delete(self._entries)
+
+    def _take_up(self, found: Iterable[tuple[Target, Json | None]]) -> None:
+        self._entries = [_Entry(target, live) for target, live in found]
+        for entry in self._entries:
+            if entry.live is not None and (why := _not_ours(entry, self._options.field_manager)):
+                self._keep(entry, why)
 
     def _read(self, target: Target) -> Json | None:
         if not target.kind.plural:
@@ -236,6 +258,23 @@ class _Removal:
                     f"What was made for {entry.target} is not gone after {self._options.wait_timeout:g} seconds "
                     f"({_some(made.left)}); see that the Gateway's controller runs, and run again."
                 )
+
+    def _await_pods(self, namespaces: Sequence[str]) -> None:
+        """Wait for pods that are ending, as long as may be waited.
+
+        The controller of namespaces looks again after half of the longest grace period (EstimatedTimeToFinish in
+        Kubernetes' namespaced_resources_deleter.go), which is minutes for Knative's activator, though it ends at once.
+        """
+        if self._options.check_mode or not self._options.wait:
+            return
+
+        def gone() -> bool:
+            pods = (pod for name in namespaces for pod in listed(self._api, f"/api/v1/namespaces/{name}/pods"))
+            return all((pod.get("status") or {}).get("phase") in ("Succeeded", "Failed") for pod in pods)
+
+        start = self._timing.clock()
+        until(gone, self._options.wait_timeout, self._timing)
+        self._waited += self._timing.clock() - start
 
     def _inside(self, entry: _Entry) -> list[str]:
         namespace = entry.target.manifest.name

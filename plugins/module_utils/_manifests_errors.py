@@ -39,10 +39,10 @@ def is_kind_unknown(error: ApiError) -> bool:
 
 
 def refusal(target: Target, error: ApiError, seconds: float, verb: str = "apply") -> KServeError:
-    """Return the error to show for an apply or a deletion that failed.
+    """Return the error to show for an apply or a deletion that failed, or for a list of what to delete.
 
     :param seconds: for how long a webhook that does not answer was waited for.
-    :param verb: what was tried, apply or delete.
+    :param verb: what was tried: apply, delete or list.
     """
     said = error.text if len(error.text) <= _LONGEST else f"{error.text[:_LONGEST]}…"
     said = said.rstrip(".")

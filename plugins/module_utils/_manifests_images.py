@@ -25,8 +25,9 @@ _IMAGE = re.compile(
     r"(?P<name>[\w.-]+(?::\d+)?(?:/[\w.-]+)*?)(?P<tag>:[\w][\w.-]*)?(?P<digest>@[a-z0-9]+:[a-f0-9]{32,})?"
 )
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}")
-# image, queue-sidecar-image, defaultJobImage, CONTOUR_IMAGE, --envoy-image
-_KEY = re.compile(r"(?:.*[-_a-z])?(?:image|Image|IMAGE)")
+# image, queue-sidecar-image, defaultJobImage, CONTOUR_IMAGE, --envoy-image; and hub, which Istio's injector puts before
+# the names of images
+_KEY = re.compile(r"(?:.*[-_a-z])?(?:image|Image|IMAGE)|hub")
 _ARGUMENT = re.compile(r"(--?[\w-]*image)=(.+)")
 _HUB = "docker.io"
 
@@ -63,7 +64,8 @@ class Images:
     def mapped(self, image: str) -> str:
         """Return where an image is taken from; text that is no image, and one that nothing is said of, as it is."""
         parts = _IMAGE.fullmatch(image)
-        if parts is None:
+        # A bare name is completed by somebody else, as Istio's auto and proxyv2 are.
+        if parts is None or ("/" not in image and not (parts["tag"] or parts["digest"])):
             return image
         name, tag = _full(parts["name"]), parts["tag"] or ""
         found = self.digests.get(f"{name}{tag}")

@@ -13,14 +13,16 @@ import gc
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_images import Images, with_images
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Manifest
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_patch import patched
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_patch import patched, with_ca_bundle
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import with_encoded_data
 
 with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
@@ -72,27 +74,42 @@ def load(
     patches: Sequence[Mapping[str, Any]] = (),
     images: Mapping[str, Any] | None = None,
     only_kinds: Iterable[str] = (),
+    ca_bundle: str = "",
+    charts: Iterable[tuple[str, str]] = (),
+    may_be_empty: bool = False,
 ) -> list[Manifest]:
     """Return all manifests in the order to apply them in.
 
-    An object in definitions takes the place of the same object in src.
+    An object in definitions takes the place of the same object in src and charts.
 
-    :param definitions: objects, also of kind List; empty ones are passed over.
+    :param definitions: objects, also of kind List, and texts of YAML with any number of them; empty ones are passed
+        over.
     :param src: paths of YAML or JSON files, or of folders that hold such files.
     :param patches: parts of objects, laid over those of the same kind and name.
     :param images: where images come from, see Images.
     :param only_kinds: leave out all others, also when nothing is left then.
+    :param ca_bundle: PEM of the authority by which the API server knows the webhooks that Services answer.
+    :param charts: texts of YAML, each behind its name.
+    :param may_be_empty: return nothing where nothing is given, instead of an error.
     :raises KServeError: a file cannot be read, or something in it is no object of Kubernetes.
     """
     excluded = set(exclude_kinds)
-    given = _by_identity(((f"definitions[{index}]", entry) for index, entry in enumerate(definitions)), excluded)
-    read = _by_identity((document for path in src for document in _documents(Path(path))), excluded)
+    given = _by_identity(_given(definitions), excluded)
+    files = (document for path in src for document in _documents(Path(path)))
+    read = _by_identity(chain(files, *(_parsed(name, text) for name, text in charts)), excluded)
     found = given | {key: manifest for key, manifest in read.items() if key not in given}
-    if not found:
-        raise KServeError("There is nothing to apply; give objects in definitions, or files that hold some in src.")
+    if not found and not may_be_empty:
+        raise KServeError("There is nothing to apply; give objects in definitions, files in src, or charts.")
     wanted = set(only_kinds) or {manifest.kind for manifest in found.values()}
-    done = with_images(patched(found.values(), patches), Images.of(images))
+    done = with_images(map(_encoded, patched(found.values(), patches)), Images.of(images))
+    if ca_bundle:
+        done = [with_ca_bundle(manifest, ca_bundle) for manifest in done]
     return sorted((manifest for manifest in done if manifest.kind in wanted), key=_rank)
+
+
+def _encoded(manifest: Manifest) -> Manifest:
+    # Once more than when it was read: a patch may bring stringData of its own.
+    return replace(manifest, body=with_encoded_data({**manifest.body}))
 
 
 def _by_identity(documents: Iterable[tuple[str, Any]], excluded: set[str]) -> dict[tuple[str, ...], Manifest]:
@@ -120,12 +137,23 @@ def _same(first: Manifest, second: Manifest) -> None:
         raise KServeError(f"{first} is given twice with different content, in {first.source} and in {second.source}.")
 
 
+def _given(definitions: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    for index, entry in enumerate(definitions):
+        source = f"definitions[{index}]"
+        if isinstance(entry, str):
+            yield from _parsed(source, entry)
+        else:
+            yield source, entry
+
+
 def _documents(path: Path) -> Iterator[tuple[str, Any]]:
     try:
         if not path.is_dir():
-            yield from _parsed(path)
+            yield from _parsed(str(path), path.read_text(encoding="utf-8"), path.suffix == ".json")
             return
         files = sorted(entry for entry in path.iterdir() if entry.suffix in _SUFFIXES)
+    except UnicodeDecodeError:
+        raise KServeError(f"{path} is not a text file in UTF-8; check src.") from None
     except OSError as error:
         raise KServeError(f"{path} cannot be read ({error.strerror}); check src.") from None
     if not files:
@@ -134,20 +162,17 @@ def _documents(path: Path) -> Iterator[tuple[str, Any]]:
         yield from _documents(file)
 
 
-def _parsed(path: Path) -> list[tuple[str, Any]]:
+def _parsed(source: str, text: str, is_json: bool = False) -> list[tuple[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8")
-        documents = [json.loads(text)] if path.suffix == ".json" else _yaml(text)
-    except UnicodeDecodeError:
-        raise KServeError(f"{path} is not a text file in UTF-8; check src.") from None
+        documents = [json.loads(text)] if is_json else _yaml(text)
     except json.JSONDecodeError as error:
-        raise KServeError(f"{path}, line {error.lineno}: this is not JSON ({error.msg}).") from None
+        raise KServeError(f"{source}, line {error.lineno}: this is not JSON ({error.msg}).") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise KServeError(f"{path}, line {line}: this is not YAML ({error.problem or error.context}).") from None
+        raise KServeError(f"{source}, line {line}: this is not YAML ({error.problem or error.context}).") from None
     except yaml.YAMLError as error:
-        raise KServeError(f"{path} is not YAML ({getattr(error, 'reason', 'unreadable')}).") from None
-    return [(f"{path}, document {number}", document) for number, document in enumerate(documents, 1)]
+        raise KServeError(f"{source} is not YAML ({getattr(error, 'reason', 'unreadable')}).") from None
+    return [(f"{source}, document {number}", document) for number, document in enumerate(documents, 1)]
 
 
 def _yaml(text: str) -> list[Any]:

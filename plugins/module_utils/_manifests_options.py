@@ -10,7 +10,7 @@ This file is private to the collection and may change at any time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -38,6 +38,7 @@ class Options:
     wait: bool = True
     wait_timeout: float = 300
     webhook_timeout: float = 60
+    prune: Sequence[Mapping[str, Any]] = ()
     check_mode: bool = False
     diff: bool = False
 

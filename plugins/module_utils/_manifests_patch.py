@@ -9,6 +9,7 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +17,25 @@ from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Manifest
+
+_WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+
+
+def with_ca_bundle(manifest: Manifest, ca: str) -> Manifest:
+    """Return a configuration of webhooks with the CA in each that a Service answers, and anything else as it is.
+
+    :param ca: certificates as PEM text.
+    """
+    if manifest.kind not in _WEBHOOKS:
+        return manifest
+    bundle = {"caBundle": base64.b64encode(ca.encode()).decode()}
+    webhooks = [
+        {**webhook, "clientConfig": {**webhook["clientConfig"], **bundle}}
+        if "service" in (webhook.get("clientConfig") or {})
+        else webhook
+        for webhook in manifest.body.get("webhooks") or ()
+    ]
+    return replace(manifest, body={**manifest.body, "webhooks": webhooks})
 
 
 def patched(manifests: Iterable[Manifest], patches: Sequence[Mapping[str, Any]]) -> list[Manifest]:

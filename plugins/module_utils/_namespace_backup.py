@@ -22,6 +22,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils import _private
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._custom_resources import bare
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError, KubeApi
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_contents import AUTOMATIC
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_kinds import concurrently
 
 with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
@@ -31,16 +32,10 @@ Json = dict[str, Any]
 
 # A Job that is applied again does its work again, and its pods' labels are those of the old one.
 _PASSED_OVER = {"controllerrevisions", "endpoints", "endpointslices", "events", "jobs", "leases", "pods"}
-# Kubernetes, Knative and OpenShift make these in every namespace.
-_EVERYWHERE = {
-    ("ConfigMap", "kube-root-ca.crt"),
-    ("ConfigMap", "config-openshift-service-cabundles"),
-    ("ConfigMap", "openshift-service-ca.crt"),
-    ("ServiceAccount", "default"),
-}
 _TOKEN = "kubernetes.io/service-account-token"
-# What controllers of volumes note, and the role key_rotation of keys that pods have got.
-_NOTES = ("pv.kubernetes.io/", "volume.beta.kubernetes.io/", "volume.kubernetes.io/", "kserve.hashfoundry.io/keys")
+# What controllers of volumes note in annotations, and the role key_rotation in a label of pods: which keys they have.
+_NOTES = ("pv.kubernetes.io/", "volume.beta.kubernetes.io/", "volume.kubernetes.io/")
+_KEYS = "kserve.hashfoundry.io/keys"
 # Given by the cluster: in another one, or the next time, it is something else.
 _GIVEN = {
     "PersistentVolumeClaim": ("volumeName",),
@@ -116,23 +111,27 @@ def _listed(api: KubeApi, namespace: str, version: str, plural: str, kind: str) 
 
 
 def _is_wanted(thing: Json) -> bool:
-    return (
-        not thing["metadata"].get("ownerReferences") and (thing["kind"], thing["metadata"]["name"]) not in _EVERYWHERE
-    )
+    return not thing["metadata"].get("ownerReferences") and (thing["kind"], thing["metadata"]["name"]) not in AUTOMATIC
 
 
 def _portable(thing: Json) -> Json:
     """Return an object as it can be applied where nothing of the old cluster is left."""
     left = bare(thing)
-    annotations = left["metadata"].pop("annotations", {})
-    kept = {key: value for key, value in annotations.items() if not key.startswith(_NOTES)}
-    if kept:
-        left["metadata"]["annotations"] = kept
+    _strip(left["metadata"], "annotations", _NOTES)
     if thing["kind"] == "Namespace":
         return {key: left[key] for key in ("apiVersion", "kind", "metadata")}
+    if thing["kind"] == "InferenceService":
+        _strip(left["spec"]["predictor"], "labels", _KEYS)
     for name in _GIVEN.get(thing["kind"], ()):
         left.get("spec", {}).pop(name, None)
     return left
+
+
+def _strip(parent: Json, field: str, notes: str | tuple[str, ...]) -> None:
+    """Take what begins with notes out of labels or annotations, and the field where nothing is left of it."""
+    kept = {key: value for key, value in (parent.pop(field, None) or {}).items() if not key.startswith(notes)}
+    if kept:
+        parent[field] = kept
 
 
 def _secrets(api: KubeApi, namespace: str) -> list[Json]:

@@ -29,6 +29,7 @@ _WEBHOOKS = (
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
     "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
 )
+_SLICES = "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices"
 _MANAGER = "hashfoundry.kserve"
 
 
@@ -39,11 +40,12 @@ class InfoApi(ApplyApi, Protocol):
         """Return the metadata of an object, which may be large otherwise."""
 
 
-def platform_info(api: InfoApi, names: Sequence[str], verify: bool) -> dict[str, Any]:
+def platform_info(api: InfoApi, names: Sequence[str], verify: bool, api_server: bool = False) -> dict[str, Any]:
     """Return the module's result.
 
     :param names: the components to read.
     :param verify: whether to see that they work.
+    :param api_server: whether to say at which addresses pods reach the API server.
     :raises KServeError: the cluster does not answer, or refuses.
     """
     space, build = concurrently(api.get, ("/api/v1/namespaces/kube-system", "/version"))
@@ -54,6 +56,17 @@ def platform_info(api: InfoApi, names: Sequence[str], verify: bool) -> dict[str,
         "changed": False,
         "cluster": {"uid": space["metadata"]["uid"], "version": build["gitVersion"]},
         "components": dict(zip(names, found, strict=True)),
+        "api_server": _api_server(api) if api_server else None,
+    }
+
+
+def _api_server(api: InfoApi) -> dict[str, Any]:
+    slices = api.get(_SLICES.format("default"), labelSelector="kubernetes.io/service-name=kubernetes")["items"]
+    endpoints = [endpoint for entry in slices for endpoint in entry.get("endpoints") or ()]
+    ports = [port["port"] for entry in slices for port in entry.get("ports") or ()]
+    return {
+        "addresses": sorted({address for endpoint in endpoints for address in endpoint["addresses"]}),
+        "port": ports[0] if ports else None,
     }
 
 
@@ -102,7 +115,7 @@ class _Reader:
         configurations = [entry for path in _WEBHOOKS for entry in self._api.get(path)["items"]]
         for name, client in _platform.webhooks(component.groups, configurations):
             service = client["service"]
-            path = f"/apis/discovery.k8s.io/v1/namespaces/{quote(service['namespace'], safe='')}/endpointslices"
+            path = _SLICES.format(quote(service["namespace"], safe=""))
             slices = self._api.get(path, labelSelector=f"kubernetes.io/service-name={service['name']}")["items"]
             found += _platform.unanswered(name, client, slices)
         # One that cannot answer is not asked: it would only take its time.

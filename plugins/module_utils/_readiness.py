@@ -226,6 +226,13 @@ def _stuck(deployment: Json, objects: Objects) -> Verdict | None:
     return _refused(deployment["metadata"]["name"], current) or pod_problem(list(_owned(current, objects.pods)))
 
 
+def _on_their_way(deployment: Json, objects: Objects) -> bool:
+    """Say whether a Deployment that is not stuck has pods of its current ReplicaSet that are not about to go."""
+    current = _current_set(deployment, objects.replica_sets)
+    pods = _owned(current, objects.pods) if current else ()
+    return any(not pod["metadata"].get("deletionTimestamp") for pod in pods)
+
+
 def _refused(deployment: str, replica_set: Json) -> Verdict | None:
     # The Deployment's own ReplicaFailure may be an old ReplicaSet's.
     condition = _condition(replica_set, "ReplicaFailure")
@@ -307,7 +314,7 @@ def _revision(service: Json, component: str, status: Json, objects: Objects) -> 
     if field_name := unlike(service["spec"][component], deployment):
         return _not_observed(service, component, field_name)
     if created != status.get("latestReadyRevision"):
-        return _stuck(deployment, objects) or _failed_revision(service, component, created)
+        return _stuck(deployment, objects) or _unready_revision(service, component, created, deployment, objects)
     # A canary's share is what it is told to be.
     if service["spec"][component].get("canaryTrafficPercent") is None:
         for target in status.get("traffic") or ():
@@ -326,11 +333,13 @@ def _no_revision(service: Json, component: str) -> Verdict:
     )
 
 
-def _failed_revision(service: Json, component: str, revision: str) -> Verdict:
+def _unready_revision(service: Json, component: str, revision: str, deployment: Json, objects: Objects) -> Verdict:
     condition = _condition(service, f"{component.capitalize()}ConfigurationReady")
     said = condition.get("message") or ""
-    # The condition may still be about the revision before.
-    if condition.get("status") == "False" and revision in said:
+    # The condition may still be about the revision before, and Knative leaves it False until the revision is Ready: a
+    # pod that no node took has long been on its way (reconciler/configuration/configuration.go of Knative v1.11.5).
+    given_up = condition.get("status") == "False" and revision in said
+    if given_up and not _on_their_way(deployment, objects):
         return doubtful("RevisionFailed", f"Knative has given up: {short(said).rstrip('. ')}; see events and logs.")
     return progressing("RevisionNotReady", f"Revision {revision} is not ready yet.")
 

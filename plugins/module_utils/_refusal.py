@@ -54,9 +54,9 @@ def _fits_alone(message: str) -> bool:
     """Say whether what a quota refuses asks for less than the whole of it.
 
     :param message: of the admission plug-in ResourceQuota: "exceeded quota: NAME, requested: a=1,b=2, used: a=1,b=1,
-        limited: a=1,b=2".
+        limited: a=1,b=2", with more behind a colon where a webhook passes it on.
     """
-    found = re.search(r"requested: (\S+), used: \S+, limited: (\S+)", message)
+    found = re.search(r"requested: ([^\s:]+), used: [^\s:]+, limited: ([^\s:]+)", message)
     if not found:
         return True
     requested, limited = ({key: parse_quantity(value) for key, _is, value in _pairs(text)} for text in found.groups())

@@ -31,19 +31,21 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 @dataclass(frozen=True)
 class Selection:
-    """The InferenceServices of a namespace by name, or by labels, or all of them."""
+    """The InferenceServices of a namespace by name, or by labels, or all of them; whole_pods: not only their status."""
 
     namespace: str
     names: tuple[str, ...] | None = None
     label_selectors: tuple[str, ...] = ()
+    whole_pods: bool = False
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Selection:
-        """Return what the options name, names, label_selectors and namespace of a module select."""
+        """Return what the options name, names, label_selectors, namespace and return_pods of a module select."""
         names = [options["name"]] if options["name"] is not None else options["names"]
         # A name that is given twice is one service.
         chosen = None if names is None else tuple(dict.fromkeys(names))
-        return cls(options["namespace"], chosen, tuple(options["label_selectors"] or ()))
+        whole_pods = bool(options.get("return_pods"))
+        return cls(options["namespace"], chosen, tuple(options["label_selectors"] or ()), whole_pods)
 
     def __str__(self) -> str:
         if self.names is not None and len(self.names) == 1:
@@ -53,7 +55,7 @@ class Selection:
 
 def sources(selection: Selection) -> dict[str, Source]:
     """Return what has to be followed."""
-    keep = _Keep(selection.names)
+    keep = _Keep(selection.names, selection.whole_pods)
 
     def path(group: str, plural: str) -> str:
         return f"/{group}/namespaces/{quote(selection.namespace, safe='')}/{plural}"
@@ -86,8 +88,9 @@ def _own_selector(names: Sequence[str] | None) -> str:
 class _Keep:
     """What is kept of the objects of each kind; None for those of services that are not meant."""
 
-    def __init__(self, names: Collection[str] | None) -> None:
+    def __init__(self, names: Collection[str] | None, whole_pods: bool) -> None:
         self._names = None if names is None else frozenset(names)
+        self._whole_pods = whole_pods
 
     def service(self, thing: Json) -> Json | None:
         if not self._meant(thing["metadata"]["name"]):
@@ -114,7 +117,9 @@ class _Keep:
     def pod(self, thing: Json) -> Json | None:
         if not self._meant(owner_name(thing)):
             return None
-        spec = {key: value for key, value in thing.get("spec", {}).items() if key in ("nodeName", "serviceAccountName")}
+        spec: Json = thing.get("spec", {})
+        if not self._whole_pods:
+            spec = {key: value for key, value in spec.items() if key in ("nodeName", "serviceAccountName")}
         return {**thing, "metadata": _metadata(thing), "spec": spec}
 
     def route(self, thing: Json) -> Json | None:

@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.common.yaml import yaml_load
+
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._version_sets import TITLES
-
-with suppress(ImportError):  # Ansible itself needs it
-    import yaml
 
 FILE = Path(__file__).resolve().parents[2] / "meta" / "upgrade_paths.yml"
 Version = tuple[int, int, int]
@@ -122,4 +120,4 @@ def _barrier(entry: Mapping[str, str]) -> Barrier:
 @cache
 def load() -> dict[str, Rule]:
     """Return the rules of the collection."""
-    return parsed(yaml.safe_load(FILE.read_text(encoding="utf-8")))
+    return parsed(yaml_load(FILE.read_text(encoding="utf-8")))

@@ -18,6 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.common.yaml import yaml_load
+
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 
 with suppress(ImportError):  # Ansible itself needs it
@@ -156,7 +158,7 @@ def load(file: str | None = None) -> VersionSets:
     """
     path = Path(file).expanduser() if file else FILE
     try:
-        return parsed(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return parsed(yaml_load(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
         raise KServeError(f"The version sets in {path} cannot be read ({error}); correct the path.") from None
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:

@@ -77,6 +77,10 @@ options:
       - With V(false) the module ends when each of them serves or has failed.
     type: bool
     default: true
+  return_pods:
+    description: Whether RV(services) tells the pods of each service, too.
+    type: bool
+    default: false
 seealso:
   - module: hashfoundry.kserve.inference_service_info
   - module: hashfoundry.kserve.inference_smoke_test
@@ -160,6 +164,12 @@ services:
       description: After how many seconds of waiting the verdict became what it is.
       type: float
       sample: 12.3
+    pods:
+      description:
+        - The pods of its current spec, as the API server has them but for C(managedFields), when all services serve and
+          O(return_pods) is set. In Knative mode these are those of the latest revision.
+      type: list
+      elements: dict
     conditions:
       description: As RV(conditions), of each service that fails.
       type: list
@@ -273,8 +283,10 @@ LIMITS: dict[str, Any] = {
 
 def main() -> None:
     """Run the module."""
+    asking = {**_inference_service.SELECTION, **_inference_service.QUESTION}
+    returned = {"return_pods": {"type": "bool", "default": False}}
     module = AnsibleK8SModule(
-        argument_spec={**AUTH_ARG_SPEC, **_inference_service.SELECTION, **_inference_service.QUESTION, **LIMITS},
+        argument_spec={**AUTH_ARG_SPEC, **asking, **LIMITS, **returned},
         mutually_exclusive=_inference_service.ONE_WAY,
         required_one_of=_inference_service.ONE_WAY,
         supports_check_mode=True,

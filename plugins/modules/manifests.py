@@ -22,8 +22,8 @@ description:
     the manifest loses later can be taken away.
   - The order is that of Helm, with namespaces and definitions of kinds first and custom resources last. Definitions
     are waited for before the next object is sent, until they are established and the discovery knows their kinds.
-  - Whatever disappears from the manifests stays in the cluster. Delete such objects with M(kubernetes.core.k8s), or
-    with O(state=absent) from the manifests that still name them.
+  - Whatever disappears from the manifests stays in the cluster, unless O(prune) selects it. Delete other objects with
+    M(kubernetes.core.k8s), or with O(state=absent) from the manifests that still name them.
   - With O(state=absent) the order is the other way round. Custom resources go first, so that their controllers can
     clean up. A definition of a kind goes only when nothing of the kind is left, and a namespace only when nothing is
     in it but what every namespace has. An object that O(field_manager) has not applied stays, and so does a
@@ -38,6 +38,7 @@ requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0
   - PyYAML >= 3.11
+  - helm >= 3.0.0, for O(charts)
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - hashfoundry.kserve.attributes
@@ -74,20 +75,55 @@ options:
     default: refuse
   definitions:
     description:
-      - Objects to apply. Empty ones are passed over, and those in one of kind C(List) are taken one by one.
+      - Objects to apply, or texts of YAML with any number of them, as C(helm template) prints. Empty ones are passed
+        over, and those in one of kind C(List) are taken one by one.
       - Values of Secrets are masked where Ansible shows or logs the module's options. Set C(no_log) on the task all
         the same when they come from a variable that other callbacks show.
     type: list
-    elements: dict
+    elements: raw
     default: []
   src:
     description:
       - Paths of YAML or JSON files on the host that runs the module, or of folders that hold such files.
       - An object in O(definitions) takes the place of the same object here.
-      - At least one of O(definitions) and O(src) has to hold an object.
+      - At least one of O(definitions), O(src) and O(charts) has to hold an object.
     type: list
     elements: path
     default: []
+  charts:
+    description:
+      - Helm charts, whose objects and definitions of kinds are taken as C(helm template) prints them. There is no
+        release in the cluster; of hooks nothing is known but their objects.
+      - An object in O(definitions) takes the place of the same object here.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      ref:
+        description: Path of the chart, its C(oci) address, or its name in O(charts[].repository).
+        type: str
+        required: true
+      repository:
+        description: Address of the repository.
+        type: str
+      version:
+        description: Version of the chart; the latest without it.
+        type: str
+      release:
+        description: Name of the release, by which charts name their objects.
+        type: str
+        required: true
+      namespace:
+        description: Namespace of the release; that in O(namespace) without it.
+        type: str
+      values:
+        description: Values, laid over those of the chart. They are shown nowhere.
+        type: dict
+        default: {}
+  helm:
+    description: Name or path of the program with which O(charts) are rendered.
+    type: path
+    default: helm
   exclude_kinds:
     description: Kinds to leave out.
     type: list
@@ -112,6 +148,12 @@ options:
     type: list
     elements: dict
     default: []
+  ca_bundle:
+    description:
+      - Certificates of authorities, as PEM text, that are set in each webhook that a Service answers, in the
+        configurations of webhooks among the objects.
+    type: str
+    default: ""
   images:
     description:
       - Where images are taken from, in all objects but definitions of kinds. An image is what stands in a field, a
@@ -151,6 +193,31 @@ options:
     description: Whether to take over fields that another field manager holds with other values.
     type: bool
     default: false
+  prune:
+    description:
+      - What is deleted where the manifests do not name it, after they have been applied. Only objects that
+        O(field_manager) has applied go; the others are in RV(kept). With it there may be no manifest at all.
+      - Nothing is pruned with O(state=absent).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      api_version:
+        description: Group and version.
+        type: str
+        default: v1
+      kind:
+        description: Kind.
+        type: str
+        required: true
+      namespace:
+        description: Namespace of the objects, where the kind has one; that in O(namespace) without it.
+        type: str
+      label_selectors:
+        description: What the labels of the objects must be.
+        type: list
+        elements: str
+        required: true
   wait:
     description:
       - Whether to wait until the objects work, also those that are unchanged. Waited for are definitions of kinds
@@ -215,11 +282,31 @@ EXAMPLES = r"""
       digests:
         docker.io/operators/operator:v1.2.3: sha256:8f1e6dbd4ed0a3a1c4ee6c0d8cd0cb1e9f4c9f8a5f2f6cf6f3f5d4d3c2b1a090
 
+- name: Install an operator from its chart
+  hashfoundry.kserve.manifests:
+    namespace: operators
+    charts:
+      - ref: operator
+        repository: https://charts.example.com
+        version: 1.2.3
+        release: operator
+        values:
+          replicas: 2
+
 - name: Take the operator away, unless somebody still has objects of its kinds
   hashfoundry.kserve.manifests:
     src:
       - /opt/manifests/operator.yaml
     state: absent
+
+- name: Have the routes of a list, and no others with this label
+  hashfoundry.kserve.manifests:
+    namespace: models
+    definitions: ["{{ lookup('ansible.builtin.template', 'ingresses.yml.j2') }}"]
+    prune:
+      - api_version: networking.k8s.io/v1
+        kind: Ingress
+        label_selectors: [example.com/made-by=this-list]
 
 - name: Create a namespace and what belongs in it
   hashfoundry.kserve.manifests:
@@ -257,7 +344,7 @@ objects:
     action:
       description:
         - One of V(created), V(configured), V(unchanged) and V(unvalidated); with O(state=absent), one of V(deleted),
-          V(kept) and V(absent).
+          V(kept) and V(absent); of what O(prune) selects, V(deleted) or V(kept).
       type: str
   sample:
     - api_version: apps/v1
@@ -267,8 +354,8 @@ objects:
       action: configured
 counts:
   description:
-    - How many objects were V(created), V(configured), V(unchanged) and V(unvalidated); with O(state=absent),
-      V(deleted), V(kept) and V(absent).
+    - How many objects were V(created), V(configured), V(unchanged) and V(unvalidated), and with O(prune) V(deleted);
+      with O(state=absent), V(deleted), V(kept) and V(absent).
   type: dict
   returned: once the cluster has been read
   sample: {created: 1, configured: 0, unchanged: 12, unvalidated: 0}
@@ -276,7 +363,7 @@ kept:
   description: Objects that were not taken away, and why.
   type: list
   elements: dict
-  returned: with O(state=absent), once the cluster has been read
+  returned: with O(state=absent) or O(prune), once the cluster has been read
   contains:
     api_version:
       description: Group and version.
@@ -350,22 +437,40 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_appl
     apply_manifests,
     unvalidated_warnings,
 )
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_charts import rendered, shown
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_delete import delete_manifests
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_load import load
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_options import Options
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import hidden
 
 LOADING: dict[str, Any] = {
-    "definitions": {"type": "list", "elements": "dict", "default": []},
+    "definitions": {"type": "list", "elements": "raw", "default": []},
     "src": {"type": "list", "elements": "path", "default": []},
     "exclude_kinds": {"type": "list", "elements": "str", "default": []},
     "only_kinds": {"type": "list", "elements": "str", "default": []},
     "patches": {"type": "list", "elements": "dict", "default": []},
+    "ca_bundle": {"type": "str", "default": ""},
     "images": {
         "type": "dict",
         "default": {},
         "options": {"registries": {"type": "dict", "default": {}}, "digests": {"type": "dict", "default": {}}},
     },
+}
+CHARTS: dict[str, Any] = {
+    "charts": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "ref": {"type": "str", "required": True},
+            "repository": {"type": "str"},
+            "version": {"type": "str"},
+            "release": {"type": "str", "required": True},
+            "namespace": {"type": "str"},
+            "values": {"type": "dict", "default": {}},
+        },
+    },
+    "helm": {"type": "path", "default": "helm"},
 }
 APPLYING: dict[str, Any] = {
     "namespace": {"type": "str"},
@@ -373,6 +478,17 @@ APPLYING: dict[str, Any] = {
     "force_conflicts": {"type": "bool", "default": False},
     "adopt": {"type": "bool", "default": False},
     "in_use": {"type": "str", "choices": ["refuse", "keep"], "default": "refuse"},
+    "prune": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "api_version": {"type": "str", "default": "v1"},
+            "kind": {"type": "str", "required": True},
+            "namespace": {"type": "str"},
+            "label_selectors": {"type": "list", "elements": "str", "required": True},
+        },
+    },
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 300},
     "webhook_timeout": {"type": "int", "default": 60},
@@ -380,7 +496,7 @@ APPLYING: dict[str, Any] = {
 
 
 class DiscreetModule(AnsibleModule):  # type: ignore[misc]
-    """Shows and logs definitions without the values of Secrets; no_log would mask every name in the result, too."""
+    """Shows and logs objects without the values of Secrets; no_log would mask every name in the result, too."""
 
     def _log_invocation(self) -> None:
         plain = self.params
@@ -399,17 +515,20 @@ class DiscreetModule(AnsibleModule):  # type: ignore[misc]
         super().fail_json(msg, **kwargs)
 
     def _hide(self) -> None:
-        self.params = {**self.params, "definitions": hidden(self.params.get("definitions") or [])}
+        masked = {key: hidden(self.params.get(key) or []) for key in ("definitions", "patches")}
+        self.params = self.params | masked | {"charts": shown(self.params.get("charts") or [])}
 
 
 def main() -> None:
     """Run the module."""
     state = {"type": "str", "choices": ["present", "absent"], "default": "present"}
-    spec = {**AUTH_ARG_SPEC, "state": state, **LOADING, **APPLYING}
+    spec = {**AUTH_ARG_SPEC, "state": state, **LOADING, **CHARTS, **APPLYING}
     module = AnsibleK8SModule(module_class=DiscreetModule, argument_spec=spec, supports_check_mode=True)
     options = Options(**{key: module.params[key] for key in APPLYING}, check_mode=module.check_mode, diff=module._diff)
     try:
-        manifests = load(**{key: module.params[key] for key in LOADING})
+        charts = rendered(module.params["charts"], module.params["helm"], module.params["namespace"])
+        loading = {key: module.params[key] for key in LOADING}
+        manifests = load(**loading, charts=charts, may_be_empty=bool(options.prune))
         api = _manifests_api.connect(lambda: get_api_client(module))
         work = apply_manifests if module.params["state"] == "present" else delete_manifests
         result = work(api, manifests, options)

@@ -60,6 +60,12 @@ options:
       - What does not is listed in C(problems), and is no failure of the module.
     type: bool
     default: false
+  api_server:
+    description:
+      - Whether to say at which addresses pods reach the API server. The credentials need C(list) on C(endpointslices)
+        in the namespace C(default) for that.
+    type: bool
+    default: false
 seealso:
   - module: hashfoundry.kserve.manifests
 """
@@ -91,6 +97,19 @@ cluster:
       description: The version of the API server.
       type: str
   sample: {uid: 3d7b3f64-3c47-4a5e-9c55-2b8d1c0f8a11, version: v1.35.4}
+api_server:
+  description: Where pods reach the API server, which is behind the Service C(kubernetes); null without O(api_server).
+  type: dict
+  returned: success
+  contains:
+    addresses:
+      description: IP addresses.
+      type: list
+      elements: str
+    port:
+      description: The port; null where there is no address.
+      type: int
+  sample: {addresses: [172.18.0.2], port: 6443}
 components:
   description: The components by their names in O(components).
   type: dict
@@ -139,6 +158,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform_info 
 SPEC: dict[str, Any] = {
     "components": {"type": "list", "elements": "str", "choices": sorted(_platform.COMPONENTS), "default": []},
     "verify": {"type": "bool", "default": False},
+    "api_server": {"type": "bool", "default": False},
 }
 
 
@@ -147,7 +167,7 @@ def main() -> None:
     module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **SPEC}, supports_check_mode=True)
     try:
         api = _manifests_api.connect(lambda: get_api_client(module))
-        result = platform_info(api, module.params["components"], module.params["verify"])
+        result = platform_info(api, module.params["components"], module.params["verify"], module.params["api_server"])
     except KServeError as error:
         module.fail_json(msg=str(error), **error.result)
     module.exit_json(**result)

@@ -47,6 +47,9 @@ UNUSED_KINDS = {
     ("platform", "", "resourcequotas"): "a namespace that is given one",
     ("platform", "", "limitranges"): "a namespace that is given one",
     ("platform", "cert-manager.io", "issuers"): "an issuer of the inventory's own",
+    ("platform", "networking.istio.io", "gateways"): "Istio",
+    ("platform", "security.istio.io", "peerauthentications"): "Istio",
+    ("models", "external-secrets.io", "externalsecrets"): "keys that External Secrets brings",
     # In Knative mode, of which no log has been kept.
     ("platform", "cert-manager.io", "certificates"): "Knative mode",
     ("cluster", "cert-manager.io", "clusterissuers"): "Knative mode",

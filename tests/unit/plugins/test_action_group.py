@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every module is in the action group, so that module_defaults reaches all of them."""
+"""Every module is in the action group, so that module_defaults reaches all of them, and has an action of its own."""
 
 from __future__ import annotations
 
@@ -25,3 +25,9 @@ def test_the_group_holds_every_module() -> None:
 def test_the_module_documents_its_membership(module: str) -> None:
     text = (ROOT / "plugins" / "modules" / f"{module}.py").read_text(encoding="utf-8")
     assert "hashfoundry.kserve.attributes.actiongroup_kserve" in text
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_module_has_an_action(module: str) -> None:
+    text = (ROOT / "plugins" / "action" / f"{module}.py").read_text(encoding="utf-8")
+    assert f"MODULE = {module}\n" in text

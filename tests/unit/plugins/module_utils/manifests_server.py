@@ -115,7 +115,7 @@ class Server:
         if path.rpartition("/")[2] in {plural for kinds in self.kinds.values() for plural, _spaced in kinds.values()}:
             return self._list(path, query)
         if path.endswith(("/pods", "/events")):
-            return {"items": self.objects.get(path, {}).get("items", [])}
+            return {"items": self.objects.get(path, {}).get("items", []), "metadata": {}}
         if path not in self.objects:
             raise ApiError("not found", 404, f'"{path}" not found')
         return copy.deepcopy(self.objects[path])

@@ -129,6 +129,17 @@ def test_check_mode_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "backup").exists()
 
 
+def test_check_mode_tells_what_the_next_run_does(tmp_path: Path) -> None:
+    def changes(check_mode: bool, *things: dict[str, Any]) -> bool:
+        return bool(_custom_resources.backup(Api(*things), KSERVE, tmp_path, check_mode=check_mode)["changed"])
+
+    assert changes(False, thing("iris"))
+    assert not changes(True, thing("iris"))
+    assert changes(True, thing("iris"), thing("rose")) and changes(True)
+    # Neither what is new nor what is gone has been touched.
+    assert not changes(False, thing("iris"))
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(KServeError, match=r"The folder .*/file/backup cannot be written \(Not a directory\)"):

@@ -160,8 +160,8 @@ def test_a_namespace_with_something_in_it_is_kept() -> None:
     server = Server(*ALL)
     foreign(server, thing("Secret", "tls", data={}))
     token = {**thing("Secret", "token", data={}), "type": "kubernetes.io/service-account-token"}
-    root = thing("ConfigMap", "kube-root-ca.crt", data={})
-    for body in (token, root):
+    everywhere = ("kube-root-ca.crt", "istio-ca-root-cert", "config-openshift-service-cabundles")
+    for body in (token, *(thing("ConfigMap", name, data={}) for name in everywhere)):
         foreign(server, body)
     for check_mode in (True, False):
         result = run(server, ALL, check_mode=check_mode)
@@ -169,6 +169,24 @@ def test_a_namespace_with_something_in_it_is_kept() -> None:
         assert result["counts"]["deleted"] == 4
     del server.objects["/api/v1/namespaces/models/secrets/tls"]
     assert actions(run(server, [SPACE])) == {"Namespace": "deleted"}
+
+
+@pytest.mark.parametrize("phase", ["Running", "Succeeded"])
+def test_a_namespace_goes_after_the_pods_that_are_ending(phase: str) -> None:
+    server, time = Server(SPACE), Time()
+    pods = "/api/v1/namespaces/models/pods"
+    server.objects[pods] = {"items": [{"metadata": {"name": "activator"}, "status": {"phase": phase}}]}
+    order: list[str] = []
+
+    def sleep(seconds: float) -> None:
+        order.append(f"waited, {len(server.deleted)} deleted")
+        server.objects.pop(pods, None)
+        time.now += seconds
+
+    time.sleep = sleep  # type: ignore[method-assign]
+    assert actions(run(server, [SPACE], time)) == {"Namespace": "deleted"}
+    # What has ended stays until its namespace goes.
+    assert order == (["waited, 0 deleted"] if phase == "Running" else [])
 
 
 def test_many_things_in_a_namespace_are_counted() -> None:

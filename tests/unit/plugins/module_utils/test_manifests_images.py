@@ -33,7 +33,6 @@ IMAGES = {
         ("kserve/agent:v0.20.0", f"mirror.example.com/hub/kserve/agent:v0.20.0@{DIGEST}"),
         ("kserve/agent:v0.19.0", "mirror.example.com/hub/kserve/agent:v0.19.0"),
         ("kserve/art-explainer", "mirror.example.com/hub/kserve/art-explainer"),
-        ("nginx", "mirror.example.com/hub/library/nginx"),
         ("nginx:1.2", "mirror.example.com/hub/library/nginx:1.2"),
         ("gcr.io/knative-releases/knative.dev/queue:v1", "mirror.example.com:5000/knative/knative.dev/queue:v1"),
         # The longest beginning counts, and only whole parts of a name.
@@ -43,7 +42,8 @@ IMAGES = {
         ("quay.io/a/b:v1", f"quay.io/a/b:v1@{DIGEST}"),
         ("localhost:5000/a:v1", "localhost:5000/a:v1"),
         (f"docker.io/a/b@sha256:{'b' * 64}", f"mirror.example.com/hub/a/b@sha256:{'b' * 64}"),
-        # What is no image.
+        # What is no image, or not the whole of one.
+        ("auto", "auto"),
         ("", ""),
         ("{{ .Values.image }}", "{{ .Values.image }}"),
         ("$(AN_IMAGE)", "$(AN_IMAGE)"),

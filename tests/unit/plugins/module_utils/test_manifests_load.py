@@ -55,6 +55,17 @@ def test_files_folders_lists_and_empty_documents(tmp_path: Path) -> None:
     ]
 
 
+def test_texts_among_the_definitions() -> None:
+    text = "# Source: chart\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\n"
+    found = load([text, "", thing("ConfigMap", "b")], [])
+    assert [(manifest.name, manifest.source) for manifest in found] == [
+        ("a", "definitions[0], document 1"),
+        ("b", "definitions[2]"),
+    ]
+    with pytest.raises(KServeError, match=r"^definitions\[0\], line 2: this is not YAML"):
+        load(["a: 1\n}"], [])
+
+
 def test_only_some_kinds_are_taken_also_when_that_is_none() -> None:
     definitions = [thing("Secret", "s"), crd(), thing("Namespace", "n", None)]
     found = load(definitions, [], only_kinds=["Namespace", "CustomResourceDefinition"])
@@ -75,6 +86,12 @@ def test_yaml_is_read_as_kubernetes_does(tmp_path: Path) -> None:
 
 def test_string_data_becomes_data() -> None:
     body = load([thing("Secret", "s", data={"a": "eA==", "b": "eQ=="}, stringData={"b": "new"})], [])[0].body
+    assert body["data"] == {"a": "eA==", "b": "bmV3"} and "stringData" not in body
+
+
+def test_string_data_of_a_patch_becomes_data_too() -> None:
+    patch = {"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"b": "new"}}
+    body = load([thing("Secret", "s", stringData={"a": "x", "b": "y"})], [], patches=[patch])[0].body
     assert body["data"] == {"a": "eA==", "b": "bmV3"} and "stringData" not in body
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 from typing import Any
@@ -101,3 +102,22 @@ def test_a_map_is_merged_into_the_json_of_a_config_map() -> None:
     assert "deploy" not in patched_with({"deploy": None}) and patched_with({"plain": "other"})["plain"] == "other"
     with pytest.raises(KServeError, match="a map for plain of ConfigMap models/c, whose text is no JSON object"):
         patched_with({"plain": {"a": 1}})
+
+
+def test_the_bundle_is_set_where_a_service_answers() -> None:
+    by_service = {"name": "a", "clientConfig": {"service": {"name": "s", "namespace": "n"}, "caBundle": "Cg=="}}
+    by_url = {"name": "b", "clientConfig": {"url": "https://elsewhere.example"}}
+    kind, api = "ValidatingWebhookConfiguration", "admissionregistration.k8s.io/v1"
+    definitions = [
+        thing(kind, "both", None, api, webhooks=[by_service, by_url]),
+        thing(kind, "none", None, api),
+        thing("Service", "s", webhooks=[by_service]),
+    ]
+    before = copy.deepcopy(definitions)
+    bodies = {manifest.name: manifest.body for manifest in load(definitions, [], ca_bundle="the CA")}
+    first, second = bodies["both"]["webhooks"]
+    assert base64.b64decode(first["clientConfig"]["caBundle"]) == b"the CA"
+    assert second == by_url
+    assert not bodies["none"].get("webhooks")
+    assert bodies["s"]["webhooks"] == [by_service]
+    assert definitions == before

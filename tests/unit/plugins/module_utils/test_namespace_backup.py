@@ -21,6 +21,14 @@ PLANTED = "PLANTED-SECRET"
 CORE = ["configmaps ConfigMap", "persistentvolumeclaims PersistentVolumeClaim", "pods Pod", "secrets Secret"]
 CORE += ["serviceaccounts ServiceAccount", "services Service"]
 
+# By Kubernetes, Istio, Knative and OpenShift.
+EVERYWHERE = [
+    "kube-root-ca.crt",
+    "istio-ca-root-cert",
+    "config-openshift-service-cabundles",
+    "openshift-service-ca.crt",
+]
+
 
 def thing(name: str, **rest: Any) -> Json:
     metadata = {"name": name, "namespace": "models", "uid": "1", "resourceVersion": "2", **rest.pop("metadata", {})}
@@ -45,7 +53,7 @@ class Api:
             return {"resources": [*found, *others]}
 
         versions = [{"groupVersion": f"serving.kserve.io/{version}"} for version in ("v1beta1", "v1alpha1")]
-        rotated = {"annotations": {"kserve.hashfoundry.io/keys": "0123"}}
+        rotated = {"predictor": {"labels": {"kserve.hashfoundry.io/keys": "0123"}}}
         owner = [{"kind": "InferenceService", "name": "iris", "uid": "9"}]
         service = {"spec": {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [{"port": 80}]}}
         claim = {"volumeName": "pvc-1", "storageClassName": "standard"}
@@ -59,7 +67,7 @@ class Api:
             "/apis/serving.kserve.io/v1alpha1": kinds(
                 "inferenceservices InferenceService", "trainedmodels TrainedModel"
             ),
-            f"{root}/configmaps": {"items": [thing("kube-root-ca.crt", data={}), thing("settings", data={"a": "b"})]},
+            f"{root}/configmaps": {"items": [*map(thing, EVERYWHERE), thing("settings", data={"a": "b"})]},
             f"{root}/persistentvolumeclaims": {"items": [thing("models", spec=claim, metadata=bound)]},
             f"{root}/serviceaccounts": {"items": [thing("default"), thing("model-reader")]},
             f"{root}/services": {
@@ -73,7 +81,7 @@ class Api:
                 ]
             },
             "/apis/serving.kserve.io/v1beta1/namespaces/models/inferenceservices": {
-                "items": [thing("iris", spec={"predictor": {}}, status={"url": "http://iris"}, metadata=rotated)]
+                "items": [thing("iris", spec=rotated, status={"url": "http://iris"})]
             },
             "/apis/serving.kserve.io/v1alpha1/namespaces/models/trainedmodels": ApiError("gone", 404),
         }

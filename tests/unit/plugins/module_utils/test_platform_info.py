@@ -43,6 +43,18 @@ def test_a_kserve_that_works() -> None:
     assert platform_info(api, [], verify=True)["components"] == {}
 
 
+def test_where_the_api_server_is() -> None:
+    api = kserve()
+    assert platform_info(api, [], verify=False)["api_server"] is None
+    slices = api.lists.setdefault("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", [])
+    found = platform_info(api, [], verify=False, api_server=True)["api_server"]
+    assert found == {"addresses": [], "port": None}
+    slices.append({"endpoints": [{"addresses": ["10.0.0.3"]}, {"addresses": ["10.0.0.2"]}], "ports": [{"port": 6443}]})
+    slices.append({"endpoints": None, "ports": None})
+    found = platform_info(api, [], verify=False, api_server=True)["api_server"]
+    assert found == {"addresses": ["10.0.0.2", "10.0.0.3"], "port": 6443}
+
+
 @pytest.mark.parametrize(
     ("bundle", "says"),
     [

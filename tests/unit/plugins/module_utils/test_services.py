@@ -54,6 +54,13 @@ def test_what_nothing_reads_is_not_kept(thing: dict[str, Any]) -> None:
     assert told == ([{**managed[0], "fieldsV1": {"f:spec": {}}}] if thing["kind"] == "InferenceService" else None)
 
 
+def test_pods_that_are_returned_are_kept_whole() -> None:
+    (pod,) = (thing for thing in things() if thing["kind"] == "Pod")
+    pod = {**pod, "spec": {"nodeName": "worker", "containers": [{"name": "kserve-container"}]}}
+    assert kept(pod, Selection("models", whole_pods=True))["spec"] == pod["spec"]
+    assert kept(pod, Selection("models"))["spec"] == {"nodeName": "worker"}
+
+
 RECORDED = sorted(path.stem for path in (FIXTURES / "recorded").glob("*.yaml"))
 
 

@@ -22,6 +22,7 @@ VALUE = "PLANTED-VALUE"
 ENCODED = base64.b64encode(VALUE.encode()).decode()
 SECRET = thing("Secret", "s", data={"a": ENCODED}, stringData={"b": VALUE})
 CONFIG = thing("ConfigMap", "c", None, data={"a": "1"})
+PATCH = {"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"p": VALUE}}
 
 
 @pytest.fixture
@@ -70,7 +71,10 @@ def test_options_reach_the_server(run_module, server: Server, arguments: dict[st
     assert server.sent == [("/api/v1/namespaces/models/configmaps/c", {"fieldManager": "me", "force": "true"})]
 
 
-@pytest.mark.parametrize("change", [{}, {"wait_timeout": "soon"}, {"definitions": [SECRET, "PLANTED"]}])
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"wait_timeout": "soon"}, {"definitions": [SECRET, "PLANTED"]}, {"patches": [PATCH, "PLANTED"]}],
+)
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_values_of_secrets_are_in_no_output_and_no_log(
@@ -86,10 +90,13 @@ def test_values_of_secrets_are_in_no_output_and_no_log(
     monkeypatch.setattr(AnsibleModule, "log", lambda self, msg, log_args=None: logged.append((msg, log_args)))
     if fails:
         server.errors["/s"] = [ApiError("x", 422, f"bad {VALUE} {ENCODED}")]
-    result = run_module(manifests.main, {**arguments, **change}, check_mode=check_mode, diff=True)
+    given = {**arguments, "patches": [PATCH], **change}
+    result = run_module(manifests.main, given, check_mode=check_mode, diff=True)
     assert result.get("failed", False) is (fails or bool(change))
     assert result["invocation"]["module_args"]["namespace"] == "models"
-    assert change or result["invocation"]["module_args"]["definitions"][0]["stringData"] == {"b": "VALUE_HIDDEN"}
+    shown = result["invocation"]["module_args"]
+    assert change or shown["definitions"][0]["stringData"] == {"b": "VALUE_HIDDEN"}
+    assert change or shown["patches"] == [{**PATCH, "stringData": {"p": "VALUE_HIDDEN"}}]
     for output in (json.dumps(result), str(logged)):
         assert "PLANTED" not in output and ENCODED not in output
         assert "Traceback" not in output

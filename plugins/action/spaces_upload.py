@@ -1,0 +1,16 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs the module of this name."""
+
+from __future__ import annotations
+
+from ansible_collections.hashfoundry.kserve.plugins.modules import spaces_upload
+from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._in_worker import InWorkerAction
+
+
+class ActionModule(InWorkerAction):
+    """Runs it in Ansible's worker where that can be."""
+
+    MODULE = spaces_upload

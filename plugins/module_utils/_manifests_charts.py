@@ -1,0 +1,56 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Helm charts as texts of YAML, as the program helm prints them.
+
+This file is private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_kinds import concurrently
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import HIDDEN
+
+
+def rendered(charts: Sequence[Mapping[str, Any]], helm: str, namespace: str | None) -> list[tuple[str, str]]:
+    """Return the name and the text of each chart, in order.
+
+    :param charts: entries of the module's option charts.
+    :param helm: the program's name or path.
+    :param namespace: that of the releases that name none.
+    :raises KServeError: there is no such program, or it does not render a chart.
+    """
+    return concurrently(lambda chart: (f"the chart {chart['ref']}", _rendered(chart, helm, namespace)), charts)
+
+
+def shown(charts: Any) -> Any:
+    """Return the option as it may be shown: of a chart's values nobody knows which are secret."""
+    if not isinstance(charts, list):
+        return HIDDEN
+    return [{**entry, "values": HIDDEN} if isinstance(entry, Mapping) else HIDDEN for entry in charts]
+
+
+def _rendered(chart: Mapping[str, Any], helm: str, namespace: str | None) -> str:
+    options = {
+        "--namespace": chart["namespace"] or namespace,
+        "--repo": chart["repository"],
+        "--version": chart["version"],
+    }
+    given = [f"{option}={value}" for option, value in options.items() if value]
+    command = [helm, "template", chart["release"], chart["ref"], "--include-crds", "--values=-", *given]
+    try:
+        # JSON is YAML, too, and what a file would hold may be secret.
+        done = subprocess.run(command, input=json.dumps(chart["values"]), capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise KServeError(f"{helm} cannot be run ({error.strerror}); install Helm, or set helm to its path.") from None
+    if done.returncode:
+        said = " ".join(done.stderr.split()).removeprefix("Error: ").rstrip(".")
+        raise KServeError(f"Helm does not render the chart {chart['ref']}: {said}; correct the entry in charts.")
+    return done.stdout

@@ -1,0 +1,94 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What helm is asked for, and what becomes of its answer; the roles' tests on a cluster ask the real one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_charts import rendered, shown
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_load import load
+
+CHART = {"ref": "web", "release": "mine", "repository": None, "version": None, "namespace": None, "values": {}}
+
+
+def program(folder: Path, script: str) -> str:
+    """A program in the place of helm."""
+    path = folder / "helm"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def asked(folder: Path, of_objects: str | None = None, **entry: Any) -> tuple[list[str], Any]:
+    """The arguments and the values that helm gets for an entry of charts."""
+    helm = program(folder, 'printf "%s\\n" "$@" && cat')
+    ((name, said),) = rendered([{**CHART, **entry}], helm, of_objects)
+    assert name == f"the chart {entry.get('ref', 'web')}"
+    *words, values = said.splitlines()
+    return words, json.loads(values)
+
+
+def test_a_folder_needs_nothing_else(tmp_path: Path) -> None:
+    assert asked(tmp_path, ref="/charts/web") == (
+        ["template", "mine", "/charts/web", "--include-crds", "--values=-"],
+        {},
+    )
+
+
+def test_repository_version_namespace_and_values_are_told(tmp_path: Path) -> None:
+    words, values = asked(
+        tmp_path, repository="https://charts.example.com", version="1.2.3", namespace="web", values={"name": "{{ a }}"}
+    )
+    assert words[-3:] == ["--namespace=web", "--repo=https://charts.example.com", "--version=1.2.3"]
+    assert values == {"name": "{{ a }}"}
+
+
+@pytest.mark.parametrize(("own", "told"), [(None, "of-the-objects"), ("its-own", "its-own")])
+def test_a_release_without_a_namespace_is_in_that_of_the_objects(tmp_path: Path, own: str | None, told: str) -> None:
+    words, _values = asked(tmp_path, "of-the-objects", namespace=own)
+    assert words[-1] == f"--namespace={told}"
+
+
+def test_the_texts_come_in_the_order_of_the_charts(tmp_path: Path) -> None:
+    helm = program(tmp_path, 'case "$3" in a) sleep 0.3;; esac; echo "$3"')
+    charts = [{**CHART, "ref": ref} for ref in ("a", "b", "c")]
+    assert [text for _name, text in rendered(charts, helm, None)] == ["a\n", "b\n", "c\n"]
+
+
+def test_what_helm_says_is_told_with_what_to_change(tmp_path: Path) -> None:
+    helm = program(tmp_path, 'echo "Error: chart \\"web\\" not found" >&2; exit 1')
+    with pytest.raises(KServeError, match=r'the chart web: chart "web" not found; correct the entry in charts\.$'):
+        rendered([CHART], helm, None)
+
+
+def test_a_machine_without_helm_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(KServeError, match=r"/helm cannot be run \(No such file or directory\); install Helm, or set"):
+        rendered([CHART], str(tmp_path / "helm"), None)
+
+
+@pytest.mark.parametrize("charts", [[{**CHART, "values": {"key": "PLANTED"}}], ["PLANTED"], "PLANTED"])
+def test_values_are_not_shown(charts: Any) -> None:
+    assert "PLANTED" not in json.dumps(shown(charts))
+
+
+def test_definitions_come_before_the_objects_of_charts() -> None:
+    text = "{apiVersion: v1, kind: ConfigMap, metadata: {name: %s}, data: {of: chart}}"
+    (one, other) = load(
+        [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"of": "definitions"}}],
+        [],
+        charts=[("the chart web", f"{text % 'a'}\n---\n{text % 'b'}")],
+    )
+    assert (one.body["data"], other.body["data"]) == ({"of": "definitions"}, {"of": "chart"})
+
+
+def test_a_chart_that_is_not_yaml_is_named() -> None:
+    with pytest.raises(KServeError, match=r"^the chart web, line 1: this is not YAML"):
+        load([], [], charts=[("the chart web", "a: b: c")])

@@ -1,0 +1,43 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How near to its examples a model must predict: as near as for the gate and for the model server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _model_gate_load
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._prediction import Tolerance, difference
+
+TASKS = Path(__file__).resolve().parents[3] / "roles" / "model_verification" / "tasks" / "main.yml"
+
+
+def tolerance() -> Tolerance:
+    """The one that the role gives to inference_smoke_test."""
+    named = [task for entry in yaml.safe_load(TASKS.read_text()) for task in entry.get("block", ())]
+    (task,) = [task for task in named if "hashfoundry.kserve.inference_smoke_test" in task]
+    return Tolerance(**task["hashfoundry.kserve.inference_smoke_test"]["tolerance"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "got"),
+    [
+        (412.123456789, 412.123456788),
+        (412.1, 412.11),
+        (0.0, 1e-10),
+        (0.0, 1e-6),
+        ([0.25, 0.75], [0.2500000001, 0.7499999999]),
+        ([0.25, 0.75], [0.26, 0.74]),
+        (2, 2),
+        (2, 1),
+        ("setosa", "setosa"),
+        ("setosa", "virginica"),
+    ],
+)
+def test_predictions_are_compared_as_in_the_gate(wanted: Any, got: Any) -> None:
+    assert (difference([wanted], [got], tolerance()) is None) is _model_gate_load._agree([wanted], [got])
