@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a user sees who asks first: site.yml in check mode on inventories/prod, on a cluster that has nothing of it.
+"""What a user sees who asks first: site.yml and account.yml in check mode on inventories/prod, on a bare cluster.
 
 Charts and manifests are those that the cluster of `make up` has; Istio's are stood in for.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from local.settings import REPOSITORY, Settings
+from tests.integration.conftest import ended, reason
 
 ISTIO = REPOSITORY / "tests" / "integration_knative" / "istio"
 KINDS = ("namespaces", "customresourcedefinitions", "clusterroles", "deployments -A", "secrets -A")
@@ -51,31 +52,29 @@ def sources(settings: Settings) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def checked(
-    settings: Settings,
-    playbook_env: dict[str, str],
-    kubectl: Callable[..., str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Checked]:
+def check(
+    settings: Settings, playbook_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Run a playbook on prod in check mode, without secrets in the environment."""
+
+    def run(playbook: str) -> subprocess.CompletedProcess[str]:
+        left_out = ("HASHFOUNDRY_", "AWS_", "SPACES_")
+        env = {name: value for name, value in playbook_env.items() if not name.startswith(left_out)}
+        env |= {"HOME": str(tmp_path_factory.mktemp("home")), "K8S_AUTH_KUBECONFIG": str(settings.kubeconfig)}
+        command: list[str | Path] = [Path(sys.executable).with_name("ansible-playbook"), playbook]
+        command += ["-i", "inventories/prod", "--check", "--diff", "-e", json.dumps(sources(settings))]
+        return ended(command, REPOSITORY, env, timeout=None)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def checked(check: Callable[[str], subprocess.CompletedProcess[str]], kubectl: Callable[..., str]) -> Iterator[Checked]:
     def names() -> list[str]:
         return [kubectl("get", *kind.split(), "-o", "name") for kind in KINDS]
 
-    left_out = ("HASHFOUNDRY_", "AWS_", "SPACES_")
-    env = {name: value for name, value in playbook_env.items() if not name.startswith(left_out)}
-    env |= {"HOME": str(tmp_path_factory.mktemp("home")), "K8S_AUTH_KUBECONFIG": str(settings.kubeconfig)}
-    command: list[str | Path] = [Path(sys.executable).with_name("ansible-playbook"), "playbooks/site.yml"]
-    command += ["-i", "inventories/prod", "--check", "--diff", "-e", json.dumps(sources(settings))]
     before = names()
-    done = subprocess.run(
-        command,
-        cwd=REPOSITORY,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    done = check("playbooks/site.yml")
     yield Checked(done.returncode, " ".join(done.stdout.split()), before, names())
 
 
@@ -121,3 +120,11 @@ def test_it_says_what_it_cannot_know_before_the_kinds_are_there(checked: Checked
 
 def test_it_says_that_nobody_has_tested_these_versions(checked: Checked) -> None:
     assert "Nobody has tested, on prod, " in checked.text
+
+
+def test_what_an_administrator_does_first_can_be_looked_at_too(
+    check: Callable[[str], subprocess.CompletedProcess[str]],
+) -> None:
+    done = check("playbooks/account.yml")
+    assert done.returncode == 0, reason(done)
+    assert "ServiceAccount hashfoundry-system/deployer" in done.stdout

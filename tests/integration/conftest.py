@@ -10,17 +10,46 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from local import demo
+from local import demo, engine
 from local import settings as local_settings
 from local.settings import REPOSITORY, Settings
 
 Playbook = Callable[..., "subprocess.CompletedProcess[str]"]
 Kubectl = Callable[..., str]
+Docker = Callable[..., str]
+OnNode = Callable[..., str]
+
+
+def ended(
+    command: Sequence[str | Path], folder: Path, env: Mapping[str, str], timeout: float | None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program without input to its end; stdout holds what a person would see, standard error too."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def errors(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The lines in which Ansible says what has gone wrong."""
+    return [line for line in done.stdout.splitlines() if line.startswith("[ERROR]: ")]
+
+
+def reason(done: subprocess.CompletedProcess[str]) -> str:
+    """Why a playbook failed: in the first line, which pytest's summary shows, Ansible's errors; then the log's end."""
+    return "\n".join([" / ".join(errors(done)), done.stdout[-3000:]])
 
 
 @pytest.fixture(scope="session")
@@ -44,26 +73,14 @@ def playbook_env(settings: Settings) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def playbook(playbook_env: dict[str, str]) -> Playbook:
-    """Run ansible-playbook: playbook("playbooks/verify.yml", "-e", "a=b", env={"NAME": "value"}).
-
-    stdout of what is returned holds standard output and standard error as a person would see them.
-    """
+    """Run ansible-playbook: playbook("playbooks/verify.yml", "-e", "a=b", env={"NAME": "value"})."""
 
     def run(
         *words: str | Path, env: Mapping[str, str] | None = None, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
         program = Path(sys.executable).with_name("ansible-playbook")
-        return subprocess.run(
-            [program, "-i", "inventories/local", *words],
-            cwd=REPOSITORY,
-            env={**playbook_env, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        command = [program, "-i", "inventories/local", *words]
+        return ended(command, REPOSITORY, {**playbook_env, **(env or {})}, timeout)
 
     return run
 
@@ -78,5 +95,29 @@ def kubectl(settings: Settings) -> Kubectl:
         if check and done.returncode:
             pytest.fail(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
         return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def node(settings: Settings) -> str:
+    """The container that is the cluster's only node."""
+    return f"{settings.cluster}-control-plane"
+
+
+@pytest.fixture(scope="session")
+def docker(settings: Settings) -> Docker:
+    """Run docker on the engine of the cluster under test and return what it prints: docker("restart", node)."""
+    found = engine.answering(settings)
+    assert found is not None
+    return found.docker
+
+
+@pytest.fixture(scope="session")
+def on_node(docker: Docker, node: str) -> OnNode:
+    """Run a program on the node and return what it prints: on_node("ls", "/srv")."""
+
+    def run(*words: str) -> str:
+        return docker("exec", node, *words)
 
     return run

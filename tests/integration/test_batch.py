@@ -18,18 +18,28 @@ import joblib
 import numpy as np
 import pytest
 
+from local.settings import Settings
+
 from .trap_cluster import store as connect
 
 MODEL, VERSION = "iris-classifier", "v1"
 NAMES = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"]
 ROWS, CHUNK = 300_000, 1_500
+# Kills the program that has the bucket in its arguments; the brackets keep the pattern from finding this script.
+KILL = """
+for process in /proc/[0-9]*; do
+    if grep -q 'model[.]batch' $process/cmdline 2>/dev/null && grep -q -e "$1" $process/cmdline; then
+        kill -9 ${process#/proc/}
+    fi
+done
+"""
 
 
 class Batch:
     """A bucket and a namespace of their own, and the play on a file in them."""
 
-    def __init__(self, name: str, store: Any, playbook: Any, kubectl: Any) -> None:
-        self.name, self.store, self.playbook, self.kubectl = name, store, playbook, kubectl
+    def __init__(self, name: str, settings: Settings, playbook: Any, kubectl: Any) -> None:
+        self.name, self.store, self.playbook, self.kubectl = name, connect(settings), playbook, kubectl
 
     def put(self, key: str, content: bytes) -> None:
         self.store.put_object(Bucket=self.name, Key=key, Body=content)
@@ -54,9 +64,10 @@ class Batch:
 
 @pytest.fixture(scope="module")
 def batch(settings, playbook, kubectl) -> Iterator[Batch]:
-    name, store = f"batch-{secrets.token_hex(3)}", connect(settings)
+    name = f"batch-{secrets.token_hex(3)}"
+    made = Batch(name, settings, playbook, kubectl)
+    store = made.store
     store.create_bucket(Bucket=name)
-    made = Batch(name, store, playbook, kubectl)
     kubectl("create", "namespace", name)
     try:
         source = store.list_objects_v2(Bucket="hashfoundry-ml-models", Prefix=f"{MODEL}/{VERSION}/")["Contents"]
@@ -84,7 +95,7 @@ def _wait_for(what: Any, seconds: float = 120) -> Any:
     return found
 
 
-def test_a_job_that_is_killed_goes_on_and_each_row_is_predicted_once(batch, rows, settings) -> None:
+def test_a_job_that_is_killed_goes_on_and_each_row_is_predicted_once(batch, rows, settings, on_node) -> None:
     text = io.StringIO()
     text.write(",".join(["id", *NAMES]) + "\n")
     np.savetxt(text, np.column_stack([np.arange(ROWS), rows]), fmt=["n%d", *["%.1f"] * 4], delimiter=",")
@@ -94,16 +105,16 @@ def test_a_job_that_is_killed_goes_on_and_each_row_is_predicted_once(batch, rows
     player = threading.Thread(target=lambda: ended.append(batch.play("in/rows.csv", **options)))
     player.start()
     parts = _wait_for(lambda: (found := batch.listed("in/rows.csv.predictions/")) and len(found) > 20 and found)
+    # By the node at once: a pod that is deleted works on for as long as the kubelet takes to hear of it.
+    on_node("sh", "-c", KILL, "sh", batch.name)
     (killed,) = batch.pods()
-    batch.kubectl("delete", killed, "-n", batch.name, "--grace-period=0", "--force")
     assert not any(key.endswith("/manifest.json") for key in parts)
     player.join()
     code, said = ended[0]
     assert code == 0, said[-3000:]
     assert f"{ROWS} rows are predicted and 0 rejected" in said
 
-    (second,) = batch.pods()
-    assert second != killed
+    (second,) = set(batch.pods()) - {killed}
     assert "Going on behind chunk" in batch.kubectl("logs", second, "-n", batch.name)
     after = batch.listed("in/rows.csv.predictions/")
     # What was there before is not written again, but for the part that was on its way.

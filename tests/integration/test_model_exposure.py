@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from local.settings import Settings
+from tests.integration.conftest import reason
 
 from .trap_cluster import SERVES, Cluster, Json, cluster, service
 
@@ -50,7 +51,7 @@ def expose(made: Cluster, playbook: Playbook) -> Callable[[str], str]:
         }
         tags = ("--tags", "cluster_preflight,model_exposure")
         done = playbook("playbooks/serving.yml", *tags, "-e", json.dumps(given))
-        assert done.returncode == 0, done.stdout[-3000:]
+        assert done.returncode == 0, reason(done)
         return done.stdout
 
     return run

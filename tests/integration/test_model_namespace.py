@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.integration.conftest import reason
+
 Kubectl = Callable[..., str]
 Playbook = Callable[..., "subprocess.CompletedProcess[str]"]
 TAGS = ("--tags", "cluster_preflight,model_namespace")
@@ -86,7 +88,7 @@ def test_one_variable_makes_secret_annotations_and_account(
     playbook: Playbook, kubectl: Kubectl, namespace: str
 ) -> None:
     done = run(playbook, namespace, {**STORE, "access_key": "reader-key", "secret_key": "reader-secret-word"})
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, reason(done)
     assert "reader-secret-word" not in done.stdout
     secret = json.loads(kubectl("get", "secret", "reader", "-n", namespace, "-o", "json"))
     assert set(secret["data"]) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
@@ -105,7 +107,7 @@ def test_external_secrets_by_reference(
     playbook: Playbook, kubectl: Kubectl, namespace: str, external_secrets: None
 ) -> None:
     done = run(playbook, namespace, {**STORE, "external_secret": {"store": "vault", "key": "ml/model-reader"}})
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, reason(done)
     spec = json.loads(kubectl("get", "externalsecret", "reader", "-n", namespace, "-o", "json"))["spec"]
     assert spec["secretStoreRef"] == {"name": "vault", "kind": "ClusterSecretStore"}
     assert [entry["remoteRef"]["key"] for entry in spec["data"]] == ["ml/model-reader"] * 2

@@ -22,8 +22,8 @@ import boto3
 import pytest
 import yaml
 
-from local import engine
 from local.settings import Settings
+from tests.integration.conftest import OnNode, reason
 
 NAMESPACE = "model-volume-test"
 MIB = 2**20
@@ -118,7 +118,7 @@ def test_an_nfs_volume_is_one_that_the_api_server_takes(playbook: Playbook) -> N
     words = {"model_volume_namespace": "nowhere", "model_volume_models": [], "model_volume_volumes": volumes}
     tags = ("--check", "--diff", "--tags", "cluster_preflight,model_volume")
     done = playbook("playbooks/serving.yml", *tags, "-e", json.dumps(words))
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, reason(done)
     assert "PersistentVolume nowhere-shared" in done.stdout
     assert "path: /exports/models" in done.stdout
     assert "PersistentVolumeClaim nowhere/theirs" not in done.stdout and "nowhere-theirs" not in done.stdout
@@ -134,13 +134,10 @@ def test_a_claim_without_a_size(playbook: Playbook) -> None:
 class Models:
     """A bucket and a namespace of the test's own, and the play that brings a model to its volume."""
 
-    def __init__(self, settings: Settings, playbook: Playbook, kubectl: Kubectl) -> None:
+    def __init__(self, settings: Settings, playbook: Playbook, kubectl: Kubectl, on_node: OnNode) -> None:
         self._playbook = playbook
         self.kubectl = kubectl
-        found = engine.answering(settings)
-        assert found is not None
-        self.docker = found.docker
-        self.node = f"{settings.cluster}-control-plane"
+        self.on_node = on_node
         self.bucket = f"test-{uuid.uuid4().hex[:12]}"
         self.store = boto3.client(
             "s3",
@@ -189,12 +186,12 @@ class Models:
         self.store.delete_bucket(Bucket=self.bucket)
         self.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
         self.kubectl("delete", "persistentvolume", f"{NAMESPACE}-small", "--ignore-not-found")
-        self.docker("exec", self.node, "rm", "-rf", "/dev/shm/model")
+        self.on_node("rm", "-rf", "/dev/shm/model")
 
 
 @pytest.fixture(scope="module")
-def models(settings: Settings, playbook: Playbook, kubectl: Kubectl) -> Iterator[Models]:
-    made = Models(settings, playbook, kubectl)
+def models(settings: Settings, playbook: Playbook, kubectl: Kubectl, on_node: OnNode) -> Iterator[Models]:
+    made = Models(settings, playbook, kubectl, on_node)
     yield made
     made.clear()
 
@@ -211,7 +208,7 @@ def test_a_corrupt_version_fails_the_play_with_the_jobs_words_and_a_second_run_f
     assert "exit code 1" in said and "Traceback" not in said
     models.publish("v1", b"model")
     done = models.load("v1")
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, reason(done)
     (job,) = models.jobs()
     assert job["status"]["succeeded"] == 1
     again = models.load("v1")
@@ -239,17 +236,15 @@ done
 def test_a_loader_that_is_killed_in_the_middle_is_started_again(models: Models) -> None:
     models.publish("v3", os.urandom(48 * MIB))
     with ThreadPoolExecutor() as pool:
-        killing = pool.submit(
-            models.docker, "exec", "--env", "WHICH=v3", models.node, "timeout", "120", "sh", "-c", KILL
-        )
+        killing = pool.submit(models.on_node, "env", "WHICH=v3", "timeout", "120", "sh", "-c", KILL)
         done = models.load("v3")
         killing.result()
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, reason(done)
     (job,) = models.jobs()
     assert (job["status"]["failed"], job["status"]["succeeded"]) == (1, 1)
     pods = objects(models.kubectl, "pods", "-n", NAMESPACE, "-l", "kserve.hashfoundry.io/version=v3")
     codes = [one["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] for one in pods]
     assert sorted(codes) == [0, 137]
     # What the first has left is gone.
-    there = models.docker("exec", models.node, "ls", "-A", "/dev/shm/model").split()
+    there = models.on_node("ls", "-A", "/dev/shm/model").split()
     assert "v3" in there and [name for name in there if name.startswith(".")] == [".lock"]

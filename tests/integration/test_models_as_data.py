@@ -17,8 +17,9 @@ import boto3
 import pytest
 import yaml
 
-from local import demo, engine
+from local import demo
 from local.settings import REPOSITORY, Settings
+from tests.integration.conftest import OnNode, reason
 
 BUCKET = "hashfoundry-ml-models"
 Kubectl = Callable[..., str]
@@ -59,7 +60,7 @@ def keys(store: Any, name: str) -> list[str]:
 
 
 @pytest.fixture
-def third(settings: Settings, kubectl: Kubectl, store: Any, tmp_path: Path) -> Iterator[dict[str, Any]]:
+def third(kubectl: Kubectl, on_node: OnNode, store: Any, tmp_path: Path) -> Iterator[dict[str, Any]]:
     """The entry of a third model, which is taken away after the test."""
     folder = str(tmp_path / THIRD / "v1")
     yield {
@@ -79,16 +80,14 @@ def third(settings: Settings, kubectl: Kubectl, store: Any, tmp_path: Path) -> I
     kubectl("delete", "jobs", "-n", "ml-models", "-l", f"kserve.hashfoundry.io/model={THIRD}")
     for key in keys(store, THIRD):
         store.delete_object(Bucket=BUCKET, Key=key)
-    found = engine.answering(settings)
-    assert found is not None
-    found.docker("exec", f"{settings.cluster}-control-plane", "rm", "-rf", f"/srv/{THIRD}")
+    on_node("rm", "-rf", f"/srv/{THIRD}")
 
 
 def test_a_third_model_takes_one_entry(playbook: Playbook, kubectl: Kubectl, third: dict[str, Any]) -> None:
     words = json.dumps({"models": [*inventory(), third]})
     stages = [f"playbooks/{stage}.yml" for stage in ("storage", "serving", "verify")]
     done = playbook(*stages, "-e", words)
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, reason(done)
     for protocol in ("v1", "v2"):
         assert f"ok: [local] => (item={THIRD} {protocol})" in done.stdout
     service = json.loads(kubectl("get", "inferenceservice", THIRD, "-n", "ml-models", "-o", "json"))
@@ -97,7 +96,7 @@ def test_a_third_model_takes_one_entry(playbook: Playbook, kubectl: Kubectl, thi
     # Whoever has no folder of it takes the examples from the bucket.
     stored = {key: value for key, value in third.items() if key != "source"}
     done = playbook("playbooks/verify.yml", "-e", json.dumps({"models": [stored]}))
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, reason(done)
     assert f"ok: [local] => (item={THIRD} v2)" in done.stdout and "changed=0" in done.stdout
     predictor = service["spec"]["predictor"]
     assert predictor["model"]["storageUri"] == f"pvc://models/{THIRD}/v1"
@@ -113,7 +112,7 @@ def test_every_key_of_an_entry_is_what_kserve_and_the_api_server_take(playbook: 
     ]
     tags = ("--check", "--diff", "--tags", "cluster_preflight,model_serving")
     done = playbook("playbooks/serving.yml", *tags, "-e", json.dumps({"models": models}))
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, reason(done)
     for said in (
         "storageUri: oci://registry.example.com/m:1",
         "storageUri: s3://hashfoundry-ml-models/twice/v1/",
@@ -154,7 +153,7 @@ def test_another_digest_than_the_buckets_stops_the_roll_out(
         assert answers(settings)
     finally:
         done = playbook("playbooks/serving.yml", "-e", json.dumps(iris()))
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, reason(done)
     assert kubectl(*service) == right
     assert answers(settings)
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from local import demo, engine
+from local import demo
 from local.settings import Settings
+from tests.integration.conftest import OnNode
 
 from .network_ways import Connection, End, connections, pods, refusals
 
@@ -86,12 +87,10 @@ def test_each_namespace_denies_by_default(policies: list[Json], namespaces: list
 
 
 def test_what_the_node_has_seen_is_allowed(
-    settings: Settings, policies: list[Json], known: dict[str, End], namespaces: list[str]
+    settings: Settings, on_node: OnNode, policies: list[Json], known: dict[str, End], namespaces: list[str]
 ) -> None:
     subprocess.run(demo.curl(settings), capture_output=True, check=True)  # from outside to a model
-    docker = engine.answering(settings)
-    assert docker
-    table = docker.docker("exec", f"{settings.cluster}-control-plane", "conntrack", "-L")
+    table = on_node("conntrack", "-L")
     seen = {
         found
         for found in connections(table, known)

@@ -25,7 +25,7 @@ import pytest
 import yaml
 
 from local.settings import REPOSITORY, Settings
-from tests.integration.conftest import Kubectl, Playbook
+from tests.integration.conftest import Kubectl, Playbook, reason
 
 Apply = Callable[..., dict[str, Any]]
 SPACE = "absent-probe"
@@ -119,6 +119,42 @@ def test_only_what_was_applied_is_taken_away_and_only_when_nobody_uses_it(
     assert apply()["counts"]["created"] == 5
     assert apply(state="absent")["counts"] == {"deleted": 5, "kept": 0, "absent": 0}
     assert apply(state="absent")["changed"] is False
+
+
+@pytest.fixture
+def repository_of_charts(settings: Settings, tmp_path: Path) -> Iterator[str]:
+    """The address of a chart repository that has the chart probe 1.2.3, made and read by the real Helm."""
+    chart, folder = tmp_path / "probe", tmp_path / "repository"
+    (chart / "templates").mkdir(parents=True)
+    (chart / "Chart.yaml").write_text("{apiVersion: v2, name: probe, version: 1.2.3}")
+    (chart / "templates" / "config.yaml").write_text(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Release.Name }}'}\n"
+        "data: {of: '{{ .Release.Namespace }}', word: {{ .Values.word | quote }}}\n"
+    )
+    helm = settings.state / "bin" / "helm"
+    for words in (["package", chart, "--destination", folder], ["repo", "index", folder]):
+        subprocess.run([helm, *words], check=True, capture_output=True)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_chart_comes_from_a_repository(
+    apply: Apply, kubectl: Kubectl, settings: Settings, repository_of_charts: str
+) -> None:
+    chart = {"ref": "probe", "repository": repository_of_charts, "release": "mine", "values": {"word": "it's: #1"}}
+    helm = str(settings.state / "bin" / "helm")
+
+    def of_version(version: str) -> dict[str, Any]:
+        return apply(OPERATOR[:1], charts=[{**chart, "version": version}], helm=helm, namespace=SPACE)
+
+    assert of_version("1.2.3")["counts"]["created"] == 2
+    data = json.loads(kubectl("get", "configmap", "mine", "-n", SPACE, "-o", "jsonpath={.data}"))
+    assert data == {"of": SPACE, "word": "it's: #1"}
+    assert of_version("1.2.3")["changed"] is False
+    assert of_version("9.9.9")["msg"].startswith("Helm does not render the chart probe: ")
 
 
 def test_what_does_not_go_is_told_and_a_second_run_finishes(apply: Apply, kubectl: Kubectl):
@@ -220,7 +256,7 @@ def test_all_images_come_from_the_mirror(playbook: Playbook, kubectl: Kubectl, t
     variables = tmp_path / "images.json"
     variables.write_text(json.dumps({"cluster_preflight_images": images}))
     done = playbook(*PLATFORM, "--check", "--diff", "-e", f"@{variables}")
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, reason(done)
     lines = done.stdout.splitlines()
     # Each line that has an image of its own registry goes, and none with one comes.
     gone = " ".join(line for line in lines if line.startswith("-"))

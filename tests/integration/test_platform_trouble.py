@@ -20,10 +20,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from local import demo, engine
+from local import demo
 from local.settings import Settings
+from tests.integration.conftest import Docker, OnNode, errors, reason
 
-from .test_trouble import Done, errors, flat, says
+from .test_trouble import Done, flat, says
 from .test_watch_survives import Handler, kill_api_server, proxied, until
 
 Playbook = Callable[..., Done]
@@ -35,7 +36,7 @@ RUNTIME = "clusterservingruntime/kserve-pmmlserver"  # no model of the tests use
 
 def finishes(done: Done) -> None:
     """See that a run has ended well."""
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, reason(done)
 
 
 def test_a_cluster_that_is_too_old(
@@ -205,8 +206,10 @@ def serves(settings: Settings) -> None:
     until(answers, "the model answers")
 
 
-def test_the_api_server_is_restarted_in_the_middle(playbook: Playbook, kubectl: Kubectl, settings: Settings) -> None:
-    done = in_the_middle(playbook, kubectl, lambda: kill_api_server(settings))
+def test_the_api_server_is_restarted_in_the_middle(
+    playbook: Playbook, kubectl: Kubectl, settings: Settings, on_node: OnNode
+) -> None:
+    done = in_the_middle(playbook, kubectl, lambda: kill_api_server(on_node))
     went_on_or_said_why(done)
     until(lambda: kubectl("get", "--raw=/readyz", check=False) == "ok", "the API server is back")
     finishes(playbook("playbooks/addons.yml"))
@@ -222,11 +225,10 @@ def went_on_or_said_why(done: Done) -> None:
         assert any(sentence in " ".join(errors(done)) for sentence in sentences), done.stdout[-3000:]
 
 
-def test_the_node_goes_away_in_the_middle(playbook: Playbook, kubectl: Kubectl, settings: Settings) -> None:
-    found = engine.answering(settings)
-    assert found is not None
-    restart = ("restart", "--time=0", f"{settings.cluster}-control-plane")
-    done = in_the_middle(playbook, kubectl, lambda: found.docker(*restart))
+def test_the_node_goes_away_in_the_middle(
+    playbook: Playbook, kubectl: Kubectl, settings: Settings, docker: Docker, node: str
+) -> None:
+    done = in_the_middle(playbook, kubectl, lambda: docker("restart", "--time=0", node))
     went_on_or_said_why(done)
     until(lambda: kubectl("get", "--raw=/readyz", check=False) == "ok", "the API server is back", 240)
     finishes(playbook("playbooks/site.yml", timeout=500))

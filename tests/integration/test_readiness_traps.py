@@ -160,9 +160,20 @@ def made(settings: Settings) -> Iterator[Cluster]:
         "corrupt/v1/model.joblib": b"not a model",
     }
     with cluster(settings, files) as found:
-        others = surroundings(found.namespace)
+        *others, pod = surroundings(found.namespace)
+
+        def counted(name: str, field: str, memory: str) -> None:
+            wanted = f"--for=jsonpath={{.status.{field}.limits\\.memory}}={memory}"
+            words = ("resourcequota/models", "-n", f"{found.namespace}-{name}", wanted, "--timeout=60s")
+            found.kubectl("wait", *words)
+
         try:
+            # A pod that is made before the quota's controller has taken it up may not be counted for five minutes.
             found.apply(*others)
+            counted("quota", "hard", "256Mi")
+            counted("quota-shared", "hard", "1200Mi")
+            found.apply(pod)
+            counted("quota-shared", "used", "256Mi")
             yield found
         finally:
             taken_away(found, *(thing["metadata"]["name"] for thing in others if thing["kind"] == "Namespace"))

@@ -18,6 +18,7 @@ import yaml
 
 from local import demo
 from local.settings import Settings
+from tests.integration.conftest import reason
 
 HOST = "iris-classifier.ml.hashfoundry.local"
 V1 = "/v1/models/iris-classifier:predict"
@@ -246,5 +247,5 @@ def test_the_bucket_holds_what_was_trained(settings: Settings) -> None:
 
 def test_the_whole_site_works_in_check_mode(playbook: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     done = playbook("playbooks/site.yml", "--check", "--diff")
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, reason(done)
     assert "changed=0" in done.stdout

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from local.settings import Settings
+from tests.integration.conftest import reason
 
 MODEL = "iris-classifier"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -54,7 +55,7 @@ def smoke(playbook: Callable[..., Any], settings: Settings, tmp_path: Path) -> S
         path = tmp_path / "play.yml"
         path.write_text(yaml.safe_dump([{"hosts": "clusters", "gather_facts": False, "tasks": tasks}]))
         done: subprocess.CompletedProcess[str] = playbook(path, timeout=120)
-        assert done.returncode == 0, done.stdout[-3000:]
+        assert done.returncode == 0, reason(done)
         found: dict[str, dict[str, Any]] = json.loads((tmp_path / "results.json").read_text())
         return found
 
@@ -126,7 +127,7 @@ def test_what_must_fail(smoke: Smoke, tmp_path: Path, settings: Settings) -> Non
 def test_the_role_keeps_its_promise_and_writes_reports(playbook: Callable[..., Any], tmp_path: Path) -> None:
     folder = tmp_path / "reports"
     done = playbook("playbooks/verify.yml", "-e", f"model_verification_report_folder={folder}")
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, reason(done)
     assert sorted(file.name for file in folder.iterdir()) == [
         f"{model}-{protocol}.{kind}"
         for model in ("churn-classifier", MODEL)

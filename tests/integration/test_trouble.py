@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ import pytest
 import yaml
 
 from local import table
+
+from .conftest import ended, errors
 
 Done = subprocess.CompletedProcess[str]
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may build images, mount a disk and become another")
@@ -48,11 +51,6 @@ def says(done: Done, *sentences: str, code: int | None = None) -> str:
     for sentence in sentences:
         assert sentence in printed
     return printed
-
-
-def errors(done: Done) -> list[str]:
-    """The lines in which Ansible says what has gone wrong."""
-    return [line for line in done.stdout.splitlines() if line.startswith("[ERROR]: ")]
 
 
 @pytest.fixture
@@ -220,7 +218,7 @@ class Local:
 
     def up(self, *wrapper: str, **extra: str | Path | int) -> Done:
         command = [*wrapper, sys.executable, "-m", "local", "up"]
-        return ended(command, self._repository, self.env(**extra))
+        return ended(command, self._repository, self.env(**extra), timeout=90)
 
     def start(self, **extra: str | Path | int) -> subprocess.Popen[str]:
         """Start in a process group of its own, as a terminal does."""
@@ -233,6 +231,8 @@ class Local:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            # A shell has what it starts in the background pass Ctrl-C over.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
 
 
@@ -241,20 +241,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def ended(command: list[str], folder: Path, env: Mapping[str, str]) -> Done:
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=90,
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -350,7 +336,7 @@ def test_a_disk_that_gets_full_while_a_program_is_made(another, tmp_path, reposi
     script = "from local import __main__, cache; cache.NEEDED_BYTES = 0; raise SystemExit(__main__.main(['up']))"
     with disk(tmp_path / "disk", "1m") as small:
         env = another.env(HASHFOUNDRY_CACHE=small / "cache", HASHFOUNDRY_SEED=seed)
-        done = ended([sys.executable, "-c", script], repository, env)
+        done = ended([sys.executable, "-c", script], repository, env, timeout=90)
         says(done, "the disk is full: free some room, or set HASHFOUNDRY_CACHE to a folder on another disk.", code=1)
         assert not (small / "cache" / "programs" / first).exists()
 
@@ -381,7 +367,7 @@ def test_a_package_index_that_does_not_answer(tmp_path, repository, closed_port)
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
     pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1", "PIP_RETRIES": "1", "PIP_INDEX_URL": index}
     env = plain | pip | {"UV_INDEX_URL": index}
-    done = ended([sys.executable, "local/venv.py"], tmp_path / "checkout", env)
+    done = ended([sys.executable, "local/venv.py"], tmp_path / "checkout", env, timeout=90)
     says(
         done, "Error: PyPI does not answer: see the network, or set PIP_INDEX_URL and UV_INDEX_URL to a mirror.", code=1
     )

@@ -27,8 +27,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from local import engine
 from local.settings import Settings
+from tests.integration.conftest import OnNode
 
 from .trap_cluster import Cluster, Told, cluster, service
 
@@ -133,11 +133,9 @@ def until(done: Callable[[], bool], what: str, seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
-def kill_api_server(settings: Settings) -> None:
+def kill_api_server(on_node: OnNode) -> None:
     """Kill the API server; the kubelet starts the static pod's container again."""
-    found = engine.answering(settings)
-    assert found is not None
-    found.docker("exec", f"{settings.cluster}-control-plane", "sh", "-c", "kill -9 $(pidof kube-apiserver)")
+    on_node("sh", "-c", "kill -9 $(pidof kube-apiserver)")
 
 
 @pytest.fixture(scope="module")
@@ -198,14 +196,14 @@ def test_a_change_while_the_watch_is_dropped(settings, made, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def restarted(settings, made, tmp_path_factory) -> dict[str, tuple[Told, Proxy]]:
+def restarted(settings, made, on_node, tmp_path_factory) -> dict[str, tuple[Told, Proxy]]:
     """Two waits over a restart of the API server; the watches of one had ended before it, as at the server's time."""
     folders = [tmp_path_factory.mktemp(name) for name in ("expired", "late")]
     with proxied(settings, folders[0]) as of_expired, proxied(settings, folders[1]) as of_late:
         expired, late = Wait(made, "expired", of_expired), Wait(made, "late", of_late)
         of_expired.hold(clean=True)
         of_late.clean = False
-        kill_api_server(settings)
+        kill_api_server(on_node)
         until(lambda: changed(made, "expired", STOP), "a patch is taken")
         of_expired.said.clear()
         of_expired.open.set()

@@ -14,6 +14,7 @@ import pytest
 
 from local import demo
 from local.settings import Settings
+from tests.integration.conftest import reason
 
 SECRET = ("secret", "models-tls", "-n", "kourier-system")
 Playbook = Callable[..., Any]
@@ -47,7 +48,7 @@ def test_a_new_certificate_is_served(
     # cert-manager issues another at once; Kourier is to be told.
     until(lambda: kubectl("get", *SECRET, "-o", "name", check=False), bool, 30)
     done = playbook("playbooks/addons.yml", "--tags", "cluster_preflight,certificates,networking_layer")
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, reason(done)
     until(served, lambda serial: serial != before, 30)
 
 

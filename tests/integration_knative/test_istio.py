@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from local.settings import Settings
+from tests.integration.conftest import reason
 
 CHARTS = Path(__file__).with_name("istio")
 Playbook = Callable[..., Any]
@@ -84,10 +85,10 @@ def test_a_webhook_that_nobody_believes_stops_before_the_gateway(
 def installed(install: Any, certified: str) -> Iterator[str]:
     """Istio, installed; taken away again in the end."""
     done = install()
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, reason(done)
     yield certified
     done = install(networking_layer_state="absent")
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, reason(done)
 
 
 def test_the_gateway_listens_for_https_with_the_certificate(installed: str, thing: Thing) -> None:
@@ -135,7 +136,7 @@ def test_again_nothing_changes_nor_what_istio_writes_itself(
     written = [{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]
     kubectl("patch", *webhook, "--type=json", "-p", json.dumps(written))
     done = install()
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, reason(done)
     assert "changed=0" in done.stdout
     assert thing(*webhook)["webhooks"][0]["failurePolicy"] == "Ignore"
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from local.settings import Settings
+from tests.integration.conftest import reason
 
 HOST = "iris-classifier.ml.hashfoundry.local"
 NAMESPACE = "ml-models"
@@ -71,7 +72,7 @@ def controller(
     port = ("-e", f"gateway_https_port={NODE_PORT}")
     try:
         done = playbook(play, *port)
-        assert done.returncode == 0, done.stdout[-3000:]
+        assert done.returncode == 0, reason(done)
         node = json.loads(kubectl("get", "nodes", "-o", "json"))["items"][0]["status"]["addresses"]
         yield {entry["type"]: entry["address"] for entry in node}["InternalIP"]
     finally:
@@ -79,7 +80,7 @@ def controller(
         kubectl("delete", "service", "kourier-plain", "-n", "kourier-system", "--ignore-not-found")
         done = playbook(play, *port, "-e", "gateway_state=absent")
         kubectl("delete", "namespace", "projectcontour", "--ignore-not-found", "--wait=false")
-        assert done.returncode == 0, done.stdout[-3000:]
+        assert done.returncode == 0, reason(done)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def expose(playbook: Playbook) -> Callable[[str], str]:
         }
         tags = ("--tags", "cluster_preflight,model_exposure")
         done = playbook("playbooks/serving.yml", *tags, "-e", json.dumps(given))
-        assert done.returncode == 0, done.stdout[-3000:]
+        assert done.returncode == 0, reason(done)
         return done.stdout
 
     return run

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.integration.conftest import Kubectl, Playbook
+from tests.integration.conftest import Kubectl, Playbook, reason
 
 STATES = ("serverless_state", "networking_layer_state", "inference_platform_state")
 ROLES = "cluster_preflight,serverless,networking_layer,inference_platform"
@@ -47,7 +47,7 @@ def test_all_images_come_from_the_mirror(playbook: Playbook, tmp_path: Path):
     images = {"registries": registries, "digests": {queue: digest}}
     variables.write_text(json.dumps({"cluster_preflight_images": images}))
     done = playbook(*PLATFORM, "--check", "--diff", "-e", f"@{variables}")
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, reason(done)
     lines = done.stdout.splitlines()
     come = [line for line in lines if line.startswith("+")]
     assert not [line for line in come if "gcr.io/" in line or "docker.io/" in line]

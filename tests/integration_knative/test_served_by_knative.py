@@ -14,6 +14,7 @@ import pytest
 
 from local import demo, table
 from local.settings import Settings
+from tests.integration.conftest import reason
 
 NAME = "iris-classifier"
 NAMESPACE = "ml-models"
@@ -97,7 +98,7 @@ def test_a_key_of_somebody_else_stays(playbook: Playbook, kubectl: Callable[...,
     kubectl("patch", *configmap, "--type=merge", "-p", '{"data": {"min-non-active-revisions": "3"}}')
     try:
         done = playbook("playbooks/addons.yml", "--tags", "cluster_preflight,serverless")
-        assert done.returncode == 0, done.stdout[-3000:]
+        assert done.returncode == 0, reason(done)
         assert "changed=0" in done.stdout
         assert thing(*configmap)["data"]["min-non-active-revisions"] == "3"
     finally:
@@ -130,5 +131,5 @@ def test_knatives_webhook_refuses_what_knative_does_not_allow(settings: Settings
 
 def test_the_whole_site_works_in_check_mode(playbook: Playbook) -> None:
     done = playbook("playbooks/site.yml", "--check", "--diff")
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 0, reason(done)
     assert "changed=0" in done.stdout
