@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure the modules beside what users have, and print each table with the bars it is held to.
 
-    python -m benchmarks [batch] [demo] [platform] [readiness] [smoke_test] [upload]
+    python -m benchmarks [NAME ...]
 
 Without a name all are measured. A table is kept in benchmarks/results/. The end is 0 also where a bar is missed: a
 table says so; it is 1 where something could not be measured.

@@ -67,17 +67,20 @@ def read(log: Path, since: float) -> list[Request]:
         return [request for request in requests(lines) if request.began >= since]
 
 
-def became_ready(found: Iterable[Request], namespace: str) -> dict[str, float]:
+def became_ready(found: Iterable[Request], namespace: str, first: bool = False) -> dict[str, float]:
     """When the status of each InferenceService was written that says Ready, after one that did not.
 
     The time is that at which the API server had written it, so that a watch can have told of it.
+
+    first: take the first such time, and not the last, which a service has that has not been ready since.
     """
     ready: dict[str, float] = {}
     for request in found:
         if request.resource != "inferenceservices/status" or request.namespace != namespace or request.status >= 300:
             continue
         if not _ready(request.body):
-            ready.pop(request.name, None)
+            if not first:
+                ready.pop(request.name, None)
         elif request.name not in ready:
             ready[request.name] = request.ended
     return ready

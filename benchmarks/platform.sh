@@ -87,8 +87,13 @@ END
 chmod 700 "$work/kserve/render.sh"
 helm upgrade --install kserve "$charts/kserve-resources" --namespace kserve --values "$here/kserve.yaml" \
   --post-renderer "$work/kserve/render.sh" --wait >/dev/null
-helm upgrade --install kserve-runtimes "$charts/kserve-runtime-configs" --namespace kserve \
-  --values "$here/runtimes.yaml" >/dev/null
+# Who is Ready is not always reached at once: the webhooks' Service may refuse the first connections.
+for attempt in 1 2 3 4 5; do
+  helm upgrade --install kserve-runtimes "$charts/kserve-runtime-configs" --namespace kserve \
+    --values "$here/runtimes.yaml" >/dev/null && break
+  [ "$attempt" -lt 5 ]
+  sleep 1
+done
 
 stage "object storage"
 [ -f "$work/s3-secret-key" ] || openssl rand -hex 20 >"$work/s3-secret-key"

@@ -46,7 +46,7 @@ class Timed:
 
 @dataclass
 class Run:
-    """What a run gave: its tasks by name, and the peak memory of the processes that its tasks started, in MiB."""
+    """What a run gave: its tasks by name, and the peak memory of the workers and of what they started, in MiB."""
 
     tasks: dict[str, Timed]
     peak_mib: float = 0.0
@@ -101,7 +101,10 @@ def play(
                     process.terminate()
                     process.wait()
         if process.returncode:
-            raise NotMeasured(f"A task failed:\n{said.read_text(errors='replace')[-3000:]}")
+            log = said.read_text(errors="replace")
+            # What follows an error is its result, which may be long.
+            first = log.find("[ERROR]: ")
+            raise NotMeasured(f"A task failed:\n{log[first : first + 3000] if first >= 0 else log[-3000:]}")
         return Run(dict(timed(times.read_text().splitlines())), peak.stop() if peak else 0.0)
 
 
@@ -128,7 +131,7 @@ def _wait_for(times: Path, task: str, process: subprocess.Popen[bytes]) -> None:
 
 
 class _Peak:
-    """Samples the memory of what the tasks of a run have started, Ansible's own processes not among it."""
+    """Samples the memory of Ansible's workers, in forks of which modules run, and of what tasks have started."""
 
     def __init__(self, pid: int) -> None:
         self._pid, self._peak, self._ended = pid, 0.0, threading.Event()
@@ -139,7 +142,7 @@ class _Peak:
         pause = SAMPLE_S
         while not self._ended.wait(pause):
             begun = time.monotonic()
-            self._peak = max(self._peak, sum(map(_proportional_mib, modules_below(self._pid))))
+            self._peak = max(self._peak, sum(map(_proportional_mib, below(self._pid))))
             # Hundreds of processes take their time to be weighed, which must not be much of a core.
             pause = max(SAMPLE_S, 4 * (time.monotonic() - begun))
 
@@ -150,8 +153,8 @@ class _Peak:
         return self._peak
 
 
-def modules_below(pid: int) -> list[int]:
-    """The processes below an ansible-playbook which are not ansible-playbook themselves."""
+def below(pid: int) -> list[int]:
+    """The processes that a process has started, and those that these have."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError):
@@ -160,16 +163,9 @@ def modules_below(pid: int) -> list[int]:
             children.setdefault(parent, []).append(int(stat.parent.name))
     found, queue = [], [pid]
     while queue:
-        below = children.get(queue.pop(), [])
-        queue += below
-        found += [child for child in below if b"ansible-playbook" not in _command(child)]
+        found += (started := children.get(queue.pop(), []))
+        queue += started
     return found
-
-
-def _command(pid: int) -> bytes:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    return b""
 
 
 def _proportional_mib(pid: int) -> float:

@@ -25,7 +25,7 @@ from local import debian, demo, engine, galaxy, images, node, programs, settings
 from local.cache import Product, locked, make_missing
 from local.cluster import Cluster, make_state, remove_state
 from local.engine import Engine, OwnEngine
-from local.errors import LocalError
+from local.errors import DISK_FULL, LocalError
 from local.progress import Progress
 from local.settings import Settings
 from local.table import Table
@@ -159,7 +159,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if error.errno != errno.ENOSPC:
             raise
         full = Path(error.filename).parent if error.filename else "A disk"
-        print(f"\nError: {full} is full: free some room, or set HASHFOUNDRY_CACHE to another disk.", file=sys.stderr)
+        print(f"\nError: {full} cannot take more: {DISK_FULL}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from here.", file=sys.stderr)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.errors import LocalError
+from local.errors import DISK_FULL, LocalError
 from local.progress import Progress
 
 NEEDED_BYTES = 12 * 2**30  # the Go build cache, the images and the node together, measured at 9 GiB
@@ -86,7 +86,5 @@ def make_missing(products: Sequence[Product], progress: Progress) -> None:
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
-                raise LocalError(
-                    f"The disk of {product.path.parent} is full: free some room, or move HASHFOUNDRY_CACHE to another."
-                ) from None
+                raise LocalError(f"{product.path.parent} cannot take more: {DISK_FULL}") from None
             unfinished.replace(product.path)

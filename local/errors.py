@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+DISK_FULL = "the disk is full: free some room, or set HASHFOUNDRY_CACHE to a folder on another disk."
+
 
 class LocalError(Exception):
     """One sentence of what is wrong and what to change; printed without a traceback."""

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from local.errors import LocalError
+from local.errors import DISK_FULL, LocalError
 
 TAIL_LINES = 15
 
@@ -42,7 +42,7 @@ def run(
     if done.returncode:
         said = (done.stderr + (done.stdout or b"")).decode(errors="replace").strip()
         if "No space left on device" in said:
-            hint = "the disk is full: free some room, or set HASHFOUNDRY_CACHE to a folder on another disk."
+            hint = DISK_FULL
         last = "\n".join(f"    {line}" for line in said.splitlines()[-TAIL_LINES:])
         raise LocalError(f"`{' '.join(words[:3])} …` ended with code {done.returncode}: {hint}\n{last}")
     return (done.stdout or b"").decode(errors="replace")

@@ -56,6 +56,12 @@ def test_the_event_is_the_first_write_that_says_ready_after_the_last_that_did_no
     assert audit.became_ready(found, "models") == {"iris": expected}
 
 
+def test_who_waits_for_the_first_time_is_not_told_of_a_later_one() -> None:
+    lines = [line(second, STATUS, **status(ready)) for second, ready in enumerate(["False", "True", "False"])]
+    assert audit.became_ready(audit.requests(lines), "models") == {}
+    assert list(audit.became_ready(audit.requests(lines), "models", first=True)) == ["iris"]
+
+
 def test_a_refused_write_and_another_namespace_are_no_event() -> None:
     lines = [line(1, STATUS, **status("True"), responseStatus={"code": 409})]
     assert audit.became_ready(audit.requests(lines), "models") == {}

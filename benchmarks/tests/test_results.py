@@ -54,7 +54,7 @@ def test_the_times_of_a_task_are_those_of_its_host() -> None:
 
 def test_a_process_below_this_one_is_found_and_weighed() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        assert child.pid in playbook.modules_below(os.getpid())
+        assert child.pid in playbook.below(os.getpid())
         child.communicate(b"\n")
 
 
