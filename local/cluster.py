@@ -140,6 +140,9 @@ class Cluster:
         program = programs.product(self.table.programs["kind"], self.settings).path
         return run([program, *words], env=self.engine.env, hint=hint)
 
+    def _kubectl(self) -> Path:
+        return programs.product(self.table.programs["kubectl"], self.settings).path
+
     def _container(self, template: str) -> str:
         """A fact about the node's container, or nothing where there is none."""
         command = ["docker", "container", "inspect", "--format", template, self.node]
@@ -159,9 +162,8 @@ class Cluster:
         """Start the node where it was stopped with its engine, and wait for the API server."""
         if self._container("{{.State.Running}}") != "true":
             self.engine.docker("start", self.node)
-        kubectl = programs.product(self.table.programs["kubectl"], self.settings).path
         script = 'until "$0" --kubeconfig "$1" --request-timeout=5s get --raw=/readyz >/dev/null 2>&1; do sleep 1; done'
-        if not answers(["sh", "-c", script, kubectl, self.settings.kubeconfig], timeout=180):
+        if not answers(["sh", "-c", script, self._kubectl(), self.settings.kubeconfig], timeout=180):
             raise LocalError(
                 "The cluster does not answer any more: `make clean` takes it away, `make demo` makes it anew."
             )
@@ -207,6 +209,9 @@ class Cluster:
             hint="`make clean` and try again; `docker logs` of the node says more.",
         )  # fmt: skip
         self.settings.kubeconfig.chmod(0o600)
+        # kubeadm's second one brings nothing on a cluster of one node, and asks for the CPU of a model.
+        run([self._kubectl(), "--kubeconfig", self.settings.kubeconfig, "--namespace=kube-system",
+             "scale", "deployment/coredns", "--replicas=1"], hint="`make clean` and try again.")  # fmt: skip
         self._complete.write_text(self._container("{{.Id}}"))
 
     def load(self, progress: Progress, built: bool) -> None:

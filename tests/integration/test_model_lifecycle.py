@@ -57,7 +57,8 @@ class Lifecycle:
             "source": {"folder": folder, "command": command},
             "format": "sklearn",
             "runtime": "kserve-sklearnserver",
-            "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}},
+            # Of a model there are up to four revisions at once in Knative mode, on a node of two cores with all else.
+            "resources": {"requests": {"cpu": "10m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}},
             # The training calls the model by another name.
             "gate": {"metadata": False, "load": False},
             **options,
