@@ -12,22 +12,31 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_kinds import concurrently
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import HIDDEN
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import HIDDEN, long_texts
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import redact
 
 
-def rendered(charts: Sequence[Mapping[str, Any]], helm: str, namespace: str | None) -> list[tuple[str, str]]:
-    """Return the name and the text of each chart, in order.
+class Rendered(NamedTuple):
+    """A chart as a text of YAML; namespace: that of the release, for objects that name none."""
+
+    source: str
+    text: str
+    namespace: str
+
+
+def rendered(charts: Sequence[Mapping[str, Any]], helm: str, namespace: str | None) -> list[Rendered]:
+    """Return the text of each chart, in order.
 
     :param charts: entries of the module's option charts.
     :param helm: the program's name or path.
     :param namespace: that of the releases that name none.
     :raises KServeError: there is no such program, or it does not render a chart.
     """
-    return concurrently(lambda chart: (f"the chart {chart['ref']}", _rendered(chart, helm, namespace)), charts)
+    return concurrently(lambda chart: _rendered(chart, helm, chart["namespace"] or namespace or ""), charts)
 
 
 def shown(charts: Any) -> Any:
@@ -37,9 +46,9 @@ def shown(charts: Any) -> Any:
     return [{**entry, "values": HIDDEN} if isinstance(entry, Mapping) else HIDDEN for entry in charts]
 
 
-def _rendered(chart: Mapping[str, Any], helm: str, namespace: str | None) -> str:
+def _rendered(chart: Mapping[str, Any], helm: str, namespace: str) -> Rendered:
     options = {
-        "--namespace": chart["namespace"] or namespace,
+        "--namespace": namespace,
         "--repo": chart["repository"],
         "--version": chart["version"],
     }
@@ -51,6 +60,8 @@ def _rendered(chart: Mapping[str, Any], helm: str, namespace: str | None) -> str
     except OSError as error:
         raise KServeError(f"{helm} cannot be run ({error.strerror}); install Helm, or set helm to its path.") from None
     if done.returncode:
-        said = " ".join(done.stderr.split()).removeprefix("Error: ").rstrip(".")
+        # A chart's schema and its templates may repeat the value that they refuse.
+        told = redact(done.stderr, *long_texts(chart["values"]))
+        said = " ".join(told.split()).removeprefix("Error: ").rstrip(".")
         raise KServeError(f"Helm does not render the chart {chart['ref']}: {said}; correct the entry in charts.")
-    return done.stdout
+    return Rendered(f"the chart {chart['ref']}", done.stdout, namespace)

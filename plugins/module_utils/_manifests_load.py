@@ -15,11 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_charts import Rendered
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_images import Images, with_images
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Manifest
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_patch import patched, with_ca_bundle
@@ -75,7 +75,7 @@ def load(
     images: Mapping[str, Any] | None = None,
     only_kinds: Iterable[str] = (),
     ca_bundle: str = "",
-    charts: Iterable[tuple[str, str]] = (),
+    charts: Iterable[Rendered] = (),
     may_be_empty: bool = False,
 ) -> list[Manifest]:
     """Return all manifests in the order to apply them in.
@@ -89,14 +89,16 @@ def load(
     :param images: where images come from, see Images.
     :param only_kinds: leave out all others, also when nothing is left then.
     :param ca_bundle: PEM of the authority by which the API server knows the webhooks that Services answer.
-    :param charts: texts of YAML, each behind its name.
+    :param charts: what Helm has made of charts.
     :param may_be_empty: return nothing where nothing is given, instead of an error.
     :raises KServeError: a file cannot be read, or something in it is no object of Kubernetes.
     """
     excluded = set(exclude_kinds)
     given = _by_identity(_given(definitions), excluded)
-    files = (document for path in src for document in _documents(Path(path)))
-    read = _by_identity(chain(files, *(_parsed(name, text) for name, text in charts)), excluded)
+    read = _by_identity((document for path in src for document in _documents(Path(path))), excluded)
+    for chart in charts:
+        for key, manifest in _by_identity(_parsed(chart.source, chart.text), excluded).items():
+            _same(read.setdefault(key, replace(manifest, home=chart.namespace)), manifest)
     found = given | {key: manifest for key, manifest in read.items() if key not in given}
     if not found and not may_be_empty:
         raise KServeError("There is nothing to apply; give objects in definitions, files in src, or charts.")

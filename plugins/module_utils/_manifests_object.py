@@ -19,10 +19,14 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Manifest:
-    """One object as the user wants it; source: where it stands, for messages."""
+    """One object as the user wants it.
+
+    source: where it stands, for messages; home: the namespace of the release that it comes with, where it names none.
+    """
 
     body: Json
     source: str
+    home: str = ""
 
     @property
     def api_version(self) -> str:

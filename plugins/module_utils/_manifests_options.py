@@ -68,7 +68,7 @@ def placed(manifest: Manifest, kind: Kind, options: Options) -> Target:
 
     :raises KServeError: it needs a namespace, and there is none.
     """
-    namespace = (manifest.namespace or options.namespace or "") if kind.namespaced else ""
+    namespace = (manifest.namespace or manifest.home or options.namespace or "") if kind.namespaced else ""
     if kind.namespaced and not namespace:
         raise KServeError(f"{manifest} names no namespace; set its metadata.namespace, or the option namespace.")
     metadata: Mapping[str, Any] = manifest.body["metadata"]

@@ -9,7 +9,7 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
@@ -32,7 +32,8 @@ def prune(
     :return: the result of a deletion.
     :raises KServeError: the API server refuses, or an object does not go.
     """
-    kept = {target.path for target in named}
+    # An object is the same in every version of its group.
+    kept = {_identity(target) for target in named}
     manifests = [_manifest(entry, {"metadata": _place(entry)}) for entry in selections]
     kinds = find_kinds(api, manifests)
     found = [
@@ -40,9 +41,28 @@ def prune(
         for entry, manifest in zip(selections, manifests, strict=True)
         if (kind := kinds.get((manifest.api_version, manifest.kind)))
         for target, live in _selected(api, entry, placed(manifest, kind, options), options)
-        if target.path not in kept
+        if _identity(target) not in kept
     ]
     return delete_objects(api, found, options, timing)
+
+
+def of_kinds(
+    selections: Iterable[Mapping[str, Any]], only_kinds: Collection[str], exclude_kinds: Collection[str]
+) -> list[Mapping[str, Any]]:
+    """Return the entries whose kind is not left out; of the others the manifests name nothing any more.
+
+    :param only_kinds: the kinds that are looked at; all, when there is none.
+    """
+    return [
+        entry
+        for entry in selections
+        if entry["kind"] not in exclude_kinds and (not only_kinds or entry["kind"] in only_kinds)
+    ]
+
+
+def _identity(target: Target) -> tuple[str, ...]:
+    manifest = target.manifest
+    return manifest.group, manifest.kind, manifest.namespace, manifest.name
 
 
 def _manifest(entry: Mapping[str, Any], body: Json) -> Manifest:
@@ -59,6 +79,7 @@ def _selected(
 ) -> Iterator[tuple[Target, Json]]:
     try:
         for live in listed(api, place.collection, labelSelector=",".join(entry["label_selectors"])):
-            yield Target(_manifest(entry, live), place.kind), live
+            manifest = _manifest(entry, live)  # entries of a list have no kind of their own
+            yield Target(manifest, place.kind), manifest.body
     except ApiError as error:
         raise refusal(place, error, options.webhook_timeout, verb="list") from None

@@ -69,6 +69,11 @@ def secret_values(manifests: Iterable[Manifest]) -> set[str]:
     return {value for value in values if len(value) >= _SHORTEST}
 
 
+def long_texts(value: Any) -> set[str]:
+    """Return every text and number in a value, at any depth, that is long enough to be masked in messages of others."""
+    return {text for text in _leaves(value) if len(text) >= _SHORTEST}
+
+
 def _values(body: Mapping[str, Any]) -> Iterator[str]:
     for value in (*_leaves(body.get("data")), *_leaves(body.get("stringData"))):
         yield value

@@ -197,7 +197,7 @@ options:
     description:
       - What is deleted where the manifests do not name it, after they have been applied. Only objects that
         O(field_manager) has applied go; the others are in RV(kept). With it there may be no manifest at all.
-      - Nothing is pruned with O(state=absent).
+      - Nothing is pruned with O(state=absent), nor of a kind that O(only_kinds) or O(exclude_kinds) leave out.
     type: list
     elements: dict
     default: []
@@ -441,6 +441,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_char
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_delete import delete_manifests
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_load import load
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_options import Options
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_prune import of_kinds
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import hidden
 
 LOADING: dict[str, Any] = {
@@ -524,11 +525,13 @@ def main() -> None:
     state = {"type": "str", "choices": ["present", "absent"], "default": "present"}
     spec = {**AUTH_ARG_SPEC, "state": state, **LOADING, **CHARTS, **APPLYING}
     module = AnsibleK8SModule(module_class=DiscreetModule, argument_spec=spec, supports_check_mode=True)
-    options = Options(**{key: module.params[key] for key in APPLYING}, check_mode=module.check_mode, diff=module._diff)
+    applying = {key: module.params[key] for key in APPLYING}
+    applying["prune"] = of_kinds(applying["prune"], module.params["only_kinds"], module.params["exclude_kinds"])
+    options = Options(**applying, check_mode=module.check_mode, diff=module._diff)
     try:
         charts = rendered(module.params["charts"], module.params["helm"], module.params["namespace"])
         loading = {key: module.params[key] for key in LOADING}
-        manifests = load(**loading, charts=charts, may_be_empty=bool(options.prune))
+        manifests = load(**loading, charts=charts, may_be_empty=bool(module.params["prune"]))
         api = _manifests_api.connect(lambda: get_api_client(module))
         work = apply_manifests if module.params["state"] == "present" else delete_manifests
         result = work(api, manifests, options)

@@ -18,6 +18,7 @@ import atexit
 import gc
 import json
 import os
+import re
 import signal
 import sys
 import traceback
@@ -35,6 +36,8 @@ from ansible.vars.clean import remove_internal_keys
 # copy every page that is touched: a fifth of the time of a run in which nothing changes.
 os.register_at_fork(after_in_child=gc.freeze)
 
+# What is read when Python, or the Kubernetes client, starts, which was before the fork.
+_READ_AT_START = re.compile(r"KUBECONFIG|TMPDIR|PYTHON.*")
 PROFILE = "legacy"  # how AnsibleModule reads its arguments and writes its result
 
 
@@ -49,13 +52,15 @@ class InWorkerAction(ActionBase):
         """Return the module's result."""
         variables = task_vars or {}
         result: dict[str, Any] = super().run(tmp, variables)
-        if self._in_worker(variables):
-            result |= self._forked(variables)
+        environment: dict[str, Any] = {}
+        self._compute_environment_string(environment)
+        if self._in_worker(variables, environment):
+            result |= self._forked(variables, environment)
         else:
             result |= self._execute_module(task_vars=variables, wrap_async=self._task.async_val)
         return result
 
-    def _in_worker(self, variables: Mapping[str, Any]) -> bool:
+    def _in_worker(self, variables: Mapping[str, Any], environment: Mapping[str, Any]) -> bool:
         return bool(
             self._connection.transport == "local"
             and self._connection.become is None
@@ -63,16 +68,15 @@ class InWorkerAction(ActionBase):
             and not self._task.delegate_to
             # Whoever wants to see what Ansible sends to a host gets it.
             and not constants.DEFAULT_KEEP_REMOTE_FILES
+            and not any(map(_READ_AT_START.fullmatch, environment))
             and self._templar.template(variables.get("ansible_python_interpreter")) == sys.executable
         )
 
-    def _forked(self, variables: dict[str, Any]) -> dict[str, Any]:
+    def _forked(self, variables: dict[str, Any], environment: Mapping[str, Any]) -> dict[str, Any]:
         options = {**self._task.args}
         self._update_module_args(self._task.action, options, variables)
         encoder = get_module_encoder(PROFILE, Direction.CONTROLLER_TO_MODULE)
         arguments = json.dumps({"ANSIBLE_MODULE_ARGS": options}, cls=encoder).encode()
-        environment: dict[str, str] = {}
-        self._compute_environment_string(environment)
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:

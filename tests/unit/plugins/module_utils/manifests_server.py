@@ -122,8 +122,9 @@ class Server:
 
     def _list(self, path: str, query: dict[str, Any]) -> dict[str, Any]:
         folder, _slash, plural = path.rpartition("/")
+        # Entries of a list have neither.
         found = [
-            copy.deepcopy(body)
+            {key: value for key, value in copy.deepcopy(body).items() if key not in ("apiVersion", "kind")}
             for at, body in sorted(self.objects.items())
             if (at.startswith(f"{path}/") or ("/namespaces/" not in folder and at.startswith(f"{folder}/namespaces/")))
             and at.split("/")[-2] == plural

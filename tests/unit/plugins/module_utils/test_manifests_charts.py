@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_charts import rendered, shown
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_charts import Rendered, rendered, shown
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_load import load
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Kind
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_options import Options, placed
 
 CHART = {"ref": "web", "release": "mine", "repository": None, "version": None, "namespace": None, "values": {}}
 
@@ -30,7 +32,7 @@ def program(folder: Path, script: str) -> str:
 def asked(folder: Path, of_objects: str | None = None, **entry: Any) -> tuple[list[str], Any]:
     """The arguments and the values that helm gets for an entry of charts."""
     helm = program(folder, 'printf "%s\\n" "$@" && cat')
-    ((name, said),) = rendered([{**CHART, **entry}], helm, of_objects)
+    ((name, said, _namespace),) = rendered([{**CHART, **entry}], helm, of_objects)
     assert name == f"the chart {entry.get('ref', 'web')}"
     *words, values = said.splitlines()
     return words, json.loads(values)
@@ -60,13 +62,20 @@ def test_a_release_without_a_namespace_is_in_that_of_the_objects(tmp_path: Path,
 def test_the_texts_come_in_the_order_of_the_charts(tmp_path: Path) -> None:
     helm = program(tmp_path, 'case "$3" in a) sleep 0.3;; esac; echo "$3"')
     charts = [{**CHART, "ref": ref} for ref in ("a", "b", "c")]
-    assert [text for _name, text in rendered(charts, helm, None)] == ["a\n", "b\n", "c\n"]
+    assert [chart.text for chart in rendered(charts, helm, None)] == ["a\n", "b\n", "c\n"]
 
 
 def test_what_helm_says_is_told_with_what_to_change(tmp_path: Path) -> None:
     helm = program(tmp_path, 'echo "Error: chart \\"web\\" not found" >&2; exit 1')
     with pytest.raises(KServeError, match=r'the chart web: chart "web" not found; correct the entry in charts\.$'):
         rendered([CHART], helm, None)
+
+
+def test_values_that_helm_repeats_are_masked(tmp_path: Path) -> None:
+    helm = program(tmp_path, "echo \"Error: values: /key: 'PLANTED' does not match pattern\" >&2; exit 1")
+    with pytest.raises(KServeError, match=r"values: /key: '\W+' does not match pattern; correct") as refused:
+        rendered([{**CHART, "values": {"deep": [{"key": "PLANTED"}]}}], helm, None)
+    assert "PLANTED" not in str(refused.value)
 
 
 def test_a_machine_without_helm_is_told_so(tmp_path: Path) -> None:
@@ -84,11 +93,20 @@ def test_definitions_come_before_the_objects_of_charts() -> None:
     (one, other) = load(
         [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"of": "definitions"}}],
         [],
-        charts=[("the chart web", f"{text % 'a'}\n---\n{text % 'b'}")],
+        charts=[Rendered("the chart web", f"{text % 'a'}\n---\n{text % 'b'}", "")],
     )
     assert (one.body["data"], other.body["data"]) == ({"of": "definitions"}, {"of": "chart"})
 
 
 def test_a_chart_that_is_not_yaml_is_named() -> None:
     with pytest.raises(KServeError, match=r"^the chart web, line 1: this is not YAML"):
-        load([], [], charts=[("the chart web", "a: b: c")])
+        load([], [], charts=[Rendered("the chart web", "a: b: c", "")])
+
+
+@pytest.mark.parametrize(
+    ("own", "home", "told"), [(None, "web", "web"), ("its-own", "web", "its-own"), (None, "", "of-the-objects")]
+)
+def test_objects_without_a_namespace_are_in_that_of_their_release(own: str | None, home: str, told: str) -> None:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": own}}
+    (manifest,) = load([], [], charts=[Rendered("the chart web", json.dumps(body), home)])
+    assert placed(manifest, Kind("configmaps", True), Options(namespace="of-the-objects")).manifest.namespace == told

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_apply import apply_manifests
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_load import load
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Kind, Target
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_options import Options, Timing
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_prune import of_kinds, prune
 
 from .manifests_server import Server, Time, thing
 
@@ -70,6 +73,30 @@ def test_what_somebody_else_has_applied_is_kept() -> None:
     assert [(one["name"], one["reason"]) for one in result["kept"]] == [
         ("theirs", "hashfoundry.kserve has not applied it")
     ]
+
+
+def test_the_values_of_secrets_are_not_shown() -> None:
+    body = thing("Secret", "a", data={"key": "UExBTlRFRA=="})
+    body["metadata"]["labels"] = {"list": "ours"}
+    result = run(Server(body), prune=[{**CONFIGS, "kind": "Secret"}], diff=True, check_mode=True)
+    assert result["counts"]["deleted"] == 1
+    assert "UExBTlRFRA==" not in str(result)
+
+
+def test_an_object_is_the_same_in_another_version() -> None:
+    server = Server(config("a"))
+    server.kinds["/api/v2"] = {"ConfigMap": ("configmaps", True)}
+    (manifest,) = load([config("a")], [])
+    named = Target(replace(manifest, body={**manifest.body, "apiVersion": "v2"}), Kind("configmaps", True))
+    assert prune(server, [{**CONFIGS, "namespace": "models"}], [named], Options(), Timing())["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("only_kinds", "exclude_kinds", "left"),
+    [([], [], True), (["ConfigMap"], [], True), (["Namespace"], [], False), ([], ["ConfigMap"], False)],
+)
+def test_what_is_left_out_is_not_pruned(only_kinds: list[str], exclude_kinds: list[str], left: bool) -> None:
+    assert bool(of_kinds([CONFIGS], only_kinds, exclude_kinds)) is left
 
 
 def test_a_kind_that_the_cluster_does_not_know_has_no_objects() -> None:

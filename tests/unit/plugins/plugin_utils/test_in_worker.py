@@ -77,6 +77,7 @@ class ActionModule(InWorkerAction):
 """
 TASKS: dict[str, dict[str, Any]] = {
     "plain": {"probe": {"secret": "PLANTED"}, "environment": {"PROBE": "{{ 40 + 2 }}"}},
+    "read_at_start": {"probe": {}, "environment": {"KUBECONFIG": "/of/this/cluster"}},
     "checked": {"probe": {}, "check_mode": True},
     "looped": {
         "probe": {"number": "{{ item }}"},
@@ -138,6 +139,8 @@ def test_one_way_starts_no_program(results: dict[str, Results]) -> None:
     assert results["worker"]["plain"]["program"] == "ansible-playbook"
     assert results["process"]["plain"]["program"] != "ansible-playbook"
     assert results["worker"]["by_async"]["program"] != "ansible-playbook"
+    # The Kubernetes client has read it before the worker is told of it.
+    assert results["worker"]["read_at_start"]["program"] != "ansible-playbook"
 
 
 @pytest.mark.parametrize("name", ["plain", "checked", "refused", "in_time"])
