@@ -1,0 +1,81 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Templates that judge: which namespaces the collection has made, and which models have no pod with the new keys."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROLES = Path(__file__).resolve().parents[3] / "roles"
+OURS = {"manager": "hashfoundry.kserve", "operation": "Apply", "fieldsV1": {"f:metadata": {"f:labels": {"f:a": {}}}}}
+SECURED = {**OURS, "manager": "hashfoundry.kserve.namespace-security"}
+NAMED = {"f:metadata": {"f:labels": {".": {}, "f:kubernetes.io/metadata.name": {}}}}
+LABEL = "kserve.hashfoundry.io/keys"
+
+
+def rendered(name: str, variables: dict[str, Any], folder: Path) -> Any:
+    """What Ansible makes of a role's template, as YAML."""
+    (folder / "variables.json").write_text(json.dumps(variables))
+    program = Path(sys.executable).with_name("ansible")
+    words = ["localhost", "-c", "local", "-e", f"@{folder / 'variables.json'}", "-m", "ansible.builtin.template"]
+    arguments = json.dumps({"src": str(ROLES / name), "dest": str(folder / "rendered.yml")})
+    env = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
+    done = subprocess.run(
+        [program, *words, "-a", arguments], cwd=folder, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return yaml.safe_load((folder / "rendered.yml").read_text())
+
+
+@pytest.mark.parametrize(
+    ("managers", "made"),
+    [
+        ([OURS, SECURED], True),
+        ([OURS, {"manager": "kubectl-label", "operation": "Update", "fieldsV1": {"f:metadata": {}}}], True),
+        ([{"manager": "kubectl-create", "operation": "Update", "fieldsV1": NAMED}, OURS], False),
+        ([{"manager": "kubectl", "operation": "Apply", "fieldsV1": {"f:metadata": {}}}, OURS], False),
+        ([SECURED], False),
+        ([], False),
+    ],
+)
+def test_only_namespaces_that_the_collection_has_made_go(managers: list[Any], made: bool, tmp_path: Path) -> None:
+    space = {"metadata": {"name": "models", "managedFields": managers}}
+    variables = {"__platform_teardown_spaces": {"results": [{"resources": [space]}, {"resources": []}]}}
+    assert rendered("platform_teardown/templates/made.yml.j2", variables, tmp_path) == (["models"] if made else None)
+
+
+def pod(mark: str | None, ready: bool = True) -> dict[str, Any]:
+    initializer = {"name": "storage-initializer", "ready": ready}
+    return {
+        "metadata": {"name": "iris-1", "labels": {LABEL: mark} if mark else {}},
+        "status": {"initContainerStatuses": [initializer]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("pods", "fault"),
+    [
+        ([pod("new")], False),
+        ([pod("old"), pod("new")], False),
+        ([pod("old")], True),
+        ([pod(None)], True),
+        ([pod("new", ready=False)], True),
+        ([], False),  # scaled to zero
+    ],
+)
+def test_a_model_whose_pods_have_not_the_new_keys_is_a_fault(pods: list[Any], fault: bool, tmp_path: Path) -> None:
+    variables = {
+        "__key_rotation_ready": {"services": [{"name": "iris", "pods": pods}]},
+        "__key_rotation_label": LABEL,
+        "__key_rotation_mark": "new",
+    }
+    assert rendered("key_rotation/templates/faults.yml.j2", variables, tmp_path) == (["iris"] if fault else None)
