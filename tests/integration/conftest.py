@@ -73,10 +73,13 @@ def playbook_env(settings: Settings) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def playbook(playbook_env: dict[str, str]) -> Playbook:
-    """Run ansible-playbook: playbook("playbooks/verify.yml", "-e", "a=b", env={"NAME": "value"})."""
+    """Run ansible-playbook: playbook("playbooks/verify.yml", "-e", "a=b", env={"NAME": "value"}).
+
+    The time is more than any role waits, so that it is the role that says what is wrong.
+    """
 
     def run(
-        *words: str | Path, env: Mapping[str, str] | None = None, timeout: float = 300
+        *words: str | Path, env: Mapping[str, str] | None = None, timeout: float = 900
     ) -> subprocess.CompletedProcess[str]:
         program = Path(sys.executable).with_name("ansible-playbook")
         command = [program, "-i", "inventories/local", *words]

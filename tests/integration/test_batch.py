@@ -27,10 +27,9 @@ NAMES = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal wi
 ROWS, CHUNK = 300_000, 1_500
 # Kills the program that has the bucket in its arguments; the brackets keep the pattern from finding this script.
 KILL = """
-for process in /proc/[0-9]*; do
-    if grep -q 'model[.]batch' $process/cmdline 2>/dev/null && grep -q -e "$1" $process/cmdline; then
-        kill -9 ${process#/proc/}
-    fi
+for file in $(grep -ls 'model[.]batch' /proc/[0-9]*/cmdline); do
+    process=${file%/cmdline}
+    if grep -qs -e "$1" $file; then kill -9 ${process#/proc/} || true; fi
 done
 """
 

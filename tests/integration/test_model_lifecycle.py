@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class Lifecycle:
             **options,
         }
 
-    def play(self, *names: str, listed: str = "v1", **options: Any) -> str:
+    def play(self, *names: str, listed: str = "v1", flags: Sequence[str] = (), **options: Any) -> str:
         """Run playbooks on these models, in the version of the list, and return what was said."""
         access_key, secret_key = self.key
         words = {
@@ -87,7 +87,7 @@ class Lifecycle:
         }
         said = ""
         for name in names:
-            done = self.playbook(f"playbooks/{name}.yml", "-e", json.dumps(words))
+            done = self.playbook(f"playbooks/{name}.yml", *flags, "-e", json.dumps(words))
             said += " ".join(done.stdout.split())
             assert done.returncode == 0 or options.get("fails"), f"{name}: {reason(done)}"
         return said
@@ -255,6 +255,7 @@ def test_keys_are_exchanged_and_no_request_fails(models) -> None:
     old, models.key = models.key, ("second-owner", secrets.token_hex(20))
     pods = models.kubectl("get", "pods", "-n", models.namespace, "-o", "name").split()
     words = {"key_rotation_old_access_key": old[0], "key_rotation_old_secret_key": old[1]}
+    models.play("rotate_keys", flags=["--check"], **words)
     with models.load(models.stored) as figures:
         said = models.play("rotate_keys", **words)
     assert failures(figures) == []

@@ -87,7 +87,9 @@ def test_two_pods_see_one_volume(kubectl: Kubectl, tmp_path: Path) -> None:
     manifest.write_text(yaml.safe_dump_all(pod(name, text, name == reader) for name, text in scripts.items()))
     kubectl("apply", "-f", str(manifest))
     try:
-        kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "-n", "ml-models", f"pod/{reader}", "--timeout=25s")
+        kubectl(
+            "wait", "--for=jsonpath={.status.phase}=Succeeded", "-n", "ml-models", f"pod/{reader}", "--timeout=120s"
+        )
         assert kubectl("logs", "-n", "ml-models", reader).split() == [
             "seen",
             "manifest.json",
@@ -227,8 +229,9 @@ def test_a_volume_that_is_full_fails_the_play(models: Models) -> None:
 # this script's own words do not have it.
 KILL = """
 until [ -s "$(echo /dev/shm/model/.$WHICH.loading/*)" ]; do sleep 0.02; done
-for process in /proc/[0-9]*; do
-    if grep -q -e "--version=$WHICH" $process/cmdline 2>/dev/null; then kill -9 ${process#/proc/}; fi
+for file in $(grep -ls -e "--version=$WHICH" /proc/[0-9]*/cmdline); do
+    process=${file%/cmdline}
+    kill -9 ${process#/proc/} || true  # it may have ended with the one before
 done
 """
 

@@ -123,15 +123,34 @@ def test_the_platform_stays_while_models_are_served(playbook: Playbook) -> None:
     assert recap(done, "changed") == 0
 
 
+@pytest.fixture
+def shared(kubectl: Kubectl, tmp_path: Path) -> Iterator[str]:
+    """A namespace that somebody else has made, to which the role model_namespace has given its labels."""
+    kubectl("create", "namespace", "shared")
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    file = tmp_path / "shared.yml"
+    file.write_text(
+        yaml.safe_dump({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shared", "labels": labels}})
+    )
+    kubectl("apply", "--server-side", "--field-manager=hashfoundry.kserve", "-f", str(file))
+    yield "shared"
+    kubectl("delete", "namespace", "shared", "--timeout=60s")
+
+
 def test_the_platform_goes_with_its_models_and_leaves_the_bucket(
-    playbook: Playbook, kubectl: Kubectl, settings: Settings, kinds: Kinds
+    playbook: Playbook, kubectl: Kubectl, settings: Settings, kinds: Kinds, shared: str
 ) -> None:
-    done = playbook("playbooks/teardown.yml", "-e", "platform_teardown_models=delete", timeout=LONG)
+    words = json.dumps({"platform_teardown_models": "delete", "platform_teardown_namespaces": ["ml-models", shared]})
+    before = kinds()
+    done = playbook("playbooks/teardown.yml", "--check", "-e", words, timeout=LONG)
+    assert done.returncode == 0, reason(done)
+    assert kinds() == before
+    done = playbook("playbooks/teardown.yml", "-e", words, timeout=LONG)
     assert done.returncode == 0, reason(done)
     assert kinds() == set()
     spaces = {name.rpartition("/")[2] for name in kubectl("get", "namespaces", "-o", "name").split()}
     assert not spaces & {"ml-models", "kserve", *NAMESPACES[settings.mode]}
-    assert "object-storage" in spaces
+    assert {"object-storage", shared} <= spaces
     webhooks = "validatingwebhookconfigurations,mutatingwebhookconfigurations"
     assert not re.search("kserve|knative|cert-manager", kubectl("get", webhooks, "-o", "name"))
     # Of the account that may have been made before, too.

@@ -148,6 +148,14 @@ class Cluster:
         words = ("-n", namespace or self.namespace, "-l", f"{LABEL}={name}", "-o", "json")
         return json.loads(self.kubectl("get", kinds, *words))["items"]
 
+    def await_event(self, name: str, said: str) -> None:
+        """Wait until an event about an InferenceService says something; KServe has one worker for all of them."""
+        words = ("events", "-n", self.namespace, f"--field-selector=involvedObject.name={name}", "-o", "json")
+        deadline = time.monotonic() + 60
+        while not any(said in entry["message"] for entry in json.loads(self.kubectl("get", *words))["items"]):
+            assert time.monotonic() < deadline, f"no event about {name} says: {said}"
+            time.sleep(0.25)
+
     def start(self, name: str, **options: Any) -> subprocess.Popen[str]:
         """Start the module by itself, as Ansible does: its options as JSON on standard input."""
         given = {"name": name, "namespace": self.namespace, "kubeconfig": str(self.settings.kubeconfig), **options}

@@ -58,6 +58,10 @@ def test_cert_manager_runs_the_programs_of_the_table(thing: Thing) -> None:
     assert {container["image"] for pod in pods for container in pod["spec"]["containers"]} == wanted
 
 
+# In which cert-manager has said why it does not issue: before it asks an ACME server it makes a key.
+SECONDS = 15
+
+
 @pytest.fixture(scope="module")
 def issue(playbook: Playbook, kubectl: Kubectl) -> Iterator[Callable[..., str]]:
     """Ask for a certificate of a name that cannot be issued, and return what is said."""
@@ -65,7 +69,7 @@ def issue(playbook: Playbook, kubectl: Kubectl) -> Iterator[Callable[..., str]]:
     def run(**options: Any) -> str:
         asked = {"namespace": "trouble", "secret": "lost", "dns_names": ["lost.example.com"]}
         asked |= {key: options.pop(key) for key in ("issuer",) if key in options}
-        words = {"certificates_issued": [asked], "certificates_timeout": 5, **options}
+        words = {"certificates_issued": [asked], "certificates_timeout": SECONDS, **options}
         done = playbook("playbooks/addons.yml", "--tags", "certificates", "-e", json.dumps(words))
         assert done.returncode != 0
         return " ".join(done.stdout.split())
@@ -77,7 +81,7 @@ def issue(playbook: Playbook, kubectl: Kubectl) -> Iterator[Callable[..., str]]:
 
 def test_an_issuer_that_is_not_there_is_named(issue: Callable[..., str]) -> None:
     said = issue(issuer="nobody")
-    assert "Certificate trouble/lost is not ready after 5 seconds: the condition Ready is not True: " in said
+    assert f"Certificate trouble/lost is not ready after {SECONDS} seconds: the condition Ready is not True: " in said
     assert 'is Pending: Referenced "ClusterIssuer" not found: clusterissuer.cert-manager.io "nobody" not found.' in said
 
 
@@ -93,4 +97,4 @@ def test_an_issuer_that_cannot_issue_is_told_with_its_reason(
 ) -> None:
     said = issue(certificates_issuers=[{"name": name, "spec": spec}])
     kubectl("delete", "clusterissuers.cert-manager.io", name)
-    assert f"ClusterIssuer {name} is not ready after 5 seconds: the condition Ready is not True: {why}" in said
+    assert f"ClusterIssuer {name} is not ready after {SECONDS} seconds: the condition Ready is not True: {why}" in said

@@ -31,7 +31,7 @@ from tests.integration.trap_cluster import (
 
 # Knative's shortest window; after it come the 30 seconds of scale-to-zero-grace-period.
 IDLE = {"autoscaling.knative.dev/window": "6s", "autoscaling.knative.dev/scale-to-zero-pod-retention-period": "0s"}
-ZERO_SECONDS = 120
+ZERO_SECONDS = 240
 
 
 def traps(namespace: str) -> dict[str, tuple[Json, Json]]:
@@ -62,6 +62,7 @@ def rollouts(made: Cluster) -> dict[str, Any]:
 
     told: dict[str, Any] = {"first": made.tell("rolled", "knative-serving", **SERVES)}
     made.patch("rolled", storageUri="ftp://store/iris/")
+    made.await_event("rolled", "StorageURI not supported")
     told["not taken up"] = made.tell("rolled", "knative-stale-ready", timeout=3)
     made.patch("rolled", **uri("iris/v2"))
     told["just patched"] = made.tell("rolled", "knative-rolling-out", timeout=0)

@@ -23,7 +23,7 @@ def test_a_request_wakes_a_model_that_is_scaled_to_zero(
     until: Callable[..., Any],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert ask(NAME)[0] == 200
+    assert ask(NAME, timeout=120)[0] == 200
     until(lambda: len(thing(*PODS)["items"]), lambda count: count == 0, ZERO_SECONDS)
     begin = time.monotonic()
     status, body = ask(NAME, timeout=120)
