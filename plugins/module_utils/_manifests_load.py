@@ -119,8 +119,7 @@ def _by_identity(documents: Iterable[tuple[str, Any]], excluded: set[str]) -> di
     for source, document in documents:
         for manifest in _manifests(source, document):
             if manifest.kind not in excluded:
-                key = (manifest.group, manifest.kind, manifest.namespace, manifest.name)
-                _same(found.setdefault(key, manifest), manifest)
+                _same(found.setdefault(manifest.key, manifest), manifest)
     return found
 
 

@@ -54,6 +54,11 @@ class Manifest:
         return str(self.body["metadata"].get("namespace") or "")
 
     @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What tells objects apart: group, kind, namespace and name, since one is the same in every version."""
+        return self.group, self.kind, self.namespace, self.name
+
+    @property
     def is_crd(self) -> bool:
         """Whether it defines a kind."""
         return (self.group, self.kind) == ("apiextensions.k8s.io", "CustomResourceDefinition")

@@ -32,8 +32,7 @@ def prune(
     :return: the result of a deletion.
     :raises KServeError: the API server refuses, or an object does not go.
     """
-    # An object is the same in every version of its group.
-    kept = {_identity(target) for target in named}
+    kept = {target.manifest.key for target in named}
     manifests = [_manifest(entry, {"metadata": _place(entry)}) for entry in selections]
     kinds = find_kinds(api, manifests)
     found = [
@@ -41,7 +40,7 @@ def prune(
         for entry, manifest in zip(selections, manifests, strict=True)
         if (kind := kinds.get((manifest.api_version, manifest.kind)))
         for target, live in _selected(api, entry, placed(manifest, kind, options), options)
-        if _identity(target) not in kept
+        if target.manifest.key not in kept
     ]
     return delete_objects(api, found, options, timing)
 
@@ -58,11 +57,6 @@ def of_kinds(
         for entry in selections
         if entry["kind"] not in exclude_kinds and (not only_kinds or entry["kind"] in only_kinds)
     ]
-
-
-def _identity(target: Target) -> tuple[str, ...]:
-    manifest = target.manifest
-    return manifest.group, manifest.kind, manifest.namespace, manifest.name
 
 
 def _manifest(entry: Mapping[str, Any], body: Json) -> Manifest:

@@ -57,7 +57,8 @@ class Lifecycle:
             "source": {"folder": folder, "command": command},
             "format": "sklearn",
             "runtime": "kserve-sklearnserver",
-            # Of a model there are up to four revisions at once in Knative mode, on a node of two cores with all else.
+            # In Knative mode there are several revisions at once, on a node of two cores with all else. The model from
+            # the bucket asks for 100m all the same, those of its storage initializer.
             "resources": {"requests": {"cpu": "10m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}},
             # The training calls the model by another name.
             "gate": {"metadata": False, "load": False},
