@@ -13,9 +13,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _certificates
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _certificates, _whole_file
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._certificates import Pair
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
@@ -103,6 +104,23 @@ def request(ca: Mapping[str, Any], certificates: Iterable[Mapping[str, Any]], re
                 f"renew_days, which is {renew_days}, and at most {_LONGEST_VALIDITY}."
             )
     return Request(authority, wanted, renew_days)
+
+
+def hand_out(path: Path, certificate: str, check_mode: bool) -> bool:
+    """Have the file hold the authority's certificate, and return whether it did not.
+
+    :param certificate: in PEM.
+    :raises KServeError: the file cannot be read or written.
+    """
+    try:
+        if path.is_file() and path.read_bytes() == certificate.encode():
+            return False
+        if not check_mode:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _whole_file.put(path, certificate.encode(), mode=0o644)
+    except OSError as error:
+        raise KServeError(f"ca_file {path} cannot be written ({error.strerror}); name another place.") from None
+    return True
 
 
 def _place(entry: Mapping[str, Any]) -> Place:

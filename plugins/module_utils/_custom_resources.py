@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _private_file
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _whole_file
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError, KubeApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_kinds import concurrently
@@ -225,7 +225,7 @@ def _put(path: Path, text: str, dry_run: bool) -> bool:
         return False
     if not dry_run:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _private_file.put(path, text.encode())
+        _whole_file.put(path, text.encode())
     return True
 
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_kinds import concurrently
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import HIDDEN, long_texts
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import redact
 
@@ -28,15 +28,16 @@ class Rendered(NamedTuple):
     namespace: str
 
 
-def rendered(charts: Sequence[Mapping[str, Any]], helm: str, namespace: str | None) -> list[Rendered]:
-    """Return the text of each chart, in order.
+def rendered(charts: Sequence[Mapping[str, Any]], helm: str, namespace: str | None) -> Iterator[Rendered]:
+    """Render the charts at once and yield the text of each, in order: one can be read while others are rendered.
 
     :param charts: entries of the module's option charts.
     :param helm: the program's name or path.
     :param namespace: that of the releases that name none.
     :raises KServeError: there is no such program, or it does not render a chart.
     """
-    return concurrently(lambda chart: _rendered(chart, helm, chart["namespace"] or namespace or ""), charts)
+    with ThreadPoolExecutor() as pool:
+        yield from pool.map(lambda chart: _rendered(chart, helm, chart["namespace"] or namespace or ""), charts)
 
 
 def shown(charts: Any) -> Any:

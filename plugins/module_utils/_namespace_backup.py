@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _private_file
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _whole_file
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._custom_resources import bare
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError, KubeApi
@@ -151,7 +151,7 @@ def _documents(things: list[Json]) -> str:
 def _put(path: Path, content: bytes) -> None:
     """Write a file for its owner's eyes only: specs can hold what is nobody else's business."""
     try:
-        _private_file.put(path, content)
+        _whole_file.put(path, content)
     except OSError as error:
         raise KServeError(
             f"The file {path} cannot be written ({error.strerror}); make its folder writable, or set path to another."

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _private_file
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _whole_file
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError, KubeApi
 
@@ -146,6 +146,6 @@ def _kubeconfig(wanted: Wanted, at: Server, token: str) -> dict[str, Any]:
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _private_file.put(path, text.encode())
+        _whole_file.put(path, text.encode())
     except OSError as error:
         raise KServeError(f"{path} cannot be written ({error.strerror}); set path to another file.") from None

@@ -102,6 +102,11 @@ options:
     description: A certificate, also that of the authority, with fewer days left is issued anew.
     type: int
     default: 30
+  ca_file:
+    description:
+      - Where clients find the authority's certificate on the machine that the module runs on. The file is readable by
+        everybody, and its folder is made. It is not written while there is no authority.
+    type: path
 seealso:
   - module: community.crypto.x509_certificate_info
 """
@@ -118,14 +123,7 @@ EXAMPLES = r"""
         secret: kserve-webhook-server-cert
         dns_names:
           - kserve-webhook-server-service.kserve.svc
-  register: issued
-
-- name: Let clients on this machine trust the authority
-  ansible.builtin.copy:
-    content: "{{ issued.ca_certificate }}"
-    dest: /usr/local/share/ca-certificates/models.crt
-    mode: "0644"
-  when: issued.ca_certificate is truthy
+    ca_file: /usr/local/share/ca-certificates/models.crt
 """
 
 RETURN = r"""
@@ -178,6 +176,7 @@ certificates:
 """
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
@@ -210,11 +209,12 @@ OWN_OPTIONS: dict[str, Any] = {
     "certificates": {"type": "list", "elements": "dict", "options": CERTIFICATE, "default": []},
     "renew_days": {"type": "int", "default": 30},
 }
+CA_FILE: dict[str, Any] = {"ca_file": {"type": "path"}}
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **OWN_OPTIONS}, supports_check_mode=True)
+    module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **OWN_OPTIONS, **CA_FILE}, supports_check_mode=True)
     if _certificates.CRYPTOGRAPHY_IMPORT_ERROR:
         missing = missing_required_lib("cryptography >= 42.0.0")
         module.fail_json(msg=missing, exception=_certificates.CRYPTOGRAPHY_IMPORT_ERROR)
@@ -222,6 +222,9 @@ def main() -> None:
         request = _certificate_secrets.request(**{key: module.params[key] for key in OWN_OPTIONS})
         api = _manifests_api.connect(lambda: get_api_client(module))
         result = _certificate_secrets.reconcile(api, request, datetime.now(UTC), module.check_mode)
+        path, certificate = module.params["ca_file"], result["ca_certificate"]
+        if path and certificate:
+            result["changed"] |= _certificate_secrets.hand_out(Path(path), certificate, module.check_mode)
     except KServeError as error:
         module.fail_json(msg=str(error), **error.result)
     module.exit_json(**result)

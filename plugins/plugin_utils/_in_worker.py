@@ -32,8 +32,10 @@ from ansible.module_utils.common.json import Direction, get_module_encoder
 from ansible.plugins.action import ActionBase
 from ansible.vars.clean import remove_internal_keys
 
-# What Ansible has before the fork is no garbage of a worker, which ends with its task. To look for some there means to
-# copy every page that is touched: a fifth of the time of a run in which nothing changes.
+# What has been imported is no garbage, and what Ansible has before the fork is none of a worker, which ends with its
+# task. To look for some there means to copy every page that is touched: a fifth of the time of a run in which nothing
+# changes.
+gc.freeze()
 os.register_at_fork(after_in_child=gc.freeze)
 
 # What is read when Python, or the Kubernetes client, starts, which was before the fork.

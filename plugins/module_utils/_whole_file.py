@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A file that only its owner may read, and that is there whole or not at all.
+"""A file that is there whole or not at all.
 
 This file is private to the collection and may change at any time.
 """
@@ -14,9 +14,10 @@ import tempfile
 from pathlib import Path
 
 
-def put(path: Path, content: bytes) -> None:
-    """Put the file in place at once, readable by its owner only from the beginning; its folder must be there.
+def put(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Put the file in place at once, with its mode from the beginning; its folder must be there.
 
+    :param mode: who may read it, by default its owner only.
     :raises OSError: it cannot be written; what was there is left as it was.
     """
     # mkstemp makes a file for the owner only.
@@ -24,6 +25,7 @@ def put(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+        Path(name).chmod(mode)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink()
