@@ -10,12 +10,15 @@ This file is private to the collection and may change at any time.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kept import kept
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import HIDDEN, long_texts
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import redact
 
@@ -55,6 +58,30 @@ def _rendered(chart: Mapping[str, Any], helm: str, namespace: str) -> Rendered:
     }
     given = [f"{option}={value}" for option, value in options.items() if value]
     command = [helm, "template", chart["release"], chart["ref"], "--include-crds", "--values=-", *given]
+    parts = None if chart["values"] or chart["repository"] else _parts(Path(chart["ref"]), helm)
+    if parts is None:
+        text = _printed(command, chart)
+    else:
+        # Without values it is the same every time, and nothing in it is secret.
+        text = kept([*map(str.encode, command), *parts], lambda: _printed(command, chart))
+    return Rendered(f"the chart {chart['ref']}", text, namespace)
+
+
+def _parts(chart: Path, helm: str) -> list[bytes] | None:
+    """Return all that a chart on this machine is rendered from; nothing where it is elsewhere."""
+    program = shutil.which(helm)
+    files = sorted(path for path in ([chart] if chart.is_file() else chart.rglob("*")) if path.is_file())
+    if not files or program is None:
+        return None
+    state = Path(program).stat()
+    found = [program.encode(), str(state.st_mtime_ns).encode(), str(state.st_size).encode()]
+    for path in files:
+        found += [str(path.relative_to(chart)).encode(), path.read_bytes()]
+    return found
+
+
+def _printed(command: Sequence[str], chart: Mapping[str, Any]) -> str:
+    helm = command[0]
     try:
         # JSON is YAML, too, and what a file would hold may be secret.
         done = subprocess.run(command, input=json.dumps(chart["values"]), capture_output=True, text=True, check=False)
@@ -65,4 +92,4 @@ def _rendered(chart: Mapping[str, Any], helm: str, namespace: str) -> Rendered:
         told = redact(done.stderr, *long_texts(chart["values"]))
         said = " ".join(told.split()).removeprefix("Error: ").rstrip(".")
         raise KServeError(f"Helm does not render the chart {chart['ref']}: {said}; correct the entry in charts.")
-    return Rendered(f"the chart {chart['ref']}", done.stdout, namespace)
+    return done.stdout

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kept import kept
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_charts import Rendered
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_images import Images, with_images
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Manifest
@@ -31,6 +33,9 @@ with suppress(ImportError):  # kubernetes.core's module class says so before any
 _SUFFIXES = (".yaml", ".yml", ".json")
 # Helm's InstallOrder (pkg/release/util/kind_sorter.go), but for the definitions of kinds, which here come early:
 # nothing has to exist before them, and the API server needs a moment to serve what they define.
+_LARGE = 50_000  # characters; to read them as YAML takes ten times as long as to hash them and to read JSON
+_BETWEEN = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+_DEFINITION = re.compile(r"^kind: *[\"']?CustomResourceDefinition\b", re.MULTILINE)
 _ORDER = (
     "Namespace",
     "CustomResourceDefinition",
@@ -180,9 +185,20 @@ def _yaml(text: str) -> list[Any]:
     # Looking for garbage again and again while only more objects come in doubles the time for a file of megabytes.
     gc.disable()
     try:
-        return list(yaml.load_all(text, Loader=_loader()))
+        first, *others = _BETWEEN.split(text)
+        return [*_read(first), *(document for part in others for document in _read(part) or [None])]
+    except yaml.YAMLError:
+        return list(yaml.load_all(text, Loader=_loader()))  # whose error has the line within the whole
     finally:
         gc.enable()
+
+
+def _read(part: str) -> list[Any]:
+    def made() -> list[Any]:
+        return list(yaml.load_all(part, Loader=_loader()))
+
+    # Of a manifest of megabytes, definitions of kinds are nearly all, and nothing in them is secret.
+    return kept([b"YAML", part.encode()], made) if len(part) > _LARGE and _DEFINITION.search(part) else made()
 
 
 @cache
