@@ -82,11 +82,19 @@ options:
     type: list
     elements: raw
     default: []
+  templates:
+    description:
+      - Jinja templates on the machine that runs Ansible, found as M(ansible.builtin.template) finds its O(ignore:src).
+        Each becomes a text after those of O(definitions), and counts as one.
+      - Unlike the lookup P(ansible.builtin.template#lookup), this copies no variables.
+    type: list
+    elements: path
+    default: []
   src:
     description:
       - Paths of YAML or JSON files on the host that runs the module, or of folders that hold such files.
       - An object in O(definitions) takes the place of the same object here.
-      - At least one of O(definitions), O(src) and O(charts) has to hold an object.
+      - At least one of O(definitions), O(templates), O(src) and O(charts) has to hold an object.
     type: list
     elements: path
     default: []
@@ -302,7 +310,7 @@ EXAMPLES = r"""
 - name: Have the routes of a list, and no others with this label
   hashfoundry.kserve.manifests:
     namespace: models
-    definitions: ["{{ lookup('ansible.builtin.template', 'ingresses.yml.j2') }}"]
+    templates: [ingresses.yml.j2]
     prune:
       - api_version: networking.k8s.io/v1
         kind: Ingress
@@ -457,6 +465,8 @@ LOADING: dict[str, Any] = {
         "options": {"registries": {"type": "dict", "default": {}}, "digests": {"type": "dict", "default": {}}},
     },
 }
+# Ansible's action plugin makes definitions of them.
+TEMPLATES: dict[str, Any] = {"templates": {"type": "list", "elements": "path", "default": []}}
 CHARTS: dict[str, Any] = {
     "charts": {
         "type": "list",
@@ -523,7 +533,7 @@ class DiscreetModule(AnsibleModule):  # type: ignore[misc]
 def main() -> None:
     """Run the module."""
     state = {"type": "str", "choices": ["present", "absent"], "default": "present"}
-    spec = {**AUTH_ARG_SPEC, "state": state, **LOADING, **CHARTS, **APPLYING}
+    spec = {**AUTH_ARG_SPEC, "state": state, **LOADING, **TEMPLATES, **CHARTS, **APPLYING}
     module = AnsibleK8SModule(module_class=DiscreetModule, argument_spec=spec, supports_check_mode=True)
     applying = {key: module.params[key] for key in APPLYING}
     applying["prune"] = of_kinds(applying["prune"], module.params["only_kinds"], module.params["exclude_kinds"])
