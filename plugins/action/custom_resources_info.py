@@ -6,11 +6,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.hashfoundry.kserve.plugins.modules import custom_resources_info
 from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._in_worker import InWorkerAction
 
 
 class ActionModule(InWorkerAction):
     """Runs it in Ansible's worker where that can be."""
-
-    MODULE = custom_resources_info

@@ -12,14 +12,11 @@ from typing import Any
 
 from ansible.template import trust_as_template
 
-from ansible_collections.hashfoundry.kserve.plugins.modules import manifests
 from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._in_worker import InWorkerAction
 
 
 class ActionModule(InWorkerAction):
     """Runs it in Ansible's worker where that can be."""
-
-    MODULE = manifests
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's result, with what the templates hold among its definitions."""

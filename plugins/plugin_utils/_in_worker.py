@@ -23,6 +23,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping
+from importlib import import_module
 from types import ModuleType
 from typing import Any, ClassVar, NoReturn
 
@@ -60,6 +61,18 @@ class InWorkerAction(ActionBase):
     MODULE: ClassVar[ModuleType]
     _supports_check_mode = True
     _supports_async = True
+
+    def __init_subclass__(cls) -> None:
+        """Import the module of the action plugin's name, unless it has one of its own."""
+        super().__init_subclass__()
+        if "MODULE" not in cls.__dict__:
+            package, _action, name = cls.__module__.rsplit(".", 2)
+            gc.disable()  # the Kubernetes client is much to look through, of which nothing is garbage
+            try:
+                cls.MODULE = import_module(f"{package}.modules.{name}")
+            finally:
+                gc.enable()
+                gc.freeze()
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's result."""

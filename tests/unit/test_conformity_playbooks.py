@@ -1,10 +1,14 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rules that the playbooks keep: each role has its own name as its tag, and there is a play for each role."""
+"""The rules that the playbooks keep: each role has its own name as its tag, and there is a play for each role.
+
+What a task includes has the tag twice, on the task and on what it brings.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +20,24 @@ PREFIX = "hashfoundry.kserve."
 
 
 def entries(root: Path) -> list[tuple[str, Any]]:
-    """Return the roles that the plays list, each with the name of its playbook."""
+    """Return the roles that the plays list or include, each with the name of its playbook."""
     return [
         (path.name, entry)
         for path in sorted((root / "playbooks").glob("*.yml"))
         for play in yaml.safe_load(path.read_text())
-        for entry in play.get("roles") or []
+        for entry in [*(play.get("roles") or []), *included(play)]
     ]
+
+
+def included(play: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the roles of the play's tasks as those are that it lists."""
+    for task in [*(play.get("pre_tasks") or []), *(play.get("tasks") or [])]:
+        if (static := task.get("ansible.builtin.import_role")) is not None:
+            yield {"role": static["name"], "tags": task.get("tags")}
+        if (found := task.get("ansible.builtin.include_role")) is not None:
+            brought = (found.get("apply") or {}).get("tags")
+            yield {"role": found["name"], "tags": brought}
+            yield {"role": found["name"], "tags": task.get("tags")}
 
 
 def playbook_faults(root: Path) -> list[str]:
@@ -52,6 +67,16 @@ SOUND = """
   hosts: clusters
   roles:
     - role: hashfoundry.kserve.probe
+      tags: [probe]
+"""
+INCLUDED = """
+- name: Probe
+  hosts: clusters
+  tasks:
+    - name: Probe
+      ansible.builtin.include_role:
+        name: hashfoundry.kserve.probe
+        apply: {tags: [probe]}
       tags: [probe]
 """
 
@@ -87,4 +112,20 @@ def test_a_broken_playbook_has_the_fault(tmp_path: Path, old: str, new: str, fau
     (tmp_path / "playbooks").mkdir()
     assert old in SOUND
     (tmp_path / "playbooks" / "site.yml").write_text(SOUND.replace(old, new) if old else SOUND)
+    assert playbook_faults(tmp_path) == faults
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "faults"),
+    [
+        ("", "", []),
+        ("        apply: {tags: [probe]}\n", "", ["site.yml: the tags of probe are None, not [probe]"]),
+        ("      tags: [probe]\n", "      tags: [other]\n", ["site.yml: the tags of probe are ['other'], not [probe]"]),
+    ],
+)
+def test_an_included_role_has_its_tag_twice(tmp_path: Path, old: str, new: str, faults: list[str]) -> None:
+    (tmp_path / "roles" / "probe").mkdir(parents=True)
+    (tmp_path / "playbooks").mkdir()
+    assert old in INCLUDED
+    (tmp_path / "playbooks" / "site.yml").write_text(INCLUDED.replace(old, new) if old else INCLUDED)
     assert playbook_faults(tmp_path) == faults

@@ -65,22 +65,74 @@ def test_the_texts_come_in_the_order_of_the_charts(tmp_path: Path) -> None:
     assert [chart.text for chart in rendered(charts, helm, None)] == ["a\n", "b\n", "c\n"]
 
 
+def test_a_chart_is_read_while_the_next_is_rendered(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    helm = program(tmp_path, f'case "$3" in b) until [ -e {go} ]; do sleep 0.01; done;; esac; echo "$3"')
+    charts = rendered([{**CHART, "ref": ref} for ref in ("a", "b")], helm, None)
+    assert next(charts).text == "a\n"
+    go.touch()
+    assert next(charts).text == "b\n"
+
+
+class Asked:
+    """A chart in a folder, and how often helm is asked for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "chart" / "templates" / "web.yaml"
+        self.file.parent.mkdir(parents=True)
+        self.file.write_text("a: 1\n")
+        self._log = folder / "log"
+        self._log.touch()
+        self.helm = program(folder, f'echo >>{self._log}; cat "$3"/templates/*')
+
+    def render(self, **entry: Any) -> tuple[str, int]:
+        """Return the text, and how often helm has been asked until now."""
+        chart = {**CHART, "ref": str(self.file.parent.parent), **entry}
+        (found,) = rendered([chart], self.helm, "web")
+        return found.text, len(self._log.read_text())
+
+
+@pytest.fixture
+def asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return Asked(tmp_path)
+
+
+def test_a_chart_in_a_folder_is_rendered_once(asked_for: Asked) -> None:
+    assert asked_for.render() == asked_for.render() == ("a: 1\n", 1)
+    asked_for.file.write_text("a: 2\n")
+    assert asked_for.render() == ("a: 2\n", 2)
+    asked_for.file.rename(asked_for.file.with_name("other.yaml"))
+    assert asked_for.render() == ("a: 2\n", 3)
+
+
+def test_it_is_rendered_again_for_another_release_or_by_another_helm(asked_for: Asked) -> None:
+    assert [asked_for.render()[1], asked_for.render(release="other")[1], asked_for.render(namespace="n")[1]] == [1, 2, 3]
+    program(Path(asked_for.helm).parent, "echo b")
+    assert asked_for.render()[0] == "b\n"
+
+
+def test_of_a_chart_with_values_nothing_is_kept(asked_for: Asked, tmp_path: Path) -> None:
+    assert [asked_for.render(values={"key": "PLANTED"})[1] for _ in range(2)] == [1, 2]
+    assert not (tmp_path / "cache").exists()
+
+
 def test_what_helm_says_is_told_with_what_to_change(tmp_path: Path) -> None:
     helm = program(tmp_path, 'echo "Error: chart \\"web\\" not found" >&2; exit 1')
     with pytest.raises(KServeError, match=r'the chart web: chart "web" not found; correct the entry in charts\.$'):
-        rendered([CHART], helm, None)
+        list(rendered([CHART], helm, None))
 
 
 def test_values_that_helm_repeats_are_masked(tmp_path: Path) -> None:
     helm = program(tmp_path, "echo \"Error: values: /key: 'PLANTED' does not match pattern\" >&2; exit 1")
     with pytest.raises(KServeError, match=r"values: /key: '\W+' does not match pattern; correct") as refused:
-        rendered([{**CHART, "values": {"deep": [{"key": "PLANTED"}]}}], helm, None)
+        list(rendered([{**CHART, "values": {"deep": [{"key": "PLANTED"}]}}], helm, None))
     assert "PLANTED" not in str(refused.value)
 
 
 def test_a_machine_without_helm_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(KServeError, match=r"/helm cannot be run \(No such file or directory\); install Helm, or set"):
-        rendered([CHART], str(tmp_path / "helm"), None)
+        list(rendered([CHART], str(tmp_path / "helm"), None))
 
 
 @pytest.mark.parametrize("charts", [[{**CHART, "values": {"key": "PLANTED"}}], ["PLANTED"], "PLANTED"])

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_load import load
@@ -130,6 +132,44 @@ def test_bad_files_are_told_with_their_place(tmp_path: Path, name: str, text: st
     with pytest.raises(KServeError) as caught:
         load([], [str(tmp_path / name)])
     assert says in str(caught.value)
+
+
+def large(count: int, names: Iterable[str] = ("things",)) -> str:
+    """A manifest with definitions of kinds that are each too long to be read as YAML every time."""
+    text = (
+        "kind: CustomResourceDefinition\napiVersion: apiextensions.k8s.io/v1\nmetadata: {name: %s}\n"
+        "spec: {text: %s, date: 2026-01-01, 1: one}\n"
+    )
+    return "".join(f"---\n{text}" % (name, "x" * count) for name in names)
+
+
+def test_a_long_definition_of_a_kind_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    secret = f"---\nkind: Secret\napiVersion: v1\nmetadata: {{name: s}}\nstringData: {{a: {'PLANTED' * 10_000}}}\n"
+    text = f"# none\n{large(60_000, 'ab')}{secret}"
+    read = []
+    load_all = yaml.load_all
+    monkeypatch.setattr(yaml, "load_all", lambda part, Loader: read.append(len(part)) or load_all(part, Loader=Loader))
+    first = load([text], [])
+    assert len(read) == 4
+    second = load([text], [])
+    assert [(thing.body, thing.source) for thing in second] == [(thing.body, thing.source) for thing in first]
+    assert second[0].body["spec"] == {"text": "x" * 60_000, "date": "2026-01-01", "1": "one"}
+    assert [thing.source.rsplit(" ", 1)[1] for thing in second] == ["1", "2", "3"]
+    assert sum(length > 60_000 for length in read[4:]) == 1, "only the Secret is read again"
+    kept = list(tmp_path.rglob("*.json"))
+    assert len(kept) == 2
+    assert not any("PLANTED" in entry.read_text() for entry in kept)
+
+
+def test_the_line_of_an_error_is_that_of_the_whole() -> None:
+    with pytest.raises(KServeError, match=r"definitions\[0\], line 8: this is not YAML"):
+        load([f"{large(10)}---\na: 1\nb: *none\n"], [])
+
+
+def test_documents_are_numbered_as_they_stand() -> None:
+    with pytest.raises(KServeError, match=r"document 3 has no apiVersion"):
+        load(["# none\n---\n# none\n---\n# none\n--- {}\n--- {kind: A}\n"], [])
 
 
 def test_unreadable_sources(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,6 +63,22 @@ def test_options_reach_what_they_are_for(run_module, api: Api) -> None:
     # The certificate has 50 days left, and the authority 100.
     renewed = run_module(certificate_secrets.main, {**arguments, "certificates": [GATEWAY], "renew_days": 60})
     assert (renewed["ca_action"], renewed["certificates"][0]["reason"]) == ("unchanged", "near its end")
+
+
+def test_the_authority_for_clients(run_module, api: Api, tmp_path: Path) -> None:
+    file = tmp_path / "for" / "clients" / "ca.crt"
+    arguments = {**ARGUMENTS, "ca_file": str(file)}
+    # While there is no authority there is nothing to give.
+    assert run_module(certificate_secrets.main, arguments, check_mode=True)["changed"] and not file.exists()
+    first = run_module(certificate_secrets.main, arguments)
+    assert file.read_text() == first["ca_certificate"] and file.stat().st_mode & 0o777 == 0o644
+    assert not run_module(certificate_secrets.main, arguments)["changed"]
+    file.write_text("another")
+    assert run_module(certificate_secrets.main, arguments, check_mode=True)["changed"] and file.read_text() == "another"
+    assert run_module(certificate_secrets.main, arguments)["changed"] and file.read_text() == first["ca_certificate"]
+    (tmp_path / "file").touch()
+    refused = run_module(certificate_secrets.main, {**ARGUMENTS, "ca_file": str(tmp_path / "file" / "ca.crt")})
+    assert refused["failed"] and refused["msg"].endswith("ca.crt cannot be written (Not a directory); name another place.")
 
 
 def test_check_mode(run_module, api: Api) -> None:

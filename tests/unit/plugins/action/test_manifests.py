@@ -1,0 +1,77 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Templates become definitions; seen without a cluster, by what the module says of objects before it asks for one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[4]
+OBJECT = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "of-a-template"}}
+TEMPLATE = """
+{% import 'words.j2' as words with context %}
+{% for word in ['template'] %}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ words.named(word) }}
+data:
+  a: {{ value | to_json }}
+{% endfor %}
+"""
+WORDS = "{% macro named(word) %}{{ prefix }}-{{ word }}{% endmacro %}"
+
+
+def said(folder: Path, **options: Any) -> str:
+    """Return the message of a task with these options."""
+    (folder / "templates").mkdir()
+    (folder / "templates" / "one.yml.j2").write_text(TEMPLATE)
+    (folder / "templates" / "words.j2").write_text(WORDS)
+    (folder / "templates" / "empty.yml.j2").write_text("{# nothing #}\n")
+    task = {"hashfoundry.kserve.manifests": options, "register": "done", "ignore_errors": True}
+    copy = {"content": "{{ done | to_json }}", "dest": str(folder / "said.json")}
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": {"prefix": "of-a", "value": "{{ prefix }}"},
+        "tasks": [task, {"ansible.builtin.copy": copy}],
+    }
+    (folder / "play.yml").write_text(yaml.safe_dump([play]))
+    env = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
+        "ANSIBLE_LOCALHOST_WARNING": "false",
+    }
+    program = Path(sys.executable).with_name("ansible-playbook")
+    command = [program, "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
+    done = subprocess.run([*command, folder / "play.yml"], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: str = json.loads((folder / "said.json").read_text())["msg"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (
+            {"definitions": [{**OBJECT, "data": {"a": "other"}}], "templates": ["one.yml.j2"]},
+            "ConfigMap of-a-template is given twice with different content, in definitions[0] and in definitions[1], ",
+        ),
+        ({"definitions": OBJECT, "templates": "one.yml.j2"}, "given twice with different content"),
+        ({"templates": ["one.yml.j2", "one.yml.j2", "gone.yml.j2"]}, "Could not find or access 'gone.yml.j2'"),
+        ({"templates": ["empty.yml.j2"]}, "There is nothing to apply"),
+    ],
+)
+def test_templates_become_definitions(tmp_path: Path, options: dict[str, Any], says: str) -> None:
+    assert says in said(tmp_path, **options)
