@@ -4,19 +4,42 @@
 
 """Finding out how the API server serves the kinds of manifests.
 
-Discovery is asked for exactly the group versions that are needed, which costs one small request each. A cached
-discovery may know kinds of a cluster that has since been made anew. This file is private to the collection and may
-change at any time.
+Kubernetes' own stable kinds are known. For others discovery is asked for exactly the group versions that are needed,
+which costs one small request each. A cached discovery may know kinds of a cluster that has since been made anew. This
+file is private to the collection and may change at any time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError, KubeApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Json, Kind, Manifest
+
+# Every API server from Kubernetes 1.23 on serves them in the same way (kubernetes.io/docs/reference/kubernetes-api); by
+# whether they have a namespace, and by API version.
+_STABLE = {
+    True: {
+        "v1": "ConfigMap LimitRange PersistentVolumeClaim Pod ResourceQuota Secret Service ServiceAccount",
+        "apps/v1": "DaemonSet Deployment StatefulSet",
+        "autoscaling/v2": "HorizontalPodAutoscaler",
+        "batch/v1": "CronJob Job",
+        "networking.k8s.io/v1": "Ingress NetworkPolicy",
+        "policy/v1": "PodDisruptionBudget",
+        "rbac.authorization.k8s.io/v1": "Role RoleBinding",
+    },
+    False: {
+        "v1": "Namespace PersistentVolume",
+        "admissionregistration.k8s.io/v1": "MutatingWebhookConfiguration ValidatingWebhookConfiguration",
+        "apiextensions.k8s.io/v1": "CustomResourceDefinition",
+        "networking.k8s.io/v1": "IngressClass",
+        "rbac.authorization.k8s.io/v1": "ClusterRole ClusterRoleBinding",
+        "storage.k8s.io/v1": "StorageClass",
+    },
+}
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -37,12 +60,27 @@ def find_kinds(api: KubeApi, manifests: Iterable[Manifest]) -> dict[tuple[str, s
     What a definition among the manifests defines counts as known, since it will be.
     """
     manifests = list(manifests)
-    own = {key: kind for manifest in manifests if manifest.is_crd for key, kind in defined_kinds(manifest).items()}
+    own = _stable() | {key: kind for manifest in manifests if manifest.is_crd for key, kind in defined_kinds(manifest).items()}
     missing = {manifest.api_version for manifest in manifests if (manifest.api_version, manifest.kind) not in own}
     found = own
     for kinds in concurrently(lambda version: _discover(api, version), sorted(missing)):
         found = {**kinds, **found}
     return found
+
+
+@cache
+def _stable() -> dict[tuple[str, str], Kind]:
+    return {
+        (api_version, kind): Kind(_plural(kind), namespaced)
+        for namespaced, versions in _STABLE.items()
+        for api_version, kinds in versions.items()
+        for kind in kinds.split()
+    }
+
+
+def _plural(kind: str) -> str:
+    name = kind.lower()
+    return f"{name[:-1]}ies" if name.endswith("y") else f"{name}es" if name.endswith("s") else f"{name}s"
 
 
 def _discover(api: KubeApi, api_version: str) -> dict[tuple[str, str], Kind]:

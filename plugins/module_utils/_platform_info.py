@@ -49,7 +49,7 @@ def platform_info(api: InfoApi, names: Sequence[str], verify: bool, api_server: 
     :raises KServeError: the cluster does not answer, or refuses.
     """
     space, build = concurrently(api.get, ("/api/v1/namespaces/kube-system", "/version"))
-    kinds = served_kinds(api.discovery()) if names else {}
+    kinds = served_kinds(api.discovery()) if names and verify else {}
     reader = _Reader(api, kinds, verify)
     found = concurrently(lambda name: reader.component(COMPONENTS[name]), names)
     return {
