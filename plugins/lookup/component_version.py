@@ -64,7 +64,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils import _version
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 
 
-class LookupModule(LookupBase):  # type: ignore[misc]
+class LookupModule(LookupBase):
     """The lookup, for Ansible."""
 
     def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[str]:

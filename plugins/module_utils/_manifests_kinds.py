@@ -60,7 +60,8 @@ def find_kinds(api: KubeApi, manifests: Iterable[Manifest]) -> dict[tuple[str, s
     What a definition among the manifests defines counts as known, since it will be.
     """
     manifests = list(manifests)
-    own = _stable() | {key: kind for manifest in manifests if manifest.is_crd for key, kind in defined_kinds(manifest).items()}
+    crds = [manifest for manifest in manifests if manifest.is_crd]
+    own = _stable() | {key: kind for crd in crds for key, kind in defined_kinds(crd).items()}
     missing = {manifest.api_version for manifest in manifests if (manifest.api_version, manifest.kind) not in own}
     found = own
     for kinds in concurrently(lambda version: _discover(api, version), sorted(missing)):

@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Modules of this collection in a fork of Ansible's worker, where they would run with the same Python anyway.
+"""Modules of this collection in Ansible's worker, where they would run with the same Python anyway.
 
 A module of its own process takes some 0.5 s before its first request: most of it are the starts of Python and of the
 Kubernetes client. Ansible imports an action plugin before it forks its workers, so that its imports are there already.
-ansible.netcommon runs its modules likewise (ansible_network_import_modules), within the worker itself; a fork keeps
-what a module leaves behind, such as warnings or the environment, from the next item of a loop.
+ansible.netcommon runs its modules likewise (ansible_network_import_modules). A worker ends with its task; between the
+items of a loop is put back what a module may leave behind.
 
 This file is private to the collection and may change at any time.
 """
@@ -16,19 +16,21 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import json
 import os
 import re
-import signal
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from importlib import import_module
 from types import ModuleType
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from ansible import constants
 from ansible.module_utils import _internal, basic
+from ansible.module_utils.common import warnings
 from ansible.module_utils.common.json import Direction, get_module_encoder
 from ansible.plugins.action import ActionBase
 from ansible.plugins.lookup import template  # noqa: F401 -- see below
@@ -81,7 +83,7 @@ class InWorkerAction(ActionBase):
         environment: dict[str, Any] = {}
         self._compute_environment_string(environment)
         if self._in_worker(variables, environment):
-            result |= self._forked(variables, environment)
+            result |= self._run_module(variables, environment)
         else:
             result |= self._execute_module(task_vars=variables, wrap_async=self._task.async_val)
         return result
@@ -98,48 +100,35 @@ class InWorkerAction(ActionBase):
             and self._templar.template(variables.get("ansible_python_interpreter")) == sys.executable
         )
 
-    def _forked(self, variables: dict[str, Any], environment: Mapping[str, Any]) -> dict[str, Any]:
+    def _run_module(self, variables: dict[str, Any], environment: Mapping[str, Any]) -> dict[str, Any]:
         options = {**self._task.args}
         self._update_module_args(self._task.action, options, variables)
         encoder = get_module_encoder(PROFILE, Direction.CONTROLLER_TO_MODULE)
-        arguments = json.dumps({"ANSIBLE_MODULE_ARGS": options}, cls=encoder).encode()
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(reading)
-            self._run_module(arguments, environment, writing)
-        os.close(writing)
+        basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": options}, cls=encoder).encode()
+        basic._ANSIBLE_PROFILE = PROFILE
+        before, printed, rc = {**os.environ}, io.StringIO(), 0
+        # What the module leaves for its end is done at its end, and nothing of Ansible's own with it.
+        atexit._clear()
+        # Of the items of a loop each has its own warnings.
+        warnings._global_warnings.clear()
+        warnings._global_deprecations.clear()
+        os.environ.update({name: str(value) for name, value in environment.items()})
         try:
-            with os.fdopen(reading, encoding="utf-8", errors="replace") as stream:
-                said = stream.read()
-        except BaseException:
-            os.kill(child, signal.SIGKILL)  # the task's time is over
-            raise
+            _internal.is_controller = False  # warnings belong into the result
+            with redirect_stdout(printed):
+                self.MODULE.main()
+        except SystemExit as end:
+            rc = end.code if isinstance(end.code, int) else 0
+        except Exception as error:
+            failure = {"failed": True, "msg": f"{type(error).__name__}: {error}", "exception": traceback.format_exc()}
+            print(json.dumps(failure), file=printed)
+            rc = 1
         finally:
-            _child, status = os.waitpid(child, 0)
-        rc = os.waitstatus_to_exitcode(status)
-        found: dict[str, Any] = self._parse_returned_data({"stdout": said, "stderr": "", "rc": rc}, PROFILE)
+            _internal.is_controller = True
+            atexit._run_exitfuncs()
+            os.environ.clear()
+            os.environ.update(before)
+        said = {"stdout": printed.getvalue(), "stderr": "", "rc": rc}
+        found: dict[str, Any] = self._parse_returned_data(said, PROFILE)
         remove_internal_keys(found)
         return found
-
-    def _run_module(self, arguments: bytes, environment: Mapping[str, Any], writing: int) -> NoReturn:
-        """Run the module in this process, which is the fork, and end it; nothing of the worker's own may run here."""
-        code = 1
-        try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_DFL)
-            atexit._clear()
-            os.environ.update({name: str(value) for name, value in environment.items()})
-            _internal.is_controller = False  # warnings belong into the result, not to a display that ends with the fork
-            sys.stdout = os.fdopen(writing, "w", encoding="utf-8")
-            basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = arguments, PROFILE
-            self.MODULE.main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 0
-        except BaseException as error:
-            failure = {"failed": True, "msg": f"{type(error).__name__}: {error}"}
-            print(json.dumps(failure | {"exception": traceback.format_exc()}))
-        finally:
-            atexit._run_exitfuncs()
-            sys.stdout.flush()
-            os._exit(code)

@@ -33,6 +33,12 @@ def variables(root: Path, environment: str) -> dict[str, dict[str, Any]]:
     return {str(path.relative_to(folder)): yaml.safe_load(path.read_text()) for path in files}
 
 
+def composed(root: Path, environment: str) -> set[str]:
+    """Return the variables that the inventory reckons once, when it is read."""
+    found = [yaml.safe_load(path.read_text()) for path in (root / "inventories" / environment).glob("*.yml")]
+    return {name for source in found for name in source.get("compose") or {}}
+
+
 def left_out(values: dict[str, Any]) -> bool:
     return [bool(WITHOUT.match(name)) and value is False for name, value in values.items()] == [True]
 
@@ -57,7 +63,9 @@ def variable_faults(root: Path) -> list[str]:
                 faults += [
                     f"{file}: {other} has {variable}, and {name} has not"
                     for variable, value in sides[other].items()
-                    if variable not in values and not (other == "local" and MADE_HERE.search(json.dumps(value)))
+                    if variable not in values
+                    and variable not in composed(root, name)
+                    and not (other == "local" and MADE_HERE.search(json.dumps(value)))
                 ]
     return sorted(set(faults))
 
@@ -172,4 +180,13 @@ def test_a_broken_tree_has_the_fault(tree: Path, check: Check, file: str, text: 
 def test_what_a_cluster_has_of_its_own_is_no_fault(tree: Path, file: str, text: str) -> None:
     path = tree / "inventories" / file
     path.write_text(text if "managed" in text else path.read_text() + text)
+    assert variable_faults(tree) == []
+
+
+def test_a_variable_may_be_composed(tree: Path) -> None:
+    for name in ("staging", "prod"):
+        path = tree / "inventories" / name / "group_vars" / "clusters" / "probe.yml"
+        path.write_text(path.read_text() + "probe_mode: Knative\n")
+    assert variable_faults(tree)
+    (tree / "inventories" / "local" / "state.yml").write_text("plugin: constructed\ncompose: {probe_mode: 1 + 1}\n")
     assert variable_faults(tree) == []

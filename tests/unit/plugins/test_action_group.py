@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -29,5 +30,5 @@ def test_the_module_documents_its_membership(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_the_module_has_an_action(module: str) -> None:
-    text = (ROOT / "plugins" / "action" / f"{module}.py").read_text(encoding="utf-8")
-    assert f"MODULE = {module}\n" in text
+    action = import_module(f"ansible_collections.hashfoundry.kserve.plugins.action.{module}").ActionModule
+    assert action.MODULE is import_module(f"ansible_collections.hashfoundry.kserve.plugins.modules.{module}")

@@ -107,7 +107,8 @@ def test_a_chart_in_a_folder_is_rendered_once(asked_for: Asked) -> None:
 
 
 def test_it_is_rendered_again_for_another_release_or_by_another_helm(asked_for: Asked) -> None:
-    assert [asked_for.render()[1], asked_for.render(release="other")[1], asked_for.render(namespace="n")[1]] == [1, 2, 3]
+    others: list[dict[str, Any]] = [{}, {"release": "other"}, {"namespace": "other"}]
+    assert [asked_for.render(**entry)[1] for entry in others] == [1, 2, 3]
     program(Path(asked_for.helm).parent, "echo b")
     assert asked_for.render()[0] == "b\n"
 

@@ -168,7 +168,7 @@ def test_the_line_of_an_error_is_that_of_the_whole() -> None:
 
 
 def test_documents_are_numbered_as_they_stand() -> None:
-    with pytest.raises(KServeError, match=r"document 3 has no apiVersion"):
+    with pytest.raises(KServeError, match=r"document 4 has no apiVersion"):
         load(["# none\n---\n# none\n---\n# none\n--- {}\n--- {kind: A}\n"], [])
 
 

@@ -78,7 +78,7 @@ def test_the_authority_for_clients(run_module, api: Api, tmp_path: Path) -> None
     assert run_module(certificate_secrets.main, arguments)["changed"] and file.read_text() == first["ca_certificate"]
     (tmp_path / "file").touch()
     refused = run_module(certificate_secrets.main, {**ARGUMENTS, "ca_file": str(tmp_path / "file" / "ca.crt")})
-    assert refused["failed"] and refused["msg"].endswith("ca.crt cannot be written (Not a directory); name another place.")
+    assert refused["failed"] and refused["msg"].endswith("ca.crt cannot be written (File exists); name another place.")
 
 
 def test_check_mode(run_module, api: Api) -> None:

@@ -31,17 +31,19 @@ def main():
     numbers = dict.fromkeys(("end", "number", "sleep"), {"type": "int"})
     spec = {"crash": {"type": "bool"}, "secret": {"no_log": True}, **numbers}
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    left = os.environ.get("LEFT")
     if module.params["crash"]:
         raise ValueError("the probe broke")
     if module.params["end"]:
-        os._exit(module.params["end"])
+        sys.exit(module.params["end"])
     if module.params["sleep"]:
         time.sleep(module.params["sleep"])
     if module.params["number"]:
         module.warn(f"This is number {module.params['number']} of {os.path.basename(sys.argv[0])}.")
     open(os.path.join(module.tmpdir, "left"), "w").close()
+    os.environ["LEFT"] = "behind"
     module.exit_json(
-        program=os.path.basename(sys.argv[0]), said=os.environ.get("PROBE"), check=module.check_mode,
+        program=os.path.basename(sys.argv[0]), said=os.environ.get("PROBE"), left=left, check=module.check_mode,
         diff={"before": "", "after": "secret"}, threads=threading.active_count(), folder=module.tmpdir, changed=True,
         secret=module.params["secret"],
     )
@@ -167,6 +169,7 @@ def test_secrets_are_masked(results: dict[str, Results]) -> None:
 def test_one_item_of_a_loop_leaves_the_next_nothing(results: dict[str, Results]) -> None:
     first, second = results["worker"]["looped"]["results"]
     assert (first["said"], second["said"]) == ("1", "")
+    assert (first["left"], second["left"]) == (None, None)
 
 
 def test_what_the_module_made_for_itself_is_gone(results: dict[str, Results]) -> None:
