@@ -103,6 +103,7 @@ Results = dict[str, dict[str, Any]]
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Results]:
     """What the probe gave, by the way in which it ran, and by the name of the task."""
     folder = tmp_path_factory.mktemp("probe")
+    (folder / "remote").mkdir(mode=0o700)
     for name, text in (("library", PROBE), ("action_plugins", ACTION.format(path=str(folder / "library/probe.py")))):
         (folder / name).mkdir()
         (folder / name / "probe.py").write_text(text)
