@@ -33,18 +33,18 @@ from ansible.module_utils import _internal, basic
 from ansible.module_utils.common import warnings
 from ansible.module_utils.common.json import Direction, get_module_encoder
 from ansible.plugins.action import ActionBase
-from ansible.plugins.lookup import template  # noqa: F401 -- see below
 from ansible.vars.clean import remove_internal_keys
 
 # What templates call is imported before the fork, too: a worker that uses one filter of the collection loads them all.
-from ansible_collections.hashfoundry.kserve.plugins.filter import (  # noqa: F401
-    checked_models,
-    pod_faults,
-    serving_versions,
-    upgrade_plan,
-    version_faults,
-)
-from ansible_collections.hashfoundry.kserve.plugins.lookup import component_version  # noqa: F401
+for _called in (
+    "filter.checked_models",
+    "filter.pod_faults",
+    "filter.serving_versions",
+    "filter.upgrade_plan",
+    "filter.version_faults",
+    "lookup.component_version",
+):
+    import_module(f"ansible_collections.hashfoundry.kserve.plugins.{_called}")
 
 # What has been imported is no garbage, and what Ansible has before the fork is none of a worker, which ends with its
 # task. To look for some there means to copy every page that is touched: a fifth of the time of a run in which nothing

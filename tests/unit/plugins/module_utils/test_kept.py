@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_is_made_once_for_the_same_parts() -> None:
     made = {"a": [1, "x", None, {"b": 1.5}]}
     maker = Maker(made)
-    assert [_kept.kept([b"a", b"bc"], maker) for _ in range(3)] == [made] * 3
+    assert [_kept.kept([b"a", b"bc"], maker) for _time in range(3)] == [made] * 3
     assert maker.times == 1
     for others in ([b"ab", b"c"], [b"abc"], [b"a", b"bc", b""]):
         _kept.kept(others, maker)
@@ -49,7 +49,7 @@ def test_only_its_owner_reads_it(folder: Path) -> None:
 
 def test_what_json_cannot_express_is_not_kept(folder: Path) -> None:
     maker = Maker({"a": b"x"})
-    assert [_kept.kept([b"a"], maker) for _ in range(2)] == [{"a": b"x"}] * 2
+    assert [_kept.kept([b"a"], maker) for _time in range(2)] == [{"a": b"x"}] * 2
     assert maker.times == 2 and not list(folder.iterdir())
 
 
@@ -59,7 +59,7 @@ def test_a_broken_entry_is_made_again(folder: Path, text: str) -> None:
     _kept.kept([b"a"], maker)
     (entry,) = folder.iterdir()
     entry.write_text(text)
-    assert [_kept.kept([b"a"], maker) for _ in range(2)] == [[1], [1]]
+    assert [_kept.kept([b"a"], maker) for _time in range(2)] == [[1], [1]]
     assert maker.times == 2
 
 
@@ -67,7 +67,7 @@ def test_without_a_place_for_it_nothing_is_kept(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     maker = Maker([1])
-    assert [_kept.kept([b"a"], maker) for _ in range(2)] == [[1], [1]]
+    assert [_kept.kept([b"a"], maker) for _time in range(2)] == [[1], [1]]
     assert maker.times == 2
 
 

@@ -114,7 +114,7 @@ def test_it_is_rendered_again_for_another_release_or_by_another_helm(asked_for: 
 
 
 def test_of_a_chart_with_values_nothing_is_kept(asked_for: Asked, tmp_path: Path) -> None:
-    assert [asked_for.render(values={"key": "PLANTED"})[1] for _ in range(2)] == [1, 2]
+    assert [asked_for.render(values={"key": "PLANTED"})[1] for _time in range(2)] == [1, 2]
     assert not (tmp_path / "cache").exists()
 
 
