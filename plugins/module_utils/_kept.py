@@ -27,35 +27,43 @@ _DAYS = 30  # so long an entry is of use; versions of charts come and go
 _DAY = 86400  # seconds
 
 
-def kept(made_from: Iterable[bytes], make: Callable[[], T]) -> T:
+def kept(made_from: Iterable[bytes], make: Callable[[], T], keep: Callable[[T], bool] = lambda _made: True) -> T:
     """Return what was made from the same before, or else make it and keep it.
 
     :param made_from: all that the result depends on.
     :param make: returns what JSON can express; anything else is not kept. So it is where there can be no cache.
+    :param keep: says of what was made whether to keep it.
     """
     digest = hashlib.sha256()
     for part in made_from:
         digest.update(len(part).to_bytes(8, "big") + part)
-    entry = _folder() / f"{digest.hexdigest()}.json"
-    with suppress(OSError, ValueError):
-        found: T = json.loads(entry.read_bytes())
-        return found
+    with suppress(OSError, RuntimeError, ValueError):
+        entry = _entry(digest.hexdigest())
+        if not _is_old(entry):
+            found: T = json.loads(entry.read_bytes())
+            return found
     made = make()
-    with suppress(OSError, TypeError, ValueError):
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        _tidy(entry.parent)
-        _whole_file.put(entry, json.dumps(made).encode())
+    with suppress(OSError, RuntimeError, TypeError, ValueError):
+        if keep(made):
+            entry = _entry(digest.hexdigest())
+            entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _tidy(entry.parent)
+            _whole_file.put(entry, json.dumps(made).encode())
     return made
 
 
-def _folder() -> Path:
+def _entry(name: str) -> Path:
     cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "hashfoundry-kserve" / "made"
+    folder = (Path(cache) if cache else Path.home() / ".cache") / "hashfoundry-kserve" / "made"
+    return folder / f"{name}.json"
+
+
+def _is_old(entry: Path) -> bool:
+    return entry.stat().st_mtime < time.time() - _DAYS * _DAY
 
 
 def _tidy(folder: Path) -> None:
-    oldest = time.time() - _DAYS * _DAY
     for entry in folder.glob("*.json"):
         with suppress(FileNotFoundError):  # another run may tidy, too
-            if entry.stat().st_mtime < oldest:
+            if _is_old(entry):
                 entry.unlink()

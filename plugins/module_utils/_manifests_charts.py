@@ -10,6 +10,8 @@ This file is private to the collection and may change at any time.
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +23,12 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kept import kept
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import HIDDEN, long_texts
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import redact
+
+# Between documents of YAML; what a definition of a kind has; what a document has that is more than comments.
+BETWEEN = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+DEFINITION = re.compile(r"^kind: *[\"']?CustomResourceDefinition\b", re.MULTILINE)
+_SAYS_SOMETHING = re.compile(r"^\s*[^#\s]", re.MULTILINE)
+_LONGEST = 300  # seconds for a chart
 
 
 class Rendered(NamedTuple):
@@ -62,21 +70,33 @@ def _rendered(chart: Mapping[str, Any], helm: str, namespace: str) -> Rendered:
     if parts is None:
         text = _printed(command, chart)
     else:
-        # Without values it is the same every time, and nothing in it is secret.
-        text = kept([*map(str.encode, command), *parts], lambda: _printed(command, chart))
+        text = kept([*map(str.encode, command), *parts], lambda: _printed(command, chart), _is_of_definitions)
     return Rendered(f"the chart {chart['ref']}", text, namespace)
+
+
+def _is_of_definitions(text: str) -> bool:
+    # What else a chart renders may be secret, or another key each time.
+    return all(DEFINITION.search(part) for part in BETWEEN.split(text) if _SAYS_SOMETHING.search(part))
 
 
 def _parts(chart: Path, helm: str) -> list[bytes] | None:
     """Return all that a chart on this machine is rendered from; nothing where it is elsewhere."""
     program = shutil.which(helm)
-    files = sorted(path for path in ([chart] if chart.is_file() else chart.rglob("*")) if path.is_file())
+    folders = os.walk(chart, followlinks=True)  # as Helm does
+    files = (
+        [chart]
+        if chart.is_file()
+        else sorted(Path(folder, name) for folder, _names, names in folders for name in names)
+    )
     if not files or program is None:
         return None
-    state = Path(program).stat()
-    found = [program.encode(), str(state.st_mtime_ns).encode(), str(state.st_size).encode()]
-    for path in files:
-        found += [str(path.relative_to(chart)).encode(), path.read_bytes()]
+    try:
+        state = Path(program).resolve().stat()
+        found = [program.encode(), str(state.st_mtime_ns).encode(), str(state.st_size).encode()]
+        for path in files:
+            found += [str(path.relative_to(chart)).encode(), path.read_bytes()]
+    except OSError:
+        return None  # Helm says what is the matter with it
     return found
 
 
@@ -84,7 +104,12 @@ def _printed(command: Sequence[str], chart: Mapping[str, Any]) -> str:
     helm = command[0]
     try:
         # JSON is YAML, too, and what a file would hold may be secret.
-        done = subprocess.run(command, input=json.dumps(chart["values"]), capture_output=True, text=True, check=False)
+        given = json.dumps(chart["values"])
+        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=_LONGEST)
+    except subprocess.TimeoutExpired:
+        raise KServeError(
+            f"Helm has not rendered the chart {chart['ref']} after {_LONGEST} seconds; see that its place answers."
+        ) from None
     except OSError as error:
         raise KServeError(f"{helm} cannot be run ({error.strerror}); install Helm, or set helm to its path.") from None
     if done.returncode:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import gc
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -21,7 +20,11 @@ from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kept import kept
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_charts import Rendered
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_charts import (
+    BETWEEN,
+    DEFINITION,
+    Rendered,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_images import Images, with_images
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Manifest
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_patch import patched, with_ca_bundle
@@ -31,11 +34,9 @@ with suppress(ImportError):  # kubernetes.core's module class says so before any
     import yaml
 
 _SUFFIXES = (".yaml", ".yml", ".json")
+_LARGE = 50_000  # characters; to read them as YAML takes ten times as long as to hash them and to read JSON
 # Helm's InstallOrder (pkg/release/util/kind_sorter.go), but for the definitions of kinds, which here come early:
 # nothing has to exist before them, and the API server needs a moment to serve what they define.
-_LARGE = 50_000  # characters; to read them as YAML takes ten times as long as to hash them and to read JSON
-_BETWEEN = re.compile(r"^---(?=\s|$)", re.MULTILINE)
-_DEFINITION = re.compile(r"^kind: *[\"']?CustomResourceDefinition\b", re.MULTILINE)
 _ORDER = (
     "Namespace",
     "CustomResourceDefinition",
@@ -185,7 +186,7 @@ def _yaml(text: str) -> list[Any]:
     # Looking for garbage again and again while only more objects come in doubles the time for a file of megabytes.
     gc.disable()
     try:
-        first, *others = _BETWEEN.split(text)
+        first, *others = BETWEEN.split(text)
         return [*_read(first), *(document for part in others for document in _read(part) or [None])]
     except yaml.YAMLError:
         return list(yaml.load_all(text, Loader=_loader()))  # whose error has the line within the whole
@@ -198,7 +199,9 @@ def _read(part: str) -> list[Any]:
         return list(yaml.load_all(part, Loader=_loader()))
 
     # Of a manifest of megabytes, definitions of kinds are nearly all, and nothing in them is secret.
-    return kept([b"YAML", part.encode()], made) if len(part) > _LARGE and _DEFINITION.search(part) else made()
+    return (
+        kept([b"YAML as of 0.1.0", part.encode()], made) if len(part) > _LARGE and DEFINITION.search(part) else made()
+    )
 
 
 @cache

@@ -29,9 +29,9 @@ description:
     in it but what every namespace has. An object that O(field_manager) has not applied stays, and so does a
     definition that another manager has applied, too. Who has applied a manifest that names an object and says nothing
     else of it, as of a plain Namespace, nobody knows; it counts as applied.
-  - Long definitions of kinds are read once, and a chart in a folder that is given no values is rendered once. What came
-    of them is kept below E(XDG_CACHE_HOME), or else C(~/.cache), in C(hashfoundry-kserve/made), for 30 days or until
-    it is deleted. Nothing else is kept.
+  - Long definitions of kinds are read once, and a chart on this machine that is given no values and has nothing but
+    definitions of kinds is rendered once. What came of them is kept below E(XDG_CACHE_HOME), or else C(~/.cache), in
+    C(hashfoundry-kserve/made), for 30 days or until it is deleted. Nothing else is kept.
   - Of a Secret, C(stringData) is sent as C(data), since the API server does not keep track of what was applied in
     C(stringData). The values are shown nowhere.
   - The credentials need C(get), C(list), C(watch), C(create) and C(patch) on what is applied, C(get), C(list) and

@@ -23,8 +23,9 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
+from multiprocessing.util import Finalize
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -61,6 +62,7 @@ class InWorkerAction(ActionBase):
     """Runs a module of the collection; with another Python, on another host or as another user, as Ansible does."""
 
     MODULE: ClassVar[ModuleType]
+    _ends: ClassVar[Finalize | None] = None
     _supports_check_mode = True
     _supports_async = True
 
@@ -106,16 +108,12 @@ class InWorkerAction(ActionBase):
         encoder = get_module_encoder(PROFILE, Direction.CONTROLLER_TO_MODULE)
         basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": options}, cls=encoder).encode()
         basic._ANSIBLE_PROFILE = PROFILE
-        before, printed, rc = {**os.environ}, io.StringIO(), 0
-        # What the module leaves for its end is done at its end, and nothing of Ansible's own with it.
-        atexit._clear()
-        # Of the items of a loop each has its own warnings.
-        warnings._global_warnings.clear()
-        warnings._global_deprecations.clear()
+        before, printed, complained, rc = {**os.environ}, io.StringIO(), io.StringIO(), 0
+        self._put_back()
         os.environ.update({name: str(value) for name, value in environment.items()})
         try:
             _internal.is_controller = False  # warnings belong into the result
-            with redirect_stdout(printed):
+            with redirect_stdout(printed), redirect_stderr(complained):
                 self.MODULE.main()
         except SystemExit as end:
             rc = end.code if isinstance(end.code, int) else 0
@@ -125,10 +123,22 @@ class InWorkerAction(ActionBase):
             rc = 1
         finally:
             _internal.is_controller = True
-            atexit._run_exitfuncs()
             os.environ.clear()
             os.environ.update(before)
-        said = {"stdout": printed.getvalue(), "stderr": "", "rc": rc}
+        said = {"stdout": printed.getvalue(), "stderr": complained.getvalue(), "rc": rc}
         found: dict[str, Any] = self._parse_returned_data(said, PROFILE)
         remove_internal_keys(found)
         return found
+
+    @staticmethod
+    def _put_back() -> None:
+        """Take away what the item before has left, if there was one."""
+        warnings._global_warnings.clear()
+        warnings._global_deprecations.clear()
+        if client := sys.modules.get("kubernetes.client"):
+            client.Configuration.set_default(None)
+        if not InWorkerAction._ends:
+            # What modules leave for the end of their process is done at the worker's, which ends without Python's own
+            # way: kubernetes.core's clients, which it keeps for the next item, have files till then.
+            atexit._clear()
+            InWorkerAction._ends = Finalize(None, atexit._run_exitfuncs, exitpriority=0)

@@ -157,6 +157,31 @@ def test_a_chart_comes_from_a_repository(
     assert of_version("9.9.9")["msg"].startswith("Helm does not render the chart probe: ")
 
 
+LOOP = """
+- hosts: clusters
+  gather_facts: false
+  tasks:
+    - hashfoundry.kserve.platform_info:
+        components: "{{ item }}"
+        kubeconfig: "{{ cluster_preflight_kubeconfig }}"
+      loop: [[kserve], [], [kserve]]
+      register: found
+      until: found.attempts > 1
+      retries: 3
+      delay: 0
+    - ansible.builtin.assert:
+        that: found.results | map(attribute='components') | map('length') | list == [1, 0, 1]
+"""
+
+
+def test_the_items_of_a_loop_and_another_attempt_reach_the_cluster(playbook: Playbook, tmp_path: Path) -> None:
+    """The kubeconfig holds its certificates, which the Kubernetes client keeps in files as long as its process runs."""
+    book = tmp_path / "loop.yml"
+    book.write_text(LOOP)
+    done = playbook(book)
+    assert done.returncode == 0, reason(done)
+
+
 def test_what_does_not_go_is_told_and_a_second_run_finishes(apply: Apply, kubectl: Kubectl):
     apply()
     where = ("widgets.absent.hashfoundry.local", "ours", "-n", SPACE)

@@ -298,7 +298,7 @@ def test_a_loss_stops_the_upgrade_and_the_backup_brings_it_back(
 ) -> None:
     book = tmp_path / "loss.yml"
     book.write_text(LOSS)
-    words = ("-e", f"platform_upgrade_backup_folder={tmp_path}/backups", "-e", f"state_folder={settings.state}")
+    words = ("-e", f"platform_upgrade_backup_folder={tmp_path}/backups")
     done = playbook(book, *words)
     printed = says(
         done,

@@ -71,6 +71,33 @@ def test_without_a_place_for_it_nothing_is_kept(tmp_path: Path, monkeypatch: pyt
     assert maker.times == 2
 
 
+def test_without_a_home_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    maker = Maker([1])
+    assert [_kept.kept([b"a"], maker) for _time in range(2)] == [[1], [1]]
+    assert maker.times == 2
+
+
+def test_what_is_not_to_be_kept_is_made_each_time(folder: Path) -> None:
+    maker = Maker([1])
+    assert [_kept.kept([b"a"], maker, lambda made: made != [1]) for _time in range(2)] == [[1], [1]]
+    assert maker.times == 2 and not folder.exists()
+
+
+def test_what_is_old_is_made_again(folder: Path) -> None:
+    maker = Maker([1])
+    _kept.kept([b"a"], maker)
+    (entry,) = folder.iterdir()
+    past = time.time() - 31 * 24 * 3600
+    os.utime(entry, (past, past))
+    _kept.kept([b"a"], maker)
+    assert maker.times == 2
+
+
 def test_what_is_old_goes_when_something_new_comes(folder: Path) -> None:
     _kept.kept([b"old"], Maker(1))
     (old,) = folder.iterdir()

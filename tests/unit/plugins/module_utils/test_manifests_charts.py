@@ -18,6 +18,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_load
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_object import Kind
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_options import Options, placed
 
+KIND = "kind: CustomResourceDefinition\n"
 CHART = {"ref": "web", "release": "mine", "repository": None, "version": None, "namespace": None, "values": {}}
 
 
@@ -80,7 +81,7 @@ class Asked:
     def __init__(self, folder: Path) -> None:
         self.file = folder / "chart" / "templates" / "web.yaml"
         self.file.parent.mkdir(parents=True)
-        self.file.write_text("a: 1\n")
+        self.file.write_text(f"{KIND}a: 1\n")
         self._log = folder / "log"
         self._log.touch()
         self.helm = program(folder, f'echo >>{self._log}; cat "$3"/templates/*')
@@ -99,11 +100,11 @@ def asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
 
 
 def test_a_chart_in_a_folder_is_rendered_once(asked_for: Asked) -> None:
-    assert asked_for.render() == asked_for.render() == ("a: 1\n", 1)
-    asked_for.file.write_text("a: 2\n")
-    assert asked_for.render() == ("a: 2\n", 2)
+    assert asked_for.render() == asked_for.render() == (f"{KIND}a: 1\n", 1)
+    asked_for.file.write_text(f"{KIND}a: 2\n")
+    assert asked_for.render() == (f"{KIND}a: 2\n", 2)
     asked_for.file.rename(asked_for.file.with_name("other.yaml"))
-    assert asked_for.render() == ("a: 2\n", 3)
+    assert asked_for.render() == (f"{KIND}a: 2\n", 3)
 
 
 def test_it_is_rendered_again_for_another_release_or_by_another_helm(asked_for: Asked) -> None:
@@ -116,6 +117,22 @@ def test_it_is_rendered_again_for_another_release_or_by_another_helm(asked_for: 
 def test_of_a_chart_with_values_nothing_is_kept(asked_for: Asked, tmp_path: Path) -> None:
     assert [asked_for.render(values={"key": "PLANTED"})[1] for _time in range(2)] == [1, 2]
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("other", ["kind: Secret", "{kind: Secret}", "kind: CustomResourceDefinitionList", "- a"])
+def test_of_a_chart_with_other_objects_nothing_is_kept(asked_for: Asked, tmp_path: Path, other: str) -> None:
+    asked_for.file.write_text(f"# none\n---\n{KIND}---\n{other}\n")
+    assert [asked_for.render()[1] for _time in range(2)] == [1, 2]
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_linked_folder_of_a_chart_counts(asked_for: Asked, tmp_path: Path) -> None:
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "values.yaml").touch()
+    (asked_for.file.parent.parent / "more").symlink_to(tmp_path / "linked")
+    assert [asked_for.render()[1] for _time in range(2)] == [1, 1]
+    (tmp_path / "linked" / "values.yaml").write_text("b: 1\n")
+    assert asked_for.render()[1] == 2
 
 
 def test_what_helm_says_is_told_with_what_to_change(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def main():
         module.warn(f"This is number {module.params['number']} of {os.path.basename(sys.argv[0])}.")
     open(os.path.join(module.tmpdir, "left"), "w").close()
     os.environ["LEFT"] = "behind"
+    print("a complaint", file=sys.stderr)
     module.exit_json(
         program=os.path.basename(sys.argv[0]), said=os.environ.get("PROBE"), left=left, check=module.check_mode,
         diff={"before": "", "after": "secret"}, threads=threading.active_count(), folder=module.tmpdir, changed=True,
