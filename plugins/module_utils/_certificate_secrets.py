@@ -113,14 +113,9 @@ def hand_out(path: Path, certificate: str, check_mode: bool) -> bool:
     :raises KServeError: the file cannot be read or written.
     """
     try:
-        if path.is_file() and path.read_bytes() == certificate.encode():
-            return False
-        if not check_mode:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _whole_file.put(path, certificate.encode(), mode=0o644)
+        return _whole_file.keep(path, certificate.encode(), check_mode, mode=0o644, folder_mode=0o777)
     except OSError as error:
         raise KServeError(f"ca_file {path} cannot be written ({error.strerror}); name another place.") from None
-    return True
 
 
 def _place(entry: Mapping[str, Any]) -> Place:

@@ -183,9 +183,11 @@ def write(folder: Path, found: Sequence[Found], *, dry_run: bool = False) -> boo
                 files[f"{place}/{entry.resource.name}.yaml"] = _documents(objects)
     try:
         # The index comes last: a folder with one is complete.
-        written = [_put(folder / name, text, dry_run) for name, text in files.items() if name != INDEX]
+        written = [
+            _whole_file.keep(folder / name, text.encode(), dry_run) for name, text in files.items() if name != INDEX
+        ]
         removed = [_remove(path, dry_run) for path in _stale(folder, files)]
-        return any([*written, *removed, _put(folder / INDEX, files[INDEX], dry_run)])
+        return any([*written, *removed, _whole_file.keep(folder / INDEX, files[INDEX].encode(), dry_run)])
     except OSError as error:
         raise KServeError(
             f"The folder {folder} cannot be written ({error.strerror}); make it writable, or set folder to another."
@@ -217,16 +219,6 @@ def bare(thing: Json) -> Json:
         metadata["annotations"] = annotations
     rest = {key: value for key, value in thing.items() if key not in ("apiVersion", "kind", "metadata", "status")}
     return {"apiVersion": thing["apiVersion"], "kind": thing["kind"], "metadata": metadata, **rest}
-
-
-def _put(path: Path, text: str, dry_run: bool) -> bool:
-    """Write a file for its owner's eyes only, and say whether it has changed."""
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return False
-    if not dry_run:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _whole_file.put(path, text.encode())
-    return True
 
 
 def read_index(folder: Path) -> Json:

@@ -189,19 +189,20 @@ def _yaml(text: str) -> list[Any]:
         first, *others = BETWEEN.split(text)
         return [*_read(first), *(document for part in others for document in _read(part) or [None])]
     except yaml.YAMLError:
-        return list(yaml.load_all(text, Loader=_loader()))  # whose error has the line within the whole
+        return _load_all(text)  # whose error has the line within the whole
     finally:
         gc.enable()
 
 
 def _read(part: str) -> list[Any]:
-    def made() -> list[Any]:
-        return list(yaml.load_all(part, Loader=_loader()))
-
     # Of a manifest of megabytes, definitions of kinds are nearly all, and nothing in them is secret.
-    return (
-        kept([b"YAML as of 0.1.0", part.encode()], made) if len(part) > _LARGE and DEFINITION.search(part) else made()
-    )
+    if len(part) > _LARGE and DEFINITION.search(part):
+        return kept([b"YAML as of 0.1.0", part.encode()], lambda: _load_all(part))
+    return _load_all(part)
+
+
+def _load_all(text: str) -> list[Any]:
+    return list(yaml.load_all(text, Loader=_loader()))
 
 
 @cache

@@ -30,3 +30,18 @@ def put(path: Path, content: bytes, mode: int = 0o600) -> None:
     except BaseException:
         Path(name).unlink()
         raise
+
+
+def keep(path: Path, content: bytes, dry_run: bool, mode: int = 0o600, folder_mode: int = 0o700) -> bool:
+    """Have the file hold the content, and say whether it did not.
+
+    :param mode: who may read it where it is written, by default its owner only.
+    :param folder_mode: likewise of its folder, where that is not there.
+    :raises OSError: it cannot be read or written.
+    """
+    if path.exists() and path.read_bytes() == content:
+        return False
+    if not dry_run:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=folder_mode)
+        put(path, content, mode)
+    return True
