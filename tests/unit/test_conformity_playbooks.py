@@ -81,6 +81,15 @@ INCLUDED = """
 """
 
 
+def faults_of(tree: Path, playbook: str, old: str, new: str) -> list[str]:
+    """Return the faults of a tree whose only playbook has something new for something old, if that is given."""
+    (tree / "roles" / "probe").mkdir(parents=True)
+    (tree / "playbooks").mkdir()
+    assert old in playbook
+    (tree / "playbooks" / "site.yml").write_text(playbook.replace(old, new) if old else playbook)
+    return playbook_faults(tree)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "faults"),
     [
@@ -108,11 +117,7 @@ INCLUDED = """
     ],
 )
 def test_a_broken_playbook_has_the_fault(tmp_path: Path, old: str, new: str, faults: list[str]) -> None:
-    (tmp_path / "roles" / "probe").mkdir(parents=True)
-    (tmp_path / "playbooks").mkdir()
-    assert old in SOUND
-    (tmp_path / "playbooks" / "site.yml").write_text(SOUND.replace(old, new) if old else SOUND)
-    assert playbook_faults(tmp_path) == faults
+    assert faults_of(tmp_path, SOUND, old, new) == faults
 
 
 @pytest.mark.parametrize(
@@ -124,8 +129,4 @@ def test_a_broken_playbook_has_the_fault(tmp_path: Path, old: str, new: str, fau
     ],
 )
 def test_an_included_role_has_its_tag_twice(tmp_path: Path, old: str, new: str, faults: list[str]) -> None:
-    (tmp_path / "roles" / "probe").mkdir(parents=True)
-    (tmp_path / "playbooks").mkdir()
-    assert old in INCLUDED
-    (tmp_path / "playbooks" / "site.yml").write_text(INCLUDED.replace(old, new) if old else INCLUDED)
-    assert playbook_faults(tmp_path) == faults
+    assert faults_of(tmp_path, INCLUDED, old, new) == faults

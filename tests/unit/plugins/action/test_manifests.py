@@ -7,16 +7,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-ROOT = Path(__file__).parents[4]
+from ..played import played
+
 OBJECT = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "of-a-template"}}
 TEMPLATE = """
 {% import 'words.j2' as words with context %}
@@ -47,16 +45,7 @@ def said(folder: Path, **options: Any) -> str:
         "vars": {"prefix": "of-a", "value": "{{ prefix }}"},
         "tasks": [task, {"ansible.builtin.copy": copy}],
     }
-    (folder / "play.yml").write_text(yaml.safe_dump([play]))
-    env = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
-        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
-        "ANSIBLE_LOCALHOST_WARNING": "false",
-    }
-    program = Path(sys.executable).with_name("ansible-playbook")
-    command = [program, "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
-    done = subprocess.run([*command, folder / "play.yml"], env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    played(folder, play, "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}")
     found: str = json.loads((folder / "said.json").read_text())["msg"]
     return found
 

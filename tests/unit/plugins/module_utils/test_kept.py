@@ -32,6 +32,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "hashfoundry-kserve" / "made"
 
 
+def aged(folder: Path) -> Path:
+    """Make the only entry older than it may be, and return it."""
+    (entry,) = folder.iterdir()
+    past = time.time() - 31 * 24 * 3600
+    os.utime(entry, (past, past))
+    return entry
+
+
 def test_it_is_made_once_for_the_same_parts() -> None:
     made = {"a": [1, "x", None, {"b": 1.5}]}
     maker = Maker(made)
@@ -91,17 +99,13 @@ def test_what_is_not_to_be_kept_is_made_each_time(folder: Path) -> None:
 def test_what_is_old_is_made_again(folder: Path) -> None:
     maker = Maker([1])
     _kept.kept([b"a"], maker)
-    (entry,) = folder.iterdir()
-    past = time.time() - 31 * 24 * 3600
-    os.utime(entry, (past, past))
+    aged(folder)
     _kept.kept([b"a"], maker)
     assert maker.times == 2
 
 
 def test_what_is_old_goes_when_something_new_comes(folder: Path) -> None:
     _kept.kept([b"old"], Maker(1))
-    (old,) = folder.iterdir()
-    past = time.time() - 31 * 24 * 3600
-    os.utime(old, (past, past))
+    old = aged(folder)
     _kept.kept([b"new"], Maker(2))
     assert old not in folder.iterdir() and len(list(folder.iterdir())) == 1

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[4]
+from ..played import ROOT, played
 
 PROBE = """
 import os
@@ -116,18 +116,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Results]:
     variables = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts, "vars": variables}}))
     play = {"hosts": "all", "gather_facts": False, "strategy": "linear", "tasks": tasks}
-    (folder / "play.yml").write_text(yaml.safe_dump([play]))
-    env = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
-        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
-        "ANSIBLE_REMOTE_TEMP": str(folder / "remote"),
-        "ANSIBLE_LOCALHOST_WARNING": "false",
-    }
-    program = Path(sys.executable).with_name("ansible-playbook")
-    done = subprocess.run(
-        [program, "-i", "hosts.yml", "play.yml"], cwd=folder, env=env, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = played(folder, play, "-i", "hosts.yml", ANSIBLE_REMOTE_TEMP=str(folder / "remote"))
     assert "errantly" not in done.stdout + done.stderr
     for number in (1, 2):
         assert done.stderr.count(f"[WARNING]: This is number {number} of ansible-playbook.") == 1
