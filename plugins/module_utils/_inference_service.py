@@ -79,7 +79,7 @@ class _Feed(Followers):
         for entry in news:
             error = entry.error if isinstance(entry, Change) and entry.source == SERVICES else None
             if isinstance(error, ApiError) and error.status == 404:
-                raise NotThere("KServe is not installed on this cluster; run the inference_platform role.")
+                raise NotThere("KServe is not installed on this cluster; run the kserve role.")
         return news
 
 

@@ -40,12 +40,12 @@ def sources(settings: Settings) -> dict[str, str]:
     return {
         "certificates_chart_source": str(here),
         "certificates_helm": helm,
-        "serverless_manifest": str(here / "knative-serving" / "serving-core.yaml"),
-        "networking_layer_istio_chart_source": str(ISTIO),
-        "networking_layer_manifest": str(ISTIO / "net-istio.yaml"),
-        "networking_layer_helm": helm,
-        "inference_platform_chart_source": str(here / "kserve" / "charts"),
-        "inference_platform_helm": helm,
+        "knative_serving_manifest": str(here / "knative-serving" / "serving-core.yaml"),
+        "knative_networking_istio_chart_source": str(ISTIO),
+        "knative_networking_manifest": str(ISTIO / "net-istio.yaml"),
+        "knative_networking_helm": helm,
+        "kserve_chart_source": str(here / "kserve" / "charts"),
+        "kserve_helm": helm,
         # Istio's own project supports an older Kubernetes at most.
         "cluster_preflight_untested": "warn",
     }

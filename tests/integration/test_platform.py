@@ -207,7 +207,7 @@ def test_a_controller_starts_when_its_kinds_are_known(kubectl: Kubectl):
 
 
 ADDONS = ("playbooks/addons.yml", "--tags", "cluster_preflight")
-PLATFORM = ("playbooks/addons.yml", "--tags", "cluster_preflight,gateway,inference_platform")
+PLATFORM = ("playbooks/addons.yml", "--tags", "cluster_preflight,gateway,kserve")
 
 
 def test_a_pair_of_versions_that_nobody_has_tested(playbook: Playbook, kubectl: Kubectl, tmp_path: Path):
@@ -257,7 +257,7 @@ def test_what_others_have_installed_is_seen_and_not_touched(playbook: Playbook, 
     before = kubectl(
         "get", "deployments,configmaps", "-n", "kserve", "-o", "jsonpath={.items[*].metadata.resourceVersion}"
     )
-    states = ("-e", "gateway_state=existing", "-e", "inference_platform_state=existing")
+    states = ("-e", "gateway_state=existing", "-e", "kserve_state=existing")
     done = playbook(*PLATFORM, *states)
     printed = " ".join(done.stdout.split())
     assert done.returncode == 0 and "changed=0" in printed

@@ -29,7 +29,7 @@ from .test_watch_survives import Handler, kill_api_server, proxied, until
 
 Playbook = Callable[..., Done]
 Kubectl = Callable[..., str]
-PLATFORM = ("playbooks/addons.yml", "--tags", "cluster_preflight,inference_platform")
+PLATFORM = ("playbooks/addons.yml", "--tags", "cluster_preflight,kserve")
 CRD = "crd/inferenceservices.serving.kserve.io"
 RUNTIME = "clusterservingruntime/kserve-pmmlserver"  # no model of the tests uses it
 
@@ -137,7 +137,7 @@ def silent_webhook(kubectl: Kubectl, tmp_path: Path) -> Iterator[str]:
 
 def test_a_webhook_that_never_answers(playbook: Playbook, kubectl: Kubectl, silent_webhook: str) -> None:
     began = time.monotonic()
-    done = playbook(*PLATFORM, "-e", "inference_platform_timeout=6")
+    done = playbook(*PLATFORM, "-e", "kserve_timeout=6")
     assert time.monotonic() - began < 60
     says(
         done,

@@ -79,9 +79,9 @@ def earlier(settings: Settings) -> list[str]:
     if not found:
         return []
     version, charts = found
-    words: dict[str, Any] = {"inference_platform_version": version, "inference_platform_chart_source": str(charts)}
+    words: dict[str, Any] = {"kserve_version": version, "kserve_chart_source": str(charts)}
     # The images of models and initializers are those that the cluster has.
-    words["inference_platform_values"] = {"kserve": {"storage": {"tag": "v0.20.0"}}}
+    words["kserve_values"] = {"kserve": {"storage": {"tag": "v0.20.0"}}}
     return ["-e", json.dumps({**words, "cluster_preflight_untested": "warn"})]
 
 
@@ -186,7 +186,7 @@ def controller(kubectl: Kubectl) -> str:
 
 @pytest.mark.usefixtures("upgradable")
 def test_an_upgrade_over_two_versions_is_refused_with_the_way(playbook: Playbook) -> None:
-    words = {"inference_platform_version": "v0.21.0", "cluster_preflight_untested": "warn"}
+    words = {"kserve_version": "v0.21.0", "cluster_preflight_untested": "warn"}
     done = playbook("playbooks/upgrade.yml", "-e", json.dumps(words))
     says(
         done,

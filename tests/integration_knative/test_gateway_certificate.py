@@ -54,14 +54,14 @@ def test_a_new_certificate_is_served(
     kubectl("delete", *SECRET)
     # cert-manager issues another at once; Kourier is to be told.
     until(lambda: kubectl("get", *SECRET, "-o", "name", check=False), bool, 120)
-    done = playbook("playbooks/addons.yml", "--tags", "cluster_preflight,certificates,networking_layer")
+    done = playbook("playbooks/addons.yml", "--tags", "cluster_preflight,certificates,knative_networking")
     assert done.returncode == 0, reason(done)
     until(served, lambda serial: serial not in ("", before), 120)
 
 
 def test_without_a_certificate_the_gateway_stays_as_it_is(playbook: Playbook) -> None:
-    lost = ["-e", "networking_layer_tls_secret=lost"]
-    done = playbook("playbooks/addons.yml", "--tags", "networking_layer", *lost)
+    lost = ["-e", "knative_networking_tls_secret=lost"]
+    done = playbook("playbooks/addons.yml", "--tags", "knative_networking", *lost)
     assert done.returncode != 0
     said = " ".join(done.stdout.split())
     assert "The TLS Secret kourier-system/lost is not there: run the role certificates first" in said

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role networking_layer with Istio as its provider, from charts that stand in for Istio's: istio/README.md."""
+"""The role knative_networking with Istio as its provider, from charts that stand in for Istio's: istio/README.md."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ Thing = Callable[..., dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def install(playbook: Playbook, settings: Settings) -> Callable[..., Any]:
-    """Run the role: install(networking_layer_state="absent")."""
+    """Run the role: install(knative_networking_state="absent")."""
     # Istio's webhook is believed only once it has a CA, which istiod writes; the stand-in is told one.
     bundle = base64.b64encode((settings.state / "ca.crt").read_bytes()).decode()
 
     def run(**more: Any) -> Any:
         options = {
-            "networking_layer_provider": "istio",
-            "networking_layer_istio_chart_source": str(CHARTS),
-            "networking_layer_manifest": str(CHARTS / "net-istio.yaml"),
-            "networking_layer_istio_replicas": 2,
-            "networking_layer_istio_values": {"base": {"base": {"validationCABundle": bundle}}},
-            "networking_layer_istio_config": {"enable-virtualservice-status": "false"},
-            "networking_layer_service_type": "ClusterIP",
-            "networking_layer_https_node_port": None,
-            "networking_layer_timeout": 300,
+            "knative_networking_provider": "istio",
+            "knative_networking_istio_chart_source": str(CHARTS),
+            "knative_networking_manifest": str(CHARTS / "net-istio.yaml"),
+            "knative_networking_istio_replicas": 2,
+            "knative_networking_istio_values": {"base": {"base": {"validationCABundle": bundle}}},
+            "knative_networking_istio_config": {"enable-virtualservice-status": "false"},
+            "knative_networking_service_type": "ClusterIP",
+            "knative_networking_https_node_port": None,
+            "knative_networking_timeout": 300,
         }
-        return playbook("playbooks/addons.yml", "--tags", "networking_layer", "-e", json.dumps({**options, **more}))
+        return playbook("playbooks/addons.yml", "--tags", "knative_networking", "-e", json.dumps({**options, **more}))
 
     return run
 
@@ -74,7 +74,9 @@ def test_a_webhook_that_nobody_believes_stops_before_the_gateway(
     install: Any, certified: str, kubectl: Callable[..., str]
 ) -> None:
     # Without pods, only the webhook can be what is waited for.
-    done = install(networking_layer_istio_values={}, networking_layer_istio_replicas=0, networking_layer_timeout=15)
+    done = install(
+        knative_networking_istio_values={}, knative_networking_istio_replicas=0, knative_networking_timeout=15
+    )
     assert done.returncode != 0
     said = told(done)
     assert "ValidatingWebhookConfiguration istiod-default-validator is not ready after 15 seconds: " in said
@@ -88,7 +90,7 @@ def installed(install: Any, certified: str) -> Iterator[str]:
     done = install()
     assert done.returncode == 0, reason(done)
     yield certified
-    done = install(networking_layer_state="absent")
+    done = install(knative_networking_state="absent")
     assert done.returncode == 0, reason(done)
 
 
@@ -143,6 +145,6 @@ def test_again_nothing_changes_nor_what_istio_writes_itself(
 
 
 def test_what_is_not_there_is_told_of_an_istio_of_others(install: Any) -> None:
-    done = install(networking_layer_state="existing")
+    done = install(knative_networking_state="existing")
     assert done.returncode != 0
     assert "The Istio of others does not work: the cluster does not serve VirtualService" in told(done)

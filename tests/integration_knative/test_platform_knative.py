@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tests.integration.conftest import Kubectl, Playbook, reason
 
-STATES = ("serverless_state", "networking_layer_state", "inference_platform_state")
-ROLES = "cluster_preflight,serverless,networking_layer,inference_platform"
+STATES = ("knative_serving_state", "knative_networking_state", "kserve_state")
+ROLES = "cluster_preflight,knative_serving,knative_networking,kserve"
 PLATFORM = ("playbooks/addons.yml", "--tags", ROLES)
 EXISTING = tuple(word for state in STATES for word in ("-e", f"{state}=existing"))
 

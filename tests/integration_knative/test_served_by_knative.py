@@ -97,7 +97,7 @@ def test_a_key_of_somebody_else_stays(playbook: Playbook, kubectl: Callable[...,
     configmap = ("configmap", "config-gc", "-n", "knative-serving")
     kubectl("patch", *configmap, "--type=merge", "-p", '{"data": {"min-non-active-revisions": "3"}}')
     try:
-        done = playbook("playbooks/addons.yml", "--tags", "cluster_preflight,serverless")
+        done = playbook("playbooks/addons.yml", "--tags", "cluster_preflight,knative_serving")
         assert done.returncode == 0, reason(done)
         assert "changed=0" in done.stdout
         assert thing(*configmap)["data"]["min-non-active-revisions"] == "3"
