@@ -10,28 +10,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.template import trust_as_template
+from ansible.template import Templar, trust_as_template
 
-from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._in_worker import InWorkerAction
+from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._use_case_action import UseCaseAction
 
 
-class ActionModule(InWorkerAction):
-    """Runs it in Ansible's worker where that can be."""
+class ActionModule(UseCaseAction):
+    """Runs it without a process of its own where the task runs on the controller itself."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the module's result, with what the templates hold among its definitions."""
-        options = {**self._task.args}
-        texts = [self._rendered(name, task_vars or {}) for name in _listed(options.pop("templates", None))]
+    def options(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the task's options with the rendered templates among the definitions."""
+        options = super().options(variables)
+        texts = [self.rendered(name, variables) for name in _listed(options.pop("templates", None))]
         if texts:
             options["definitions"] = [*_listed(options.get("definitions")), *texts]
-        self._task.args = options
-        return super().run(tmp, task_vars)
+        return options
 
-    def _rendered(self, name: str, variables: Mapping[str, Any]) -> str:
-        # The lookup template copies all variables, registered results among them, for each file.
-        path = self._find_needle("templates", name)
-        places = [place for found in variables["ansible_search_path"] for place in (f"{found}/templates", found)]
-        templar = self._templar.copy_with_new_env(searchpath=[str(Path(path).parent), *places])
+    def rendered(self, name: str, variables: Mapping[str, Any]) -> str:
+        """Return the text of a template, which may import others from its folder and from the role's and playbook's.
+
+        The lookup template does the same, and copies all variables, registered results among them, for each file.
+        """
+        folders = variables["ansible_search_path"]
+        path = self._loader.path_dwim_relative_stack(folders, "templates", name)
+        places = [place for folder in folders for place in (f"{folder}/templates", folder)]
+        templar = Templar(loader=self._loader, variables=variables)
+        templar = templar.copy_with_new_env(searchpath=[str(Path(path).parent), *places])
         text = trust_as_template(self._loader.get_text_file_contents(path))
         return str(templar.template(text, escape_backslashes=False) or "")
 

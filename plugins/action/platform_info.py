@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._in_worker import InWorkerAction
+from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._use_case_action import UseCaseAction
 
 
-class ActionModule(InWorkerAction):
-    """Runs it in Ansible's worker where that can be."""
+class ActionModule(UseCaseAction):
+    """Runs it without a process of its own where the task runs on the controller itself."""

@@ -370,9 +370,7 @@ if hasattr(selectors, "EpollSelector"):
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """Keep from the measurement what Python and Linux do beside it: collecting garbage, and waking up together."""
-    enabled, frozen = gc.isenabled(), gc.get_freeze_count()
-    gc.collect()
-    gc.freeze()
+    enabled = gc.isenabled()
     gc.disable()
     slack = _timer_slack("1")
     try:
@@ -380,9 +378,6 @@ def _undisturbed() -> Iterator[None]:
     finally:
         if slack:
             _timer_slack(slack)
-        # What Ansible's worker had before this module stays out of the next collection, which is part of the next load.
-        if not frozen:
-            gc.unfreeze()
         if enabled:
             gc.enable()
 

@@ -9,20 +9,28 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
-import gc
 import itertools
 import json
+import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
+
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._redact import redact, short
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import require
 
-with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
+KUBERNETES_IMPORT_ERROR: str | None = None
+try:
     import urllib3
+    from kubernetes.client import Configuration
     from kubernetes.client.exceptions import ApiException
     from kubernetes.config import ConfigException
+except ImportError:
+    KUBERNETES_IMPORT_ERROR = traceback.format_exc()
 
 CONNECT_TIMEOUT = 10.0  # seconds
 READ_TIMEOUT = 30.0
@@ -78,6 +86,15 @@ class RestApi:
     def requests(self) -> int:
         """How many requests have been sent."""
         return self._requests
+
+    @property
+    def configuration(self) -> Any:
+        """The Kubernetes client's configuration."""
+        return self._client.configuration
+
+    def close(self) -> None:
+        """Close the connections; the next request opens one again."""
+        self._client.rest_client.pool_manager.clear()
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """See KubeApi."""
@@ -214,6 +231,30 @@ def unreachable(error: BaseException) -> Unreachable:
     )
 
 
+@contextmanager
+def session(options: Mapping[str, Any]) -> Iterator[RestApi]:
+    """Reach the API server that a module's options name, for many threads; see connect.
+
+    :param options: among others those of kubernetes.core's AUTH_ARG_SPEC.
+    """
+    api = connect(lambda: client_of(options))
+    try:
+        yield api
+    finally:
+        api.close()
+
+
+def client_of(options: Mapping[str, Any]) -> Any:
+    """Return kubernetes.core's client for a module's options.
+
+    :raises KServeError: the Python package kubernetes is not installed.
+    """
+    require("kubernetes", KUBERNETES_IMPORT_ERROR)
+    # What the item before in a loop has set is no default for this one.
+    Configuration.set_default(None)
+    return get_api_client(**{name: options[name] for name in AUTH_ARG_SPEC})
+
+
 def connect(get_client: Callable[[], Any]) -> RestApi:
     """Return the API server that kubernetes.core's client factory finds, for many threads; see api_client."""
     client = api_client(get_client)
@@ -234,7 +275,7 @@ def api_client(get_client: Callable[[], Any]) -> Any:
     """
     try:
         # K8SClient, its dynamic client, and the ApiClient of that.
-        client = get_client().client.client
+        return get_client().client.client
     except ApiException as error:
         raise refused(error, "/apis") from None
     except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as error:
@@ -248,7 +289,3 @@ def api_client(get_client: Callable[[], Any]) -> Any:
         no_config = isinstance(error, ConfigException) or isinstance(error.__cause__, ConfigException)
         what = "There is no usable Kubernetes configuration" if no_config else "The connection cannot be set up"
         raise KServeError(f"{what} ({text}); set kubeconfig and context, or host and api_key.") from None
-    # What has been imported by now stays: the garbage collector need not look at it again. It would several times when
-    # the process ends, which takes it longer than the Kubernetes client takes for a request.
-    gc.freeze()
-    return client

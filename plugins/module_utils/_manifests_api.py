@@ -9,7 +9,8 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _kube
@@ -66,6 +67,16 @@ class RestApplyApi(_kube.RestApi):
         """Return an object of which only the metadata is sent."""
         answer: dict[str, Any] = self.json("GET", path, {}, accept=_METADATA)
         return answer
+
+
+@contextmanager
+def session(options: Mapping[str, Any]) -> Iterator[RestApplyApi]:
+    """Reach the API server that a module's options name; see _kube.session."""
+    api = connect(lambda: _kube.client_of(options))
+    try:
+        yield api
+    finally:
+        api.close()
 
 
 def connect(get_client: Callable[[], Any]) -> RestApplyApi:

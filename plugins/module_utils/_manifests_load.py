@@ -9,7 +9,6 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -183,15 +182,11 @@ def _parsed(source: str, text: str, is_json: bool = False) -> list[tuple[str, An
 
 
 def _yaml(text: str) -> list[Any]:
-    # Looking for garbage again and again while only more objects come in doubles the time for a file of megabytes.
-    gc.disable()
     try:
         first, *others = BETWEEN.split(text)
         return [*_read(first), *(document for part in others for document in _read(part) or [None])]
     except yaml.YAMLError:
         return _load_all(text)  # whose error has the line within the whole
-    finally:
-        gc.enable()
 
 
 def _read(part: str) -> list[Any]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
@@ -38,6 +39,16 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_client impo
 
 # Where the key may not list what is unfinished, or the store does not know how to.
 _NOT_LISTED = ("AccessDenied", "NotImplemented", "MethodNotAllowed")
+
+
+@contextmanager
+def session(options: S3Options) -> Iterator[S3Store]:
+    """Reach the bucket, and close the connections at the end; see connect."""
+    client = _client(options)
+    try:
+        yield S3Store(client)
+    finally:
+        client.close()
 
 
 def connect(options: S3Options) -> S3Store:

@@ -153,7 +153,7 @@ class S3Client:
     """Requests to one bucket; each method may be called from several threads.
 
     options: with endpoint and region; credentials: of botocore; send: sends a prepared request of botocore and returns
-    its answer.
+    its answer; close: closes the connections.
     """
 
     def __init__(
@@ -162,11 +162,13 @@ class S3Client:
         credentials: Any,
         send: Callable[[Any], Any],
         sleep: Callable[[float], None] = time.sleep,
+        close: Callable[[], None] = lambda: None,
     ) -> None:
         self.options = options
         self._credentials = credentials
         self._send = send
         self._sleep = sleep
+        self.close = close
         self._url = bucket_url(str(options.endpoint_url), options.bucket, options.addressing_style)
         self._lock = threading.Lock()
         self.requests = 0
@@ -281,7 +283,7 @@ def connect(options: S3Options) -> S3Client:
             timeout=timeout,
             max_pool_connections=options.connections + 1,
         )
-    return S3Client(options, credentials, http.send)
+    return S3Client(options, credentials, http.send, close=http.close)
 
 
 def bucket_url(endpoint: str, bucket: str, style: str) -> str:

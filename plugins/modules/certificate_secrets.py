@@ -179,17 +179,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import (
     _certificate_secrets,
     _certificates,
     _manifests_api,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import (
+    Options,
+    Run,
+    UseCase,
+    require,
+    run_module,
+)
 
 CA: dict[str, Any] = {
     "namespace": {"type": "str", "default": "hashfoundry-system"},
@@ -212,22 +215,24 @@ OWN_OPTIONS: dict[str, Any] = {
 CA_FILE: dict[str, Any] = {"ca_file": {"type": "path"}}
 
 
+def run(options: Options, run: Run) -> dict[str, Any]:
+    """Bring the CA and the TLS Secrets to what the options want."""
+    require("cryptography >= 42.0.0", _certificates.CRYPTOGRAPHY_IMPORT_ERROR)
+    request = _certificate_secrets.request(**{key: options[key] for key in OWN_OPTIONS})
+    with _manifests_api.session(options) as api:
+        result = _certificate_secrets.reconcile(api, request, datetime.now(UTC), run.check_mode)
+    path, certificate = options["ca_file"], result["ca_certificate"]
+    if path and certificate:
+        result["changed"] |= _certificate_secrets.hand_out(Path(path), certificate, run.check_mode)
+    return result
+
+
+USE_CASE = UseCase({**AUTH_ARG_SPEC, **OWN_OPTIONS, **CA_FILE}, run)
+
+
 def main() -> None:
     """Run the module."""
-    module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **OWN_OPTIONS, **CA_FILE}, supports_check_mode=True)
-    if _certificates.CRYPTOGRAPHY_IMPORT_ERROR:
-        missing = missing_required_lib("cryptography >= 42.0.0")
-        module.fail_json(msg=missing, exception=_certificates.CRYPTOGRAPHY_IMPORT_ERROR)
-    try:
-        request = _certificate_secrets.request(**{key: module.params[key] for key in OWN_OPTIONS})
-        api = _manifests_api.connect(lambda: get_api_client(module))
-        result = _certificate_secrets.reconcile(api, request, datetime.now(UTC), module.check_mode)
-        path, certificate = module.params["ca_file"], result["ca_certificate"]
-        if path and certificate:
-            result["changed"] |= _certificate_secrets.hand_out(Path(path), certificate, module.check_mode)
-    except KServeError as error:
-        module.fail_json(msg=str(error), **error.result)
-    module.exit_json(**result)
+    run_module(USE_CASE)
 
 
 if __name__ == "__main__":

@@ -107,26 +107,33 @@ lost:
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _custom_resources, _kube
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    **AUTH_ARG_SPEC,
+    "groups": {"type": "list", "elements": "str", "required": True},
+    "since": {"type": "path"},
+}
+
+
+def run(options: Options, run: Run) -> dict[str, Any]:
+    """Count the custom resources of the groups."""
+    since = options["since"]
+    with _kube.session(options) as api:
+        return _custom_resources.info(api, options["groups"], Path(since) if since else None)
+
+
+USE_CASE = UseCase(ARGUMENT_SPEC, run)
 
 
 def main() -> None:
     """Run the module."""
-    options = {"groups": {"type": "list", "elements": "str", "required": True}, "since": {"type": "path"}}
-    module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **options}, supports_check_mode=True)
-    since = module.params["since"]
-    try:
-        api = _kube.connect(lambda: get_api_client(module))
-        result = _custom_resources.info(api, module.params["groups"], Path(since) if since else None)
-    except KServeError as error:
-        module.fail_json(msg=str(error), **error.result)
-    module.exit_json(**result)
+    run_module(USE_CASE)
 
 
 if __name__ == "__main__":

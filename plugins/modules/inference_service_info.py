@@ -129,29 +129,32 @@ services:
       type: dict
 """
 
+from typing import Any
+
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _inference_service, _kube
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._services import Selection
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
+
+
+def run(options: Options, run: Run) -> dict[str, Any]:
+    """Return the verdict on each service."""
+    asked = _inference_service.question(options)
+    with _kube.session(options) as api:
+        return _inference_service.info(api, Selection.of(options), asked)
+
+
+USE_CASE = UseCase(
+    {**AUTH_ARG_SPEC, **_inference_service.SELECTION, **_inference_service.QUESTION},
+    run,
+    {"mutually_exclusive": _inference_service.ONE_WAY},
+)
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleK8SModule(
-        argument_spec={**AUTH_ARG_SPEC, **_inference_service.SELECTION, **_inference_service.QUESTION},
-        mutually_exclusive=_inference_service.ONE_WAY,
-        supports_check_mode=True,
-    )
-    try:
-        asked = _inference_service.question(module.params)
-        api = _kube.connect(lambda: get_api_client(module))
-        result = _inference_service.info(api, Selection.of(module.params), asked)
-    except KServeError as error:
-        module.fail_json(msg=str(error), **error.result)
-    module.exit_json(**result)
+    run_module(USE_CASE)
 
 
 if __name__ == "__main__":

@@ -266,12 +266,10 @@ logs:
 from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _inference_service, _kube
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._services import Selection
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._waiting import Limits
 
 LIMITS: dict[str, Any] = {
@@ -279,26 +277,33 @@ LIMITS: dict[str, Any] = {
     "grace_period": {"type": "int", "default": 30},
     "fail_fast": {"type": "bool", "default": True},
 }
+ARGUMENT_SPEC: dict[str, Any] = {
+    **AUTH_ARG_SPEC,
+    **_inference_service.SELECTION,
+    **_inference_service.QUESTION,
+    **LIMITS,
+    "return_pods": {"type": "bool", "default": False},
+}
+
+
+def run(options: Options, run: Run) -> dict[str, Any]:
+    """Wait until the services serve their current specs."""
+    limits = Limits(**{key: options[key] for key in LIMITS})
+    asked = _inference_service.question(options)
+    with _kube.session(options) as api:
+        return _inference_service.ready(api, Selection.of(options), asked, limits, run.check_mode)
+
+
+USE_CASE = UseCase(
+    ARGUMENT_SPEC,
+    run,
+    {"mutually_exclusive": _inference_service.ONE_WAY, "required_one_of": _inference_service.ONE_WAY},
+)
 
 
 def main() -> None:
     """Run the module."""
-    asking = {**_inference_service.SELECTION, **_inference_service.QUESTION}
-    returned = {"return_pods": {"type": "bool", "default": False}}
-    module = AnsibleK8SModule(
-        argument_spec={**AUTH_ARG_SPEC, **asking, **LIMITS, **returned},
-        mutually_exclusive=_inference_service.ONE_WAY,
-        required_one_of=_inference_service.ONE_WAY,
-        supports_check_mode=True,
-    )
-    limits = Limits(**{key: module.params[key] for key in LIMITS})
-    try:
-        asked = _inference_service.question(module.params)
-        api = _kube.connect(lambda: get_api_client(module))
-        result = _inference_service.ready(api, Selection.of(module.params), asked, limits, module.check_mode)
-    except KServeError as error:
-        module.fail_json(msg=str(error), **error.result)
-    module.exit_json(**result)
+    run_module(USE_CASE)
 
 
 if __name__ == "__main__":

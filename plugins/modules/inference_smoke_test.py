@@ -403,13 +403,12 @@ url:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _http, _http_client
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_result import THRESHOLDS
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._prediction import path
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._smoke_test import Check, Reports, run
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._smoke_test import Check, Reports
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._smoke_test import run as smoke_test
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 SERVER_OPTIONS: dict[str, Any] = {
     **{name: {"type": "str"} for name in ("url", "host", "address", "ca_content")},
@@ -434,29 +433,40 @@ CHECK_OPTIONS: dict[str, Any] = {
     "thresholds": {"type": "dict", "options": {name: {"type": "float"} for name in THRESHOLDS}},
     "retry_for": {"type": "float", "default": 60},
 }
+ARGUMENT_SPEC: dict[str, Any] = {
+    **SERVER_OPTIONS,
+    **CHECK_OPTIONS,
+    "junit_path": {"type": "path"},
+    "svg_path": {"type": "path"},
+    "token": {"type": "str", "no_log": True},
+}
+
+
+def run(options: Options, run: Run) -> dict[str, Any]:
+    """Ask the model, and compare what it says and how fast."""
+    server = _http.server(**{key: options[key] for key in SERVER_OPTIONS})
+    check = Check.of(**{key: options[key] for key in CHECK_OPTIONS})
+    with _http_client.HttpTransport(server, options["token"]) as transport:
+        files = Reports(options["junit_path"], options["svg_path"])
+        result = smoke_test(transport, check, files, run.check_mode, run.warn)
+    return {"url": server.url + path(check.protocol, check.model_name), **result}
+
+
+USE_CASE = UseCase(
+    ARGUMENT_SPEC,
+    run,
+    {
+        "mutually_exclusive": [("url", "host"), ("ca_path", "ca_content")],
+        "required_one_of": [("url", "host")],
+        "required_together": [("instances", "expected")],
+        "required_by": {"client_key": "client_cert"},
+    },
+)
 
 
 def main() -> None:
     """Run the module."""
-    reports = {"junit_path": {"type": "path"}, "svg_path": {"type": "path"}}
-    module = AnsibleModule(
-        argument_spec={**SERVER_OPTIONS, **CHECK_OPTIONS, **reports, "token": {"type": "str", "no_log": True}},
-        mutually_exclusive=[("url", "host"), ("ca_path", "ca_content")],
-        required_one_of=[("url", "host")],
-        required_together=[("instances", "expected")],
-        required_by={"client_key": "client_cert"},
-        supports_check_mode=True,
-    )
-    params = module.params
-    try:
-        server = _http.server(**{key: params[key] for key in SERVER_OPTIONS})
-        check = Check.of(**{key: params[key] for key in CHECK_OPTIONS})
-        with _http_client.HttpTransport(server, params["token"]) as transport:
-            files = Reports(params["junit_path"], params["svg_path"])
-            result = run(transport, check, files, module.check_mode, module.warn)
-    except KServeError as error:
-        module.fail_json(msg=str(error), **error.result)
-    module.exit_json(url=server.url + path(check.protocol, check.model_name), **result)
+    run_module(USE_CASE)
 
 
 if __name__ == "__main__":

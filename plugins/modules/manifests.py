@@ -437,23 +437,21 @@ events:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _manifests_api
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_apply import (
     apply_manifests,
     unvalidated_warnings,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_charts import rendered, shown
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_charts import rendered
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_charts import shown as shown_charts
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_delete import delete_manifests
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_load import load
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_options import Options
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_options import Options as Applying
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_prune import of_kinds
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import hidden
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 LOADING: dict[str, Any] = {
     "definitions": {"type": "list", "elements": "raw", "default": []},
@@ -507,52 +505,37 @@ APPLYING: dict[str, Any] = {
     "wait_timeout": {"type": "int", "default": 300},
     "webhook_timeout": {"type": "int", "default": 60},
 }
+STATE: dict[str, Any] = {"state": {"type": "str", "choices": ["present", "absent"], "default": "present"}}
 
 
-class DiscreetModule(AnsibleModule):  # type: ignore[misc]
-    """Shows and logs objects without the values of Secrets; no_log would mask every name in the result, too."""
+def run(options: Options, run: Run) -> dict[str, Any]:
+    """Apply the objects, or delete them."""
+    applying = {key: options[key] for key in APPLYING}
+    applying["prune"] = of_kinds(applying["prune"], options["only_kinds"], options["exclude_kinds"])
+    how = Applying(**applying, check_mode=run.check_mode, diff=run.diff)
+    charts = rendered(options["charts"], options["helm"], options["namespace"])
+    loading = {key: options[key] for key in LOADING}
+    manifests = load(**loading, charts=charts, may_be_empty=bool(options["prune"]))
+    work = apply_manifests if options["state"] == "present" else delete_manifests
+    with _manifests_api.session(options) as api:
+        result = work(api, manifests, how)
+    for text in unvalidated_warnings(result.get("unvalidated", ())):
+        run.warn(text)
+    return result
 
-    def _log_invocation(self) -> None:
-        plain = self.params
-        self._hide()
-        super()._log_invocation()
-        self.params = plain
 
-    def exit_json(self, **kwargs: Any) -> None:
-        """End with a result."""
-        self._hide()
-        super().exit_json(**kwargs)
+def shown(options: Options) -> Options:
+    """Return the options without the values of Secrets; no_log would mask every name in the result, too."""
+    masked = {key: hidden(options.get(key) or []) for key in ("definitions", "patches")}
+    return {**options, **masked, "charts": shown_charts(options.get("charts") or [])}
 
-    def fail_json(self, msg: str, **kwargs: Any) -> None:
-        """End with a failure."""
-        self._hide()
-        super().fail_json(msg, **kwargs)
 
-    def _hide(self) -> None:
-        masked = {key: hidden(self.params.get(key) or []) for key in ("definitions", "patches")}
-        self.params = self.params | masked | {"charts": shown(self.params.get("charts") or [])}
+USE_CASE = UseCase({**AUTH_ARG_SPEC, **STATE, **LOADING, **TEMPLATES, **CHARTS, **APPLYING}, run, shown=shown)
 
 
 def main() -> None:
     """Run the module."""
-    state = {"type": "str", "choices": ["present", "absent"], "default": "present"}
-    spec = {**AUTH_ARG_SPEC, "state": state, **LOADING, **TEMPLATES, **CHARTS, **APPLYING}
-    module = AnsibleK8SModule(module_class=DiscreetModule, argument_spec=spec, supports_check_mode=True)
-    applying = {key: module.params[key] for key in APPLYING}
-    applying["prune"] = of_kinds(applying["prune"], module.params["only_kinds"], module.params["exclude_kinds"])
-    options = Options(**applying, check_mode=module.check_mode, diff=module._diff)
-    try:
-        charts = rendered(module.params["charts"], module.params["helm"], module.params["namespace"])
-        loading = {key: module.params[key] for key in LOADING}
-        manifests = load(**loading, charts=charts, may_be_empty=bool(module.params["prune"]))
-        api = _manifests_api.connect(lambda: get_api_client(module))
-        work = apply_manifests if module.params["state"] == "present" else delete_manifests
-        result = work(api, manifests, options)
-    except KServeError as error:
-        module.fail_json(msg=str(error), **error.result)
-    for text in unvalidated_warnings(result.get("unvalidated", ())):
-        module.warn(text)
-    module.exit_json(**result)
+    run_module(USE_CASE)
 
 
 if __name__ == "__main__":

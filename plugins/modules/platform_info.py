@@ -148,29 +148,31 @@ components:
 from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _manifests_api, _platform
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform_info import platform_info
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
-SPEC: dict[str, Any] = {
+ARGUMENT_SPEC: dict[str, Any] = {
+    **AUTH_ARG_SPEC,
     "components": {"type": "list", "elements": "str", "choices": sorted(_platform.COMPONENTS), "default": []},
     "verify": {"type": "bool", "default": False},
     "api_server": {"type": "bool", "default": False},
 }
 
 
+def run(options: Options, run: Run) -> dict[str, Any]:
+    """Tell which components the cluster has."""
+    with _manifests_api.session(options) as api:
+        return platform_info(api, options["components"], options["verify"], options["api_server"])
+
+
+USE_CASE = UseCase(ARGUMENT_SPEC, run)
+
+
 def main() -> None:
     """Run the module."""
-    module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **SPEC}, supports_check_mode=True)
-    try:
-        api = _manifests_api.connect(lambda: get_api_client(module))
-        result = platform_info(api, module.params["components"], module.params["verify"], module.params["api_server"])
-    except KServeError as error:
-        module.fail_json(msg=str(error), **error.result)
-    module.exit_json(**result)
+    run_module(USE_CASE)
 
 
 if __name__ == "__main__":

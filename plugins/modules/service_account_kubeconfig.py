@@ -93,11 +93,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _kube, _service_account_kubeconfig
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 OPTIONS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -108,21 +106,26 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+def run(options: Options, run: Run) -> dict[str, Any]:
+    """Bring the kubeconfig to a token that lasts."""
+    wanted = _service_account_kubeconfig.Wanted(
+        options["namespace"],
+        options["name"],
+        Path(options["path"]),
+        options["duration"],
+        options["renew_before"],
+    )
+    with _kube.session(options) as api:
+        at = _service_account_kubeconfig.server(api.configuration)
+        return _service_account_kubeconfig.reconcile(api, wanted, at, datetime.now(UTC), run.check_mode)
+
+
+USE_CASE = UseCase({**AUTH_ARG_SPEC, **OPTIONS}, run)
+
+
 def main() -> None:
     """Run the module."""
-    module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **OPTIONS}, supports_check_mode=True)
-    given = module.params
-    wanted = _service_account_kubeconfig.Wanted(
-        given["namespace"], given["name"], Path(given["path"]), given["duration"], given["renew_before"]
-    )
-    try:
-        client = _kube.api_client(lambda: get_api_client(module))
-        at = _service_account_kubeconfig.server(client.configuration)
-        now = datetime.now(UTC)
-        result = _service_account_kubeconfig.reconcile(_kube.RestApi(client), wanted, at, now, module.check_mode)
-    except KServeError as error:
-        module.fail_json(msg=str(error), **error.result)
-    module.exit_json(**result)
+    run_module(USE_CASE)
 
 
 if __name__ == "__main__":

@@ -126,16 +126,20 @@ requests:
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3, _s3_client
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_download import fetch
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store import Target
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_arguments import (
     REQUIRED_TOGETHER,
     S3_ARGUMENTS,
     s3_options,
+)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import (
+    Options,
+    Run,
+    UseCase,
+    require,
+    run_module,
 )
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -148,20 +152,21 @@ ARGUMENT_SPEC: dict[str, Any] = {
 HOW = ("digest", "connections")
 
 
+def run(options: Options, run: Run) -> dict[str, Any]:
+    """Bring the folder to the version in the bucket."""
+    require("botocore", _s3_client.BOTOCORE_IMPORT_ERROR)
+    target = Target(options["bucket"], options["name"], options["version"])
+    how = {key: options[key] for key in HOW}
+    with _s3.session(s3_options(options)) as store:
+        return fetch(store, target, Path(options["dest"]), check_mode=run.check_mode, **how).result()
+
+
+USE_CASE = UseCase(ARGUMENT_SPEC, run, {"required_together": REQUIRED_TOGETHER})
+
+
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, required_together=REQUIRED_TOGETHER, supports_check_mode=True)
-    if _s3_client.BOTOCORE_IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("botocore"), exception=_s3_client.BOTOCORE_IMPORT_ERROR)
-    params = module.params
-    try:
-        target = Target(params["bucket"], params["name"], params["version"])
-        store = _s3.connect(s3_options(params))
-        how = {key: params[key] for key in HOW}
-        fetched = fetch(store, target, Path(params["dest"]), check_mode=module.check_mode, **how)
-    except KServeError as error:
-        module.fail_json(msg=str(error), **error.result)
-    module.exit_json(**fetched.result())
+    run_module(USE_CASE)
 
 
 if __name__ == "__main__":

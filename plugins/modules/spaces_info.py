@@ -107,33 +107,39 @@ requests:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3, _s3_client
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_inventory import versions
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_arguments import (
     REQUIRED_TOGETHER,
     S3_ARGUMENTS,
     s3_options,
 )
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import (
+    Options,
+    Run,
+    UseCase,
+    require,
+    run_module,
+)
 
 ARGUMENT_SPEC: dict[str, Any] = {**S3_ARGUMENTS, "name": {"type": "str"}, "version": {"type": "str"}}
 WHICH = ("bucket", "name", "version")
 
 
+def run(options: Options, run: Run) -> dict[str, Any]:
+    """List the models and versions in the bucket."""
+    require("botocore", _s3_client.BOTOCORE_IMPORT_ERROR)
+    with _s3.session(s3_options(options)) as store:
+        found = versions(store, **{key: options[key] for key in WHICH}, connections=options["connections"])
+        return {"changed": False, "versions": found, "requests": store.requests}
+
+
+USE_CASE = UseCase(ARGUMENT_SPEC, run, {"required_together": REQUIRED_TOGETHER})
+
+
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, required_together=REQUIRED_TOGETHER, supports_check_mode=True)
-    if _s3_client.BOTOCORE_IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("botocore"), exception=_s3_client.BOTOCORE_IMPORT_ERROR)
-    params = module.params
-    try:
-        store = _s3.connect(s3_options(params))
-        found = versions(store, **{key: params[key] for key in WHICH}, connections=params["connections"])
-    except KServeError as error:
-        module.fail_json(msg=str(error), **error.result)
-    module.exit_json(changed=False, versions=found, requests=store.requests)
+    run_module(USE_CASE)
 
 
 if __name__ == "__main__":

@@ -262,10 +262,7 @@ output:
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3, _s3_client
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_folder import scan
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate import GATE_ARGUMENTS, gate_for
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store import Target
@@ -274,6 +271,13 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_arguments i
     REQUIRED_TOGETHER,
     S3_ARGUMENTS,
     s3_options,
+)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import (
+    Options,
+    Run,
+    UseCase,
+    require,
+    run_module,
 )
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -288,24 +292,26 @@ ARGUMENT_SPEC: dict[str, Any] = {
 HOW = ("overwrite", "create_bucket", "connections")
 
 
+def run(options: Options, run: Run) -> dict[str, Any]:
+    """Bring the version in the bucket to the folder's files."""
+    require("botocore", _s3_client.BOTOCORE_IMPORT_ERROR)
+    target = Target(options["bucket"], options["name"], options["version"])
+    gate = gate_for(options["gate"], target.name, target.version)
+    files = scan(Path(options["source"]))
+    how = {key: options[key] for key in HOW}
+    with _s3.session(s3_options(options)) as store:
+        published = publish(store, target, files, check_mode=run.check_mode, gate=gate, **how)
+    if published.warning:
+        run.warn(published.warning)
+    return published.result()
+
+
+USE_CASE = UseCase(ARGUMENT_SPEC, run, {"required_together": REQUIRED_TOGETHER})
+
+
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, required_together=REQUIRED_TOGETHER, supports_check_mode=True)
-    if _s3_client.BOTOCORE_IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("botocore"), exception=_s3_client.BOTOCORE_IMPORT_ERROR)
-    params = module.params
-    try:
-        target = Target(params["bucket"], params["name"], params["version"])
-        gate = gate_for(params["gate"], target.name, target.version)
-        files = scan(Path(params["source"]))
-        store = _s3.connect(s3_options(params))
-        how = {key: params[key] for key in HOW}
-        published = publish(store, target, files, check_mode=module.check_mode, gate=gate, **how)
-    except KServeError as error:
-        module.fail_json(msg=str(error), **error.result)
-    if published.warning:
-        module.warn(published.warning)
-    module.exit_json(**published.result())
+    run_module(USE_CASE)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -19,6 +20,6 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     """Return a function that puts an API server in the place of the one that the options name."""
 
     def use(api: Any) -> None:
-        monkeypatch.setattr(_kube, "connect", lambda _get_client: api)
+        monkeypatch.setattr(_kube, "session", lambda _options: nullcontext(api))
 
     return use

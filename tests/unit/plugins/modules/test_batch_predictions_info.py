@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[S3Options]:
     """With what options the module went to the store."""
     store = MemoryStore({"iris/v1/manifest.json": IRIS.content, "in/rows.csv": b"a\n1\n"})
     seen: list[S3Options] = []
-    monkeypatch.setattr(_s3, "connect", lambda options: (seen.append(options), store)[1])
+    monkeypatch.setattr(_s3, "session", lambda options: (seen.append(options), nullcontext(store))[1])
     return seen
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ CA_PLACE = "hashfoundry-system/hashfoundry-ca"
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     cluster = Api()
-    monkeypatch.setattr(_manifests_api, "connect", lambda _get_client: cluster)
+    monkeypatch.setattr(_manifests_api, "session", lambda _options: nullcontext(cluster))
     return cluster
 
 

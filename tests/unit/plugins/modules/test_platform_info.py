@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 
 import pytest
 
@@ -17,7 +18,7 @@ from ..module_utils.platform_fixtures import kserve
 
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_the_cluster_and_its_components_are_told(run_module, monkeypatch: pytest.MonkeyPatch, check_mode: bool) -> None:
-    monkeypatch.setattr(_manifests_api, "connect", lambda get_client: kserve())
+    monkeypatch.setattr(_manifests_api, "session", lambda _options: nullcontext(kserve()))
     arguments = {"components": ["kserve"], "verify": True, "api_key": "PLANTED-KEY"}
     result = run_module(platform_info.main, arguments, check_mode=check_mode)
     assert result["changed"] is False and result["cluster"]["version"] == "v1.35.4"
@@ -27,9 +28,9 @@ def test_the_cluster_and_its_components_are_told(run_module, monkeypatch: pytest
 
 
 def test_a_cluster_that_does_not_answer(run_module, monkeypatch: pytest.MonkeyPatch) -> None:
-    def connect(get_client: object) -> None:
+    def session(_options: object) -> None:
         raise Unreachable("The cluster's API server cannot be reached.")
 
-    monkeypatch.setattr(_manifests_api, "connect", connect)
+    monkeypatch.setattr(_manifests_api, "session", session)
     assert run_module(platform_info.main, {})["msg"] == "The cluster's API server cannot be reached."
     assert "value of components must be one or more of" in run_module(platform_info.main, {"components": ["x"]})["msg"]

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,9 +22,8 @@ ARGUMENTS = {"name": "deployer", "namespace": "system", "api_key": "PLANTED-API-
 @pytest.fixture(autouse=True)
 def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     cluster = Api()
-    client = SimpleNamespace(configuration=SimpleNamespace(host="https://cluster.example.com", ssl_ca_cert=None))
-    monkeypatch.setattr(_kube, "api_client", lambda _get_client: client)
-    monkeypatch.setattr(_kube, "RestApi", lambda _client: cluster)
+    cluster.configuration = SimpleNamespace(host="https://cluster.example.com", ssl_ca_cert=None)
+    monkeypatch.setattr(_kube, "session", lambda _options: nullcontext(cluster))
     return cluster
 
 

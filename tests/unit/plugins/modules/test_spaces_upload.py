@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def options(monkeypatch: pytest.MonkeyPatch) -> list[S3Options]:
     """With what options the module went to the store."""
     seen: list[S3Options] = []
-    monkeypatch.setattr(_s3, "connect", lambda options: (seen.append(options), MemoryStore())[1])
+    monkeypatch.setattr(_s3, "session", lambda options: (seen.append(options), nullcontext(MemoryStore()))[1])
     return seen
 
 

@@ -1,0 +1,190 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run a use case of the collection in the process that runs the task, where the task runs on the controller itself.
+
+A module's own process takes about 0.5 s before its first request, for starting Python and importing the Kubernetes
+client. An action plugin is imported before Ansible forks the process for a task, so that these imports are there
+already. Everywhere else the module runs as any other.
+
+Of Ansible only documented interfaces are used; tests/private_names.py lists them.
+
+This file is private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import re
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ansible import constants
+from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.parameters import remove_values
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible.template import Templar
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Run, UseCase
+
+# Read when Python, a library or the Kubernetes client starts, which was before the task began.
+_READ_AT_START = re.compile(r"KUBECONFIG|TMPDIR|PYTHON.*|LD_.*")
+_LOCAL = ("local", "ansible.builtin.local")
+
+
+class UseCaseAction(ActionBase):
+    """Runs the use case of the module of the action plugin's name."""
+
+    USE_CASE: ClassVar[UseCase | None] = None
+
+    def __init_subclass__(cls) -> None:
+        """Import the module of the action plugin's name before Ansible forks."""
+        super().__init_subclass__()
+        if "USE_CASE" not in cls.__dict__:
+            package, _action, name = cls.__module__.rsplit(".", 2)
+            # Whatever is missing here: the module itself says it, as a failed task. An error in an import of an action
+            # plugin would end the whole run.
+            with contextlib.suppress(Exception):
+                cls.USE_CASE = importlib.import_module(f"{package}.modules.{name}").USE_CASE
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the module's result."""
+        variables = task_vars or {}
+        options = self.options(variables)
+        if self._task.async_val:
+            # super().run() refuses async for action plugins that do all of their work on the controller.
+            return self._module_result(options, variables)
+        result: dict[str, Any] = super().run(tmp, variables)
+        templar = Templar(loader=self._loader, variables=variables)
+        environment = self._environment(templar)
+        if self.USE_CASE and self._runs_here(templar, variables, environment):
+            with _surroundings(environment, Path(self._loader.get_basedir())):
+                result |= _result(self._task.action, self.USE_CASE, options, self._task.check_mode, self._task.diff)
+        else:
+            result |= self._module_result(options, variables)
+        return result
+
+    def options(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options for the module, of those that the task has."""
+        return {**self._task.args}
+
+    def _module_result(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = self._execute_module(
+            module_args=options, task_vars=variables, wrap_async=self._task.async_val
+        )
+        return found
+
+    def _environment(self, templar: Templar) -> dict[str, str]:
+        """Return the keyword environment, that of the play before that of the task."""
+        given = self._task.environment or []
+        environment: dict[str, str] = {}
+        for entry in given if isinstance(given, list) else [given]:
+            values = templar.template(entry) or {}
+            if not isinstance(values, Mapping):
+                raise AnsibleError(f"environment must be a dictionary, and is of the type {type(values).__name__}.")
+            environment |= {str(name): str(value) for name, value in values.items()}
+        return environment
+
+    def _runs_here(self, templar: Templar, variables: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
+        def value(name: str, default: Any = None) -> Any:
+            return templar.template(variables.get(name, default))
+
+        return bool(
+            value("ansible_connection", self._task.connection) in _LOCAL
+            and value("ansible_python_interpreter") == sys.executable
+            and not boolean(value("ansible_become", False), strict=False)
+            and not self._task.become
+            and not self._task.delegate_to
+            # Whoever wants to see what Ansible sends to a host gets it.
+            and not constants.DEFAULT_KEEP_REMOTE_FILES
+            and not any(map(_READ_AT_START.fullmatch, environment))
+        )
+
+
+def _result(action: str, use_case: UseCase, given: Mapping[str, Any], check_mode: bool, diff: bool) -> dict[str, Any]:
+    """Return what the module of this name would give for these options."""
+    # As for a module: nothing of Ansible's own types, such as strings that know where they come from, gets through.
+    plain = _plain(given)
+    warnings: list[str] = []
+    hidden = _secrets(use_case.argument_spec, plain)
+    options: Mapping[str, Any] = plain
+    try:
+        validated = ArgumentSpecValidator(dict(use_case.argument_spec), **use_case.rules).validate(plain)
+        options = {name: validated.validated_parameters.get(name) for name in use_case.argument_spec}
+        hidden |= _secrets(use_case.argument_spec, options)
+        if validated.error_messages:
+            unknown = f"Unsupported parameters for ({action}) module: " if validated.unsupported_parameters else ""
+            raise KServeError(unknown + "; ".join(validated.error_messages))
+        result = use_case.run(options, Run(check_mode, diff, warnings.append))
+    except KServeError as error:
+        result = {"failed": True, "msg": str(error), **error.result}
+    except (Exception, SystemExit) as error:
+        result = {"failed": True, "msg": f"{type(error).__name__}: {error}", "exception": traceback.format_exc()}
+    if warnings:
+        result["warnings"] = warnings
+    result["invocation"] = {"module_args": dict(use_case.shown(options) if use_case.shown else options)}
+    masked: dict[str, Any] = remove_values(_plain(result), hidden)
+    return masked
+
+
+def _plain(value: Any) -> Any:
+    """Return the value as a module gets it, and gives it back: by way of JSON."""
+    return json.loads(json.dumps(value, default=lambda other: list(other) if isinstance(other, set) else str(other)))
+
+
+def _secrets(spec: Mapping[str, Any], options: Any) -> set[str]:
+    """Return all values of options with no_log, at any depth."""
+    if isinstance(options, list):
+        return {secret for entry in options for secret in _secrets(spec, entry)}
+    if not isinstance(options, Mapping):
+        return set()
+    found: set[str] = set()
+    for name, rule in spec.items():
+        for value in (options.get(key) for key in (name, *rule.get("aliases", ()))):
+            found |= set(_leaves(value)) if rule.get("no_log") else _secrets(rule.get("options") or {}, value)
+    return found
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        for entry in value:
+            yield from _leaves(entry)
+    elif value not in (None, "", True, False):
+        yield str(value)
+
+
+@contextlib.contextmanager
+def _surroundings(environment: Mapping[str, str], folder: Path) -> Iterator[None]:
+    """Give a use case what a module's process has, and take back what it leaves behind.
+
+    :param environment: variables to set.
+    :param folder: where relative paths begin, as for a module that runs on the controller: the playbook's folder.
+    """
+    variables, temporary = {**os.environ}, tempfile.tempdir
+    # The Kubernetes client writes a kubeconfig's certificates to files that it uses as long as the process lasts, and
+    # which nobody deletes when a process of a task ends. Ansible deletes this folder at the end of the run.
+    tempfile.tempdir = constants.DEFAULT_LOCAL_TMP
+    os.environ.update(environment)
+    try:
+        # What a library prints belongs to nobody, and would be shown as an error of Ansible's own.
+        printed = io.StringIO()
+        with contextlib.chdir(folder), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            yield
+    finally:
+        tempfile.tempdir = temporary
+        os.environ.clear()
+        os.environ.update(variables)
