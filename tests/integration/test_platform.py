@@ -229,7 +229,7 @@ def test_a_pair_of_versions_that_nobody_has_tested(playbook: Playbook, kubectl: 
     }
     file = tmp_path / "foreign.json"
     file.write_text(json.dumps(foreign))
-    state = ("-e", "certificates_provider=cert_manager", "-e", "certificates_state=existing")
+    state = ("-e", "platform_certificates_provider=cert_manager", "-e", "cert_manager_state=existing")
     kubectl("create", "namespace", "foreign-versions")
     try:
         kubectl("apply", "-n", "foreign-versions", "-f", str(file))
