@@ -144,7 +144,12 @@ def test_a_sound_tree_has_no_fault(tree: Path) -> None:
     ("check", "file", "text", "fault"),
     [
         (length_faults, "prod/group_vars/more.yml", "probe_count: 1\n" * 50, "inventories/prod has 52 lines"),
-        (variable_faults, "staging/group_vars/more.yml", "probe_cuont: 1", "inventories/staging names probe_cuont, which"),
+        (
+            variable_faults,
+            "staging/group_vars/more.yml",
+            "probe_cuont: 1",
+            "inventories/staging names probe_cuont, which",
+        ),
         (model_faults, "prod/group_vars/clusters.yml", "models: [{name: churn}]", "prod has the models ['churn']"),
         (secret_faults, "prod/group_vars/more.yml", "probe_secret_key: abc", "holds probe_secret_key"),
         (secret_faults, "local/group_vars/more.yml", "probe: [{access_key: abc}]", "holds access_key"),

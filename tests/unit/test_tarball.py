@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a user has who installs the collection into an empty folder: its files, its playbooks, and who wins over them."""
+"""What a user has who installs the collection into an empty folder: its files and playbooks, and who wins over them."""
 
 from __future__ import annotations
 

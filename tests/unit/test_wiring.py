@@ -4,7 +4,7 @@
 """What the roles are given by each inventory, as it is written down in fixtures/wiring.yml.
 
 Written down are the variables whose default is made of others and those that an inventory names; what all four cases
-share stands under `all`. After a change that is meant, HASHFOUNDRY_RECORD=1 writes the file anew: its diff is the change.
+share stands under `all`. After a change that is meant HASHFOUNDRY_RECORD=1 writes the file anew, and the diff tells it.
 """
 
 from __future__ import annotations
