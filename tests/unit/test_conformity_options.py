@@ -170,3 +170,29 @@ def faults(path: Path, types: Types) -> list[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_an_expression_says_the_type_of_every_option_that_it_looks_into(path: Path) -> None:
     assert faults(path, all_declared()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "bare", "found"),
+    [
+        ("{{ [] if yes else rest }}", set(), ["yes"]),
+        ("{{ [] if yes | bool else rest }}", set(), []),
+        ("{{ number + 8000 }}", set(), ["number"]),
+        ("{{ number | default(443) | int + 8000 }}", set(), []),
+        ("{% if yes %}a{% endif %}", {"int"}, ["yes"]),
+        ("replicas: {{ number }}", {"int"}, []),
+        ("{{ yes }}", {"bool"}, []),
+        ("{{ yes or omit }}", {"bool"}, []),
+        ("{% for name in names %}a{% endfor %}", set(), ["names"]),
+        ("{% for name in names | hashfoundry.kserve.typed('list') %}a{% endfor %}", set(), []),
+        ("{{ names | map('upper') }}", set(), ["names"]),
+        ("{{ entry.existing | default(false) | ternary(1, 2) }}", set(), ["default(False)", "existing"]),
+        ("{{ entries | selectattr('existing') }}", set(), ["existing"]),
+        ("{{ undeclared | default(true) and other }}", set(), ["default(True)"]),
+        ("{{ undeclared | default(true) | bool and other }}", set(), []),
+        ("{{ yes is defined and names is not defined }}", set(), []),
+    ],
+)
+def test_what_takes_text_as_it_comes_is_found(text: str, bare: set[str], found: list[str]) -> None:
+    types = Types({"yes": "bool", "number": "int", "names": "list"}, {"existing": "bool"})
+    assert untyped(text, types, bare) == found
