@@ -21,7 +21,8 @@ import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 ROOT = Path(__file__).resolve().parents[3]
-CREDENTIALS = {"name": "reader", "endpoint_url": "https://s3.example.org", "access_key": "a", "secret_key": "b"}
+KEYS = {"access_key": "a", "secret_key": "b"}
+CREDENTIALS = {"name": "reader", "endpoint_url": "https://s3.example.org", "verify_ssl": False, **KEYS}
 MODEL = {
     "name": "iris",
     "version": "v1",
@@ -155,7 +156,8 @@ def given(role: str, way: str) -> dict[str, Any]:
         elif kind not in ("list", "dict") or isinstance(value, str) or value is None:
             continue  # text is what it is, and another option's value is that option's
         if way.startswith("text"):
-            value = inner_text(value) if structured(option) else json.dumps(value) if kind != "str" else value
+            value = inner_text(value) if structured(option) or "options" in option else value
+            value = value if structured(option) else json.dumps(value)
         values[name] = value
     return values
 
