@@ -30,6 +30,7 @@ FILES = sorted(
         "roles/*/vars/*.yml",
         "roles/*/templates/**/*.j2",
         "playbooks/*.yml",
+        "inventories/**/*.yml",
     )
     for path in ROOT.glob(pattern)
 )

@@ -45,13 +45,13 @@ ROLES: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         ["__batch_inference_args"],
     ),
+    "cert_manager": ({"cert_manager_version": "v1"}, ["__cert_manager_values"]),
     "certificates": (
         {
             "certificates_provider": "cert_manager",
-            "certificates_version": "v1",
             "certificates_issued": [{"namespace": "kserve", "secret": "tls", "dns_names": ["a.example.org"]}],
         },
-        ["__certificates_values"],
+        [],
     ),
     "deployer_account": (
         {"deployer_account_platform_namespaces": ["kserve"], "deployer_account_model_namespaces": ["a", "b"]},
@@ -114,6 +114,10 @@ ROLES: dict[str, tuple[dict[str, Any], list[str]]] = {
         [],
     ),
     "object_storage": ({"object_storage_access_key": "a", "object_storage_secret_key": "b"}, []),
+    "platform": (
+        {"platform_domain": "example.org", "platform_bucket": "models"},
+        ["platform_namespaces", "platform_service_type", "platform_pod_endpoint_url"],
+    ),
 }
 # They read what a run has found in the cluster, and none of the role's options.
 OF_THE_CLUSTER = {"istio-webhooks.yml.j2", "ways.j2"}
@@ -172,6 +176,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict
         for part in ("defaults", "vars", "templates", "files"):
             if (ROOT / "roles" / role / part).exists():
                 (ours / part).symlink_to(ROOT / "roles" / role / part)
+        if (ROOT / "roles" / role / "meta" / "main.yml").exists():
+            # What it depends on sets defaults.
+            (ours / "meta").mkdir()
+            (ours / "meta" / "main.yml").symlink_to(ROOT / "roles" / role / "meta" / "main.yml")
         names = sorted({path.name for path in (ours / "templates").glob("*.j2")} - OF_THE_CLUSTER)
         parts = [f"'{name}': lookup('ansible.builtin.template', '{name}')" for name in names]
         content = "{{ {" + ", ".join(parts + [f"'{name}': {name}" for name in internal]) + "} | to_json }}"
