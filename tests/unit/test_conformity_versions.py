@@ -136,6 +136,33 @@ def version_set_faults(root: Path) -> list[str]:
 
 
 Check = Callable[[Path], list[str]]
+
+
+def serving_faults(root: Path) -> list[str]:
+    """Compare what a model is tried against, and the tags of this project's images, with the images themselves."""
+    storage = yaml.safe_load((root / "roles" / "model_storage" / "defaults" / "main.yml").read_text())
+    packages = storage["model_storage_gate"]["packages"]
+    text = (root / "model" / "server" / "requirements.txt").read_text()
+    pinned = dict(re.findall(r"(?m)^([\w-]+)==([^ \n]+)", text))
+    faults = [
+        f"model_storage_gate has {name} {version}, the server has {pinned.get(name)}"
+        for name, version in packages.items()
+        if pinned.get(name) != version
+    ]
+    table = tomllib.loads((root / "local" / "components.toml").read_text())
+    refs = {image["ref"].rpartition("/")[2] for image in table["image"]}
+    tags = {
+        "kserve": r"'/(sklearnserver)', 'tag': '([^']+)'",
+        "batch_inference": r"'/(batch-inference):([^']+)'",
+    }
+    for role, pattern in tags.items():
+        defaults = (root / "roles" / role / "defaults" / "main.yml").read_text()
+        named = [":".join(found) for found in re.findall(pattern, defaults)]
+        if not named or set(named) - refs:
+            faults.append(f"{role} names the image {named}, which is not in the table")
+    return faults
+
+
 CHECKS: list[Check] = [
     collection_faults,
     python_faults,
@@ -143,6 +170,7 @@ CHECKS: list[Check] = [
     release_faults,
     kserve_faults,
     version_set_faults,
+    serving_faults,
 ]
 
 
@@ -177,6 +205,10 @@ version = "v4.0.0"
 [[image]]
 ref = "example.org/two:v3.0.0"
 program = "two"
+[[image]]
+ref = "example.local/sklearnserver:v4.0.0"
+[[image]]
+ref = "example.local/batch-inference:sklearn-5.0"
 [[release]]
 path = "two/two.yaml"
 gomod = "both"
@@ -186,6 +218,10 @@ version = "3.0.0"
         "default: now\nsets: {now: {components: {contour: {version: v5.0.0}, net_kourier: {version: v3.0.0}}}}\n"
     ),
     "roles/cluster_preflight/README.md": "The set `now`.\n",
+    "roles/model_storage/defaults/main.yml": "model_storage_gate: {packages: {scikit-learn: '5.0'}}\n",
+    "model/server/requirements.txt": "scikit-learn==5.0 \\\n    --hash=sha256:1\n",
+    "roles/kserve/defaults/main.yml": "kserve_runtimes: {image: registry ~ '/sklearnserver', 'tag': 'v4.0.0'}\n",
+    "roles/batch_inference/defaults/main.yml": "batch_inference_image: registry ~ '/batch-inference:sklearn-5.0'\n",
     "roles/two/README.md": "From `https://example.org/v3.0.0/two.yaml`.\n",
     "local/go/kserve/go.mod": (
         "module example.local/kserve\n\n"
@@ -227,6 +263,9 @@ def test_a_sound_tree_has_no_fault(tree: Path) -> None:
         (release_faults, "local/components.toml", '"3.0.0"', '"3.0.1"', "images are of ['v3.0.0']"),
         (release_faults, "roles/two/README.md", "3.0.0", "3.0.1", "two tells of two/two.yaml 3.0.1"),
         (release_faults, "roles/two/README.md", "two.yaml", "one.yaml", "no role tells of two/two.yaml"),
+        (serving_faults, "model/server/requirements.txt", "5.0", "5.1", "has scikit-learn 5.0, the server has 5.1"),
+        (serving_faults, "roles/kserve/defaults/main.yml", "v4.0.0", "v4.0.1", "kserve names the image"),
+        (serving_faults, "roles/batch_inference/defaults/main.yml", "/batch", "/other", "batch_inference names the"),
         (
             kserve_faults,
             "local/go/kserve/go.mod",

@@ -139,19 +139,17 @@ SEEN = {
 
 def values(folder: Path, inventory: Path, roles: dict[str, list[str]], **env: str) -> dict[str, dict[str, Any]]:
     """Return what each role would be given, alone in a play; a variable that has no value is left out."""
-    plays = [
+    plays: list[dict[str, Any]] = [
         {
-            "name": "Write down what the role would be given",
+            "name": "Look at what the role would be given",
             "hosts": "clusters",
             "gather_facts": False,
             "roles": [{"role": f"hashfoundry.kserve.{role}", "when": False}],
             "tasks": [
                 {
-                    "name": "Write them down",
-                    "ansible.builtin.copy": {
-                        "dest": str(folder / f"{role}.json"),
-                        "content": "{{ dict(names | zip(lookup('vars', *names, default='(none)'))) | to_json }}",
-                        "mode": "0600",
+                    "name": "Keep it",
+                    "ansible.builtin.set_fact": {
+                        f"given_{role}": "{{ dict(names | zip(lookup('vars', *names, default='(none)'))) }}"
                     },
                     "vars": {"names": names},
                 }
@@ -159,10 +157,18 @@ def values(folder: Path, inventory: Path, roles: dict[str, list[str]], **env: st
         }
         for role, names in roles.items()
     ]
+    write = {
+        "dest": str(folder / "values.json"),
+        "content": "{{ dict(roles | zip(lookup('vars', *(roles | map('regex_replace', '^', 'given_'))))) | to_json }}",
+        "mode": "0600",
+    }
+    tasks = [{"name": "Write it down", "ansible.builtin.copy": write, "vars": {"roles": list(roles)}}]
+    plays.append({"name": "Write it down", "hosts": "clusters", "gather_facts": False, "tasks": tasks})
     playbook = folder / "values.yml"
     playbook.write_text(yaml.safe_dump(plays))
     run("ansible-playbook", "-i", inventory, playbook, folder=folder, **env)
-    return {role: json.loads((folder / f"{role}.json").read_text()) for role in roles}
+    found: dict[str, dict[str, Any]] = json.loads((folder / "values.json").read_text())
+    return found
 
 
 def test_what_an_inventory_says_anywhere_wins(installed: Path) -> None:

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the roles are given by each inventory, as it is written down in fixtures/wiring.yml.
 
-Written down are the variables whose default is made of others and those that an inventory names; what all four cases
-share stands under `all`. After a change that is meant HASHFOUNDRY_RECORD=1 writes the file anew, and the diff tells it.
+Written down are the facts, and of the roles' own variables those that an inventory names and those whose default is
+made of facts and is more than the name of one; what all four cases share stands under `all`. After a change that is
+meant HASHFOUNDRY_RECORD=1 writes the file anew, and the diff tells it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.unit.test_conformity_roles import ROLES, is_reckoned, load, specified
+from tests.unit.test_conformity_roles import FACTS, ROLES, is_reckoned, load, specified
 from tests.unit.test_tarball import ROOT, values
 
 FIXTURE = Path(__file__).with_name("fixtures") / "wiring.yml"
@@ -27,6 +28,7 @@ CASES = {
     "staging": ("staging", ""),
     "prod": ("prod", ""),
 }
+ALIAS = re.compile(rf"\{{\{{ {FACTS}_\w+ \}}\}}")
 ENVIRONMENT = {"SPACES_ACCESS_KEY_ID": "the-access-key", "SPACES_SECRET_ACCESS_KEY": "the-secret-key"}
 
 
@@ -38,9 +40,12 @@ def watched() -> dict[str, list[str]]:
     found = {}
     for role in ROLES:
         defaults = load(role / "defaults" / "main.yml")
+        if role.name == FACTS:
+            found[role.name] = sorted(defaults)
+            continue
         names = [name for name, _ in specified(role) if is_reckoned(defaults.get(name)) or name in named]
-        if role.name != "platform" and names:
-            found[role.name] = sorted(names)
+        if more := [name for name in names if not ALIAS.fullmatch(str(defaults.get(name)))]:
+            found[role.name] = sorted(more)
     return found
 
 
@@ -68,7 +73,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
         rest = {
             case: {name: value for name, value in given.items() if name not in shared} for case, given in cases.items()
         }
-        FIXTURE.write_text("---\n" + yaml.safe_dump({"all": shared, **rest}, width=110))
+        FIXTURE.write_text("---\n" + yaml.safe_dump({"all": shared, **rest}, width=110, default_flow_style=None))
     return cases
 
 
