@@ -68,15 +68,33 @@ class Closed:
 
 
 class Results:
-    """How checks have closed, from several threads, and their output without lines mixed up."""
+    """How checks have closed, from several threads, and their output without lines mixed up.
 
-    def __init__(self) -> None:
+    minutes: after so many no further scenario is begun; None: there is no such limit.
+    """
+
+    def __init__(self, minutes: float | None = None) -> None:
         self.closed: dict[str, Closed] = {}
+        self.left_out: dict[Scenario, str] = {}
+        self._minutes = minutes
+        self._begun = time.monotonic()
         self._lock = threading.Lock()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._begun
 
     def close(self, name: str, closed: Closed) -> None:
         with self._lock:
             self.closed[name] = closed
+
+    def too_late(self, row: Scenario) -> bool:
+        """Tell whether the time is over, and remember that the scenario is left out then."""
+        if self._minutes is None or self.seconds < self._minutes * 60:
+            return False
+        with self._lock:
+            self.left_out[row] = f"{self._minutes:g} minutes are over"
+        return True
 
     def say(self, name: str, text: str) -> None:
         with self._lock:
@@ -138,6 +156,8 @@ class Molecule:
         first = self._rows[0]
         usable = False
         for row in self._rows:
+            if not row.core and self._results.too_late(row):
+                continue
             if row.core:
                 # Without the look at the clock: what a run of before has left is not this scenario's.
                 done = self._run(row, "destroy").and_then(self._run(row, "test", "--destroy=never"))
@@ -194,14 +214,14 @@ def plan(choice: Choice) -> str:
     """Which scenarios run and why, and which do not."""
     lines = ["=== scenarios"]
     lines += [f"{row.name:<18} runs: {reason}" for row, reason in choice.chosen.items()]
-    return "\n".join(lines + left_out(choice))
+    return "\n".join(lines + left_out(choice.left_out))
 
 
-def left_out(choice: Choice) -> list[str]:
-    return [f"{row.name:<18} left out: {reason}" for row, reason in choice.left_out.items()]
+def left_out(rows: Mapping[Scenario, str]) -> list[str]:
+    return [f"{row.name:<18} left out: {reason}" for row, reason in rows.items()]
 
 
-def closing(results: Results, order: Sequence[str], choice: Choice, seconds: float) -> str:
+def closing(results: Results, order: Sequence[str], choice: Choice) -> str:
     """The closing lines, of which the last says how many passed and failed."""
     lines = ["", "=== closing lines"]
     closed = results.closed
@@ -210,9 +230,9 @@ def closing(results: Results, order: Sequence[str], choice: Choice, seconds: flo
         said = "; ".join(done.summaries) or done.line
         lines.append(f"{name:<18} {'passed' if done.passed else 'FAILED'}  {done.seconds:6.0f} s  {said}")
         lines += [f"  {fault}" for fault in done.faults if not done.passed]
-    lines += left_out(choice)
+    lines += left_out({**choice.left_out, **results.left_out})
     failed = sum(not done.passed for done in closed.values())
-    lines.append(f"{'in all':<18}         {seconds:6.0f} s")
+    lines.append(f"{'in all':<18}         {results.seconds:6.0f} s")
     return "\n".join([*lines, "", f"checks: {len(closed) - failed} passed, {failed} failed"])
 
 
@@ -222,7 +242,6 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("checks", nargs="*", help="targets of make")
     parser.add_argument("--scenarios", default="", help=f"{ALL}, or names with commas; by default what has changed")
     given = parser.parse_args(words)
-    begun = time.monotonic()
     rows = scenarios.load()
     try:
         here = settings.load()
@@ -233,12 +252,13 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     print(plan(choice), flush=True)
-    results = Results()
+    # At a slow hour, too, a run that nobody has asked more of comes to its end.
+    results = Results(None if given.scenarios else scenarios.BUDGET)
     run(results, given.checks, choice)
     passed = all(done.passed for done in results.closed.values())
     if passed and given.scenarios == ALL:
         print(f"\n{scenarios.record()}")
-    print(closing(results, [*given.checks, *(row.name for row in rows.scenarios)], choice, time.monotonic() - begun))
+    print(closing(results, [*given.checks, *(row.name for row in rows.scenarios)], choice))
     return 0 if passed else 1
 
 

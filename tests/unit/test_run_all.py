@@ -25,8 +25,8 @@ MADE = Scenario("matrix", 1, kind="make")
 class Script(Results):
     """Runs nothing: what has been started, and what fails by its words."""
 
-    def __init__(self, *failing: str) -> None:
-        super().__init__()
+    def __init__(self, *failing: str, minutes: float | None = None) -> None:
+        super().__init__(minutes)
         self.started: list[str] = []
         self._failing = failing
 
@@ -75,6 +75,14 @@ def test_nothing_is_verified_on_a_cluster_that_does_not_come_up() -> None:
     assert not any("verify" in words for words in script.started)
     assert passed(script) == {"core": False, "first": False, "second": False}
     assert script.closed["first"].line == "site.yml fails on the cluster"
+
+
+def test_when_the_time_is_over_only_the_core_is_begun() -> None:
+    script = Script(minutes=0)
+    Molecule(script, [CORE, FIRST, SECOND]).lane()
+    assert passed(script) == {"core": True}
+    assert script.left_out == {FIRST: "0 minutes are over", SECOND: "0 minutes are over"}
+    assert "first              left out: 0 minutes are over" in run_all.closing(script, [], Choice())
 
 
 def test_a_cluster_that_cannot_be_taken_away_is_a_failure() -> None:
@@ -157,7 +165,7 @@ def test_the_closing_lines() -> None:
     )
     results.close("lint", Closed(True, "all is well", 31))
     choice = Choice({CORE: "core"}, {FIRST: "nothing of it has changed since abc"})
-    lines = run_all.closing(results, ["lint", "core"], choice, 99).splitlines()
+    lines = run_all.closing(results, ["lint", "core"], choice).splitlines()
     assert lines == [
         "",
         "=== closing lines",
@@ -165,7 +173,7 @@ def test_the_closing_lines() -> None:
         "core               FAILED      60 s  1 failed in 3s; 2 passed in 4s",
         "  FAILED tests/a.py::test_b",
         "first              left out: nothing of it has changed since abc",
-        "in all                         99 s",
+        "in all                          0 s",
         "",
         "checks: 1 passed, 1 failed",
     ]
