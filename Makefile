@@ -43,11 +43,10 @@ lint: collections ## ansible-lint, yamllint, ruff, mypy and the changelog
 sanity: collections ## ansible-test sanity on a copy of the collection
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python tests/run_sanity.py
 
-WORKERS ?= auto
 unit: collections ## The tests that need neither network nor cluster
 	cd local/go/runc-shim && go test ./...
 	cd benchmarks/go/predictor && go test ./...
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -q -n auto --dist loadfile
 
 server-unit: venv ## The serving program over real HTTP, in an environment of its image's packages
 	$(BIN)/python tests/run_server_unit.py
