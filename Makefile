@@ -25,9 +25,9 @@ build: venv ## Only what a cluster is made of: pulled, or built into the cache
 clean: venv ## Take the cluster away; the cache stays
 	@$(BIN)/python -m local down
 
-# The checks, each on its own; `make test` runs them all and prints each one's closing line.
-CHECKS := lint sanity unit server-unit molecule
-.PHONY: test bench $(CHECKS) collections
+# The checks, each on its own; `make test` runs them and the scenarios, and prints each one's closing line.
+CHECKS := lint sanity unit server-unit
+.PHONY: test bench molecule $(CHECKS) collections
 
 collections: venv
 	@$(BIN)/python -c 'from local import galaxy; galaxy.ensure()'
@@ -47,18 +47,17 @@ sanity: collections ## ansible-test sanity on a copy of the collection
 unit: collections ## The tests that need neither network nor cluster
 	cd local/go/runc-shim && go test ./...
 	cd benchmarks/go/predictor && go test ./...
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --dist loadfile
 
 server-unit: venv ## The serving program over real HTTP, in an environment of its image's packages
 	$(BIN)/python tests/run_server_unit.py
 
-# What takes long is built first, where it can be seen: Molecule shows a step's output when the step has ended.
-molecule: collections ## site.yml on kind clusters of its own, in both modes, from create to destroy
-	@for mode in Standard Knative; do HASHFOUNDRY_MODE=$$mode $(BIN)/python -m local build || exit; done
-	PATH=$(CURDIR)/$(BIN):$$PATH MOLECULE_COMMAND_BORDERS=0 $(BIN)/molecule test --all
+# SCENARIOS: all, or names with commas between them; by default what has changed: tests/scenarios.toml.
+molecule: ## Only the scenarios of `make test`: site.yml on kind clusters of its own, in both modes
+	@$(PYTHON) tests/run_all.py --scenarios '$(SCENARIOS)'
 
-test: ## All checks
-	@$(PYTHON) tests/run_all.py $(CHECKS)
+test: ## All checks, and scenarios: SCENARIOS=all, SCENARIOS=name,name, or what has changed
+	@$(PYTHON) tests/run_all.py --scenarios '$(SCENARIOS)' $(CHECKS)
 
 bench: collections ## The modules beside what users have, and the demo; BENCH=upload: only that
 	@$(BIN)/python -m benchmarks $(BENCH)

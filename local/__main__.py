@@ -6,7 +6,8 @@
     python -m local up       make or resume the cluster
     python -m local demo     up, then playbooks/site.yml, then a prediction
     python -m local down     take the cluster away, and stop the engine that `up` started
-    python -m local build    only pull or build what a cluster is made of
+    python -m local build    only pull or build what a cluster is made of, and the programs of further tables that
+                             are named: python -m local build tests/upgrade/components.toml
 
 The settings are environment variables: local/settings.py.
 """
@@ -121,9 +122,11 @@ def down(config: Settings, rows: Table) -> None:
         docker = own.start(rows, Progress())  # it was stopped with the machine, and the node is still in its storage
     if docker:
         Cluster(config, rows, docker).delete()
-        if docker.host and not docker.docker("ps", "--quiet").strip():
-            docker.docker("network", "prune", "--force")
-            own.stop()
+        # Another run that makes a cluster holds the lock, and has no container yet.
+        with locked(config.cache, wait=False) as alone:
+            if alone and docker.host and not docker.docker("ps", "--quiet").strip():
+                docker.docker("network", "prune", "--force")
+                own.stop()
     remove_state(config)
 
 
@@ -132,12 +135,17 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m local", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("command", choices=("up", "demo", "down", "build"))
+    parser.add_argument("tables", nargs="*", type=Path, help="with build: further tables like local/components.toml")
     return parser
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; 0 if it did what it says, else 1 with one message on standard error."""
-    command = _parser().parse_args(words).command
+    parser = _parser()
+    arguments = parser.parse_args(words)
+    command, tables = arguments.command, arguments.tables
+    if tables and command != "build":
+        parser.error("only build takes tables")
     progress = Progress()
     try:
         config = settings.load()
@@ -147,6 +155,9 @@ def main(words: Sequence[str] | None = None) -> int:
         elif command == "build":
             with locked(config.cache):
                 provide(config, rows, progress, engine.ensure(config, rows, progress))
+                further = table.load(table.TABLE, *tables).programs.values()
+                known = table.load().programs.values()
+                make_missing([programs.product(row, config) for row in further if row not in known], progress)
         else:
             cluster = up(config, rows, progress)
             if command == "demo":

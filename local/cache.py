@@ -47,8 +47,11 @@ def digest(*parts: str | bytes | Path) -> str:
 
 
 @contextmanager
-def locked(cache: Path) -> Iterator[None]:
-    """Keep a second run from making the same products at the same time."""
+def locked(cache: Path, wait: bool = True) -> Iterator[bool]:
+    """Keep a second run from making the same products at the same time; tell whether it is kept.
+
+    wait: until another run is over that has the lock, so that it is always this one's in the end.
+    """
     try:
         cache.mkdir(parents=True, exist_ok=True)
         lock = (cache / "lock").open("w")
@@ -60,9 +63,12 @@ def locked(cache: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if not wait:
+                yield False
+                return
             print(f"    waiting for another run that uses {cache}", flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield True
 
 
 def make_missing(products: Sequence[Product], progress: Progress) -> None:

@@ -36,10 +36,19 @@ def _ldflags(program: Program) -> str:
     return " ".join(flag for flag in flags if flag)
 
 
+def _packed(program: Program, seed: Path) -> Path:
+    return seed / f"{program.name}-{program.version}.zst"
+
+
+def seeded(program: Program, settings: Settings) -> bool:
+    """Tell whether the folder of prebuilt programs has this one."""
+    return settings.seed is not None and _packed(program, settings.seed).exists()
+
+
 def _from_seed(program: Program, seed: Path, target: Path) -> bool:
     """Unpack NAME-VERSION.zst if the seed has it; its digest must be the one in SHA256SUMS."""
-    name = f"{program.name}-{program.version}"
-    packed = seed / f"{name}.zst"
+    packed = _packed(program, seed)
+    name = packed.stem
     if not packed.exists():
         return False
     sums = dict(line.split()[::-1] for line in (seed / "SHA256SUMS").read_text().splitlines() if line.strip())

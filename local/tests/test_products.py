@@ -130,3 +130,19 @@ def test_a_failed_program_is_told_with_its_hint_and_its_last_lines() -> None:
 def test_a_setting_that_cannot_be_is_named(environment: dict[str, str]) -> None:
     with pytest.raises(LocalError, match=next(iter(environment))):
         settings.load(environment)
+
+
+def test_who_does_not_wait_for_the_lock_is_told_so(tmp_path: Path) -> None:
+    with cache.locked(tmp_path) as first, cache.locked(tmp_path, wait=False) as second:
+        assert (first, second) == (True, False)
+    with cache.locked(tmp_path, wait=False) as alone:
+        assert alone
+
+
+def test_a_seed_has_a_program_of_this_version_or_not(tmp_path: Path) -> None:
+    kubectl = table.load().programs["kubectl"]
+    assert not programs.seeded(kubectl, settings.load({}))
+    where = settings.load({"HASHFOUNDRY_SEED": str(tmp_path)})
+    assert not programs.seeded(kubectl, where)
+    (tmp_path / f"kubectl-{kubectl.version}.zst").touch()
+    assert programs.seeded(kubectl, where)

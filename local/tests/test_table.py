@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from local import cluster, node, programs, settings, table
+from local import __main__, cluster, node, programs, settings, table
 from local.settings import REPOSITORY
 
 ROWS = table.load()
@@ -102,3 +102,10 @@ def test_an_unknown_column_of_the_table_is_an_error(tmp_path: Path) -> None:
 def test_rows_are_plain_values() -> None:
     assert {hash(row) for row in ROWS.images}
     assert dataclasses.replace(ROWS.images[0]) == ROWS.images[0]
+
+
+def test_only_build_takes_further_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        __main__.main(["up", "tests/upgrade/components.toml"])
+    assert ended.value.code == 2
+    assert "only build takes tables" in capsys.readouterr().err

@@ -74,8 +74,8 @@ def ask(made: Cluster, settings: Settings) -> Callable[[], str]:
 
 
 def until(look: Callable[[], str], holds: Callable[[str], bool]) -> str:
-    """Look until a condition holds: a route takes a moment to reach Envoy."""
-    deadline = time.monotonic() + 30
+    """Look until a condition holds: a route takes a moment to reach Envoy, and longer on a busy machine."""
+    deadline = time.monotonic() + 120
     while not holds(seen := look()) and time.monotonic() < deadline:
         time.sleep(0.25)
     return seen

@@ -1,0 +1,58 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an upgrade has lost is noticed at its end, and the backup from its beginning brings it back."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from tests.integration.conftest import reason
+
+from .test_teardown import Kubectl, Playbook, recap
+from .test_trouble import flat, says
+
+LOSS = """
+- hosts: clusters
+  gather_facts: false
+  environment: "{{ platform_environment }}"
+  roles: [hashfoundry.kserve.platform]
+  tasks:
+    - ansible.builtin.include_role: {name: hashfoundry.kserve.cluster_preflight}
+    - ansible.builtin.include_role: {name: hashfoundry.kserve.platform_upgrade}
+    - kubernetes.core.k8s:
+        state: absent
+        api_version: serving.kserve.io/v1alpha1
+        kind: ClusterServingRuntime
+        name: kserve-pmmlserver
+    - ansible.builtin.include_role: {name: hashfoundry.kserve.platform_upgrade}
+      vars: {platform_upgrade_stage: after}
+"""
+
+
+def test_a_loss_stops_the_upgrade_and_the_backup_brings_it_back(
+    playbook: Playbook, kubectl: Kubectl, playbook_env: dict[str, str], tmp_path: Path
+) -> None:
+    book = tmp_path / "loss.yml"
+    book.write_text(LOSS)
+    words = ("-e", f"platform_upgrade_backup_folder={tmp_path}/backups")
+    done = playbook(book, *words)
+    printed = says(
+        done,
+        "1 custom resources are gone or were made anew: clusterservingruntimes.serving.kserve.io kserve-pmmlserver",
+    )
+    # The command of the message, as a person would copy it.
+    found = re.search(r"`ansible localhost -m (\S+) -a '(src=\S+ force_conflicts=true kubeconfig=\S+)'`", printed)
+    assert found, printed
+    command = ["ansible", "localhost", "-m", found[1], "-a", found[2]]
+    restored = subprocess.run(command, env=playbook_env, capture_output=True, text=True, check=False)
+    assert restored.returncode == 0, flat(restored.stdout + restored.stderr)
+    assert "kserve-pmmlserver" in kubectl("get", "clusterservingruntimes", "-o", "name")
+
+
+def test_site_changes_nothing_then(playbook: Playbook) -> None:
+    done = playbook("playbooks/site.yml")
+    assert done.returncode == 0, reason(done)
+    assert recap(done, "changed") == 0

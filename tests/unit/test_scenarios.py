@@ -1,0 +1,269 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which scenarios a run of `make test` takes, and that the table and molecule/ have every test."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from local import settings
+from tests import scenarios
+from tests.scenarios import History, Scenario, Table, UnknownScenario, choose
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CORE = Scenario("core", 10, cluster="Standard", core=True)
+OTHER = Scenario("other", 10, cluster="Knative", core=True)
+STORE = Scenario("store", 20, cluster="Standard", paths=("roles/store/*", "tests/test_store.py"))
+SERVE = Scenario("serve", 20, cluster="Standard", paths=("roles/serve/*",))
+SLOW = Scenario("slow", 20, cluster="Knative", paths=("roles/slow/*",), components="more.toml", build_minutes=30)
+ROWS = Table((CORE, STORE, SERVE, OTHER, SLOW), everywhere=("plugins/*",))
+
+
+def nothing_missing(_row: Scenario) -> list[str]:
+    return []
+
+
+def names(choice: scenarios.Choice) -> list[str]:
+    return [row.name for row in choice.chosen]
+
+
+def of(changed: tuple[str, ...] | None, commits: int = 0, **options: object) -> scenarios.Choice:
+    rows = options.get("rows", ROWS)
+    missing = options.get("missing", nothing_missing)
+    return choose(rows, "", History(changed, "since abc", commits), missing)  # type: ignore[arg-type]
+
+
+def test_what_has_not_changed_is_left_out_but_for_the_one_in_turn() -> None:
+    for commits, turn in ((0, "store"), (1, "serve"), (2, "slow"), (3, "store")):
+        choice = of(("docs/a.md",), commits)
+        assert {row.name for row in choice.chosen} == {"core", "other", turn}
+        assert choice.chosen[next(row for row in choice.chosen if row.name == turn)] == "in turn"
+        assert set(choice.left_out.values()) == {"nothing of it has changed since abc"}
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("roles/serve/tasks/main.yml", ["core", "store", "serve", "other"]),
+        ("tests/test_store.py", ["core", "store", "other"]),
+        ("tests/test_store.pyc", ["core", "store", "other"]),  # in turn only
+        ("plugins/modules/a.py", ["core", "store", "serve", "other", "slow"]),
+    ],
+)
+def test_what_has_changed_runs_in_the_tables_order(file: str, expected: list[str]) -> None:
+    assert names(of((file,))) == expected
+
+
+def test_the_reason_names_the_file() -> None:
+    assert of(("roles/serve/a.yml",)).chosen[SERVE] == "roles/serve/a.yml has changed since abc"
+
+
+def test_without_a_history_all_run() -> None:
+    choice = choose(ROWS, "", History(None, "git does not know this checkout"), nothing_missing)
+    assert names(choice) == [row.name for row in ROWS.scenarios]
+    assert choice.chosen[STORE] == "git does not know this checkout"
+
+
+def test_what_does_not_fit_into_the_time_is_left_out_and_comes_first_another_time() -> None:
+    rows = replace(ROWS, scenarios=(CORE, STORE, SERVE, replace(STORE, name="third"), OTHER, SLOW))
+    choice = of(("plugins/a.py",), 0, rows=rows)
+    assert names(choice) == ["core", "store", "serve", "other", "slow"]
+    assert list(choice.left_out.values()) == ["no time is left of 60 minutes; plugins/a.py has changed since abc"]
+    assert names(of(("plugins/a.py",), 1, rows=rows)) == ["core", "serve", "third", "other", "slow"]
+
+
+def test_a_cluster_has_its_own_time_for_they_run_side_by_side() -> None:
+    assert names(of(("plugins/a.py",))) == [row.name for row in ROWS.scenarios]
+
+
+def test_programs_that_take_long_to_build_leave_a_scenario_out_where_they_are_missing() -> None:
+    choice = of(("roles/slow/a.yml",), missing=lambda row: ["program v1"])
+    assert names(choice) == ["core", "store", "other"]
+    assert choice.left_out[SLOW] == (
+        "program v1 is neither cached nor in HASHFOUNDRY_SEED, and takes 30 minutes to build"
+    )
+
+
+def test_programs_that_are_built_soon_do_not() -> None:
+    rows = replace(ROWS, scenarios=(CORE, replace(SLOW, build_minutes=15)))
+    assert names(of(("roles/slow/a.yml",), rows=rows, missing=lambda row: ["program v1"])) == ["core", "slow"]
+
+
+def test_who_asks_for_all_or_some_gets_them_whatever_is_missing() -> None:
+    seen = History((), "since abc")
+    assert names(choose(ROWS, "all", seen, lambda row: ["program"])) == [row.name for row in ROWS.scenarios]
+    choice = choose(ROWS, "slow, store", seen, lambda row: ["program"])
+    assert names(choice) == ["core", "store", "other", "slow"]
+    assert choice.left_out == {SERVE: "not asked for"}
+
+
+def test_a_name_that_is_unknown_is_told_with_those_there_are() -> None:
+    with pytest.raises(UnknownScenario, match=r"SCENARIOS=store,stoer names stoer: take all, or of core, store, "):
+        choose(ROWS, "store,stoer", History((), ""), nothing_missing)
+
+
+class Checkout:
+    """A repository of git with one commit."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.passed = root, root / "passed"
+        self.git("init", "-q")
+        self.commit("first")
+
+    def git(self, *words: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
+        done = subprocess.run(["git", "-C", self.root, *who, *words], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    def commit(self, name: str) -> None:
+        (self.root / name).write_text(name)
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", name)
+
+    def history(self) -> History:
+        return scenarios.history(self.root, self.passed)
+
+    def record(self) -> str:
+        return scenarios.record(self.root, self.passed)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path)
+
+
+def test_what_differs_from_the_commit_that_passed(checkout: Checkout) -> None:
+    assert "names" in checkout.record()
+    commit = checkout.git("rev-parse", "HEAD")
+    assert checkout.passed.read_text().strip() == commit
+    checkout.commit("second")
+    (checkout.root / "first").write_text("changed")
+    (checkout.root / "new ä").write_text("new")
+    seen = checkout.history()
+    assert seen == History(("first", "new ä", "passed", "second"), f"since {commit[:10]}", 2)
+
+
+def test_nothing_is_known_where_no_commit_is_named_or_it_is_not_there(checkout: Checkout, tmp_path: Path) -> None:
+    assert checkout.history() == History(None, "passed names no commit", 1)
+    checkout.passed.write_text("0123456789abcdef0123456789abcdef01234567\n")
+    assert checkout.history() == History(None, "git does not have the commit 0123456789 of passed", 1)
+
+
+def test_without_git_nothing_is_known(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert checkout.history() == History(None, "git does not know this checkout")
+    assert checkout.record() == "passed is left as it is: git does not know this checkout."
+
+
+def test_only_what_is_committed_is_said_to_have_passed(checkout: Checkout) -> None:
+    (checkout.root / "first").write_text("changed")
+    assert checkout.record() == "passed is left as it is: there are changes that no commit has."
+    assert not checkout.passed.exists()
+
+
+def test_a_program_is_at_hand_where_it_is_cached_or_seeded(tmp_path: Path) -> None:
+    (row,) = (row for row in scenarios.load().scenarios if row.name == "upgrade")
+    (tmp_path / "seed").mkdir()
+    cache = tmp_path / "cache" / "programs"
+    cache.mkdir(parents=True)
+    where = settings.load({"HASHFOUNDRY_CACHE": str(tmp_path / "cache"), "HASHFOUNDRY_SEED": str(tmp_path / "seed")})
+    assert scenarios.not_at_hand(row, where) == ["kserve-manager-earlier v0.19.0"]
+    packed = tmp_path / "seed" / "kserve-manager-earlier-v0.19.0.zst"
+    packed.touch()
+    assert scenarios.not_at_hand(row, where) == []
+    packed.unlink()
+    (cache / "kserve-manager-earlier-v0.19.0").touch()
+    assert scenarios.not_at_hand(row, where) == []
+    assert scenarios.not_at_hand(CORE, where) == []
+
+
+# The table as it is.
+
+
+@pytest.fixture(scope="module")
+def rows() -> Table:
+    return scenarios.load()
+
+
+def environment(name: str) -> dict[str, str]:
+    """The environment that a scenario of molecule/ gives to its playbooks, over the base configuration's."""
+    found: dict[str, str] = {}
+    for path in (REPOSITORY / ".config" / "molecule" / "config.yml", REPOSITORY / "molecule" / name / "molecule.yml"):
+        found |= yaml.safe_load(path.read_text())["provisioner"]["env"]
+    return found
+
+
+def files_of(name: str) -> set[str]:
+    """The files of tests that a scenario of molecule/ runs, or runs tests of."""
+    return {test.partition("::")[0] for test in environment(name)["HASHFOUNDRY_TESTS"].split()}
+
+
+def test_the_table_and_molecule_have_the_same_scenarios(rows: Table) -> None:
+    folders = {path.parent.name for path in (REPOSITORY / "molecule").glob("*/molecule.yml")}
+    assert {row.name for row in rows.scenarios if row.kind == "molecule"} == folders
+    makefile = (REPOSITORY / "Makefile").read_text()
+    assert all(f"\n{row.name}:" in makefile for row in rows.scenarios if row.kind == "make")
+
+
+def test_each_scenario_is_on_the_cluster_that_the_table_says(rows: Table) -> None:
+    places = {row.name: environment(row.name) for row in rows.scenarios if row.kind == "molecule"}
+    assert {row.cluster for row in rows.core} == {"Standard", "Knative"}
+    for row in rows.scenarios:
+        if row.kind == "molecule":
+            (core,) = (other.name for other in rows.core if other.cluster == row.cluster)
+            assert places[row.name]["HASHFOUNDRY_MODE"] == row.cluster
+            for part in ("CLUSTER", "STATE", "HTTPS_PORT", "S3_PORT"):
+                assert places[row.name][f"HASHFOUNDRY_{part}"] == places[core][f"HASHFOUNDRY_{part}"], row.name
+    assert len({place["HASHFOUNDRY_CLUSTER"] for place in places.values()}) == 2
+    assert len({place["HASHFOUNDRY_HTTPS_PORT"] for place in places.values()}) == 2
+
+
+def test_the_core_comes_first_on_its_cluster(rows: Table) -> None:
+    for core in rows.core:
+        assert next(row for row in rows.scenarios if row.cluster == core.cluster) is core
+
+
+def test_every_integration_test_is_in_a_scenario(rows: Table) -> None:
+    listed = {file for row in rows.scenarios if row.kind == "molecule" for file in files_of(row.name)}
+    files = {str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("tests/integration*/test_*.py")}
+    assert listed == files
+
+
+def test_tests_and_folder_of_a_scenario_are_among_its_paths(rows: Table) -> None:
+    for row in rows.scenarios:
+        if row.kind == "molecule":
+            wanted = {*files_of(row.name), f"molecule/{row.name}/molecule.yml", row.components} - {""}
+            assert {file for file in wanted if not scenarios.concerns(row.paths, [file])} == set(), row.name
+
+
+def test_every_pattern_matches_a_file(rows: Table) -> None:
+    listed = subprocess.run(
+        ["git", "-C", REPOSITORY, "ls-files", "--cached", "--others", "--exclude-standard"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("git does not know this checkout")
+    files = listed.stdout.splitlines()
+    patterns = [*rows.everywhere, *(pattern for row in rows.scenarios for pattern in row.paths)]
+    assert [pattern for pattern in patterns if not scenarios.concerns([pattern], files)] == []
+
+
+def test_every_role_playbook_and_module_concerns_a_scenario(rows: Table) -> None:
+    patterns = [*rows.everywhere, *(pattern for row in rows.scenarios for pattern in row.paths)]
+    found = [*REPOSITORY.glob("plugins/modules/*.py"), *REPOSITORY.glob("playbooks/*.yml")]
+    found += REPOSITORY.glob("roles/*/defaults/main.yml")
+    files = [str(path.relative_to(REPOSITORY)) for path in found]
+    assert [file for file in files if not scenarios.concerns(patterns, [file])] == []
+
+
+def test_all_fit_into_the_time_of_a_default_run(rows: Table) -> None:
+    for cluster in ("Standard", "Knative"):
+        assert sum(row.minutes for row in rows.core if row.cluster == cluster) <= scenarios.BUDGET
