@@ -27,7 +27,7 @@ clean: venv ## Take the cluster away; the cache stays
 
 # The checks, each on its own; `make test` runs them all and prints each one's closing line.
 CHECKS := lint sanity unit server-unit molecule
-.PHONY: test bench $(CHECKS) collections
+.PHONY: test matrix ee ee-files bench $(CHECKS) collections
 
 collections: venv
 	@$(BIN)/python -c 'from local import galaxy; galaxy.ensure()'
@@ -55,6 +55,15 @@ server-unit: venv ## The serving program over real HTTP, in an environment of it
 molecule: collections ## site.yml on kind clusters of its own, in both modes, from create to destroy
 	@for mode in Standard Knative; do HASHFOUNDRY_MODE=$$mode $(BIN)/python -m local build || exit; done
 	PATH=$(CURDIR)/$(BIN):$$PATH MOLECULE_COMMAND_BORDERS=0 $(BIN)/molecule test --all
+
+matrix: venv ## lint, sanity and unit on each tested ansible-core; ANSIBLE=2.21: only on that
+	@$(BIN)/python tests/run_matrix.py $(ANSIBLE)
+
+ee-files: venv ## What execution-environment.yml asks for, in the folder ee/
+	@$(BIN)/python -m local.execution_environment files
+
+ee: venv ## The execution environment, built of what package registries give
+	@$(BIN)/python -m local.execution_environment build
 
 test: ## All checks
 	@$(PYTHON) tests/run_all.py $(CHECKS)
