@@ -32,10 +32,11 @@ CHECKS := lint sanity unit server-unit molecule
 collections: venv
 	@$(BIN)/python -c 'from local import galaxy; galaxy.ensure()'
 
-lint: collections ## ansible-lint, yamllint, ruff, mypy and the changelog
+lint: collections ## ansible-lint, yamllint, ruff, mypy, private names and the changelog
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/python tests/private_names.py
 	$(BIN)/yamllint --strict .
 	$(BIN)/antsibull-changelog lint
 	PATH=$(CURDIR)/$(BIN):$$PATH ANSIBLE_COLLECTIONS_PATH=collections $(BIN)/ansible-lint --offline

@@ -59,6 +59,7 @@ from typing import Any
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
+from ansible.template import Templar
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _version_sets
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
@@ -70,7 +71,9 @@ class LookupModule(LookupBase):
     def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[str]:
         """Return the version of each component."""
         self.set_options(var_options=variables, direct=kwargs)
-        name, file = (self._text(option) for option in ("version_set", "file"))
+        templar = Templar(loader=self._loader, variables=variables)
+        # The value of a variable is a template.
+        name, file = (templar.template(self.get_option(option)) or None for option in ("version_set", "file"))
         try:
             chosen = _version_sets.load(file).named(name)
         except KServeError as error:
@@ -81,8 +84,3 @@ class LookupModule(LookupBase):
                 f"There is no component {', '.join(unknown)}; name some of {', '.join(_version_sets.TITLES)}."
             )
         return [chosen.versions.get(term, "") for term in terms]
-
-    def _text(self, option: str) -> str | None:
-        # The value of a variable is a template.
-        value = self.get_option(option)
-        return self._templar.template(value) if value else None

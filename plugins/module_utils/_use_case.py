@@ -13,6 +13,7 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,7 +85,15 @@ def run_module(use_case: UseCase) -> None:
         result = use_case.run(module.params, Run(module.check_mode, module._diff, module.warn))
     except KServeError as error:
         module.fail_json(msg=str(error), **error.result)
+    except Exception as error:
+        # Ansible would show the traceback as it is, with what the message may hold of an option with no_log.
+        module.fail_json(**broken(error))
     module.exit_json(**result)
+
+
+def broken(error: BaseException) -> dict[str, Any]:
+    """Return the result of a use case that ended by an error nobody foresaw; call it where the error is caught."""
+    return {"failed": True, "msg": f"{type(error).__name__}: {error}", "exception": traceback.format_exc()}
 
 
 def require(library: str, import_error: str | None) -> None:

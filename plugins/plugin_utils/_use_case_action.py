@@ -23,7 +23,6 @@ import os
 import re
 import sys
 import tempfile
-import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,7 +36,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Run, UseCase
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Run, UseCase, broken
 
 # Read when Python, a library or the Kubernetes client starts, which was before the task began.
 _READ_AT_START = re.compile(r"KUBECONFIG|TMPDIR|PYTHON.*|LD_.*")
@@ -116,14 +115,10 @@ class UseCaseAction(ActionBase):
 def _result(action: str, use_case: UseCase, given: Mapping[str, Any], check_mode: bool, diff: bool) -> dict[str, Any]:
     """Return what the module of this name would give for these options."""
     # As for a module: nothing of Ansible's own types, such as strings that know where they come from, gets through.
-    plain = _plain(given)
+    validated = ArgumentSpecValidator(dict(use_case.argument_spec), **use_case.rules).validate(_plain(given))
+    options = {name: validated.validated_parameters.get(name) for name in use_case.argument_spec}
     warnings: list[str] = []
-    hidden = _secrets(use_case.argument_spec, plain)
-    options: Mapping[str, Any] = plain
     try:
-        validated = ArgumentSpecValidator(dict(use_case.argument_spec), **use_case.rules).validate(plain)
-        options = {name: validated.validated_parameters.get(name) for name in use_case.argument_spec}
-        hidden |= _secrets(use_case.argument_spec, options)
         if validated.error_messages:
             unknown = f"Unsupported parameters for ({action}) module: " if validated.unsupported_parameters else ""
             raise KServeError(unknown + "; ".join(validated.error_messages))
@@ -131,40 +126,17 @@ def _result(action: str, use_case: UseCase, given: Mapping[str, Any], check_mode
     except KServeError as error:
         result = {"failed": True, "msg": str(error), **error.result}
     except (Exception, SystemExit) as error:
-        result = {"failed": True, "msg": f"{type(error).__name__}: {error}", "exception": traceback.format_exc()}
+        result = broken(error)
     if warnings:
         result["warnings"] = warnings
     result["invocation"] = {"module_args": dict(use_case.shown(options) if use_case.shown else options)}
-    masked: dict[str, Any] = remove_values(_plain(result), hidden)
+    masked: dict[str, Any] = remove_values(_plain(result), validated._no_log_values)
     return masked
 
 
 def _plain(value: Any) -> Any:
-    """Return the value as a module gets it, and gives it back: by way of JSON."""
+    """Return the value as a module gets it, and gives it back: by way of JSON, without Ansible's own types."""
     return json.loads(json.dumps(value, default=lambda other: list(other) if isinstance(other, set) else str(other)))
-
-
-def _secrets(spec: Mapping[str, Any], options: Any) -> set[str]:
-    """Return all values of options with no_log, at any depth."""
-    if isinstance(options, list):
-        return {secret for entry in options for secret in _secrets(spec, entry)}
-    if not isinstance(options, Mapping):
-        return set()
-    found: set[str] = set()
-    for name, rule in spec.items():
-        for value in (options.get(key) for key in (name, *rule.get("aliases", ()))):
-            found |= set(_leaves(value)) if rule.get("no_log") else _secrets(rule.get("options") or {}, value)
-    return found
-
-
-def _leaves(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list):
-        for entry in value:
-            yield from _leaves(entry)
-    elif value not in (None, "", True, False):
-        yield str(value)
 
 
 @contextlib.contextmanager

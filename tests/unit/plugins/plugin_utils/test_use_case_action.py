@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A module in Ansible's worker gives what it gives in a process of its own: one playbook runs a probe in both ways."""
+"""A use case gives the same both ways, by the action plugin and as a module: one table of tasks, run in both.
+
+The two hosts of the inventory differ in their interpreter only: the one of "here" is Ansible's own.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,111 +17,185 @@ from typing import Any
 import pytest
 import yaml
 
-from ..played import ROOT, played
+from ..played import played
 
 PROBE = """
 import os
+import subprocess
 import sys
-import threading
 import time
+from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import UseCase, run_module
+
+SPEC = {
+    "crash": {"type": "bool"},
+    "refuse": {"type": "bool", "aliases": ["deny"]},
+    "end": {"type": "int"},
+    "number": {"type": "int"},
+    "sleep": {"type": "int"},
+    "path": {"type": "path"},
+    "any": {"type": "raw"},
+    "list": {"type": "list", "elements": "str", "default": []},
+    "fallback": {"type": "str"},
+    "secret": {"type": "str", "no_log": True, "aliases": ["hidden"]},
+    "count": {"type": "int", "no_log": True},
+    "one": {"type": "str"},
+    "two": {"type": "str"},
+    "entries": {"type": "list", "elements": "dict", "options": {"name": {}, "key": {"no_log": True}}},
+}
+
+
+def run(options, run):
+    left = os.environ.get("LEFT")
+    os.environ["LEFT"] = "behind"
+    print("printed", file=sys.stderr)
+    told = {**{key: options[key] for key in SPEC}, "sum": f"secret {options['secret']} inside"}
+    if options["crash"]:
+        raise ValueError(f"the probe broke over {options['secret']}")
+    if options["refuse"]:
+        raise KServeError(f"There is no {options['secret']} here; give another.", reason="NoSecret", told=told)
+    if options["end"]:
+        sys.exit(options["end"])
+    if options["sleep"]:
+        subprocess.run(["sleep", str(options["sleep"])], check=True)
+    if options["number"]:
+        run.warn(f"This is number {options['number']} of {os.path.basename(sys.argv[0])}.")
+    files = len(os.listdir("/proc/self/fd"))
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return {
+        "changed": not run.check_mode, "check": run.check_mode, "told": told, "said": os.environ.get("SAID"),
+        "left": left, "folder": os.getcwd(), "exists": os.path.exists(options["path"] or "nowhere"),
+        "user": os.geteuid(), "program": os.path.basename(sys.argv[0]), "files": files, "pages": pages,
+        **({"diff": {"before": "a", "after": f"b {options['secret']}"}} if run.diff else {}),
+    }
+
+
+USE_CASE = UseCase(SPEC, run, {"mutually_exclusive": [("one", "two")]})
 
 
 def main():
-    numbers = dict.fromkeys(("end", "number", "sleep"), {"type": "int"})
-    spec = {"crash": {"type": "bool"}, "secret": {"no_log": True}, **numbers}
-    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    left = os.environ.get("LEFT")
-    if module.params["crash"]:
-        raise ValueError("the probe broke")
-    if module.params["end"]:
-        sys.exit(module.params["end"])
-    if module.params["sleep"]:
-        time.sleep(module.params["sleep"])
-    if module.params["number"]:
-        module.warn(f"This is number {module.params['number']} of {os.path.basename(sys.argv[0])}.")
-    open(os.path.join(module.tmpdir, "left"), "w").close()
-    os.environ["LEFT"] = "behind"
-    print("a complaint", file=sys.stderr)
-    module.exit_json(
-        program=os.path.basename(sys.argv[0]), said=os.environ.get("PROBE"), left=left, check=module.check_mode,
-        diff={"before": "", "after": "secret"}, threads=threading.active_count(), folder=module.tmpdir, changed=True,
-        secret=module.params["secret"],
-    )
+    run_module(USE_CASE)
 
 
 if __name__ == "__main__":
     main()
 """
-# What a fork has been given is out of the collector's sight; of the parent that is only what had been imported.
-FORK = """
-import gc
-import os
-
-from ansible_collections.hashfoundry.kserve.plugins.plugin_utils import _in_worker
-
-imported = gc.get_freeze_count()
-assert imported
-later = [[] for _ in range(1000)]
-child = os.fork()
-if child == 0:
-    os._exit(gc.get_freeze_count() < imported + len(later))
-assert os.waitpid(child, 0)[1] == 0 and gc.get_freeze_count() <= imported
-"""
 ACTION = """
 import importlib.util
 
-from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._in_worker import InWorkerAction
+from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._use_case_action import UseCaseAction
 
 found = importlib.util.spec_from_file_location("probe", {path!r})
 probe = importlib.util.module_from_spec(found)
 found.loader.exec_module(probe)
 
 
-class ActionModule(InWorkerAction):
-    MODULE = probe
+class ActionModule(UseCaseAction):
+    USE_CASE = probe.USE_CASE
 """
-TASKS: dict[str, dict[str, Any]] = {
-    "plain": {"probe": {"secret": "PLANTED"}, "environment": {"PROBE": "{{ 40 + 2 }}"}},
-    "read_at_start": {"probe": {}, "environment": {"KUBECONFIG": "/of/this/cluster"}},
+SECRETS = {
+    "secret": "{{ planted.one }}",
+    "count": "{{ planted_count }}",
+    "entries": [{"name": "a", "key": "{{ planted.two }}"}, {"key": "x"}],
+}
+BOTH_WAYS: dict[str, dict[str, Any]] = {
+    "plain": {"probe": SECRETS, "environment": {"SAID": "{{ 40 + 2 }}"}},
+    "by_alias": {"probe": {"hidden": "{{ planted.alias }}", "deny": "false"}},
+    "environment_of_play_and_task": {"probe": {}},
+    "environment_is_emptied": {"probe": {}, "environment": {"SAID": ""}},
+    "relative_path": {"probe": {"path": "beside.txt"}},
+    "home_path": {"probe": {"path": "~/beside.txt"}, "environment": {"HOME": "{{ playbook_dir }}"}},
+    "types": {"probe": {"number": "7", "list": "a,b", "any": {"date": "{{ '2026-11-29' }}", "1": [1.5, None, True]}}},
+    "yaml_types": {"probe": {"any": {"set": [1, 2], "text": "{{ 'a' ~ 'b' }}", "null": None}}},
+    "vault": {"probe": {"one": "{{ vaulted }}", "secret": "{{ vaulted }}"}},
+    "unsafe": {"probe": {"one": "{{ unsafe_text }}"}},
+    "omitted": {"probe": {"one": "{{ nothing | default(omit) }}"}},
+    "defaults": {
+        "probe": {},
+        "module_defaults": {"probe": {"one": "of the defaults", "secret": "{{ planted.default }}"}},
+    },
     "checked": {"probe": {}, "check_mode": True},
+    "shown": {"probe": {"secret": "{{ planted.diff }}"}, "diff": True},
+    "masked_by_the_task": {"probe": {"one": "{{ planted.task }}"}, "no_log": True},
     "looped": {
         "probe": {"number": "{{ item }}"},
         "loop": [1, 2],
-        "environment": {"PROBE": "{{ item if item == 1 else '' }}"},
+        "environment": {"SAID": "{{ item if item == 1 else '' }}"},
     },
-    "refused": {"probe": {"number": "many"}},
-    "crashed": {"probe": {"crash": True}},
-    "ended": {"probe": {"end": 3}},
-    "in_time": {"probe": {}, "timeout": 30},
-    "timed_out": {"probe": {"sleep": 10}, "timeout": 1},
-    "by_async": {"probe": {}, "async": 20, "poll": 1},
+    "wrong_type": {"probe": {"number": "many"}},
+    "wrong_secret": {"probe": {"count": "{{ planted.type }}", "secret": "{{ planted.type }}"}},
+    "unknown": {"probe": {"bogus": 1}},
+    "both": {"probe": {"one": "a", "two": "b"}},
+    "refused": {"probe": {"refuse": True, **SECRETS}},
+    "in_time": {"probe": {}, "timeout": 60},
+    "retried": {"probe": {"refuse": True}, "retries": 1, "delay": 0, "until": "probe is success"},
 }
+# Values that may be in no output, as variables: Ansible itself shows the lines of a playbook in which a task fails.
+PLANTED = {
+    name: f"PLANTED-{name.upper()}"
+    for name in ("alias", "async", "crash", "default", "diff", "one", "task", "two", "type")
+}
+# What ends otherwise than by a result, or runs as a module in any case.
+OTHERS: dict[str, dict[str, Any]] = {
+    "crashed": {"probe": {"crash": True, "secret": "{{ planted.crash }}"}},
+    "ended": {"probe": {"end": 3}},
+    "timed_out": {"probe": {"sleep": 20}, "timeout": 2},
+    "read_at_start": {"probe": {}, "environment": {"KUBECONFIG": "/of/this/cluster"}},
+    "by_async": {"probe": {"secret": "{{ planted.async }}"}, "async": 60, "poll": 1},
+    "become": {"probe": {}, "become": True, "become_method": "ansible.builtin.su"},
+    "become_by_variable": {"probe": {}, "vars": {"ansible_become": True, "ansible_become_method": "su"}},
+    "delegated": {"probe": {}, "delegate_to": "{{ inventory_hostname }}"},
+    "many": {"probe": {"number": 0}, "loop": "{{ range(300) | list }}", "when": "inventory_hostname == 'here'"},
+}
+# What tells of the process, not of the result.
+OF_THE_PROCESS = {"program", "files", "pages", "exception", "warnings"}
+PASSWORD = "of the test"
 Results = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Results]:
-    """What the probe gave, by the way in which it ran, and by the name of the task."""
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Results], str]:
+    """What the probe gave, by the host and by the name of the task, and all that Ansible printed at -vvv."""
+    from ansible.parsing.vault import VaultLib, VaultSecret
+
     folder = tmp_path_factory.mktemp("probe")
     (folder / "remote").mkdir(mode=0o700)
     for name, text in (("library", PROBE), ("action_plugins", ACTION.format(path=str(folder / "library/probe.py")))):
         (folder / name).mkdir()
         (folder / name / "probe.py").write_text(text)
-    hosts = {"worker": {}, "process": {"ansible_python_interpreter": str(_another_name(folder))}}
-    tasks = [{**task, "register": name, "ignore_errors": True} for name, task in TASKS.items()]
+    (folder / "beside.txt").touch()
+    (folder / "password").write_text(PASSWORD)
+    vaulted = VaultLib([("default", VaultSecret(PASSWORD.encode()))]).encrypt("PLANTED-VAULT").decode()
+    variables = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "planted": PLANTED,
+        "planted_count": 7353173,
+    }
+    hosts = {"here": {}, "process": {"ansible_python_interpreter": str(_another_name(folder))}}
+    inventory = yaml.safe_dump({"all": {"hosts": hosts, "vars": variables}})
+    vault = "".join(f"        {line}\n" for line in vaulted.splitlines())
+    inventory += f'    vaulted: !vault |\n{vault}    unsafe_text: !unsafe "{{{{ not a template }}}}"\n'
+    (folder / "hosts.yml").write_text(inventory)
+    tasks = [{**task, "name": name, "register": name, "ignore_errors": True} for name, task in TASKS.items()]
     kept = {name: f"{{{{ {name} }}}}" for name in TASKS}
     copy = {"content": "{{ kept | to_json }}", "dest": str(folder / "{{ inventory_hostname }}.json")}
-    tasks.append({"ansible.builtin.copy": copy, "vars": {"kept": kept}, "diff": False})
-    variables = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-    (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts, "vars": variables}}))
-    play = {"hosts": "all", "gather_facts": False, "strategy": "linear", "tasks": tasks}
-    done = played(folder, play, "-i", "hosts.yml", ANSIBLE_REMOTE_TEMP=str(folder / "remote"))
-    assert "errantly" not in done.stdout + done.stderr
-    for number in (1, 2):
-        assert done.stderr.count(f"[WARNING]: This is number {number} of ansible-playbook.") == 1
-    return {host: json.loads((folder / f"{host}.json").read_text()) for host in hosts}
+    tasks.append({"ansible.builtin.copy": copy, "vars": {"kept": kept}, "diff": False, "no_log": True})
+    play = {"hosts": "all", "gather_facts": False, "tasks": tasks, "environment": {"SAID": "by the play"}}
+    words = ("-i", "hosts.yml", "-vvv", "--vault-password-file", "password")
+    done = played(folder, play, *words, ANSIBLE_REMOTE_TEMP=str(folder / "remote"))
+    results = {host: json.loads((folder / f"{host}.json").read_text()) for host in hosts}
+    return results, done.stdout + done.stderr
+
+
+TASKS = {**BOTH_WAYS, **OTHERS}
+
+
+@pytest.fixture(scope="module")
+def results(ran: tuple[dict[str, Results], str]) -> dict[str, Results]:
+    return ran[0]
 
 
 def _another_name(folder: Path) -> Path:
@@ -131,50 +206,70 @@ def _another_name(folder: Path) -> Path:
     return link
 
 
-def test_one_way_starts_no_program(results: dict[str, Results]) -> None:
-    assert results["worker"]["plain"]["program"] == "ansible-playbook"
-    assert results["process"]["plain"]["program"] != "ansible-playbook"
-    assert results["worker"]["by_async"]["program"] != "ansible-playbook"
-    # The Kubernetes client has read it before the worker is told of it.
-    assert results["worker"]["read_at_start"]["program"] != "ansible-playbook"
+def _of_the_result(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _of_the_result(entry) for key, entry in value.items() if key not in OF_THE_PROCESS}
+    return [_of_the_result(entry) for entry in value] if isinstance(value, list) else value
 
 
-@pytest.mark.parametrize("name", ["plain", "checked", "refused", "in_time"])
+@pytest.mark.parametrize("name", BOTH_WAYS)
 def test_both_ways_give_the_same(results: dict[str, Results], name: str) -> None:
-    own = {"program", "folder"}
-    ours, theirs = ({key: value for key, value in results[way][name].items() if key not in own} for way in results)
-    assert ours == theirs
+    assert _of_the_result(results["here"][name]) == _of_the_result(results["process"][name])
 
 
-def test_the_environment_and_check_mode_reach_the_module(results: dict[str, Results]) -> None:
-    assert results["worker"]["plain"]["said"] == "42"
-    assert results["worker"]["plain"]["check"] is False
-    assert results["worker"]["checked"]["check"] is True
+def test_one_way_starts_no_program(results: dict[str, Results]) -> None:
+    assert results["here"]["plain"]["program"] == "ansible-playbook"
+    assert results["process"]["plain"]["program"] != "ansible-playbook"
 
 
-def test_secrets_are_masked(results: dict[str, Results]) -> None:
-    assert "PLANTED" not in json.dumps(results)
-    assert results["worker"]["plain"]["secret"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+@pytest.mark.parametrize("name", ["by_async", "read_at_start", "become", "become_by_variable", "delegated"])
+def test_what_is_not_ansibles_own_process_runs_as_a_module(results: dict[str, Results], name: str) -> None:
+    assert not results["here"][name].get("failed"), results["here"][name]
+    assert results["here"][name]["program"] != "ansible-playbook"
 
 
-def test_one_item_of_a_loop_leaves_the_next_nothing(results: dict[str, Results]) -> None:
-    first, second = results["worker"]["looped"]["results"]
+def test_no_secret_is_in_any_output(ran: tuple[dict[str, Results], str]) -> None:
+    results, printed = ran
+    told = printed + json.dumps({host: {**found, "masked_by_the_task": None} for host, found in results.items()})
+    shown = [line for line in told.splitlines() if "PLANTED" in line or "7353173" in line]
+    assert not shown
+    assert results["here"]["plain"]["told"]["secret"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    assert "******" in results["here"]["plain"]["told"]["sum"]
+    assert "******" in results["here"]["refused"]["msg"] and "******" in results["here"]["crashed"]["msg"]
+
+
+def test_options_and_keywords_reach_the_use_case(results: dict[str, Results]) -> None:
+    here = results["here"]
+    assert here["plain"]["said"] == "42" and here["environment_of_play_and_task"]["said"] == "by the play"
+    assert here["environment_is_emptied"]["said"] == ""
+    assert here["relative_path"]["exists"] and here["home_path"]["exists"]
+    assert here["types"]["told"]["number"] == 7 and here["types"]["told"]["list"] == ["a", "b"]
+    assert here["unsafe"]["told"]["one"] == "{{ not a template }}" and here["omitted"]["told"]["one"] is None
+    assert here["defaults"]["told"]["one"] == "of the defaults"
+    assert here["checked"]["check"] and not here["plain"]["check"]
+    assert "diff" in here["shown"] and "diff" not in here["plain"]
+    assert here["refused"]["failed"] and here["refused"]["reason"] == "NoSecret"
+
+
+def test_one_item_of_a_loop_leaves_the_next_nothing(ran: tuple[dict[str, Results], str]) -> None:
+    results, printed = ran
+    first, second = results["here"]["looped"]["results"]
     assert (first["said"], second["said"]) == ("1", "")
     assert (first["left"], second["left"]) == (None, None)
+    for program in ("ansible-playbook", "probe.py"):
+        assert [printed.count(f"[WARNING]: This is number {number} of {program}.") for number in (1, 2)] == [1, 1]
+    assert "errantly" not in printed
 
 
-def test_what_the_module_made_for_itself_is_gone(results: dict[str, Results]) -> None:
-    assert not Path(results["worker"]["plain"]["folder"]).exists()
+def test_a_use_case_that_breaks_fails_its_task(results: dict[str, Results]) -> None:
+    for host, found in results.items():
+        assert found["crashed"]["failed"] and "ValueError: the probe broke" in found["crashed"]["msg"], host
+        assert found["timed_out"]["failed"] and found["timed_out"]["timedout"]["period"] == 2, host
+        assert found["ended"]["failed"], host
 
 
-def test_a_worker_looks_for_garbage_only_in_what_it_has_made_itself() -> None:
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "collections")}
-    subprocess.run([sys.executable, "-c", FORK], env=env, check=True)
-
-
-def test_a_module_that_breaks_fails_its_task(results: dict[str, Results]) -> None:
-    crashed = results["worker"]["crashed"]
-    assert crashed["failed"] and "ValueError: the probe broke" in crashed["msg"]
-    assert results["worker"]["timed_out"]["failed"] and "timedout" in results["worker"]["timed_out"]
-    ended = results["worker"]["ended"]
-    assert ended["failed"] and ended["rc"] == 3
+def test_a_long_loop_keeps_its_files_and_its_memory(results: dict[str, Results]) -> None:
+    items = results["here"]["many"]["results"]
+    assert {item["program"] for item in items} == {"ansible-playbook"} and len(items) == 300
+    assert items[-1]["files"] == items[9]["files"]
+    assert items[-1]["pages"] - items[9]["pages"] < 20 * 256  # 20 MiB, in which the results of the items are kept

@@ -1,0 +1,118 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Check that plugins/ uses documented interfaces only: no name of another package that begins with an underscore.
+
+A release of ansible-core may change such a name, and an action plugin that cannot be imported ends every play. Settings
+of the whole process that a worker shares with Ansible count as well. What is allowed stands in ALLOWED, each with the
+page that documents it.
+
+Usage: private_names.py [file or folder ...], by default plugins/.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = "ansible_collections.hashfoundry.kserve"
+GUIDE = "https://docs.ansible.com/ansible/latest/dev_guide/"
+REFERENCE = "https://docs.ansible.com/ansible/latest/reference_appendices/"
+PYTHON = "https://docs.python.org/3/library/"
+ALLOWED = {
+    "self._task": f"{GUIDE}developing_plugins.html#action-plugins",
+    "self._execute_module": f"{GUIDE}developing_plugins.html#action-plugins",
+    # The loader of files, which the guide shows in a lookup plugin; ActionBase keeps it under the same name.
+    "self._loader": f"{GUIDE}developing_plugins.html#lookup-plugins",
+    # For a process that is a copy of another one.
+    "os._exit": f"{PYTHON}os.html#os._exit",
+    "module._diff": f"{GUIDE}developing_program_flow_modules.html#ansible-diff",
+    "result._no_log_values": f"{REFERENCE}module_utils.html#validationresult",
+    "record._asdict": f"{PYTHON}collections.html#collections.somenamedtuple._asdict",
+    "record._replace": f"{PYTHON}collections.html#collections.somenamedtuple._replace",
+    "record._fields": f"{PYTHON}collections.html#collections.somenamedtuple._fields",
+}
+"""What may be used: an attribute of an action plugin, of what a library returns, or a function."""
+
+ANSIBLE = {
+    "ansible": f"{REFERENCE}config.html",  # for constants, the values of the configuration
+    "ansible.errors": f"{GUIDE}developing_plugins.html#raising-errors",
+    "ansible.module_utils.basic": f"{REFERENCE}module_utils.html#ansiblemodule",
+    "ansible.module_utils.common.arg_spec": f"{REFERENCE}module_utils.html#argumentspec",
+    "ansible.module_utils.common.parameters": f"{REFERENCE}module_utils.html#parameters",
+    "ansible.module_utils.common.yaml": f"{GUIDE}developing_module_utilities.html",
+    "ansible.module_utils.errors": f"{REFERENCE}module_utils.html#errors",
+    "ansible.module_utils.parsing.convert_bool": f"{GUIDE}developing_module_utilities.html",
+    "ansible.plugins.action": f"{GUIDE}developing_plugins.html#action-plugins",
+    "ansible.plugins.lookup": f"{GUIDE}developing_plugins.html#lookup-plugins",
+    "ansible.template": "https://docs.ansible.com/ansible/latest/porting_guides/porting_guide_core_2.19.html",
+}
+"""Which modules of ansible-core names may be imported from."""
+
+ANYWHERE = {name.partition(".")[2] for name in ALLOWED if name.startswith(("module.", "result.", "record."))}
+PROCESS_WIDE = {
+    "gc": {"collect", "freeze", "unfreeze", "set_threshold", "set_debug"},
+    "atexit": {"unregister"},
+    "os": {"register_at_fork"},
+}
+"""Functions that change what Ansible's own process does afterwards."""
+
+
+def faults(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the line and the name of each private name in a Python source that is neither its own nor allowed."""
+    tree = ast.parse(source)
+    own = set(_defined(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from ((node.lineno, name) for name in names if not node.level and not _may_be_imported(name))
+        elif isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names if not _may_be_imported(alias.name))
+        elif isinstance(node, ast.Attribute):
+            base = _name(node.value)
+            known = node.attr in own | ANYWHERE or f"{base}.{node.attr}" in ALLOWED
+            if node.attr in PROCESS_WIDE.get(base, ()) or (_is_private(node.attr) and not known):
+                yield node.lineno, f"{base}.{node.attr}"
+
+
+def _may_be_imported(name: str) -> bool:
+    return name.rpartition(".")[0] in ANSIBLE or not (name.split(".")[0] == "ansible" or _is_private(name))
+
+
+def _is_private(name: str) -> bool:
+    return not name.startswith(f"{OURS}.") and any(
+        part.startswith("_") and not part.startswith("__") for part in name.split(".")
+    )
+
+
+def _name(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else "..."
+
+
+def _defined(tree: ast.AST) -> Iterator[str]:
+    """Yield the names that a file defines itself: functions, classes, and attributes that it assigns."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and _name(node.value) == "self":
+            yield node.attr
+
+
+def main(arguments: list[str]) -> int:
+    """Print each fault with its place; 0 if there is none."""
+    places = [Path(argument) for argument in arguments] or [ROOT / "plugins"]
+    files = [path for place in places for path in (sorted(place.rglob("*.py")) if place.is_dir() else [place])]
+    found = [(path, line, name) for path in files for line, name in faults(path.read_text(encoding="utf-8"))]
+    for path, line, name in found:
+        print(f"{path}:{line}: {name} is no documented interface; use one that is, or give its page in ALLOWED.")
+    print(f"private names: {len(files)} files, {len(found)} faults")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
