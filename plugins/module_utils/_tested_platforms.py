@@ -4,8 +4,8 @@
 
 """Which versions of Python the collection is tested on: meta/tested_platforms.yml, as a sentence.
 
-Of other versions of ansible-core, Ansible itself warns, by requires_ansible in meta/runtime.yml. This file is private to
-the collection and may change at any time.
+Of other versions of ansible-core, Ansible itself warns, by requires_ansible in meta/runtime.yml. This file is private
+to the collection and may change at any time.
 """
 
 from __future__ import annotations
