@@ -40,7 +40,7 @@ SCRIPT = Path(__file__).with_suffix(".sh")
 SETTINGS = {name: value for name, value in measured_cluster.SETTINGS.items() if name != "HASHFOUNDRY_PODS"}
 USER = "kubernetes-admin"  # of the kubeconfig; what runs in the cluster has accounts of its own
 UNUSED = "model/batch"  # an image that takes long to load, of which nothing runs here
-FIRST_LIMIT, AGAIN_LIMIT = 1.1, 0.5
+FIRST_LIMIT, AGAIN_LIMIT = 1.1, 0.7
 STAGE = re.compile(r"^(\d{10}) (.+)$", re.MULTILINE)
 SLOWEST = 6
 # What a controller makes for an object that somebody has applied, and what is there on every cluster.

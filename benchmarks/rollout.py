@@ -102,8 +102,8 @@ class Bench:
         }
         variables = {
             "models": [model],
-            "model_namespace_name": NAMESPACE,
-            "model_storage_bucket": BUCKET,
+            "platform_model_namespace": NAMESPACE,
+            "platform_bucket": BUCKET,
         }
         file = self.folder / "variables.json"
         file.write_text(json.dumps(variables))

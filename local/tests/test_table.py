@@ -87,10 +87,8 @@ def test_a_further_table_adds_its_rows(tmp_path: Path) -> None:
 def test_the_ports_of_this_machine_reach_the_ports_of_the_inventory(monkeypatch: pytest.MonkeyPatch) -> None:
     (one,) = kind_config(built=True, monkeypatch=monkeypatch, cgroup_v1=False)["nodes"]  # type: ignore[misc]
     ports = {mapping["containerPort"]: mapping["hostPort"] for mapping in one["extraPortMappings"]}
-    inventory = REPOSITORY / "inventories" / "local" / "group_vars" / "clusters"
-    gateway = yaml.safe_load((inventory / "gateway.yml").read_text())["gateway_https_port"]
-    storage = yaml.safe_load((inventory / "object_storage.yml").read_text())["object_storage_node_port"]
-    assert ports == {gateway: 8443, storage: 7070}
+    inventory = yaml.safe_load((REPOSITORY / "inventories" / "local" / "group_vars" / "clusters.yml").read_text())
+    assert ports == {inventory["platform_https_node_port"]: 8443, inventory["object_storage_node_port"]: 7070}
     assert {mapping["listenAddress"] for mapping in one["extraPortMappings"]} == {"127.0.0.1"}
 
 

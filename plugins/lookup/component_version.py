@@ -28,14 +28,14 @@ options:
       - An empty one is the same as none.
     type: str
     vars:
-      - name: cluster_preflight_version_set
+      - name: platform_version_set
   file:
     description:
       - A file of version sets of your own, in the form of C(meta/version_sets.yml). Without it the collection's.
       - An empty one is the same as none.
     type: str
     vars:
-      - name: cluster_preflight_version_sets_file
+      - name: platform_version_sets_file
 """
 
 EXAMPLES = r"""

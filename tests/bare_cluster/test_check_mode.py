@@ -38,14 +38,12 @@ def sources(settings: Settings) -> dict[str, str]:
     """Return where charts, manifests and Helm are, which prod has from the Internet."""
     here, helm = settings.state / "sources", str(settings.state / "bin" / "helm")
     return {
-        "certificates_chart_source": str(here),
-        "certificates_helm": helm,
+        "cert_manager_chart_source": str(here),
+        "platform_helm": helm,
         "knative_serving_manifest": str(here / "knative-serving" / "serving-core.yaml"),
         "knative_networking_istio_chart_source": str(ISTIO),
         "knative_networking_manifest": str(ISTIO / "net-istio.yaml"),
-        "knative_networking_helm": helm,
         "kserve_chart_source": str(here / "kserve" / "charts"),
-        "kserve_helm": helm,
         # Istio's own project supports an older Kubernetes at most.
         "cluster_preflight_untested": "warn",
     }

@@ -64,7 +64,7 @@ def test_site_runs_as_the_account_and_makes_what_is_missing(
     ]
     for words in gone:
         kubectl("delete", *words, "--wait=true")
-    account = ("-e", f"cluster_preflight_kubeconfig={settings.state / 'deployer.kubeconfig'}")
+    account = ("-e", f"platform_kubeconfig={settings.state / 'deployer.kubeconfig'}")
     done = playbook("playbooks/site.yml", *account, timeout=600)
     assert done.returncode == 0, reason(done)
     for words in gone:
@@ -126,7 +126,7 @@ def test_what_the_account_must_not_do_is_refused(asked: Any, words: tuple[str, .
 def test_a_right_that_is_missing_is_said_in_a_sentence(playbook: Playbook, settings: Settings, made: str) -> None:
     given = {"namespace_security_namespaces": [{"name": "ml-models", "pod_security": "baseline"}]}
     words = ("--tags", "cluster_preflight,namespace_security", "-e", json.dumps(given))
-    account = ("-e", f"cluster_preflight_kubeconfig={settings.state / 'deployer.kubeconfig'}")
+    account = ("-e", f"platform_kubeconfig={settings.state / 'deployer.kubeconfig'}")
     done = playbook("playbooks/addons.yml", *words, *account)
     assert done.returncode != 0
     said = " ".join(done.stdout.split())

@@ -73,17 +73,15 @@ class Lifecycle:
                 self._model(self.stored, listed),
                 self._model(self.mounted, "v1", storage="pvc", volume="models"),
             ],
-            "model_namespace_name": self.namespace,
+            "platform_model_namespace": self.namespace,
             # In Knative mode a pod has two containers, and a revision of before keeps its pods for a minute.
             "model_namespace_quota": {"limits.cpu": "24", "limits.memory": "32Gi"},
-            "model_storage_bucket": BUCKET,
-            "model_storage_endpoint_url": self.endpoint,
-            "model_storage_access_key": access_key,
-            "model_storage_secret_key": secret_key,
-            "object_storage_namespace": self.store_namespace,
+            "platform_bucket": BUCKET,
+            "platform_endpoint_url": self.endpoint,
+            "platform_access_key": access_key,
+            "platform_secret_key": secret_key,
+            "platform_object_storage_namespace": self.store_namespace,
             "object_storage_node_port": NODE_PORT,
-            "object_storage_access_key": access_key,
-            "object_storage_secret_key": secret_key,
             **options,
         }
         said = ""

@@ -162,7 +162,7 @@ class Models:
     def load(self, version: str, **more: Any) -> subprocess.CompletedProcess[str]:
         model = {"name": "model", "version": version, "format": "sklearn", "runtime": "none", "storage": "pvc"}
         variables = {
-            "model_namespace_name": NAMESPACE,
+            "platform_model_namespace": NAMESPACE,
             "model_volume_bucket": self.bucket,
             "model_volume_models": [{**model, "volume": "small"}],
             "model_volume_volumes": [

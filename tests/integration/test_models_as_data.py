@@ -39,7 +39,7 @@ def flat(text: str) -> str:
 
 def inventory() -> list[dict[str, Any]]:
     """The models of the local inventory, as they are written there."""
-    text = (REPOSITORY / "inventories" / "local" / "group_vars" / "clusters" / "models.yml").read_text()
+    text = (REPOSITORY / "inventories" / "local" / "group_vars" / "clusters.yml").read_text()
     models: list[dict[str, Any]] = yaml.safe_load(text)["models"]
     return models
 

@@ -163,7 +163,7 @@ LOOP = """
   tasks:
     - hashfoundry.kserve.platform_info:
         components: "{{ item }}"
-        kubeconfig: "{{ cluster_preflight_kubeconfig }}"
+        kubeconfig: "{{ platform_kubeconfig }}"
       loop: [[kserve], [], [kserve]]
       register: found
       until: found.attempts > 1
@@ -229,7 +229,7 @@ def test_a_pair_of_versions_that_nobody_has_tested(playbook: Playbook, kubectl: 
     }
     file = tmp_path / "foreign.json"
     file.write_text(json.dumps(foreign))
-    state = ("-e", "certificates_provider=cert_manager", "-e", "certificates_state=existing")
+    state = ("-e", "platform_certificates_provider=cert_manager", "-e", "cert_manager_state=existing")
     kubectl("create", "namespace", "foreign-versions")
     try:
         kubectl("apply", "-n", "foreign-versions", "-f", str(file))
@@ -247,7 +247,7 @@ def test_a_cluster_that_is_too_old(playbook: Playbook, kubectl: Kubectl, tmp_pat
     document["sets"][document["default"]]["kubernetes"] = {"min": "1.99", "max": "1.99"}
     sets = tmp_path / "sets.yml"
     sets.write_text(yaml.safe_dump(document))
-    done = playbook(*ADDONS, "-e", f"cluster_preflight_version_sets_file={sets}")
+    done = playbook(*ADDONS, "-e", f"platform_version_sets_file={sets}")
     version = json.loads(kubectl("get", "--raw", "/version"))["gitVersion"]
     says = f"Kubernetes {version} is too old for the version set {document['default']}, which needs 1.99 or newer"
     assert done.returncode != 0 and says in " ".join(done.stdout.split())
@@ -279,7 +279,7 @@ def test_all_images_come_from_the_mirror(playbook: Playbook, kubectl: Kubectl, t
     digest = f"sha256:{'1' * 64}"
     images = {"registries": registries, "digests": {"docker.io/kserve/kserve-controller:v0.20.0": digest}}
     variables = tmp_path / "images.json"
-    variables.write_text(json.dumps({"cluster_preflight_images": images}))
+    variables.write_text(json.dumps({"platform_images": images}))
     done = playbook(*PLATFORM, "--check", "--diff", "-e", f"@{variables}")
     assert done.returncode == 0, reason(done)
     lines = done.stdout.splitlines()

@@ -58,7 +58,7 @@ def test_a_cluster_that_is_too_old(
     monkeypatch.setattr(Handler, "do_GET", answer)
     # The real API server but for its version: an older one cannot be had beside it.
     with proxied(settings, tmp_path) as proxy:
-        done = playbook("playbooks/addons.yml", "-e", f"cluster_preflight_kubeconfig={proxy.kubeconfig}", timeout=60)
+        done = playbook("playbooks/addons.yml", "-e", f"platform_kubeconfig={proxy.kubeconfig}", timeout=60)
     says(done, "Kubernetes v1.28.15 is too old for the version set kserve-0.20, which needs 1.33 or newer")
     assert len(errors(done)) == 1
 
@@ -87,7 +87,7 @@ def test_a_definition_of_another_owner(playbook: Playbook) -> None:
         "to take them over.",
     )
     assert len(errors(done)) == 1
-    finishes(playbook(*PLATFORM, "-e", "cluster_preflight_adopt=true"))
+    finishes(playbook(*PLATFORM, "-e", "platform_adopt=true"))
     # From then on it is ours.
     finishes(playbook(*PLATFORM))
 

@@ -72,8 +72,8 @@ def silent_port() -> Iterator[int]:
 
 
 def test_a_kubeconfig_that_is_not_there(playbook):
-    done = playbook("playbooks/serving.yml", "-e", "cluster_preflight_kubeconfig=/nonexistent")
-    says(done, "The kubeconfig /nonexistent of local is not there:", "or set cluster_preflight_kubeconfig.")
+    done = playbook("playbooks/serving.yml", "-e", "platform_kubeconfig=/nonexistent")
+    says(done, "The kubeconfig /nonexistent of local is not there:", "or set platform_kubeconfig.")
     assert len(errors(done)) == 1
 
 
@@ -83,11 +83,11 @@ def test_a_cluster_that_does_not_answer(playbook, settings, closed_port, tmp_pat
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.touch(mode=0o600)
     kubeconfig.write_text(yaml.safe_dump(config))
-    done = playbook("playbooks/serving.yml", "-e", f"cluster_preflight_kubeconfig={kubeconfig}", timeout=60)
+    done = playbook("playbooks/serving.yml", "-e", f"platform_kubeconfig={kubeconfig}", timeout=60)
     says(
         done,
         "The cluster of local does not answer ([Errno 111] Connection refused): see that it runs, or set "
-        "cluster_preflight_kubeconfig to the kubeconfig of another.",
+        "platform_kubeconfig to the kubeconfig of another.",
     )
 
 
@@ -96,7 +96,7 @@ def test_another_cluster_than_the_inventory_says(playbook, kubectl):
     done = playbook("playbooks/serving.yml", "-e", "cluster_preflight_uid=not-this-one")
     says(
         done,
-        f"The cluster of local is {found} and not not-this-one: set cluster_preflight_kubeconfig to the right cluster, "
+        f"The cluster of local is {found} and not not-this-one: set platform_kubeconfig to the right cluster, "
         "or cluster_preflight_uid to this one.",
     )
     assert len(errors(done)) == 1

@@ -279,7 +279,7 @@ def uid(kubectl: Kubectl) -> str:
 LOSS = """
 - hosts: clusters
   gather_facts: false
-  environment: {K8S_AUTH_KUBECONFIG: "{{ cluster_preflight_kubeconfig }}"}
+  environment: {K8S_AUTH_KUBECONFIG: "{{ platform_kubeconfig }}"}
   tasks:
     - ansible.builtin.include_role: {name: hashfoundry.kserve.cluster_preflight}
     - ansible.builtin.include_role: {name: hashfoundry.kserve.platform_upgrade}

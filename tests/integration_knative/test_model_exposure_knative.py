@@ -31,7 +31,7 @@ CONTROLLER = """
   hosts: clusters
   gather_facts: false
   environment:
-    K8S_AUTH_KUBECONFIG: "{{ cluster_preflight_kubeconfig }}"
+    K8S_AUTH_KUBECONFIG: "{{ platform_kubeconfig }}"
   roles:
     - role: hashfoundry.kserve.gateway
 """

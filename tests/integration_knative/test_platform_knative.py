@@ -45,7 +45,7 @@ def test_all_images_come_from_the_mirror(playbook: Playbook, tmp_path: Path):
     queue = "gcr.io/knative-releases/knative.dev/serving/cmd/queue:v1.21.1"
     variables = tmp_path / "images.json"
     images = {"registries": registries, "digests": {queue: digest}}
-    variables.write_text(json.dumps({"cluster_preflight_images": images}))
+    variables.write_text(json.dumps({"platform_images": images}))
     done = playbook(*PLATFORM, "--check", "--diff", "-e", f"@{variables}")
     assert done.returncode == 0, reason(done)
     lines = done.stdout.splitlines()

@@ -24,6 +24,13 @@ RUNS_A_PROGRAM = {"model_training"}
 PROGRAM_NEEDS = {"argv", "creates"}
 PROGRAM_MAY_HAVE = PROGRAM_NEEDS | {"chdir"}
 BLOCKS = ("block", "rescue", "always")
+# The role that the others depend on, and those of its facts that may be missing or may come from a vault: as options
+# Ansible would look at them in every play.
+FACTS = "platform"
+UNSEEN = {
+    *("platform_domain", "platform_bucket", "platform_access_key", "platform_secret_key"),
+    *("platform_model_credentials", "platform_models"),
+}
 WAITS_FOR = {"active_connection_states", "host", "path", "port", "search_regex"}
 
 
@@ -62,6 +69,13 @@ def missing_file_faults(role: Path) -> list[str]:
     return [f"{name} is missing" for name in wanted if not (role / name).is_file()]
 
 
+def dependency_faults(role: Path) -> list[str]:
+    """See that the facts are visible to the role wherever it runs."""
+    named = (load(role / "meta" / "main.yml") or {}).get("dependencies")
+    wanted = None if role.name == FACTS else [{"role": f"hashfoundry.kserve.{FACTS}"}]
+    return [] if named == wanted else [f"meta/main.yml has the dependencies {named}, not {wanted}"]
+
+
 def specified(role: Path) -> list[tuple[str, dict[str, Any]]]:
     """Return name and specification of the options of all entry points."""
     specs = (load(role / "meta" / "argument_specs.yml") or {}).get("argument_specs", {})
@@ -71,12 +85,18 @@ def specified(role: Path) -> list[tuple[str, dict[str, Any]]]:
 def default_faults(role: Path) -> list[str]:
     """Compare defaults/main.yml with meta/argument_specs.yml: the same names, and the same values.
 
-    Only an option that the user must give has no default. One that may be left out is null in the defaults.
+    Only an option that the user must give has no default. One that may be left out is null in the defaults. One that is
+    reckoned from others may stand in the defaults only, and has to where it names a fact: Ansible would look at it, and
+    show it, even where the option is given.
     """
     defaults = load(role / "defaults" / "main.yml") or {}
     options = specified(role)
-    faults = [f"{name} has a default and no option" for name in sorted(defaults.keys() - dict(options).keys())]
+    faults = [f"{name} has a default and no option" for name in sorted(defaults.keys() - dict(options).keys() - UNSEEN)]
     for name, option in options:
+        if any(f"{FACTS}_" in text for text in texts(option.get("default"))):
+            faults.append(f"{name} names a fact in the options, which belongs into the defaults only")
+        if "default" not in option and is_reckoned(defaults.get(name)):
+            continue
         if option.get("required"):
             if name in defaults or "default" in option:
                 faults.append(f"{name} is required and has a default")
@@ -85,6 +105,11 @@ def default_faults(role: Path) -> list[str]:
         elif defaults[name] != option.get("default") or type(defaults[name]) is not type(option.get("default")):
             faults.append(f"{name} is {defaults[name]!r} in the defaults and {option.get('default')!r} in the options")
     return faults
+
+
+def is_reckoned(value: Any) -> bool:
+    """Say whether a default is made of other variables."""
+    return any("{{" in text for text in texts(value))
 
 
 def documented(role: Path) -> dict[str, list[str]]:
@@ -98,27 +123,33 @@ def documented(role: Path) -> dict[str, list[str]]:
     return found
 
 
-def readme_default(option: dict[str, Any]) -> str | None:
+def readme_default(option: dict[str, Any], default: Any) -> str | None:
     """Return what stands in the README for the default; None for a template, which the README says in words."""
     value = option.get("default")
     if option.get("required"):
         return "required"
+    if is_reckoned(default):
+        return None
     if value is None:
         return "none"
-    if isinstance(value, str):
-        return None if "{{" in value else f"`{value}`"
+    if isinstance(value, str) and value:
+        return f"`{value}`"
     return f"`{json.dumps(value)}`"
 
 
 def readme_faults(role: Path) -> list[str]:
     """Compare the README's table of variables with meta/argument_specs.yml: names, types, defaults."""
     table, options = documented(role), dict(specified(role))
-    faults = [f"README.md tells of {name}, which is no option" for name in sorted(table.keys() - options.keys())]
+    defaults = load(role / "defaults" / "main.yml") or {}
+    faults = [
+        f"README.md tells of {name}, which is no option" for name in sorted(table.keys() - options.keys() - UNSEEN)
+    ]
+    faults += [f"README.md has no row for {name}" for name in sorted(UNSEEN & defaults.keys() - table.keys())]
     faults += [f"README.md has no row for {name}" for name in sorted(options.keys() - table.keys())]
     for name in sorted(table.keys() & options.keys()):
         option = options[name]
         kind = f"list of {option['elements']}" if "elements" in option else option.get("type", "str")
-        default = readme_default(option)
+        default = readme_default(option, defaults.get(name))
         written = table[name]
         if len(written) != 3:
             faults.append(f"README.md: the row of {name} is not name, type, default, meaning")
@@ -212,6 +243,7 @@ def action_faults(role: Path) -> list[str]:
 Check = Callable[[Path], list[str]]
 CHECKS: list[Check] = [
     missing_file_faults,
+    dependency_faults,
     default_faults,
     readme_faults,
     name_faults,
@@ -241,8 +273,15 @@ FILES = {
 | `probe_note` | str | none | A note. |
 | `probe_words` | list of str | `["a"]` | Words. |
 | `probe_folder` | path | a folder below the home folder | A folder. |
+| `probe_domain` | str | `platform_domain` | A domain. |
 """,
-    "defaults/main.yml": "probe_count: 3\nprobe_note:\nprobe_words: [a]\nprobe_folder: '{{ home }}/probe'\n",
+    "defaults/main.yml": """
+probe_count: 3
+probe_note:
+probe_words: [a]
+probe_folder: '{{ home }}/probe'
+probe_domain: '{{ platform_domain }}'
+""",
     "meta/argument_specs.yml": """
 argument_specs:
   main:
@@ -252,7 +291,9 @@ argument_specs:
       probe_note: {type: str}
       probe_words: {type: list, elements: str, default: [a]}
       probe_folder: {type: path, default: '{{ home }}/probe'}
+      probe_domain: {type: str}
 """,
+    "meta/main.yml": "dependencies: [{role: hashfoundry.kserve.platform}]\n",
     "vars/main.yml": "__probe_kind: Pod\n",
     "handlers/main.yml": "- name: Debug\n  ansible.builtin.debug:\n",
     "tasks/main.yml": """
@@ -306,6 +347,15 @@ def test_a_role_without_the_file_has_the_fault(role: Path, file: str) -> None:
         (default_faults, "defaults/main.yml", "probe_note", "probe_more", "probe_more has a default and no option"),
         (default_faults, "defaults/main.yml", "probe_note", "probe_name", "probe_name is required and has"),
         (default_faults, "meta/argument_specs.yml", ", default: 3", "", "probe_count is 3 in the defaults and None"),
+        (dependency_faults, "meta/main.yml", "platform", "other", "has the dependencies"),
+        (default_faults, "meta/argument_specs.yml", "{{ home }}", "{{ platform_x }}", "probe_folder names a fact"),
+        (
+            default_faults,
+            "defaults/main.yml",
+            "'{{ platform_domain }}'",
+            "a.b",
+            "probe_domain is 'a.b' in the defaults",
+        ),
         (readme_faults, "README.md", "`probe_count`", "`probe_more`", "tells of probe_more, which is no option"),
         (readme_faults, "README.md", "`probe_count`", "`probe_more`", "has no row for probe_count"),
         (readme_faults, "README.md", "| int", "| str", "probe_count is str, and the options say int"),

@@ -1,0 +1,175 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From nothing but the tarball and an inventory of one screen to predictions, and a playbook of one's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from local.settings import REPOSITORY, Settings
+from tests.integration.conftest import Kubectl, ended, reason
+from tests.unit.test_tarball import installed, tarball
+
+# Fixtures are found by their names in this module.
+__all__ = ["installed", "tarball"]
+
+NAME = "from-tarball"
+OWN = "of-ones-own"
+DOMAIN = "ml.hashfoundry.local"
+EXAMPLE = REPOSITORY / "docs" / "examples" / "one_model.yml"
+TRAIN = (
+    "import dataclasses, sys; from model.command import run; from model.iris.recipe import RECIPE; "
+    "sys.exit(run(dataclasses.replace(RECIPE, name=sys.argv.pop(1)), 'model.iris', sys.argv[1:]))"
+)
+# The cluster of `make up`, as its user would describe it: what it has in the place of the Internet, and its only node.
+INVENTORY = """---
+clusters:
+  hosts:
+    mine: {{ansible_connection: local, ansible_python_interpreter: "{{{{ ansible_playbook_python }}}}"}}
+  vars:
+    platform_helm: {state}/bin/helm
+    kserve_chart_source: {state}/sources/kserve/charts
+    gateway_manifest: {state}/sources/contour/examples/render/contour-gateway-provisioner.yaml
+    platform_envoy_image: docker.io/envoyproxy/envoy:distroless-v1.38.3
+    platform_registry: hashfoundry.local
+    platform_replicas: 1
+    kserve_controller_resources: {{requests: {{cpu: 100m, memory: 300Mi}}, limits: {{cpu: "1", memory: 512Mi}}}}
+    gateway_ingress_class: true
+    platform_domain: ml.hashfoundry.local
+    platform_https_node_port: 30443
+    model_verification_address: 127.0.0.1
+    model_verification_port: {https_port}
+    model_verification_retries: 10
+    platform_object_storage: true
+    object_storage_node_port: 30070
+    platform_bucket: from-tarball
+    platform_endpoint_url: http://127.0.0.1:{s3_port}
+    platform_region: us-east-1
+    platform_access_key: local-owner
+    platform_secret_key: "{{{{ lookup('file', '{state}/s3-secret-key') }}}}"
+    models:
+      - name: from-tarball
+        version: v1
+        source: {{folder: {folder}}}
+        format: sklearn
+        runtime: kserve-sklearnserver
+        storage: s3
+        resources: {{requests: {{cpu: 50m, memory: 256Mi}}, limits: {{cpu: "1", memory: 512Mi}}}}
+        owner: ml-platform
+"""
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def trained(name: str, folder: Path) -> Path:
+    """Train iris under another name, as somebody who brings a model folder has it."""
+    command = [sys.executable, "-c", TRAIN, name, "--output", str(folder), "--version", "v1"]
+    subprocess.run(command, cwd=REPOSITORY, check=True, stdin=subprocess.DEVNULL)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def user(installed: Path, settings: Settings, kubectl: Kubectl) -> Iterator[Run]:
+    """Run a playbook in the folder that has the collection, an inventory and nothing else."""
+    text = INVENTORY.format(
+        state=settings.state,
+        https_port=settings.https_port,
+        s3_port=settings.s3_port,
+        folder=trained(NAME, installed / "model"),
+    )
+    assert len(text.splitlines()) <= 50
+    (installed / "inventory.yml").write_text(text)
+    left_out = ("ANSIBLE_", "HASHFOUNDRY_", "SPACES_", "AWS_")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    env |= {"HASHFOUNDRY_STATE": str(settings.state), "ANSIBLE_COLLECTIONS_PATH": "collections"}
+
+    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [Path(sys.executable).with_name("ansible-playbook"), "-i", "inventory.yml", *words]
+        return ended(command, installed, env, timeout=900)
+
+    yield run
+    kubectl("delete", "inferenceservice", NAME, "-n", "ml-models", "--ignore-not-found", "--wait=false")
+    kubectl("delete", "namespace", OWN, "--ignore-not-found", "--wait=false")
+
+
+def answer(settings: Settings, name: str) -> Any:
+    """Ask a model through TLS, as a client does who has nothing of Ansible."""
+    authority = f"{name}.{DOMAIN}:{settings.https_port}"
+    command = ["curl", "--silent", "--show-error", "--fail-with-body", "--cacert", str(settings.state / "ca.crt")]
+    command += ["--resolve", f"{authority}:127.0.0.1", f"https://{authority}/v1/models/{name}:predict"]
+    command += ["-d", '{"instances": [[5.1,3.5,1.4,0.2],[6.7,3.1,5.6,2.4]]}']
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def finished(done: subprocess.CompletedProcess[str]) -> int:
+    """Return how many tasks have changed something."""
+    assert done.returncode == 0, reason(done)
+    return int(re.findall(r"changed=(\d+)", done.stdout)[-1])
+
+
+@pytest.fixture(scope="module")
+def served(user: Run) -> None:
+    """site.yml, from the tarball."""
+    finished(user("hashfoundry.kserve.site"))
+
+
+@pytest.mark.usefixtures("served")
+def test_the_model_of_the_inventory_answers(settings: Settings) -> None:
+    assert answer(settings, NAME) == {"predictions": [0, 2]}
+
+
+@pytest.mark.usefixtures("served")
+def test_a_second_time_nothing_changes(user: Run) -> None:
+    assert finished(user("hashfoundry.kserve.site")) == 0
+
+
+@pytest.fixture(scope="module")
+def own(user: Run, installed: Path, settings: Settings, served: None) -> tuple[str, ...]:
+    """The example, with what it says of its own cluster for this one: the words of the command."""
+    shutil.copy(EXAMPLE, installed / "one_model.yml")
+    (play,) = yaml.safe_load(EXAMPLE.read_text())
+    model = {**play["vars"]["models"][0], "name": OWN, "source": {"folder": str(trained(OWN, installed / OWN))}}
+    words = {
+        "models": [model],
+        "platform_bucket": NAME,
+        "platform_endpoint_url": f"http://127.0.0.1:{settings.s3_port}",
+        "platform_model_namespace": OWN,
+    }
+    command = ("one_model.yml", "-e", json.dumps(words))
+    assert finished(user(*command)) > 0
+    return command
+
+
+def test_a_playbook_of_ones_own_takes_three_roles(own: tuple[str, ...], user: Run, settings: Settings) -> None:
+    assert answer(settings, OWN) == {"predictions": [0, 2]}
+    assert finished(user(*own)) == 0
+
+
+def test_the_other_playbooks_run_from_the_tarball_too(own: tuple[str, ...], user: Run, tmp_path: Path) -> None:
+    models, folder = own[1:], ("-e", f"folder={tmp_path / 'backup'}")
+    finished(user("hashfoundry.kserve.backup", *models, *folder))
+    finished(user("hashfoundry.kserve.restore", *models, *folder))
+    finished(user("hashfoundry.kserve.rotate_keys", *models, "--check"))
+    finished(user("hashfoundry.kserve.account", "--check"))
+    finished(user("hashfoundry.kserve.upgrade", "--check"))
+    said = {
+        "rollback": "Nothing is known of an earlier version of of-ones-own than v1; name one with version=.",
+        "batch": "name the file in the bucket, as in -e input=",
+        "teardown": "Nothing is taken away from mine, since",
+    }
+    for name, sentence in said.items():
+        refused = user(f"hashfoundry.kserve.{name}", *models, "-e", f"model={OWN}", "--check")
+        assert refused.returncode != 0
+        assert sentence in " ".join(refused.stdout.split())

@@ -1,0 +1,178 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user has who installs the collection into an empty folder: its files and playbooks, and who wins over them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAYBOOKS = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
+FOLDERS = {"changelogs", "docs", "meta", "playbooks", "plugins", "roles"}
+FILES = {"README.md", "LICENSE", "CONTRIBUTING.md", "MANIFEST.json", "FILES.json"}
+
+
+def run(program: str, *words: str | Path, folder: Path, **env: str) -> str:
+    """Run a program of Ansible as somebody with nothing else on the machine, and return what it prints."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name(program), *words],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), **env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tarball")
+    run("ansible-galaxy", "collection", "build", ROOT, "--output-path", folder, folder=folder)
+    return next(folder.glob("*.tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def installed(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with collections/ and nothing else."""
+    folder = tmp_path_factory.mktemp("user")
+    words = ("collection", "install", tarball, "--no-deps", "--offline", "-p", "collections")
+    run("ansible-galaxy", *words, folder=folder)
+    # The dependency, which only Galaxy could give.
+    kubernetes = ROOT / "collections" / "ansible_collections" / "kubernetes"
+    (folder / "collections" / "ansible_collections" / "kubernetes").symlink_to(kubernetes)
+    return folder
+
+
+def test_the_tarball_holds_what_a_user_runs_and_nothing_else(tarball: Path) -> None:
+    with tarfile.open(tarball) as opened:
+        held = {member.name for member in opened if member.isfile()}
+    assert {name.partition("/")[0] for name in held if "/" in name} == FOLDERS
+    assert {name for name in held if "/" not in name} == FILES
+    assert not [name for name in held if re.search(r"__pycache__|\.pyc$", name)]
+
+
+def test_no_file_of_these_folders_is_left_out(tarball: Path) -> None:
+    with tarfile.open(tarball) as opened:
+        held = {member.name for member in opened if member.isfile()}
+    there = {
+        str(path.relative_to(ROOT))
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and not re.search(r"__pycache__|/\.[^/]+$", str(path.relative_to(ROOT)))
+    }
+    assert there - held == set()
+
+
+def test_the_folders_beside_do_not_make_it_larger(tmp_path: Path) -> None:
+    for name in ("galaxy.yml", "README.md", "LICENSE"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    for name in ("backups/huge.bin", "roles/probe/tasks/main.yml", "roles/probe/files/data.bin"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("---\n")
+    run("ansible-galaxy", "collection", "build", "--output-path", "out", folder=tmp_path)
+    with tarfile.open(next((tmp_path / "out").glob("*.tar.gz"))) as opened:
+        held = {member.name for member in opened if member.isfile()}
+    assert held == {"README.md", "LICENSE", "MANIFEST.json", "FILES.json", "roles/probe/tasks/main.yml"}
+
+
+def test_nothing_in_the_tarball_looks_for_the_checkout() -> None:
+    outside = re.compile(r"playbook_dir|inventory_dir|\.\./\.\./(?!meta|roles|plugins|playbooks|docs)")
+    found = [
+        str(path.relative_to(ROOT))
+        for folder in ("playbooks", "roles")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in {".yml", ".j2"} and outside.search(path.read_text())
+    ]
+    assert found == []
+
+
+def test_every_playbook_is_there_by_its_full_name(installed: Path) -> None:
+    inventory = installed / "syntax.yml"
+    inventory.write_text("clusters: {hosts: {mine: {ansible_connection: local}}}\n")
+    names = [f"hashfoundry.kserve.{name}" for name in PLAYBOOKS]
+    said = run(
+        "ansible-playbook", "--syntax-check", "-i", inventory, *names,
+        folder=installed, ANSIBLE_COLLECTIONS_PATH="collections",
+    )  # fmt: skip
+    assert len(PLAYBOOKS) == 13
+    assert [name for name in PLAYBOOKS if f"playbook: {installed}" not in said or f"/{name}.yml" not in said] == []
+    assert "[WARNING]" not in said
+
+
+# In each place of an inventory a fact, and a role's own variable: what the play sees is what is said there.
+PLACES: dict[str, dict[str, Any]] = {
+    "group_vars/all.yml": {"platform_domain": "all.example.com", "gateway_timeout": 1},
+    "group_vars/clusters.yml": {"platform_bucket": "of-the-group", "model_serving_timeout": 2},
+    "host_vars/mine.yml": {"platform_model_namespace": "of-the-host", "model_volume_timeout": 3},
+    "inventory.yml": {"platform_replicas": 4, "kserve_timeout": 5},
+}
+SEEN = {
+    "gateway": {"gateway_domain": "all.example.com", "gateway_timeout": 1, "gateway_envoy_replicas": 4},
+    "kserve": {"kserve_domain": "all.example.com", "kserve_replicas": 4, "kserve_timeout": 5},
+    "model_serving": {
+        "model_serving_bucket": "of-the-group",
+        "model_serving_namespace": "of-the-host",
+        "model_serving_timeout": 2,
+    },
+    "model_volume": {
+        "model_volume_bucket": "of-the-group",
+        "model_volume_namespace": "of-the-host",
+        "model_volume_timeout": 3,
+    },
+}
+
+
+def values(folder: Path, inventory: Path, roles: dict[str, list[str]], **env: str) -> dict[str, dict[str, Any]]:
+    """Return what each role would be given, alone in a play; a variable that has no value is left out."""
+    plays = [
+        {
+            "name": "Write down what the role would be given",
+            "hosts": "clusters",
+            "gather_facts": False,
+            "roles": [{"role": f"hashfoundry.kserve.{role}", "when": False}],
+            "tasks": [
+                {
+                    "name": "Write them down",
+                    "ansible.builtin.copy": {
+                        "dest": str(folder / f"{role}.json"),
+                        "content": "{{ dict(names | zip(lookup('vars', *names, default='(none)'))) | to_json }}",
+                        "mode": "0600",
+                    },
+                    "vars": {"names": names},
+                }
+            ],
+        }
+        for role, names in roles.items()
+    ]
+    playbook = folder / "values.yml"
+    playbook.write_text(yaml.safe_dump(plays))
+    run("ansible-playbook", "-i", inventory, playbook, folder=folder, **env)
+    return {role: json.loads((folder / f"{role}.json").read_text()) for role in roles}
+
+
+def test_what_an_inventory_says_anywhere_wins(installed: Path) -> None:
+    for place, said in PLACES.items():
+        path = installed / "mine" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        host = {"mine": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}
+        path.write_text(yaml.safe_dump({"clusters": {"hosts": host, "vars": said}} if "/" not in place else said))
+    names = {role: list(seen) for role, seen in SEEN.items()}
+    found = values(
+        installed, installed / "mine" / "inventory.yml", names, ANSIBLE_COLLECTIONS_PATH=str(installed / "collections")
+    )
+    assert found == SEEN

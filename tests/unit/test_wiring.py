@@ -1,0 +1,78 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the roles are given by each inventory, as it is written down in fixtures/wiring.yml.
+
+Written down are the variables whose default is made of others and those that an inventory names; what all four cases
+share stands under `all`. After a change that is meant HASHFOUNDRY_RECORD=1 writes the file anew, and the diff tells it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.test_conformity_roles import ROLES, is_reckoned, load, specified
+from tests.unit.test_tarball import ROOT, values
+
+FIXTURE = Path(__file__).with_name("fixtures") / "wiring.yml"
+CASES = {
+    "local-Standard": ("local", "Standard"),
+    "local-Knative": ("local", "Knative"),
+    "staging": ("staging", ""),
+    "prod": ("prod", ""),
+}
+ENVIRONMENT = {"SPACES_ACCESS_KEY_ID": "the-access-key", "SPACES_SECRET_ACCESS_KEY": "the-secret-key"}
+
+
+def watched() -> dict[str, list[str]]:
+    """Return the variables that are written down, by their role."""
+    named = set()
+    for path in (ROOT / "inventories").glob("*/group_vars/*.yml"):
+        named |= load(path).keys()
+    found = {}
+    for role in ROLES:
+        defaults = load(role / "defaults" / "main.yml")
+        names = [name for name, _ in specified(role) if is_reckoned(defaults.get(name)) or name in named]
+        if role.name != "platform" and names:
+            found[role.name] = sorted(names)
+    return found
+
+
+def effective(case: str, folder: Path) -> dict[str, Any]:
+    inventory, mode = CASES[case]
+    state = folder / "state"
+    state.mkdir()
+    (state / "s3-secret-key").write_text("the-secret-key\n")
+    (state / "mode").write_text(mode)
+    env = {**ENVIRONMENT, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    env |= {"HASHFOUNDRY_STATE": str(state)} if mode else {}
+    found = values(folder, ROOT / "inventories" / inventory, watched(), **env)
+    text = yaml.safe_dump({name: value for options in found.values() for name, value in options.items()}, width=10000)
+    # What is of this machine only.
+    text = text.replace(str(state), "STATE").replace(str(folder), "HOME").replace(str(ROOT), "CHECKOUT")
+    return yaml.safe_load(re.sub(r"\S+/bin/python\S*", "PYTHON", text))
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    cases = {case: effective(case, tmp_path_factory.mktemp(case)) for case in CASES}
+    if os.environ.get("HASHFOUNDRY_RECORD"):
+        first, *others = cases.values()
+        shared = {name: first[name] for name in first if all(other[name] == first[name] for other in others)}
+        rest = {
+            case: {name: value for name, value in given.items() if name not in shared} for case, given in cases.items()
+        }
+        FIXTURE.write_text("---\n" + yaml.safe_dump({"all": shared, **rest}, width=110))
+    return cases
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_inventory_gives_the_roles_what_is_written_down(case: str, found: dict[str, dict[str, Any]]) -> None:
+    expected = load(FIXTURE)
+    assert found[case] == {**expected["all"], **expected[case]}
