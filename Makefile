@@ -27,7 +27,7 @@ clean: venv ## Take the cluster away; the cache stays
 
 # The checks, each on its own; `make test` runs them and the scenarios, and prints each one's closing line.
 CHECKS := lint sanity unit server-unit
-.PHONY: test bench molecule $(CHECKS) collections
+.PHONY: test matrix ee ee-files bench molecule $(CHECKS) collections
 
 collections: venv
 	@$(BIN)/python -c 'from local import galaxy; galaxy.ensure()'
@@ -55,6 +55,15 @@ server-unit: venv ## The serving program over real HTTP, in an environment of it
 # SCENARIOS: all, or names with commas between them; by default what has changed: tests/scenarios.toml.
 molecule: ## Only the scenarios of `make test`: site.yml on kind clusters of its own, in both modes
 	@$(PYTHON) tests/run_all.py --scenarios '$(SCENARIOS)'
+
+matrix: venv ## lint, sanity and unit on each tested ansible-core; ANSIBLE=2.21: only on that
+	@$(BIN)/python tests/run_matrix.py $(ANSIBLE)
+
+ee-files: venv ## What execution-environment.yml asks for, in the folder ee/
+	@$(BIN)/python -m local.execution_environment files
+
+ee: venv ## The execution environment, built of what package registries give
+	@$(BIN)/python -m local.execution_environment build
 
 test: ## All checks, and scenarios: SCENARIOS=all, SCENARIOS=name,name, or what has changed
 	@$(PYTHON) tests/run_all.py --scenarios '$(SCENARIOS)' $(CHECKS)

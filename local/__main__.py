@@ -37,11 +37,13 @@ def _tools(config: Settings, rows: Table) -> list[Product]:
 
 
 def _all_products(config: Settings, rows: Table) -> list[Product]:
-    """Every product of the table, each after those that it is made of."""
+    """Every product that a cluster is made of, each after those that it is made of itself."""
+    wanted = [*rows.placed("node"), *rows.placed("cluster")]
+    below = {"node", *(image.rootfs for image in wanted)}
     return [
         *(programs.product(row, config) for row in rows.programs.values()),
-        *(images.rootfs_product(row, config) for row in rows.rootfs.values()),
-        *(images.product(row, rows, config) for row in rows.images),
+        *(images.rootfs_product(row, config) for row in rows.rootfs.values() if row.name in below),
+        *(images.product(row, rows, config) for row in wanted),
         node.archive(rows, config),
     ]
 

@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -20,9 +21,37 @@ from local.settings import REPOSITORY
 
 REQUIREMENTS = REPOSITORY / "requirements.yml"
 COLLECTIONS = REPOSITORY / "collections" / "ansible_collections"
-# The release of the community package that carries the versions requirements.yml pins.
-PACKAGE = "ansible==12.3.0"
+PLATFORMS = REPOSITORY / "meta" / "tested_platforms.yml"
 GALAXY_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A row of meta/tested_platforms.yml, which says what the columns are."""
+
+    ansible_core: str
+    python: str
+    kubernetes_core: str
+    ansible: str
+
+    @property
+    def minor(self) -> str:
+        """The minor version of ansible-core."""
+        return self.ansible_core.rpartition(".")[0]
+
+
+def platforms() -> list[Platform]:
+    """The platforms that the collection is tested on, the oldest first."""
+    return [Platform(**row) for row in yaml.safe_load(PLATFORMS.read_text())]
+
+
+def package(missing: dict[str, str]) -> str:
+    """The release of PyPI's community package that carries the wanted version of kubernetes.core."""
+    version = missing.get("kubernetes.core")
+    for row in platforms():
+        if row.kubernetes_core == version:
+            return f"ansible=={row.ansible}"
+    raise LocalError(f"No row of {PLATFORMS} carries {missing}: see that Galaxy answers, or add the row.")
 
 
 def wanted(requirements: Path) -> dict[str, str]:
@@ -40,11 +69,14 @@ def installed(name: str, folder: Path) -> str | None:
     return version
 
 
-def _from_package(missing: dict[str, str], target: Path) -> None:
+def from_package(release: str, missing: dict[str, str], target: Path) -> None:
     """Unpack only the wanted collections of the community package: it holds ninety."""
     with tempfile.TemporaryDirectory() as folder:
-        download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, PACKAGE]
-        run(download, hint="neither Galaxy nor PyPI answers: see the network, or set PIP_INDEX_URL.")
+        download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--ignore-requires-python"]
+        run(
+            [*download, "--dest", folder, release],
+            hint="neither Galaxy nor PyPI answers: see the network, or set PIP_INDEX_URL.",
+        )
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
             roots = tuple(f"ansible_collections/{name.replace('.', '/')}/" for name in missing)
             wheel.extractall(target.parent, [name for name in wheel.namelist() if name.startswith(roots)])
@@ -59,8 +91,9 @@ def ensure(requirements: Path = REQUIREMENTS, folder: Path = COLLECTIONS) -> Non
     command += ["--requirements-file", requirements, "--collections-path", folder.parent]
     env = {**os.environ, "ANSIBLE_GALAXY_SERVER_TIMEOUT": "20"}
     if not answers(command, env=env, timeout=GALAXY_TIMEOUT_S):
-        print(f"    Galaxy does not answer: taking {', '.join(missing)} from PyPI's {PACKAGE}", flush=True)
-        _from_package(missing, folder)
+        release = package(missing)
+        print(f"    Galaxy does not answer: taking {', '.join(missing)} from PyPI's {release}", flush=True)
+        from_package(release, missing, folder)
     wrong = [f"{name} {version}" for name, version in missing.items() if installed(name, folder) != version]
     if wrong:
-        raise LocalError(f"{PACKAGE} does not carry {', '.join(wrong)}: make {requirements} and local/galaxy.py agree.")
+        raise LocalError(f"{', '.join(wrong)} cannot be had: make {requirements} and {PLATFORMS} agree.")

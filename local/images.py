@@ -22,8 +22,7 @@ from local.run import run
 from local.settings import REPOSITORY, Settings
 from local.table import Image, Rootfs, Table
 
-SUITE = "bookworm"
-PYTHON = "3.11"  # Debian bookworm's, and the newest that scikit-learn 1.5 and kserve share
+PYTHON = "3.11"  # that of Debian bookworm, and the newest that scikit-learn 1.5 and kserve share
 APP = "opt/app"
 PATH_ENV = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
@@ -47,9 +46,9 @@ def rootfs_product(rootfs: Rootfs, settings: Settings) -> Product:
         command += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
         if script:
             command.append(f"--customize-hook={script}")
-        run([*command, SUITE, target], hint="see that Debian's mirror answers; /etc/apt/sources.list names it.")
+        run([*command, rootfs.suite, target], hint="see that Debian's mirror answers; /etc/apt/sources.list names it.")
 
-    key = digest(SUITE, repr(rootfs), *([script] if script else []))
+    key = digest(rootfs.suite, repr(rootfs), *([script] if script else []))
     return Product(settings.cache / "rootfs" / f"{rootfs.name}-{key}.tar", f"root file system {rootfs.name}", make)
 
 

@@ -38,6 +38,7 @@ class Rootfs:
     variant: str
     packages: tuple[str, ...]
     customize: str = ""
+    suite: str = field(default="bookworm", repr=False)  # a part of the key of its own
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ ANSIBLE = {
     "ansible.plugins.action": f"{GUIDE}developing_plugins.html#action-plugins",
     "ansible.plugins.lookup": f"{GUIDE}developing_plugins.html#lookup-plugins",
     "ansible.template": "https://docs.ansible.com/ansible/latest/porting_guides/porting_guide_core_2.19.html",
+    "ansible.utils.display": f"{GUIDE}developing_plugins.html#lookup-plugins",
 }
 """Which modules of ansible-core names may be imported from."""
 

@@ -20,7 +20,7 @@ SETTINGS = settings.load({"HOME": "/home/me"})
 
 def test_every_image_is_made_of_rows_that_exist() -> None:
     for image in ROWS.images:
-        assert image.place in ("node", "cluster")
+        assert image.place in ("node", "cluster", "controller")
         assert not image.program or image.program in ROWS.programs
         assert not image.rootfs or image.rootfs in ROWS.rootfs
         assert not image.python or (REPOSITORY / image.python / "requirements.txt").exists()

@@ -63,9 +63,9 @@ def make(seed: int) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float
     random = np.random.default_rng(seed)
     tenure = random.integers(1, 73, CUSTOMERS)
     calls = random.poisson(1.2, CUSTOMERS)
-    contract = random.choice(list(CONTRACT), CUSTOMERS, p=[0.55, 0.25, 0.2])
-    internet = random.choice(list(INTERNET), CUSTOMERS, p=[0.35, 0.45, 0.2])
-    payment = random.choice(list(PAYMENT), CUSTOMERS, p=[0.35, 0.35, 0.3])
+    contract = random.choice(np.array(list(CONTRACT)), CUSTOMERS, p=[0.55, 0.25, 0.2])
+    internet = random.choice(np.array(list(INTERNET)), CUSTOMERS, p=[0.35, 0.45, 0.2])
+    payment = random.choice(np.array(list(PAYMENT)), CUSTOMERS, p=[0.35, 0.35, 0.3])
     charge = np.round(25 + _each(CHARGE, internet) + random.gamma(4.0, 3.0, CUSTOMERS), 2)
     odds = -0.6 - 0.045 * tenure + 0.03 * (charge - 60) + 0.35 * calls
     odds += _each(CONTRACT, contract) + _each(INTERNET, internet) + _each(PAYMENT, payment)

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible.utils.display import Display
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _version_sets
+from ansible_collections.hashfoundry.kserve.plugins.module_utils import _tested_platforms, _version_sets
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 
 
@@ -27,6 +29,9 @@ def version_faults(
     version_set: the name of the chosen set; None for the default.
     file: of version sets of one's own; None for the collection's.
     """
+    # Ansible shows a warning once in a run, however many clusters it is said of.
+    if warning := _tested_platforms.untested_python(sys.version_info[:2]):
+        Display().warning(warning)
     versions, unknown = {}, []
     for name, planned in components.items():
         found = platform["components"].get(name) or {}

@@ -245,11 +245,7 @@ def session(options: Mapping[str, Any]) -> Iterator[RestApi]:
 
 
 def client_of(options: Mapping[str, Any]) -> Any:
-    """Return kubernetes.core's client for a module's options.
-
-    :raises KServeError: the Python package kubernetes is not installed.
-    """
-    require("kubernetes", KUBERNETES_IMPORT_ERROR)
+    """Return kubernetes.core's client for a module's options."""
     # What the item before in a loop has set is no default for this one.
     Configuration.set_default(None)
     return get_api_client(**{name: options[name] for name in AUTH_ARG_SPEC})
@@ -271,8 +267,9 @@ def api_client(get_client: Callable[[], Any]) -> Any:
     """Return the ApiClient that kubernetes.core's client factory finds.
 
     :param get_client: get_api_client of kubernetes.core with the module's options.
-    :raises KServeError: there is no usable configuration, or the server does not answer.
+    :raises KServeError: the library is not there, there is no usable configuration, or the server does not answer.
     """
+    require("kubernetes", KUBERNETES_IMPORT_ERROR)
     try:
         # K8SClient, its dynamic client, and the ApiClient of that.
         return get_client().client.client

@@ -13,12 +13,13 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
 
@@ -104,4 +105,8 @@ def require(library: str, import_error: str | None) -> None:
     :raises KServeError: it could not; the message names the interpreter and says what to do.
     """
     if import_error:
-        raise KServeError(missing_required_lib(library), exception=import_error)
+        raise KServeError(
+            f"The Python package {library} is missing from {sys.executable}: install it there with pip, or set "
+            "ansible_python_interpreter to a Python that has it.",
+            exception=import_error,
+        )

@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from ansible.utils.display import Display
 
 from ansible_collections.hashfoundry.kserve.plugins.filter.version_faults import FilterModule, version_faults
 
@@ -55,3 +57,14 @@ def test_a_version_that_nothing_says_a_cluster_that_is_too_old_and_a_set_that_is
     with pytest.raises(AnsibleFilterError, match="no version set other"):
         version_faults(platform(), {}, "other")
     assert FilterModule().filters() == {"version_faults": version_faults}
+
+
+@pytest.mark.parametrize(("python", "warnings"), [((3, 11), 0), ((3, 99), 1)])
+def test_it_warns_of_a_python_that_is_not_tested_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch, python: tuple[int, int], warnings: int
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Display, "warning", lambda _display, text: said.append(text))
+    monkeypatch.setattr(sys, "version_info", (*python, 0))
+    assert version_faults(platform(), {"kserve": KSERVE})["untested"] == []
+    assert len(said) == warnings

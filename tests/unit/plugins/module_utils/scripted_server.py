@@ -153,14 +153,23 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.path = str(folder / f"{name}.pem")
-        certificate = self._certificate(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0))
+        # Python 3.13 verifies a certificate strictly by RFC 5280.
+        usage = dict.fromkeys(
+            ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
+        )
+        usage |= {"key_cert_sign": True, "crl_sign": True, "encipher_only": False, "decipher_only": False}
+        certificate = self._certificate(
+            self._name,
+            self._key,
+            {x509.BasicConstraints(ca=True, path_length=0): True, x509.KeyUsage(**usage): True},
+        )
         Path(self.path).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def sign(self, name: str) -> str:
         """Return the path of a PEM file with a certificate for the name and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._certificate(subject, key, x509.SubjectAlternativeName([x509.DNSName(name)]))
+        certificate = self._certificate(subject, key, {x509.SubjectAlternativeName([x509.DNSName(name)]): False})
         path = self._folder / f"{name}.pem"
         pem = serialization.Encoding.PEM
         private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -168,10 +177,17 @@ class Authority:
         return str(path)
 
     def _certificate(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extensions: dict[x509.ExtensionType, bool]
     ) -> x509.Certificate:
+        extensions = {
+            **extensions,
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()): False,
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()): False,
+        }
         now = datetime.datetime.now(datetime.UTC)
         builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self._name).public_key(key.public_key())
-        builder = builder.serial_number(x509.random_serial_number()).add_extension(extension, critical=False)
+        builder = builder.serial_number(x509.random_serial_number())
+        for extension, critical in extensions.items():
+            builder = builder.add_extension(extension, critical=critical)
         builder = builder.not_valid_before(now - datetime.timedelta(hours=1))
         return builder.not_valid_after(now + datetime.timedelta(hours=1)).sign(self._key, hashes.SHA256())

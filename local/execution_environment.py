@@ -1,0 +1,147 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The execution environment of execution-environment.yml, built by ansible-builder.
+
+Where no container registry answers, its base is the image in which the checks on the newest ansible-core run.
+
+    python -m local.execution_environment files    only fill the folder ee/, for a build of your own
+    python -m local.execution_environment build    build the image, by default with what package registries give
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from local import controller, engine, galaxy, programs, settings, table
+from local.cache import digest, locked, make_missing
+from local.errors import LocalError
+from local.progress import Progress
+from local.run import run
+from local.settings import REPOSITORY, Settings
+from local.table import Table
+
+FILES = REPOSITORY / "ee"
+REF = "hashfoundry.local/execution-environment:latest"
+LOCK = REPOSITORY / "tests" / "execution_environment" / "requirements.lock"
+PROGRAMS = ("helm", "kubectl")
+
+
+def tools(config: Settings) -> Path:
+    """The folder with ansible-builder, ansible-runner and ansible-navigator, in an environment kept in the cache."""
+    folder = config.cache / "environments" / f"execution-environment-{digest(LOCK, sys.version)}"
+    made = folder / "made"
+    if not made.exists():
+        uv, hint = Path(sys.executable).with_name("uv"), "PyPI does not answer: see the network, or set UV_INDEX_URL."
+        run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], hint=hint)
+        run(
+            [uv, "pip", "install", "--quiet", "--python", folder / "bin" / "python", "--require-hashes", "-r", LOCK],
+            hint=hint,
+        )
+        made.touch()
+    return folder / "bin"
+
+
+def _entry(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(content), 0o644
+    archive.addfile(member, io.BytesIO(content))
+
+
+def pack(collection: Path, target: Path) -> None:
+    """Write an installed collection as the tarball that it was installed from.
+
+    PyPI's community package leaves out what only its developers need: the list of files is of those that are there.
+    """
+    listed = json.loads((collection / "FILES.json").read_text())
+    listed["files"] = [entry for entry in listed["files"] if (collection / entry["name"]).exists()]
+    files = json.dumps(listed).encode()
+    manifest = json.loads((collection / "MANIFEST.json").read_text())
+    manifest["file_manifest_file"]["chksum_sha256"] = hashlib.sha256(files).hexdigest()
+    with tarfile.open(target, "w:gz") as archive:
+        _entry(archive, "MANIFEST.json", json.dumps(manifest).encode())
+        _entry(archive, "FILES.json", files)
+        for entry in listed["files"]:
+            if entry["name"] != ".":
+                archive.add(collection / entry["name"], entry["name"], recursive=False)
+
+
+def _build_collection(target: Path) -> None:
+    """Write this checkout's tarball."""
+    with tempfile.TemporaryDirectory() as folder:
+        run(
+            [Path(sys.executable).with_name("ansible-galaxy"), "collection", "build", "--output-path", folder],
+            cwd=REPOSITORY,
+            hint="see galaxy.yml.",
+        )
+        shutil.move(next(Path(folder).glob("*.tar.gz")), target)
+
+
+def fill(config: Settings, rows: Table) -> None:
+    """Put what execution-environment.yml asks for into the folder ee/."""
+    FILES.mkdir(exist_ok=True)
+    newest = galaxy.platforms()[-1]
+    _build_collection(FILES / "hashfoundry-kserve.tar.gz")
+    kubernetes_core = config.cache / "collections" / f"kubernetes-core-{newest.kubernetes_core}.tar.gz"
+    if not kubernetes_core.exists():
+        kubernetes_core.parent.mkdir(exist_ok=True)
+        wanted = {"kubernetes.core": newest.kubernetes_core}
+        with tempfile.TemporaryDirectory(dir=kubernetes_core.parent) as name:
+            folder = Path(name, "ansible_collections")
+            galaxy.from_package(f"ansible=={newest.ansible}", wanted, folder)
+            pack(folder / "kubernetes" / "core", Path(name, "whole"))
+            Path(name, "whole").replace(kubernetes_core)
+    shutil.copyfile(kubernetes_core, FILES / "kubernetes-core.tar.gz")
+    made = [programs.product(rows.programs[name], config) for name in PROGRAMS]
+    make_missing(made, Progress())
+    for name, product in zip(PROGRAMS, made, strict=True):
+        shutil.copy(product.path, FILES / name)
+
+
+def build(config: Settings, rows: Table) -> None:
+    """Build the image over a base image that package registries give."""
+    python = galaxy.platforms()[-1].python
+    docker = engine.ensure(config, rows, Progress())
+    controller.ensure(python, config, rows, docker, Progress())
+    with tempfile.TemporaryDirectory() as context:
+        command: list[str | Path] = [tools(config) / "ansible-builder", "build", "--container-runtime=docker"]
+        command += ["--file", REPOSITORY / "execution-environment.yml", "--context", context, "--tag", REF]
+        arguments = {"EE_BASE_IMAGE": controller.ref(python), "PYCMD": "/usr/bin/python3", "PYPKG": "python3"}
+        command += [f"--build-arg={name}={value}" for name, value in arguments.items()]
+        command += ["--extra-build-cli-args=--network=host"]
+        done = subprocess.run([str(word) for word in command], env=docker.env, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise LocalError("ansible-builder could not build the image: the lines above say why.")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; 0 if it did what it says."""
+    parser = argparse.ArgumentParser(prog="python -m local.execution_environment", description=__doc__)
+    parser.add_argument("command", choices=("files", "build"))
+    command = parser.parse_args(words).command
+    try:
+        config, rows = settings.load(), table.load()
+        with locked(config.cache):
+            fill(config, rows)
+            if command == "build":
+                build(config, rows)
+    except LocalError as error:
+        print(f"\nError: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    sys.exit(main())

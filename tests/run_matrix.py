@@ -1,0 +1,145 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run lint, sanity and unit tests on each ansible-core of meta/tested_platforms.yml, in a container with its Python.
+
+Each row works on a copy of the checkout in which the versions of the row stand in for those of requirements.lock and
+requirements.yml. Its environment, collections and home are kept in the cache.
+
+Usage: run_matrix.py [minor versions of ansible-core, e.g. 2.21; by default all]
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from local import controller, engine, galaxy, settings, table  # noqa: E402
+from local.cache import locked  # noqa: E402
+from local.engine import Engine  # noqa: E402
+from local.errors import LocalError  # noqa: E402
+from local.galaxy import Platform  # noqa: E402
+from local.progress import Progress  # noqa: E402
+from tests.run_sanity import checkout_files  # noqa: E402
+
+LINK = Path("collections", "ansible_collections", "hashfoundry", "kserve")
+# The unit tests of the Go programs are the same on any Python: `make unit` runs them.
+CHECKS = {
+    "lint": ["make", "lint"],
+    "sanity": ["make", "sanity"],
+    "unit": ["sh", "-c", "make collections && .venv/bin/pytest -q"],
+}
+ENTRY = re.compile(r"^ansible-core==.*\\\n(?: +--hash=.*\n)+", re.MULTILINE)
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True)
+class Closed:
+    """How a check ended; line: the last of its output."""
+
+    row: Platform
+    check: str
+    passed: bool
+    line: str
+
+    def __str__(self) -> str:
+        versions = f"ansible-core {self.row.ansible_core:<8} Python {self.row.python} "
+        versions += f"kubernetes.core {self.row.kubernetes_core}"
+        return f"{versions}  {self.check:<7} {'passed' if self.passed else 'FAILED'}  {self.line}"
+
+
+def lay_out(copy: Path, row: Platform) -> None:
+    """Copy the checkout's files, with the versions of the row, as a repository of its own."""
+    for path in checkout_files(ROOT):
+        (copy / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / path, copy / path, follow_symlinks=False)
+    lock = copy / "requirements.lock"
+    text = lock.read_text()
+    if f"ansible-core=={row.ansible_core} " not in text:
+        text, count = ENTRY.subn((ROOT / "tests" / "matrix" / f"{row.minor}.lock").read_text(), text)
+        if count != 1 or f"ansible-core=={row.ansible_core} " not in text:
+            raise LocalError(f"tests/matrix/{row.minor}.lock is not of ansible-core {row.ansible_core}: lock it anew.")
+        lock.write_text(text)
+    wanted = {"collections": [{"name": "kubernetes.core", "version": row.kubernetes_core}]}
+    (copy / "requirements.yml").write_text(yaml.safe_dump(wanted, explicit_start=True))
+    # Checks that ask git for the files get the same answer.
+    for words in (["init", "--quiet"], ["add", "--all"]):
+        subprocess.run(["git", "-C", copy, *words], check=True)
+    (copy / LINK).parent.mkdir(parents=True)
+    (copy / LINK).symlink_to(os.path.relpath(copy, (copy / LINK).parent))
+
+
+def run(docker: Engine, row: Platform, copy: Path, kept: Path, check: str) -> Closed:
+    """Run one check in the row's container and show its output as it comes."""
+    print(f"\n=== ansible-core {row.ansible_core}, Python {row.python}: {check}", flush=True)
+    home, environment, collection = kept / "home", kept / "environment", kept / "kubernetes"
+    for folder in (home, environment, collection):
+        folder.mkdir(parents=True, exist_ok=True)
+    mounts = {
+        copy: "/checkout",
+        environment: "/checkout/.venv",
+        collection: "/checkout/collections/ansible_collections/kubernetes",
+        home: "/home/matrix",
+    }
+    command = controller.command(row.python, mounts, {"HOME": "/home/matrix"}, folder="/checkout")
+    last: deque[str] = deque(maxlen=1)
+    with subprocess.Popen(
+        [*command, *CHECKS[check]],
+        env=docker.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            if plain := COLOUR.sub("", line).strip():
+                last.append(plain)
+    return Closed(row, check, process.returncode == 0, last[-1] if last else "")
+
+
+def main(minors: list[str]) -> int:
+    """Run the rows; 0 if all checks passed."""
+    rows = galaxy.platforms()
+    unknown = set(minors) - {row.minor for row in rows}
+    if unknown:
+        raise LocalError(f"meta/tested_platforms.yml has no ansible-core {', '.join(sorted(unknown))}: name one of it.")
+    config, products = settings.load(), table.load()
+    results = []
+    with locked(config.cache):
+        docker = engine.ensure(config, products, Progress())
+        for row in rows:
+            if not minors or row.minor in minors:
+                controller.ensure(row.python, config, products, docker, Progress())
+    for row in rows:
+        if not minors or row.minor in minors:
+            with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
+                lay_out(Path(folder), row)
+                kept = config.cache / "matrix" / row.minor
+                results += [run(docker, row, Path(folder), kept, check) for check in CHECKS]
+    print("\n=== matrix")
+    print("\n".join(map(str, results)))
+    failed = sum(not closed.passed for closed in results)
+    print(f"matrix: {len(results) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except LocalError as error:
+        sys.exit(f"Error: {error}")
