@@ -43,6 +43,7 @@ ANSIBLE = {
     "ansible.module_utils.basic": f"{REFERENCE}module_utils.html#ansiblemodule",
     "ansible.module_utils.common.arg_spec": f"{REFERENCE}module_utils.html#argumentspec",
     "ansible.module_utils.common.parameters": f"{REFERENCE}module_utils.html#parameters",
+    "ansible.module_utils.common.validation": f"{REFERENCE}module_utils.html#validation",
     "ansible.module_utils.common.yaml": f"{GUIDE}developing_module_utilities.html",
     "ansible.module_utils.errors": f"{REFERENCE}module_utils.html#errors",
     "ansible.module_utils.parsing.convert_bool": f"{GUIDE}developing_module_utilities.html",
