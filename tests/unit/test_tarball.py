@@ -149,7 +149,7 @@ def values(folder: Path, inventory: Path, roles: dict[str, list[str]], **env: st
                 {
                     "name": "Keep it",
                     "ansible.builtin.set_fact": {
-                        f"given_{role}": "{{ dict(names | zip(lookup('vars', *names, default='(none)'))) }}"
+                        f"given_{role}": "{{ dict(names | zip(query('vars', *names, default='(none)'))) }}"
                     },
                     "vars": {"names": names},
                 }
@@ -159,7 +159,7 @@ def values(folder: Path, inventory: Path, roles: dict[str, list[str]], **env: st
     ]
     write = {
         "dest": str(folder / "values.json"),
-        "content": "{{ dict(roles | zip(lookup('vars', *(roles | map('regex_replace', '^', 'given_'))))) | to_json }}",
+        "content": "{{ dict(roles | zip(query('vars', *(roles | map('regex_replace', '^', 'given_'))))) | to_json }}",
         "mode": "0600",
     }
     tasks = [{"name": "Write it down", "ansible.builtin.copy": write, "vars": {"roles": list(roles)}}]
