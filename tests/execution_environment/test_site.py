@@ -1,9 +1,10 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""hashfoundry.kserve.site in the execution environment, as ansible-runner, AWX and ansible-navigator run it.
+"""hashfoundry.kserve.site in the execution environment: as a user without a home, by ansible-runner and ansible-navigator.
 
-The user has no entry in /etc/passwd and no home, and can write to the project, the artifacts and /tmp only.
+Only the project, the artifacts and /tmp can be written. ansible-runner keeps its artifacts from others than its own user,
+so that with it the user in the container is this process'; the other one has no entry in /etc/passwd.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ import pytest
 from local import engine
 from local.execution_environment import REF, tools
 from local.settings import Settings
+from tests.integration.conftest import ended
 from tests.integration.test_from_tarball import INVENTORY, NAME, answer, trained
 
 USER = 4321
-# A later --user wins over that of ansible-runner, which is its own user's.
-OPTIONS = ("--network=host", "--read-only", "--tmpfs=/tmp", f"--user={USER}")
+OPTIONS = ("--network=host", "--read-only", "--tmpfs=/tmp")
 INSIDE = "/project"  # where both see the project
 
 
@@ -47,10 +48,12 @@ def folder(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path
         s3_port=settings.s3_port,
         folder=f"{INSIDE}/model",
     )
-    (project / "inventory.yml").write_text(f"{text}    platform_state_folder: {INSIDE}/state\n")
+    (folder / "inventory").mkdir()
+    # Where ansible-runner looks for one, and where ansible-navigator is given it.
+    for place in (folder / "inventory" / "hosts.yml", project / "inventory.yml"):
+        place.write_text(f"{text}    platform_state_folder: {INSIDE}/state\n")
     for path in [folder, *folder.rglob("*")]:
         os.chown(path, USER, 0, follow_symlinks=False)
-    # ansible-runner itself runs as this process' user, and what it makes is for the user in the container as well.
     folder.chmod(0o777)
     return folder
 
@@ -79,26 +82,28 @@ def changed(done: subprocess.CompletedProcess[str]) -> int:
     return int(re.findall(r"changed=(\d+)", done.stdout)[-1])
 
 
-def by_runner(settings: Settings, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def by_runner(settings: Settings, folder: Path) -> subprocess.CompletedProcess[str]:
     command: list[str | Path] = ["run", folder, "--playbook", "hashfoundry.kserve.site"]
-    command += ["--inventory", f"{INSIDE}/inventory.yml", "--process-isolation", "--container-image", REF]
+    command += ["--process-isolation", "--container-image", REF]
     command += ["--process-isolation-executable", "docker"]
     command += ["--container-volume-mount", f"{folder}/project:{INSIDE}"]
     for option in OPTIONS:
         command.append(f"--container-option={option}")
-    words = ("-vv", *words)  # ansible-runner takes no empty one
-    return run(settings, folder, "ansible-runner", *command, f"--cmdline={' '.join(words)}")
+    return run(settings, folder, "ansible-runner", *command)
+
+
+def by_a_user_without_a_home(settings: Settings, folder: Path) -> subprocess.CompletedProcess[str]:
+    docker = engine.answering(settings)
+    assert docker is not None
+    command = ["docker", "run", "--rm", *OPTIONS, f"--user={USER}", f"--volume={folder}/project:{INSIDE}"]
+    command += [f"--workdir={INSIDE}", REF, "ansible-playbook", "hashfoundry.kserve.site", "-i", "inventory.yml"]
+    return ended(command, folder, docker.env, timeout=None)
 
 
 @pytest.fixture(scope="module")
 def served(settings: Settings, folder: Path) -> None:
-    """The whole of site.yml, by ansible-runner."""
-    changed(by_runner(settings, folder))
-
-
-def test_check_mode_on_the_cluster_as_it_is(settings: Settings, folder: Path) -> None:
-    done = by_runner(settings, folder, "--check")
-    assert done.returncode == 0, done.stdout[-4000:]
+    """The whole of site.yml, as a user without a home."""
+    changed(by_a_user_without_a_home(settings, folder))
 
 
 @pytest.mark.usefixtures("served")
@@ -109,6 +114,11 @@ def test_the_model_answers(settings: Settings, folder: Path) -> None:
 
 @pytest.mark.usefixtures("served")
 def test_a_second_time_nothing_changes(settings: Settings, folder: Path) -> None:
+    assert changed(by_a_user_without_a_home(settings, folder)) == 0
+
+
+@pytest.mark.usefixtures("served")
+def test_ansible_runner_runs_it_too(settings: Settings, folder: Path) -> None:
     assert changed(by_runner(settings, folder)) == 0
 
 
