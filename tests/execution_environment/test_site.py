@@ -1,10 +1,10 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""hashfoundry.kserve.site in the execution environment: as a user without a home, by ansible-runner and ansible-navigator.
+"""hashfoundry.kserve.site in the execution environment: as a user without a home, and by its usual programs.
 
-Only the project, the artifacts and /tmp can be written. ansible-runner keeps its artifacts from others than its own user,
-so that with it the user in the container is this process'; the other one has no entry in /etc/passwd.
+Only the project, the artifacts and /tmp can be written. ansible-runner keeps its artifacts from all but its own user, so
+that with it the user in the container is this process'; the other one has no entry in /etc/passwd.
 """
 
 from __future__ import annotations
