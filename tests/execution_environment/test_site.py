@@ -24,7 +24,7 @@ from tests.integration.conftest import ended
 from tests.integration.test_from_tarball import INVENTORY, NAME, answer, trained
 
 USER = 4321
-OPTIONS = ("--network=host", "--read-only", "--tmpfs=/tmp")
+OPTIONS = ("--network=host", "--read-only", "--tmpfs=/tmp", "--security-opt=seccomp=unconfined")  # for the gate
 INSIDE = "/project"  # where both see the project
 
 

@@ -38,7 +38,7 @@ def watched() -> dict[str, list[str]]:
     found = {}
     for role in ROLES:
         defaults = load(role / "defaults" / "main.yml")
-        names = [name for name, _ in specified(role) if is_reckoned(defaults.get(name)) or name in named]
+        names = [name for name, _rest in specified(role) if is_reckoned(defaults.get(name)) or name in named]
         if role.name != "platform" and names:
             found[role.name] = sorted(names)
     return found
