@@ -72,8 +72,9 @@ def lay_out(copy: Path, row: Platform) -> None:
         if count != 1 or f"ansible-core=={row.ansible_core} " not in text:
             raise LocalError(f"tests/matrix/{row.minor}.lock is not of ansible-core {row.ansible_core}: lock it anew.")
         lock.write_text(text)
-    wanted = {"collections": [{"name": "kubernetes.core", "version": row.kubernetes_core}]}
-    (copy / "requirements.yml").write_text(yaml.safe_dump(wanted, explicit_start=True))
+    collections = copy / "requirements.yml"
+    version = yaml.safe_load(collections.read_text())["collections"][0]["version"]
+    collections.write_text(collections.read_text().replace(version, row.kubernetes_core))
     # Checks that ask git for the files get the same answer.
     for words in (["init", "--quiet"], ["add", "--all"]):
         subprocess.run(["git", "-C", copy, *words], check=True)

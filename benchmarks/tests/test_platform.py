@@ -30,7 +30,7 @@ def kept(*seconds: tuple[float, float]) -> Kept:
     return Kept(first, again, {"Secret kserve/ca", "Pod x/y"})
 
 
-@pytest.mark.parametrize(("seconds", "met"), [((60.0, 5.0), True), ((80.0, 9.0), False)])
+@pytest.mark.parametrize(("seconds", "met"), [((60.0, 5.0), True), ((80.0, 12.0), False)])
 def test_the_bars_are_of_the_same_round(seconds: tuple[float, float], met: bool) -> None:
     class Found:
         def versions(self, _names: object) -> dict[str, str]:

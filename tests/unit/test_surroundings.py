@@ -61,7 +61,11 @@ def said(tmp_path: Path) -> Said:
     [
         ("platform_info", {"kubeconfig": "/dev/null"}, "kubernetes"),
         ("inference_service_info", {"kubeconfig": "/dev/null", "namespace": "x"}, "kubernetes"),
-        ("spaces_info", {"bucket": "x", "prefix": "y", "access_key": "a", "secret_key": "b"}, "botocore"),
+        (
+            "spaces_info",
+            {"bucket": "models", "name": "iris", "access_key": "PLANTED1", "secret_key": "PLANTED2"},
+            "botocore",
+        ),
     ],
 )
 def test_a_package_that_the_interpreter_lacks_is_named(

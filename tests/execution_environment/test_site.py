@@ -1,0 +1,131 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""hashfoundry.kserve.site in the execution environment: as a user without a home, and by its usual programs.
+
+Only the project, the artifacts and /tmp can be written. ansible-runner keeps its artifacts from all but its own user,
+so that with it the user in the container is this process'; the other one has no entry in /etc/passwd.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from local import engine
+from local.execution_environment import REF, tools
+from local.settings import Settings
+from tests.integration.conftest import ended
+from tests.integration.test_from_tarball import INVENTORY, NAME, answer, trained
+
+USER = 4321
+OPTIONS = ("--network=host", "--read-only", "--tmpfs=/tmp", "--security-opt=seccomp=unconfined")  # for the gate
+INSIDE = "/project"  # where both see the project
+
+
+@pytest.fixture(scope="module")
+def folder(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as ansible-runner wants it, with an inventory of one screen and a model."""
+    folder = tmp_path_factory.mktemp("runner")
+    project = folder / "project"
+    state = project / "state"
+    (state / "bin").mkdir(parents=True)
+    shutil.copyfile(settings.kubeconfig, state / "kubeconfig")
+    (state / "bin" / "helm").symlink_to("/usr/local/bin/helm")
+    for name in ("kserve/charts", "contour/examples/render"):
+        shutil.copytree(settings.state / "sources" / name, state / "sources" / name, symlinks=False)
+    key = settings.state / "s3-secret-key"
+    (state / "s3-secret-key").write_text(key.read_text() if key.exists() else "of-the-test-in-a-container")
+    trained(NAME, project / "model")
+    text = INVENTORY.format(
+        state=f"{INSIDE}/state",
+        https_port=settings.https_port,
+        s3_port=settings.s3_port,
+        folder=f"{INSIDE}/model",
+    )
+    (folder / "inventory").mkdir()
+    # Where ansible-runner looks for one, and where ansible-navigator is given it.
+    for place in (folder / "inventory" / "hosts.yml", project / "inventory.yml"):
+        place.write_text(f"{text}    platform_state_folder: {INSIDE}/state\n")
+    for path in [folder, *folder.rglob("*")]:
+        os.chown(path, USER, 0, follow_symlinks=False)
+    folder.chmod(0o777)
+    return folder
+
+
+def run(settings: Settings, folder: Path, program: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run ansible-runner or ansible-navigator on the engine of the cluster."""
+    docker = engine.answering(settings)
+    assert docker is not None
+    return subprocess.run(
+        [tools(settings) / program, *words],
+        cwd=folder / "project",
+        env={**docker.env, "PATH": f"{tools(settings)}:{os.environ['PATH']}"},
+        umask=0,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def changed(done: subprocess.CompletedProcess[str]) -> int:
+    """Return how many tasks of a run that ended well have changed something."""
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert re.findall(r"failed=(\d+)", done.stdout)[-1] == "0"
+    return int(re.findall(r"changed=(\d+)", done.stdout)[-1])
+
+
+def by_runner(settings: Settings, folder: Path) -> subprocess.CompletedProcess[str]:
+    command: list[str | Path] = ["run", folder, "--playbook", "hashfoundry.kserve.site"]
+    command += ["--process-isolation", "--container-image", REF]
+    command += ["--process-isolation-executable", "docker"]
+    command += ["--container-volume-mount", f"{folder}/project:{INSIDE}"]
+    for option in OPTIONS:
+        command.append(f"--container-option={option}")
+    return run(settings, folder, "ansible-runner", *command)
+
+
+def by_a_user_without_a_home(settings: Settings, folder: Path) -> subprocess.CompletedProcess[str]:
+    docker = engine.answering(settings)
+    assert docker is not None
+    command = ["docker", "run", "--rm", *OPTIONS, f"--user={USER}", f"--volume={folder}/project:{INSIDE}"]
+    command += [f"--workdir={INSIDE}", REF, "ansible-playbook", "hashfoundry.kserve.site", "-i", "inventory.yml"]
+    return ended(command, folder, docker.env, timeout=None)
+
+
+@pytest.fixture(scope="module")
+def served(settings: Settings, folder: Path) -> None:
+    """The whole of site.yml, as a user without a home."""
+    changed(by_a_user_without_a_home(settings, folder))
+
+
+@pytest.mark.usefixtures("served")
+def test_the_model_answers(settings: Settings, folder: Path) -> None:
+    shutil.copyfile(folder / "project" / "state" / "ca.crt", settings.state / "ca.crt")
+    assert answer(settings, NAME) == {"predictions": [0, 2]}
+
+
+@pytest.mark.usefixtures("served")
+def test_a_second_time_nothing_changes(settings: Settings, folder: Path) -> None:
+    assert changed(by_a_user_without_a_home(settings, folder)) == 0
+
+
+@pytest.mark.usefixtures("served")
+def test_ansible_runner_runs_it_too(settings: Settings, folder: Path) -> None:
+    assert changed(by_runner(settings, folder)) == 0
+
+
+@pytest.mark.usefixtures("served")
+def test_ansible_navigator_runs_it_too(settings: Settings, folder: Path) -> None:
+    words = ["run", "hashfoundry.kserve.site", "--mode=stdout", "--container-engine=docker", f"--eei={REF}"]
+    words += ["--pull-policy=never", "--playbook-artifact-enable=false", "--display-color=false"]
+    words += [f"--container-options={option}" for option in OPTIONS]
+    words += [f"--eev={folder}/project:{INSIDE}", "-i", f"{INSIDE}/inventory.yml"]
+    assert changed(run(settings, folder, "ansible-navigator", *words)) == 0
