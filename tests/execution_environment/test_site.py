@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """hashfoundry.kserve.site in the execution environment: as a user without a home, and by its usual programs.
 
-Only the project, the artifacts, /tmp and root's home can be written. ansible-runner keeps its artifacts from all but its
-own user, so that with it the user in the container is this process'; the other one has no entry in /etc/passwd.
+Only the project, the artifacts, /tmp and root's home can be written. ansible-runner keeps its artifacts from all but
+its own user, so that with it the user in the container is this process'; the other one has no entry in /etc/passwd.
 """
 
 from __future__ import annotations
