@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """hashfoundry.kserve.site in the execution environment: as a user without a home, and by its usual programs.
 
-Only the project, the artifacts and /tmp can be written. ansible-runner keeps its artifacts from all but its own user,
-so that with it the user in the container is this process'; the other one has no entry in /etc/passwd.
+Only the project, the artifacts, /tmp and root's home can be written. ansible-runner keeps its artifacts from all but
+its own user, so that with it the user in the container is this process'; the other one has no entry in /etc/passwd.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.integration.conftest import ended
 from tests.integration.test_from_tarball import INVENTORY, NAME, answer, trained
 
 USER = 4321
-OPTIONS = ("--network=host", "--read-only", "--tmpfs=/tmp", "--security-opt=seccomp=unconfined")  # for the gate
+OPTIONS = ("--network=host", "--read-only", "--tmpfs=/tmp", "--tmpfs=/root")
 INSIDE = "/project"  # where both see the project
 
 
@@ -51,7 +51,11 @@ def folder(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path
     (folder / "inventory").mkdir()
     # Where ansible-runner looks for one, and where ansible-navigator is given it.
     for place in (folder / "inventory" / "hosts.yml", project / "inventory.yml"):
-        place.write_text(f"{text}    platform_state_folder: {INSIDE}/state\n")
+        # The image has another Python than the serving image, and no scikit-learn: a model is not tried in it.
+        place.write_text(
+            f"{text}    platform_state_folder: {INSIDE}/state\n"
+            '    model_storage_gate: {load: false, python_version: "3.11"}\n'
+        )
     for path in [folder, *folder.rglob("*")]:
         os.chown(path, USER, 0, follow_symlinks=False)
     folder.chmod(0o777)
