@@ -71,6 +71,10 @@ class UseCaseAction(ActionBase):
         if self.USE_CASE and self._runs_here(templar, variables, environment):
             with _surroundings(environment, Path(self._loader.get_basedir())):
                 result |= _result(self._task.action, self.USE_CASE, options, self._task.check_mode, self._task.diff)
+            # Since ansible-core 2.21 a setting decides whether a result shows its options; before, each does.
+            shown = variables.get("ansible_inject_invocation", getattr(constants, "INJECT_INVOCATION", True))
+            if not boolean(templar.template(shown), strict=False):
+                del result["invocation"]
         else:
             result |= self._module_result(options, variables)
         return result

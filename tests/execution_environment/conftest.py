@@ -3,12 +3,33 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the tests in the execution environment share with the other integration tests.
 
-By hand, on a cluster of `make up` and with the image of `make ee`: `python -m pytest tests/execution_environment`.
+By hand, on a cluster of `make up`: `python -m pytest tests/execution_environment`.
 """
 
 from __future__ import annotations
 
-from tests.integration.conftest import kubectl, settings
+from collections.abc import Iterator
+
+import pytest
+
+from local import execution_environment
+from tests.integration.conftest import Kubectl, Playbook, kubectl, playbook, playbook_env, reason, settings
+from tests.integration.test_from_tarball import NAME
 
 # Fixtures are found by their names in this module.
-__all__ = ["kubectl", "settings"]
+__all__ = ["kubectl", "playbook", "playbook_env", "settings"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def image() -> None:
+    """The image, of this checkout."""
+    assert execution_environment.main(["build"]) == 0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def as_before(kubectl: Kubectl, playbook: Playbook) -> Iterator[None]:
+    """Leave the cluster as the checkout's site.yml does."""
+    yield
+    kubectl("delete", "inferenceservice", NAME, "-n", "ml-models", "--ignore-not-found", "--wait=false")
+    done = playbook("playbooks/site.yml")
+    assert done.returncode == 0, reason(done)

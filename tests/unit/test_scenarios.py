@@ -231,7 +231,9 @@ def test_the_core_comes_first_on_its_cluster(rows: Table) -> None:
 
 def test_every_integration_test_is_in_a_scenario(rows: Table) -> None:
     listed = {file for row in rows.scenarios if row.kind == "molecule" for file in files_of(row.name)}
-    files = {str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("tests/integration*/test_*.py")}
+    folders = ("integration*", "execution_environment")
+    paths = [path for folder in folders for path in REPOSITORY.glob(f"tests/{folder}/test_*.py")]
+    files = {str(path.relative_to(REPOSITORY)) for path in paths}
     assert listed == files
 
 

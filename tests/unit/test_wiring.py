@@ -43,7 +43,7 @@ def watched() -> dict[str, list[str]]:
         if role.name == FACTS:
             found[role.name] = sorted(defaults)
             continue
-        names = [name for name, _ in specified(role) if is_reckoned(defaults.get(name)) or name in named]
+        names = [name for name, _option in specified(role) if is_reckoned(defaults.get(name)) or name in named]
         if more := [name for name in names if not ALIAS.fullmatch(str(defaults.get(name)))]:
             found[role.name] = sorted(more)
     return found
@@ -61,6 +61,8 @@ def effective(case: str, folder: Path) -> dict[str, Any]:
     text = yaml.safe_dump({name: value for options in found.values() for name, value in options.items()}, width=10000)
     # What is of this machine only.
     text = text.replace(str(state), "STATE").replace(str(folder), "HOME").replace(str(ROOT), "CHECKOUT")
+    # The folder above that of the playbook, which is the checkout's for a playbook of the collection.
+    text = text.replace(str(folder.parent), "CHECKOUT")
     return yaml.safe_load(re.sub(r"\S+/bin/python\S*", "PYTHON", text))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible.module_utils.common.parameters import PASS_VARS
 from ansible.module_utils.testing import patch_module_args
 
 RunModule = Callable[..., dict[str, Any]]
@@ -21,6 +22,8 @@ def run_module(capsys: pytest.CaptureFixture[str]) -> RunModule:
     """Return a function that calls a module's main with arguments and gives back the JSON it printed."""
 
     def run(main: Callable[[], None], arguments: dict[str, Any], **internal: bool) -> dict[str, Any]:
+        if "inject_invocation" in PASS_VARS:  # since ansible-core 2.21
+            internal["inject_invocation"] = True
         arguments = {**arguments, **{f"_ansible_{key}": value for key, value in internal.items()}}
         with patch_module_args(arguments), pytest.raises(SystemExit) as stop:
             main()

@@ -237,7 +237,7 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("role", "name", "option"), OPTIONS, ids=[f"{role}-{name}" for role, name, _ in OPTIONS])
+@pytest.mark.parametrize(("role", "name", "option"), OPTIONS, ids=[f"{role}-{name}" for role, name, _option in OPTIONS])
 def test_text_of_no_such_value_is_refused(role: str, name: str, option: dict[str, Any]) -> None:
     """Ansible checks a role's options by this before the role's first task."""
     keys = ("type", "elements", "options")
