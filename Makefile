@@ -56,7 +56,7 @@ server-unit: venv ## The serving program over real HTTP, in an environment of it
 molecule: ## Only the scenarios of `make test`: site.yml on kind clusters of its own, in both modes
 	@$(PYTHON) tests/run_all.py --scenarios '$(SCENARIOS)'
 
-matrix: venv ## lint, sanity and unit on each tested ansible-core; ANSIBLE=2.21: only on that
+matrix: venv ## lint, sanity and unit on each other ansible-core that is tested; ANSIBLE=2.21: only on that
 	@$(BIN)/python tests/run_matrix.py $(ANSIBLE)
 
 ee-files: venv ## What execution-environment.yml asks for, in the folder ee/
