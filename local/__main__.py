@@ -118,6 +118,13 @@ def up(config: Settings, rows: Table, progress: Progress) -> Cluster:
 
 def down(config: Settings, rows: Table) -> None:
     """Take the cluster away; stop the engine where it is ours and holds no other container."""
+    # One after another: the first to find no container left would stop the engine while it deletes the other's.
+    with locked(config.cache / "down"):
+        _down(config, rows)
+    remove_state(config)
+
+
+def _down(config: Settings, rows: Table) -> None:
     docker = engine.answering(config)
     own = OwnEngine(config)
     if docker is None and own.holds_containers() and os.geteuid() == 0:
@@ -129,7 +136,6 @@ def down(config: Settings, rows: Table) -> None:
             if alone and docker.host and not docker.docker("ps", "--quiet").strip():
                 docker.docker("network", "prune", "--force")
                 own.stop()
-    remove_state(config)
 
 
 def _parser() -> argparse.ArgumentParser:
