@@ -427,3 +427,42 @@ def test_only_training_runs_a_program_and_only_once(tmp_path: Path, name: str, t
 def test_a_task_file_has_a_greatest_length(role: Path, lines: int, faults: list[str]) -> None:
     (role / "tasks" / "long.yml").write_text("# Again.\n" * lines)
     assert length_faults(role) == faults
+
+
+def foreign_options(role: Path, owners: dict[str, str]) -> list[str]:
+    """Return the options of other roles that a role looks into without a default.
+
+    Only in a play that has the other role they would have a value. owners: the role of each option.
+    """
+    files = [path for path in role.rglob("*") if path.suffix in (".yml", ".j2") and "meta" not in path.parts]
+    found = set()
+    for path in files:
+        for line in path.read_text().splitlines():
+            for word in re.finditer(r"\b[a-z][a-z0-9_]+\b", "" if line.lstrip().startswith("#") else line):
+                rest = line[word.end() :]
+                handed_on = line[: word.start()].strip() == "" and rest.startswith(":")
+                ours = owners.get(word[0], FACTS) in (role.name, FACTS)
+                if not (ours or handed_on or re.match(r" *\| *default\b", rest)):
+                    found.add(word[0])
+    return sorted(found)
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_a_role_needs_no_option_of_another_one(role: Path) -> None:
+    owners = {name: other.name for other in ROLES for name, _option in specified(other)}
+    assert foreign_options(role, owners) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("- debug: {msg: '{{ other_bucket }}'}", ["other_bucket"]),
+        ("- debug: {msg: '{{ other_bucket | default(platform_bucket) }}'}", []),
+        ("  vars:\n    other_bucket: '{{ platform_bucket }}'", []),
+        ("# other_bucket", []),
+    ],
+)
+def test_an_option_of_another_role_is_found(tmp_path: Path, text: str, found: list[str]) -> None:
+    (tmp_path / "mine" / "tasks").mkdir(parents=True)
+    (tmp_path / "mine" / "tasks" / "main.yml").write_text(text)
+    assert foreign_options(tmp_path / "mine", {"other_bucket": "other"}) == found
