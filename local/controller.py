@@ -45,6 +45,7 @@ def command(python: str, mounts: Mapping[Path, str], variables: Mapping[str, str
     words = ["docker", "run", "--rm", "--init", "--network=host", f"--workdir={folder}"]
     # Docker's own profile refuses the namespaces in which a model is tried, and root needs the capability for them.
     words += ["--security-opt=seccomp=unconfined", "--cap-add=SYS_ADMIN"]
+    words.append("--security-opt=systempaths=unconfined")  # a test takes namespaces away by /proc/sys
     words += [f"--volume={source}:{target}" for source, target in mounts.items()]
     given = {name: value for name, value in os.environ.items() if _INDEX.fullmatch(name)}
     # Python's libraries carry certificates of their own, which are not those that the image trusts.
