@@ -134,7 +134,10 @@ def _contained(config: Settings) -> Mapping[str, float]:
     docker = engine.answering(config)
     assert docker is not None
     command: list[str | Path] = ["docker", "run", "--rm", "--network=host", "--user=0", "--tmpfs=/tmp"]
-    command += [f"--volume={ROOT}:{ROOT}:ro", f"--volume={config.state}:{config.state}"]
+    # The state folder has links to the sources and programs.
+    linked = [path.resolve() for name in ("sources", "bin") for path in (config.state / name).iterdir()]
+    places = {ROOT: "ro", config.state: "rw", **dict.fromkeys(linked, "ro")}
+    command += [f"--volume={place}:{place}:{mode}" for place, mode in places.items()]
     settings_of = {name: value for name, value in playbook_env(config).items() if name.startswith("HASHFOUNDRY_")}
     for name, value in {**settings_of, "HOME": "/tmp", "XDG_CACHE_HOME": f"{config.state}/cache"}.items():
         command += ["--env", f"{name}={value}"]
