@@ -66,10 +66,12 @@ def run(settings: Settings, folder: Path, program: str, *words: str | Path) -> s
     """Run ansible-runner or ansible-navigator on the engine of the cluster."""
     docker = engine.answering(settings)
     assert docker is not None
+    # Both hand on the ANSIBLE_* variables of what is around them.
+    env = {name: value for name, value in docker.env.items() if not name.startswith("ANSIBLE_")}
     return subprocess.run(
         [tools(settings) / program, *words],
         cwd=folder / "project",
-        env={**docker.env, "PATH": f"{tools(settings)}:{os.environ['PATH']}"},
+        env={**env, "PATH": f"{tools(settings)}:{os.environ['PATH']}"},
         umask=0,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
