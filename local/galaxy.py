@@ -46,10 +46,13 @@ def platforms() -> list[Platform]:
 
 
 def package(missing: dict[str, str]) -> str:
-    """The release of PyPI's community package that carries the wanted version of kubernetes.core."""
+    """The release of PyPI's community package that carries the wanted version of kubernetes.core.
+
+    Where other collections are wanted, it is that of the oldest row, which is the checkout's own.
+    """
     version = missing.get("kubernetes.core")
     for row in platforms():
-        if row.kubernetes_core == version:
+        if version in (row.kubernetes_core, None):
             return f"ansible=={row.ansible}"
     raise LocalError(f"No row of {PLATFORMS} carries {missing}: see that Galaxy answers, or add the row.")
 
