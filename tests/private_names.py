@@ -69,8 +69,10 @@ def faults(source: str) -> Iterator[tuple[int, str]]:
     own = set(_defined(tree))
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            yield from ((node.lineno, name) for name in names if not node.level and not _may_be_imported(name))
+            names = [] if node.level else [alias.name for alias in node.names]
+            for name in names:
+                if name in PROCESS_WIDE.get(node.module, ()) or not _may_be_imported(f"{node.module}.{name}"):
+                    yield node.lineno, f"{node.module}.{name}"
         elif isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names if not _may_be_imported(alias.name))
         elif isinstance(node, ast.Attribute):
@@ -81,7 +83,8 @@ def faults(source: str) -> Iterator[tuple[int, str]]:
 
 
 def _may_be_imported(name: str) -> bool:
-    return name.rpartition(".")[0] in ANSIBLE or not (name.split(".")[0] == "ansible" or _is_private(name))
+    of_ansible = name.split(".")[0] == "ansible"
+    return not _is_private(name) and (not of_ansible or name.rpartition(".")[0] in ANSIBLE)
 
 
 def _is_private(name: str) -> bool:
