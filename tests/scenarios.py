@@ -113,7 +113,8 @@ def history(root: Path = ROOT, passed: Path = PASSED) -> History:
     commit = passed.read_text(encoding="utf-8").strip() if passed.exists() else ""
     if not commit:
         return History(None, f"{name} names no commit", commits)
-    changed = _git(root, "diff", "--name-only", "-z", commit, "--")
+    # Of a file that was renamed both names count: the scenario that it is taken from has changed, too.
+    changed = _git(root, "diff", "--no-renames", "--name-only", "-z", commit, "--")
     new = _git(root, "ls-files", "-z", "--others", "--exclude-standard")
     if changed is None or new is None:
         return History(None, f"git does not have the commit {commit[:10]} of {name}", commits)

@@ -149,6 +149,13 @@ def test_what_differs_from_the_commit_that_passed(checkout: Checkout) -> None:
     assert seen == History(("first", "new ä", "passed", "second"), f"since {commit[:10]}", 2)
 
 
+def test_a_renamed_file_counts_by_both_names(checkout: Checkout) -> None:
+    checkout.record()
+    checkout.git("mv", "first", "moved")
+    changed = checkout.history().changed
+    assert changed is not None and {"first", "moved"} <= set(changed)
+
+
 def test_nothing_is_known_where_no_commit_is_named_or_it_is_not_there(checkout: Checkout, tmp_path: Path) -> None:
     assert checkout.history() == History(None, "passed names no commit", 1)
     checkout.passed.write_text("0123456789abcdef0123456789abcdef01234567\n")
