@@ -24,6 +24,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +32,7 @@ from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
+from ansible.module_utils.errors import UnsupportedError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
@@ -124,8 +126,10 @@ def _result(action: str, use_case: UseCase, given: Mapping[str, Any], check_mode
     warnings: list[str] = []
     try:
         if validated.error_messages:
-            unknown = f"Unsupported parameters for ({action}) module: " if validated.unsupported_parameters else ""
-            raise KServeError(unknown + "; ".join(validated.error_messages))
+            # AnsibleModule says the first fault only.
+            unknown = isinstance(validated.errors[0], UnsupportedError)
+            prefix = f"Unsupported parameters for ({action}) module: " if unknown else ""
+            raise KServeError(prefix + validated.error_messages[0])
         result = use_case.run(options, Run(check_mode, diff, warnings.append))
     except KServeError as error:
         result = {"failed": True, "msg": str(error), **error.result}
@@ -140,7 +144,17 @@ def _result(action: str, use_case: UseCase, given: Mapping[str, Any], check_mode
 
 def _plain(value: Any) -> Any:
     """Return the value as a module gets it, and gives it back: by way of JSON, without Ansible's own types."""
-    return json.loads(json.dumps(value, default=lambda other: list(other) if isinstance(other, set) else str(other)))
+    return json.loads(json.dumps(value, default=_for_json))
+
+
+def _for_json(other: Any) -> Any:
+    if isinstance(other, set):
+        return list(other)
+    if isinstance(other, date):
+        return other.isoformat()
+    if isinstance(other, bytes):
+        raise AnsibleError("A module takes no binary data: give text, such as base64.")
+    return str(other)
 
 
 @contextlib.contextmanager

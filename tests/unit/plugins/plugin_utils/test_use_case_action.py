@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,7 @@ BOTH_WAYS: dict[str, dict[str, Any]] = {
     "home_path": {"probe": {"path": "~/beside.txt"}, "environment": {"HOME": "{{ playbook_dir }}"}},
     "types": {"probe": {"number": "7", "list": "a,b", "any": {"date": "{{ '2026-11-29' }}", "1": [1.5, None, True]}}},
     "yaml_types": {"probe": {"any": {"set": [1, 2], "text": "{{ 'a' ~ 'b' }}", "null": None}}},
+    "dates": {"probe": {"any": [datetime(2026, 11, 29, 6, 5, tzinfo=UTC), date(2026, 11, 29)]}},
     "vault": {"probe": {"one": "{{ vaulted }}", "secret": "{{ vaulted }}"}},
     "unsafe": {"probe": {"one": "{{ unsafe_text }}"}},
     "omitted": {"probe": {"one": "{{ nothing | default(omit) }}"}},
@@ -127,6 +129,7 @@ BOTH_WAYS: dict[str, dict[str, Any]] = {
     "wrong_type": {"probe": {"number": "many"}},
     "wrong_secret": {"probe": {"count": "{{ planted.type }}", "secret": "{{ planted.type }}"}},
     "unknown": {"probe": {"bogus": 1}},
+    "unknown_and_wrong": {"probe": {"bogus": 1, "number": "many"}},
     "both": {"probe": {"one": "a", "two": "b"}},
     "refused": {"probe": {"refuse": True, **SECRETS}},
     "in_time": {"probe": {}, "timeout": 60},
