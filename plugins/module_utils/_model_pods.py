@@ -102,7 +102,7 @@ def _initializer(containers: Collection[Json], uri: str, credentials: Json) -> I
                 f"has not got {key} from the Secret {credentials['name']}; see whether the ServiceAccount of that name "
                 "lists the Secret"
             )
-    endpoint = credentials["endpoint_url"].rstrip("/")
+    endpoint = (credentials.get("endpoint_url") or "").rstrip("/")
     for key, value in (("AWS_ENDPOINT_URL", endpoint), ("AWS_DEFAULT_REGION", credentials.get("region"))):
         said = env.get(key, {}).get("value")
         if value and said != value:

@@ -24,16 +24,22 @@ LABEL = "kserve.hashfoundry.io/keys"
 
 def rendered(name: str, variables: dict[str, Any], folder: Path) -> Any:
     """What Ansible makes of a role's template, as YAML."""
+    return yaml.safe_load(text_of(name, variables, folder))
+
+
+def text_of(name: str, variables: dict[str, Any], folder: Path) -> str:
+    """What Ansible makes of a role's template."""
     (folder / "variables.json").write_text(json.dumps(variables))
     program = Path(sys.executable).with_name("ansible")
     words = ["localhost", "-c", "local", "-e", f"@{folder / 'variables.json'}", "-m", "ansible.builtin.template"]
     arguments = json.dumps({"src": str(ROLES / name), "dest": str(folder / "rendered.yml")})
     env = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
+    env["ANSIBLE_COLLECTIONS_PATH"] = str(ROLES.parent / "collections")
     done = subprocess.run(
         [program, *words, "-a", arguments], cwd=folder, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return yaml.safe_load((folder / "rendered.yml").read_text())
+    return (folder / "rendered.yml").read_text()
 
 
 @pytest.mark.parametrize(
@@ -79,3 +85,31 @@ def test_a_model_whose_pods_have_not_the_new_keys_is_a_fault(pods: list[Any], fa
         "__key_rotation_mark": "new",
     }
     assert rendered("key_rotation/templates/faults.yml.j2", variables, tmp_path) == (["iris"] if fault else None)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"s3-region": "us-east-1", "s3-verifyssl": "1"}),
+        ({"endpoint_url": None, "region": None}, {"s3-region": "us-east-1", "s3-verifyssl": "1"}),
+        (
+            {"endpoint_url": "https://s3.example.com/", "region": "fra1", "verify_ssl": False},
+            {"s3-region": "fra1", "s3-verifyssl": "0", "s3-endpoint": "s3.example.com", "s3-usehttps": "1"},
+        ),
+    ],
+)
+def test_kserve_is_told_of_the_store_or_finds_aws(
+    given: dict[str, Any], expected: dict[str, str], tmp_path: Path
+) -> None:
+    keys = {"name": "reader", "access_key": "a", "secret_key": "b"}
+    variables = {
+        "model_namespace_credentials": {**keys, **given},
+        "model_namespace_name": "models",
+        "model_namespace_quota": {},
+        "model_namespace_container_defaults": {},
+        "model_namespace_image_pull_secrets": [],
+        "model_namespace_keys_needed": True,
+    }
+    text = text_of("model_namespace/templates/namespace.yml.j2", variables, tmp_path)
+    secret = next(one for one in yaml.safe_load_all(text) if one and one["kind"] == "Secret")
+    assert secret["metadata"]["annotations"] == {f"serving.kserve.io/{name}": said for name, said in expected.items()}

@@ -71,6 +71,13 @@ def test_pods_as_meant_have_no_fault() -> None:
     assert faults(IRIS, CHURN) == []
 
 
+def test_a_store_without_an_address_is_aws() -> None:
+    pod = copy.deepcopy(IRIS)
+    env(pod).pop(2)
+    for credentials in ({"name": "reader"}, {"name": "reader", "endpoint_url": None, "region": None}):
+        assert not pod_faults([pod, CHURN], MODELS, "bucket", credentials, DIGESTS)
+
+
 def env(pod: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = pod["spec"]["initContainers"][0]["env"]
     return found
