@@ -133,22 +133,23 @@ from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _inference_service, _kube
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._services import Selection
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service import status
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.selection import Selection
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Return the verdict on each service."""
-    asked = _inference_service.question(options)
-    with _kube.session(options) as api:
-        return _inference_service.info(api, Selection.of(options), asked)
+    asked = status.question(options)
+    with client.session(options) as api:
+        return status.info(api, Selection.of(options), asked)
 
 
 USE_CASE = UseCase(
-    {**AUTH_ARG_SPEC, **_inference_service.SELECTION, **_inference_service.QUESTION},
+    {**AUTH_ARG_SPEC, **status.SELECTION, **status.QUESTION},
     run,
-    {"mutually_exclusive": _inference_service.ONE_WAY},
+    {"mutually_exclusive": status.ONE_WAY},
 )
 
 

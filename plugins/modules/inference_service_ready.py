@@ -267,10 +267,11 @@ from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _inference_service, _kube
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._services import Selection
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service import status
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.selection import Selection
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.wait import Limits
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._waiting import Limits
 
 LIMITS: dict[str, Any] = {
     "timeout": {"type": "int", "default": 300},
@@ -279,8 +280,8 @@ LIMITS: dict[str, Any] = {
 }
 ARGUMENT_SPEC: dict[str, Any] = {
     **AUTH_ARG_SPEC,
-    **_inference_service.SELECTION,
-    **_inference_service.QUESTION,
+    **status.SELECTION,
+    **status.QUESTION,
     **LIMITS,
     "return_pods": {"type": "bool", "default": False},
 }
@@ -289,15 +290,15 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Wait until the services serve their current specs."""
     limits = Limits(**{key: options[key] for key in LIMITS})
-    asked = _inference_service.question(options)
-    with _kube.session(options) as api:
-        return _inference_service.ready(api, Selection.of(options), asked, limits, run.check_mode)
+    asked = status.question(options)
+    with client.session(options) as api:
+        return status.ready(api, Selection.of(options), asked, limits, run.check_mode)
 
 
 USE_CASE = UseCase(
     ARGUMENT_SPEC,
     run,
-    {"mutually_exclusive": _inference_service.ONE_WAY, "required_one_of": _inference_service.ONE_WAY},
+    {"mutually_exclusive": status.ONE_WAY, "required_one_of": status.ONE_WAY},
 )
 
 

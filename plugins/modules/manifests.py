@@ -439,18 +439,18 @@ from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _manifests_api
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_apply import (
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.apply import (
     apply_manifests,
     unvalidated_warnings,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_charts import rendered
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_charts import shown as shown_charts
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_delete import delete_manifests
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_load import load
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_options import Options as Applying
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_prune import of_kinds
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import hidden
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.delete import delete_manifests
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Options as Applying
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.prune import of_kinds
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import rendered
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import shown as shown_charts
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.load import load
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.secrets import hidden
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 LOADING: dict[str, Any] = {
@@ -517,7 +517,7 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     loading = {key: options[key] for key in LOADING}
     manifests = load(**loading, charts=charts, may_be_empty=bool(options["prune"]))
     work = apply_manifests if options["state"] == "present" else delete_manifests
-    with _manifests_api.session(options) as api:
+    with apply_client.session(options) as api:
         result = work(api, manifests, how)
     for text in unvalidated_warnings(result.get("unvalidated", ())):
         run.warn(text)

@@ -98,7 +98,8 @@ from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _kube, _namespace_backup
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._backup import namespace
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -110,9 +111,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Write the namespace's objects into the file."""
-    with _kube.session(options) as api:
+    with client.session(options) as api:
         path = Path(options["path"])
-        return _namespace_backup.backup(api, options["namespace"], path, check_mode=run.check_mode)
+        return namespace.backup(api, options["namespace"], path, check_mode=run.check_mode)
 
 
 USE_CASE = UseCase(ARGUMENT_SPEC, run)

@@ -94,7 +94,7 @@ from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _kube, _service_account_kubeconfig
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client, kubeconfig
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 OPTIONS: dict[str, Any] = {
@@ -108,16 +108,16 @@ OPTIONS: dict[str, Any] = {
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Bring the kubeconfig to a token that lasts."""
-    wanted = _service_account_kubeconfig.Wanted(
+    wanted = kubeconfig.Wanted(
         options["namespace"],
         options["name"],
         Path(options["path"]),
         options["duration"],
         options["renew_before"],
     )
-    with _kube.session(options) as api:
-        at = _service_account_kubeconfig.server(api.configuration)
-        return _service_account_kubeconfig.reconcile(api, wanted, at, datetime.now(UTC), run.check_mode)
+    with client.session(options) as api:
+        at = kubeconfig.server(api.configuration)
+        return kubeconfig.reconcile(api, wanted, at, datetime.now(UTC), run.check_mode)
 
 
 USE_CASE = UseCase({**AUTH_ARG_SPEC, **OPTIONS}, run)

@@ -107,9 +107,9 @@ requests:
 
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3, _s3_client
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_inventory import versions
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_arguments import (
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.inventory import versions
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3, s3_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.arguments import (
     REQUIRED_TOGETHER,
     S3_ARGUMENTS,
     s3_options,
@@ -128,8 +128,8 @@ WHICH = ("bucket", "name", "version")
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """List the models and versions in the bucket."""
-    require("botocore", _s3_client.BOTOCORE_IMPORT_ERROR)
-    with _s3.session(s3_options(options)) as store:
+    require("botocore", s3_client.BOTOCORE_IMPORT_ERROR)
+    with s3.session(s3_options(options)) as store:
         found = versions(store, **{key: options[key] for key in WHICH}, connections=options["connections"])
         return {"changed": False, "versions": found, "requests": store.requests}
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_manifest import Entry, Manifest
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_client import S3Options
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.manifest import Entry, Manifest
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.s3_client import S3Options
 from ansible_collections.hashfoundry.kserve.plugins.modules import batch_predictions_info
 
 from ..module_utils.model_store_fake import MemoryStore
@@ -26,7 +26,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[S3Options]:
     """With what options the module went to the store."""
     store = MemoryStore({"iris/v1/manifest.json": IRIS.content, "in/rows.csv": b"a\n1\n"})
     seen: list[S3Options] = []
-    monkeypatch.setattr(_s3, "session", lambda options: (seen.append(options), nullcontext(store))[1])
+    monkeypatch.setattr(s3, "session", lambda options: (seen.append(options), nullcontext(store))[1])
     return seen
 
 

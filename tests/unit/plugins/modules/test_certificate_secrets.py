@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _certificates, _manifests_api
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._certificates import pki
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.modules import certificate_secrets
 
 from ..module_utils.certificate_fixtures import Api, path
@@ -27,7 +28,7 @@ CA_PLACE = "hashfoundry-system/hashfoundry-ca"
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     cluster = Api()
-    monkeypatch.setattr(_manifests_api, "session", lambda _options: nullcontext(cluster))
+    monkeypatch.setattr(apply_client, "session", lambda _options: nullcontext(cluster))
     return cluster
 
 
@@ -35,18 +36,18 @@ def test_issue_then_nothing(run_module, api: Api) -> None:
     result = run_module(certificate_secrets.main, ARGUMENTS)
     assert (result["changed"], result["ca_action"], result["ca_reason"]) == (True, "issued", "absent")
     authority = x509.load_pem_x509_certificate(result["ca_certificate"].encode())
-    assert _certificates.subject(authority) == "CN=Hash Foundry local CA"
+    assert pki.subject(authority) == "CN=Hash Foundry local CA"
     (entry,) = result["certificates"]
     leaf = api.certificate("gateway/tls")
     leaf.verify_directly_issued_by(authority)
-    assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc - _certificates.CLOCK_SKEW).days == 397
-    assert (authority.not_valid_after_utc - authority.not_valid_before_utc - _certificates.CLOCK_SKEW).days == 3650
+    assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc - pki.CLOCK_SKEW).days == 397
+    assert (authority.not_valid_after_utc - authority.not_valid_before_utc - pki.CLOCK_SKEW).days == 3650
     assert entry == {
         **GATEWAY,
         "action": "issued",
         "reason": "absent",
-        "not_after": _certificates.not_after(leaf),
-        "fingerprint_sha256": _certificates.fingerprint(leaf),
+        "not_after": pki.not_after(leaf),
+        "fingerprint_sha256": pki.fingerprint(leaf),
     }
     second = run_module(certificate_secrets.main, ARGUMENTS)
     assert (second["changed"], second["ca_action"], second["diff"]) == (False, "unchanged", [])
@@ -57,7 +58,7 @@ def test_options_reach_what_they_are_for(run_module, api: Api) -> None:
     ca = {"namespace": "pki", "secret": "root", "common_name": "Mine", "days": 100}
     arguments = {**ARGUMENTS, "ca": ca, "certificates": [{**GATEWAY, "days": 50}], "renew_days": 10}
     assert run_module(certificate_secrets.main, arguments)["changed"]
-    assert _certificates.subject(api.certificate("pki/root")) == "CN=Mine"
+    assert pki.subject(api.certificate("pki/root")) == "CN=Mine"
     lives = api.certificate("gateway/tls").not_valid_after_utc - api.certificate("gateway/tls").not_valid_before_utc
     assert lives.days == 50
     assert not run_module(certificate_secrets.main, arguments)["changed"]
@@ -109,8 +110,8 @@ def test_diff(run_module, api: Api) -> None:
         {
             "subject": f"CN={name}",
             "dns_names": [name],
-            "not_after": _certificates.not_after(certificate),
-            "fingerprint_sha256": _certificates.fingerprint(certificate),
+            "not_after": pki.not_after(certificate),
+            "fingerprint_sha256": pki.fingerprint(certificate),
         }
         for name, certificate in (("*.example.com", old), ("b.example.com", new))
     )
@@ -187,6 +188,6 @@ def test_no_kubeconfig(run_module, monkeypatch: pytest.MonkeyPatch, tmp_path) ->
 
 
 def test_without_cryptography(run_module, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_certificates, "CRYPTOGRAPHY_IMPORT_ERROR", "ImportError: No module named 'cryptography'")
+    monkeypatch.setattr(pki, "CRYPTOGRAPHY_IMPORT_ERROR", "ImportError: No module named 'cryptography'")
     result = run_module(certificate_secrets.main, ARGUMENTS)
     assert result["failed"] and "cryptography >= 42.0.0" in result["msg"] and api.objects == {}

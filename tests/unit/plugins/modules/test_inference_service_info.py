@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError, Unreachable
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, Unreachable
 from ansible_collections.hashfoundry.kserve.plugins.modules import inference_service_info
 
 from ..module_utils.services_fixtures import CRASHING, Api, named, things

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _http_client
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._http import Unanswered
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._http_message import Answer
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._http import transport
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._http.message import Answer
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._http.server import Unanswered
 from ansible_collections.hashfoundry.kserve.plugins.modules import inference_smoke_test
 
 from ..module_utils.load_fixtures import World
@@ -50,7 +50,7 @@ class Server(World):
 def serve(monkeypatch: pytest.MonkeyPatch):
     def use(*answers: Answer | Unanswered) -> Server:
         server = Server(*answers)
-        monkeypatch.setattr(_http_client, "HttpTransport", server)
+        monkeypatch.setattr(transport, "HttpTransport", server)
         return server
 
     return use

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _manifests_api
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.modules import manifests
 
 from ..module_utils.manifests_server import MANAGER, Server, thing
@@ -29,7 +29,7 @@ PATCH = {"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"p": VALUE}
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     server = Server()
-    monkeypatch.setattr(_manifests_api, "session", lambda _options: nullcontext(server))
+    monkeypatch.setattr(apply_client, "session", lambda _options: nullcontext(server))
     return server
 
 

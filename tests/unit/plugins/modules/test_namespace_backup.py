@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.modules import namespace_backup
 
-from ..module_utils.test_namespace_backup import Api
+from ..module_utils._backup.test_namespace import Api
 
 ARGUMENTS = {"namespace": "models", "api_key": "PLANTED-KEY"}
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3, _s3_client
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_client import S3Options
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3, s3_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.s3_client import S3Options
 from ansible_collections.hashfoundry.kserve.plugins.modules import spaces_download, spaces_info, spaces_upload
 
 from ..module_utils.model_store_fake import MemoryStore, S3Server, serving
@@ -45,7 +45,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def options(monkeypatch: pytest.MonkeyPatch) -> list[S3Options]:
     """With what options the module went to the store."""
     seen: list[S3Options] = []
-    monkeypatch.setattr(_s3, "session", lambda options: (seen.append(options), nullcontext(MemoryStore()))[1])
+    monkeypatch.setattr(s3, "session", lambda options: (seen.append(options), nullcontext(MemoryStore()))[1])
     return seen
 
 
@@ -191,7 +191,7 @@ def test_wrong_arguments(
 def test_a_missing_library_is_named(
     run_module, options: list[S3Options], arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_s3_client, "BOTOCORE_IMPORT_ERROR", "no botocore")
+    monkeypatch.setattr(s3_client, "BOTOCORE_IMPORT_ERROR", "no botocore")
     assert "botocore" in run_module(spaces_upload.main, arguments)["msg"]
 
 

@@ -27,7 +27,7 @@ import sys
 import time
 from pathlib import Path
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import UseCase, run_module
 
 SPEC = {

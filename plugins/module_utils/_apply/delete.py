@@ -1,0 +1,335 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Taking away what a list of manifests has put into a cluster, and nothing that belongs to others.
+
+Custom resources go first, while the controllers run that clean up after them; then everything else against the order
+of applying; definitions of kinds when nothing of the kind is left, and namespaces when they are empty. This file is
+private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.apply_client import ApplyApi
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.discovery import (
+    concurrently,
+    defined_kinds,
+    find_kinds,
+)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Json, Kind, Manifest, Target
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.load import is_built_in
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.secrets import hidden
+
+from .compare import has_fields, projection
+from .contents import (
+    GATEWAY,
+    contents,
+    listed,
+    remaining,
+)
+from .errors import is_webhook_away, refusal
+from .options import (
+    Options,
+    Timing,
+    identity,
+    patiently,
+    placed,
+    until,
+)
+
+A = TypeVar("A")
+
+_ACTIONS = ("deleted", "kept", "absent")
+_SHOWN = 5
+
+
+@dataclass
+class _Entry:
+    """A manifest and what becomes of its object; live: None where it is not there; why: it is kept."""
+
+    target: Target
+    live: Json | None
+    action: str = "absent"
+    why: str = ""
+
+    @property
+    def due(self) -> bool:
+        """Whether it has still to be deleted."""
+        return self.live is not None and self.action == "absent"
+
+
+def delete_manifests(
+    api: ApplyApi, manifests: Sequence[Manifest], options: Options, timing: Timing | None = None
+) -> dict[str, Any]:
+    """Delete what the manifests name, against their order, and return the module's result.
+
+    :raises KServeError: something is in use, or does not go; the result says what has been done until then.
+    """
+    removal = _Removal(api, options, timing or Timing())
+    return removal.told(lambda: removal.run(manifests))
+
+
+def delete_objects(
+    api: ApplyApi, found: Iterable[tuple[Target, Json]], options: Options, timing: Timing
+) -> dict[str, Any]:
+    """Delete objects that have been read, but for those that somebody else has applied, and return the result.
+
+    :raises KServeError: one does not go; the result says what has been done until then.
+    """
+    removal = _Removal(api, options, timing)
+    return removal.told(lambda: removal.delete(found))
+
+
+class _Removal:
+    """One pass against the order of the manifests."""
+
+    def __init__(self, api: ApplyApi, options: Options, timing: Timing) -> None:
+        self._api = api
+        self._options = options
+        self._timing = timing
+        self._waited = 0.0
+        self._entries: list[_Entry] = []
+
+    def told(self, work: Callable[[], None]) -> dict[str, Any]:
+        """Do the work and return the result, which an error of it has, too."""
+        try:
+            work()
+        except KServeError as error:
+            raise KServeError(str(error), **self.result(), **error.result) from None
+        return self.result()
+
+    def result(self) -> dict[str, Any]:
+        """Return what has been done so far."""
+        actions = [entry.action for entry in self._entries]
+        result: dict[str, Any] = {
+            "changed": "deleted" in actions,
+            "objects": [{**identity(entry.target), "action": entry.action} for entry in self._entries],
+            "kept": [{**identity(entry.target), "reason": entry.why} for entry in self._entries if entry.why],
+            "unvalidated": [],
+            "counts": {action: actions.count(action) for action in _ACTIONS},
+            "requests": self._api.requests,
+            "waited_seconds": round(self._waited, 1),
+        }
+        if self._options.diff:
+            result["diff"] = [_diff(entry) for entry in self._entries if entry.action == "deleted"]
+        return result
+
+    def run(self, manifests: Sequence[Manifest]) -> None:
+        """Look, refuse, delete, and wait until all is gone."""
+        kinds = find_kinds(self._api, manifests)
+        # What the cluster does not know cannot be in it.
+        known = [(manifest, kinds.get((manifest.api_version, manifest.kind))) for manifest in reversed(manifests)]
+        targets = [
+            placed(manifest, kind or Kind("", bool(manifest.namespace)), self._options) for manifest, kind in known
+        ]
+        self._take_up(zip(targets, concurrently(self._read, targets), strict=True))
+        crds = [entry for entry in self._entries if entry.target.manifest.is_crd]
+        spaces = [entry for entry in self._entries if _is_namespace(entry.target)]
+        custom = [entry for entry in self._entries if not is_built_in(entry.target.manifest)]
+        taken = {id(entry) for entry in (*crds, *spaces, *custom)}
+        self._check_use(crds)
+        self._delete(custom)
+        self._await_gateways(custom)
+        rest = [entry for entry in self._entries if id(entry) not in taken]
+        # A ClusterRole that is made of others would be made anew when one of these goes.
+        self._delete(sorted(rest, key=lambda entry: "aggregationRule" not in entry.target.manifest.body))
+        self._check_use(crds, keep=True)
+        self._delete(crds)
+        for entry in spaces:
+            if entry.due and (inside := self._inside(entry)):
+                self._keep(entry, f"it holds {_some(inside)}")
+        self._await_pods([entry.target.manifest.name for entry in spaces if entry.due])
+        self._delete(spaces)
+
+    def delete(self, found: Iterable[tuple[Target, Json]]) -> None:
+        """Delete objects in the order in which they are given, and wait until they are gone."""
+        self._take_up(found)
+        self._delete(self._entries)
+
+    def _take_up(self, found: Iterable[tuple[Target, Json | None]]) -> None:
+        self._entries = [_Entry(target, live) for target, live in found]
+        for entry in self._entries:
+            if entry.live is not None and (why := _not_ours(entry, self._options.field_manager)):
+                self._keep(entry, why)
+
+    def _read(self, target: Target) -> Json | None:
+        if not target.kind.plural:
+            return None
+        try:
+            return self._patiently(lambda: self._api.get(target.path))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise self._refused(target, error) from None
+
+    def _patiently(self, ask: Callable[[], A]) -> A:
+        return patiently(ask, is_webhook_away, self._options.webhook_timeout, self._timing)
+
+    def _refused(self, target: Target, error: ApiError) -> KServeError:
+        return refusal(target, error, self._options.webhook_timeout, verb="delete")
+
+    def _keep(self, entry: _Entry, why: str) -> None:
+        entry.action, entry.why = "kept", why
+
+    def _check_use(self, crds: Iterable[_Entry], keep: bool = False) -> None:
+        """Find the definitions of kinds whose objects others have made; refuse to go on, or keep them."""
+        found = self._in_use([entry for entry in crds if entry.due])
+        if found and not keep and self._options.in_use == "refuse":
+            counts = ", ".join(f"{count} of {entry.target.manifest.name}" for entry, count in found)
+            raise KServeError(
+                f"Nothing is taken away, since objects would go that these manifests do not name: {counts}; delete "
+                "them first, or set in_use to keep, which leaves their kinds."
+            )
+        for entry, count in found:
+            self._keep(entry, f"there {'is' if count == 1 else 'are'} still {count} of the kind")
+
+    def _in_use(self, crds: Sequence[_Entry]) -> list[tuple[_Entry, int]]:
+        # What somebody deletes may be owned by an object of another of the kinds.
+        objects = concurrently(lambda entry: list(self._objects(entry.target.manifest)), crds)
+        going = {str(one.live["metadata"]["uid"]) for one in self._entries if one.live and one.action != "kept"}
+        left = {thing["metadata"]["uid"] for thing in remaining((thing for some in objects for thing in some), going)}
+        counts = [sum(thing["metadata"]["uid"] in left for thing in things) for things in objects]
+        return [(entry, count) for entry, count in zip(crds, counts, strict=True) if count]
+
+    def _objects(self, crd: Manifest) -> Iterator[Json]:
+        # Every version that is served shows the same objects.
+        for (api_version, _kind), place in list(defined_kinds(crd).items())[:1]:
+            yield from listed(self._api, f"/apis/{api_version}/{place.plural}")
+
+    def _delete(self, entries: Sequence[_Entry]) -> None:
+        due = [entry for entry in entries if entry.due]
+        for entry in due:
+            self._send(entry)
+            entry.action = "deleted"
+        if not self._options.check_mode and self._options.wait:
+            self._await_gone(due)
+
+    def _send(self, entry: _Entry) -> None:
+        uid = str(entry.live["metadata"]["uid"]) if entry.live else ""
+        path = entry.target.path
+        try:
+            self._patiently(lambda: self._api.delete(path, uid, self._options.check_mode))
+        except ApiError as error:
+            # Gone meanwhile, or gone and made anew by somebody else.
+            if error.status not in (404, 409):
+                raise self._refused(entry.target, error) from None
+
+    def _await_gone(self, entries: Sequence[_Entry]) -> None:
+        left = list(entries)
+
+        def gone() -> bool:
+            left[:] = [entry for entry in left if self._is_there(entry)]
+            return not left
+
+        start = self._timing.clock()
+        in_time = until(gone, self._options.wait_timeout, self._timing)
+        self._waited += self._timing.clock() - start
+        if not in_time:
+            live = self._read(left[0].target) or {"metadata": {}}
+            finalizers = live["metadata"].get("finalizers") or (live.get("spec") or {}).get("finalizers") or []
+            said = f"its finalizers {', '.join(finalizers)} are there" if finalizers else "nobody says why"
+            raise KServeError(
+                f"{left[0].target} is not gone after {self._options.wait_timeout:g} seconds: {said}; see that the "
+                "controllers that clean up after it run, and run again."
+            )
+
+    def _is_there(self, entry: _Entry) -> bool:
+        live = self._read(entry.target)
+        before = entry.live or live
+        return live is not None and before is not None and live["metadata"].get("uid") == before["metadata"].get("uid")
+
+    def _await_gateways(self, entries: Iterable[_Entry]) -> None:
+        """Wait for what a controller has made of a Gateway: it must clean up before it is deleted itself."""
+        if self._options.check_mode or not self._options.wait:
+            return
+        for entry in entries:
+            manifest = entry.target.manifest
+            if manifest.kind != "Gateway" or entry.action != "deleted":
+                continue
+            made = _Made(self._api, manifest)
+            if not until(made.gone, self._options.wait_timeout, self._timing):
+                raise KServeError(
+                    f"What was made for {entry.target} is not gone after {self._options.wait_timeout:g} seconds "
+                    f"({_some(made.left)}); see that the Gateway's controller runs, and run again."
+                )
+
+    def _await_pods(self, namespaces: Sequence[str]) -> None:
+        """Wait for pods that are ending, as long as may be waited.
+
+        The controller of namespaces looks again after half of the longest grace period (EstimatedTimeToFinish in
+        Kubernetes' namespaced_resources_deleter.go), which is minutes for Knative's activator, though it ends at once.
+        """
+        if self._options.check_mode or not self._options.wait:
+            return
+
+        def gone() -> bool:
+            pods = (pod for name in namespaces for pod in listed(self._api, f"/api/v1/namespaces/{name}/pods"))
+            return all((pod.get("status") or {}).get("phase") in ("Succeeded", "Failed") for pod in pods)
+
+        start = self._timing.clock()
+        until(gone, self._options.wait_timeout, self._timing)
+        self._waited += self._timing.clock() - start
+
+    def _inside(self, entry: _Entry) -> list[str]:
+        namespace = entry.target.manifest.name
+        if not self._options.check_mode:
+            return contents(self._api, namespace)
+        # What would be gone by then, and what was made for Gateways, which go or are there themselves.
+        found = contents(self._api, namespace, f"!{GATEWAY}")
+        going = {
+            f"{other.target.manifest.kind} {other.target.manifest.name}"
+            for other in self._entries
+            if other.target.manifest.namespace == namespace and other.action == "deleted"
+        }
+        return [name for name in found if name not in going]
+
+
+class _Made:
+    """What a controller has made for a Gateway; left: what of it was still there at the last look."""
+
+    def __init__(self, api: ApplyApi, gateway: Manifest) -> None:
+        self._api = api
+        self._gateway = gateway
+        self.left: list[str] = []
+
+    def gone(self) -> bool:
+        """Look whether all is gone."""
+        self.left = contents(self._api, self._gateway.namespace, f"{GATEWAY}={self._gateway.name}")
+        return not self.left
+
+
+def _is_namespace(target: Target) -> bool:
+    return (target.manifest.group, target.manifest.kind) == ("", "Namespace")
+
+
+def _not_ours(entry: _Entry, manager: str) -> str:
+    """Return why an object is not to be deleted, or nothing."""
+    managed = (entry.live or {})["metadata"].get("managedFields") or ()
+    applied = any((one.get("manager"), one.get("operation")) == (manager, "Apply") for one in managed)
+    # Of a manifest that is a name and nothing else nobody knows who has applied it.
+    if not applied and has_fields(entry.target.manifest.body):
+        return f"{manager} has not applied it"
+    if entry.target.manifest.is_crd:
+        # Who else has applied the names has made the definition, too; a controller only adds to it.
+        others = {one.get("manager") for one in managed if "f:names" in (one.get("fieldsV1") or {}).get("f:spec", {})}
+        if others := others - {manager}:
+            return f"it was made by {', '.join(sorted(map(str, others)))}, too"
+    return ""
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
+
+
+def _diff(entry: _Entry) -> dict[str, Any]:
+    name = str(entry.target)
+    before = hidden(projection(entry.live, entry.target.manifest.body))
+    return {"before_header": name, "after_header": name, "before": before, "after": {}}

@@ -1,0 +1,108 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What applying manifests and taking them away have in common: options, time, and where each object is.
+
+This file is private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Kind, Manifest, Target
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Followers
+
+from .wait import Follow
+
+A = TypeVar("A")
+
+# seconds between attempts of an apply: a webhook is missed by two at most, for a request that costs the server little
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 2.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """The module's options of the same names; namespace: for objects that name none; times in seconds."""
+
+    namespace: str | None = None
+    field_manager: str = "hashfoundry.kserve"
+    force_conflicts: bool = False
+    adopt: bool = False
+    in_use: str = "refuse"
+    wait: bool = True
+    wait_timeout: float = 300
+    webhook_timeout: float = 60
+    prune: Sequence[Mapping[str, Any]] = ()
+    check_mode: bool = False
+    diff: bool = False
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What passes the time: a monotonic clock in seconds, a sleep, and what follows objects."""
+
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    follow: Follow = Followers
+
+
+def identity(target: Target) -> dict[str, Any]:
+    """Return what names an object in the module's result."""
+    manifest = target.manifest
+    return {
+        "api_version": manifest.api_version,
+        "kind": manifest.kind,
+        "namespace": manifest.namespace or None,
+        "name": manifest.name,
+    }
+
+
+def placed(manifest: Manifest, kind: Kind, options: Options) -> Target:
+    """Return where an object belongs.
+
+    :raises KServeError: it needs a namespace, and there is none.
+    """
+    namespace = (manifest.namespace or manifest.home or options.namespace or "") if kind.namespaced else ""
+    if kind.namespaced and not namespace:
+        raise KServeError(f"{manifest} names no namespace; set its metadata.namespace, or the option namespace.")
+    metadata: Mapping[str, Any] = manifest.body["metadata"]
+    metadata = {key: value for key, value in metadata.items() if key != "namespace"}
+    if namespace:
+        metadata = {**metadata, "namespace": namespace}
+    return Target(replace(manifest, body={**manifest.body, "metadata": metadata}), kind)
+
+
+def patiently(ask: Callable[[], A], passes: Callable[[ApiError], bool], seconds: float, timing: Timing) -> A:
+    """Ask, again and again while the error is one that passes: a webhook or a new kind that is not served yet.
+
+    :raises ApiError: the API server refuses, or the time for such errors is over.
+    """
+    deadline, pause = timing.clock() + seconds, _FIRST_PAUSE
+    while True:
+        try:
+            return ask()
+        except ApiError as error:
+            left = deadline - timing.clock()
+            if not passes(error) or left <= 0:
+                raise
+            timing.sleep(min(pause, left))
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def until(holds: Callable[[], bool], seconds: float, timing: Timing) -> bool:
+    """Look until something holds; return whether it did in time."""
+    deadline, pause = timing.clock() + seconds, _FIRST_PAUSE / 5
+    while not holds():
+        left = deadline - timing.clock()
+        if left <= 0:
+            return False
+        timing.sleep(min(pause, left))
+        pause = min(pause * 2, _LONGEST_PAUSE)
+    return True
