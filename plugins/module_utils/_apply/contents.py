@@ -14,9 +14,10 @@ from typing import Any
 from urllib.parse import quote
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.parallel import concurrently
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.apply_client import ApplyApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.discovery import concurrently, served_kinds
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.discovery import served_kinds
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Json, Kind
 
 # On what a controller makes in the cluster for a Gateway, which owner references cannot say of everything

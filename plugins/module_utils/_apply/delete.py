@@ -16,13 +16,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.parallel import concurrently
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.apply_client import ApplyApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.discovery import (
-    concurrently,
-    defined_kinds,
-    find_kinds,
-)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.discovery import defined_kinds, find_kinds
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Json, Kind, Manifest, Target
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.load import is_built_in
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.secrets import hidden

@@ -18,8 +18,8 @@ from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common import atomic_file
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.parallel import concurrently
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, KubeApi
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.discovery import concurrently
 
 with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
     import yaml

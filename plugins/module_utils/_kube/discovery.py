@@ -11,10 +11,10 @@ file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from functools import cache
-from typing import TypeVar
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.parallel import concurrently
 
 from .client import ApiError, KubeApi
 from .objects import Json, Kind, Manifest
@@ -40,18 +40,6 @@ _STABLE = {
         "storage.k8s.io/v1": "StorageClass",
     },
 }
-
-A = TypeVar("A")
-B = TypeVar("B")
-
-# As many connections as kubernetes' client keeps at the least on two cores.
-_AT_ONCE = 8
-
-
-def concurrently(function: Callable[[A], B], things: Iterable[A]) -> list[B]:
-    """Return the function of each thing, in order, worked out by a few threads."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(function, things))
 
 
 def find_kinds(api: KubeApi, manifests: Iterable[Manifest]) -> dict[tuple[str, str], Kind]:
