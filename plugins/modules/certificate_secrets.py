@@ -182,14 +182,9 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._certificates import pki, secrets
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import (
-    Options,
-    Run,
-    UseCase,
-    require,
-    run_module,
-)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 CA: dict[str, Any] = {
     "namespace": {"type": "str", "default": "hashfoundry-system"},

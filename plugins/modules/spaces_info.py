@@ -107,6 +107,7 @@ requests:
 
 from typing import Any
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.inventory import versions
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3, s3_client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.arguments import (
@@ -114,13 +115,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.a
     S3_ARGUMENTS,
     s3_options,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import (
-    Options,
-    Run,
-    UseCase,
-    require,
-    run_module,
-)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 ARGUMENT_SPEC: dict[str, Any] = {**S3_ARGUMENTS, "name": {"type": "str"}, "version": {"type": "str"}}
 WHICH = ("bucket", "name", "version")

@@ -262,6 +262,7 @@ output:
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import GATE_ARGUMENTS, gate_for
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import scan
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import Target
@@ -272,13 +273,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.a
     S3_ARGUMENTS,
     s3_options,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import (
-    Options,
-    Run,
-    UseCase,
-    require,
-    run_module,
-)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **S3_ARGUMENTS,

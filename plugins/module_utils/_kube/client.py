@@ -20,8 +20,8 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact, short
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import require
 
 KUBERNETES_IMPORT_ERROR: str | None = None
 try:
