@@ -21,9 +21,10 @@ import numpy as np
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.batch_predictions import describe
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import scan
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import ObjectStore, Target
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import Target
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.upload import publish
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.port import ObjectStore
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.s3_client import S3Options
 from benchmarks import tools
 from benchmarks.results import ROOT, NotMeasured, Report

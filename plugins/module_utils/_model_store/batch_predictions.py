@@ -19,9 +19,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.port import ObjectStore
 
 from .download import complete_manifest
-from .location import ObjectStore, Target
+from .location import Target
 from .manifest import MANIFEST
 
 ENDINGS = (".csv", ".parquet")

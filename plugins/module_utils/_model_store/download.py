@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.port import ObjectStore
 
 from .folder import LocalFile, digest_all, scan_any
-from .location import ObjectStore, Target
+from .location import Target
 from .manifest import (
     MANIFEST,
     Entry,

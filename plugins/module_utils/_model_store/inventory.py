@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.port import ObjectStore
 
-from .location import ObjectStore, Target, is_segment
+from .location import Target, is_segment
 from .manifest import MANIFEST, Manifest, parse
 
 

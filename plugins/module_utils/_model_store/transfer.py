@@ -23,14 +23,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
-
-from .folder import LocalFile, unreadable
-from .location import (
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.port import (
     ObjectStore,
     Part,
     StoredObject,
     UploadGone,
 )
+
+from .folder import LocalFile, unreadable
 from .trailing_digest import TrailingDigest
 
 # 16 MiB: what a kill costs for each part under way. Larger files than 156 GiB have larger parts.

@@ -17,15 +17,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
-
-from .folder import LocalFile, digest_all
-from .location import (
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.port import (
     AlreadyThere,
     BucketMissing,
     ObjectStore,
     StoredObject,
-    Target,
 )
+
+from .folder import LocalFile, digest_all
+from .location import Target
 from .manifest import (
     MANIFEST,
     Entry,

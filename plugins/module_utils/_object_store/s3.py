@@ -20,14 +20,8 @@ from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import (
-    AlreadyThere,
-    Buffer,
-    Part,
-    StoredObject,
-    UploadGone,
-)
 
+from .port import AlreadyThere, Buffer, Part, StoredObject, UploadGone
 from .s3_client import (
     Answer,
     Refused,

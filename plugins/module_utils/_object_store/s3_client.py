@@ -30,7 +30,8 @@ from xml.etree import ElementTree
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import BucketMissing, Buffer
+
+from .port import BucketMissing, Buffer
 
 BOTOCORE_IMPORT_ERROR: str | None = None
 try:

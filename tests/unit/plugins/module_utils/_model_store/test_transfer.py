@@ -15,8 +15,8 @@ import pytest
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store import transfer
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import scan
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import Buffer, Part
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.transfer import Outcome, part_size, send
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.port import Buffer, Part
 
 from ..model_store_fake import MemoryStore
 

@@ -13,13 +13,10 @@ import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import LocalFile, scan
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import (
-    BucketMissing,
-    Buffer,
-    Target,
-)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import Target
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.manifest import Entry, Manifest
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.upload import Published, publish
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.port import BucketMissing, Buffer
 
 from ..model_store_fake import MemoryStore
 

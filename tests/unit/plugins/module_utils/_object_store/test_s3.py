@@ -20,13 +20,10 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store import download, transfer
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.download import fetch
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import scan
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import (
-    AlreadyThere,
-    BucketMissing,
-    Target,
-)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import Target
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.upload import Published, publish
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3, s3_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.port import AlreadyThere, BucketMissing
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.s3_client import S3Options, bucket_url
 
 from ..model_store_fake import MemoryStore, S3Server, serving
