@@ -20,8 +20,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.paralle
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.apply_client import ApplyApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.discovery import defined_kinds, find_kinds
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.install_order import is_built_in
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Json, Kind, Manifest, Target
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.load import is_built_in
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.secrets import hidden
 
 from .compare import has_fields, projection

@@ -19,6 +19,7 @@ from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.disk_cache import kept
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.install_order import rank
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Manifest
 
 from .helm import (
@@ -35,42 +36,6 @@ with suppress(ImportError):  # kubernetes.core's module class says so before any
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _LARGE = 50_000  # characters; to read them as YAML takes ten times as long as to hash them and to read JSON
-# Helm's InstallOrder (pkg/release/util/kind_sorter.go), but for the definitions of kinds, which here come early:
-# nothing has to exist before them, and the API server needs a moment to serve what they define.
-_ORDER = (
-    "Namespace",
-    "CustomResourceDefinition",
-    "PriorityClass",
-    "NetworkPolicy",
-    "ResourceQuota",
-    "LimitRange",
-    "PodDisruptionBudget",
-    "ServiceAccount",
-    "Secret",
-    "ConfigMap",
-    "StorageClass",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "Role",
-    "RoleBinding",
-    "Service",
-    "DaemonSet",
-    "Pod",
-    "ReplicationController",
-    "ReplicaSet",
-    "Deployment",
-    "HorizontalPodAutoscaler",
-    "StatefulSet",
-    "Job",
-    "CronJob",
-    "IngressClass",
-    "Ingress",
-    "APIService",
-    "MutatingWebhookConfiguration",
-    "ValidatingWebhookConfiguration",
-)
 
 
 def load(
@@ -112,7 +77,7 @@ def load(
     done = with_images(map(_encoded, patched(found.values(), patches)), Images.of(images))
     if ca_bundle:
         done = [with_ca_bundle(manifest, ca_bundle) for manifest in done]
-    return sorted((manifest for manifest in done if manifest.kind in wanted), key=_rank)
+    return sorted((manifest for manifest in done if manifest.kind in wanted), key=rank)
 
 
 def _encoded(manifest: Manifest) -> Manifest:
@@ -127,16 +92,6 @@ def _by_identity(documents: Iterable[tuple[str, Any]], excluded: set[str]) -> di
             if manifest.kind not in excluded:
                 _same(found.setdefault(manifest.key, manifest), manifest)
     return found
-
-
-def _rank(manifest: Manifest) -> int:
-    return _ORDER.index(manifest.kind) if is_built_in(manifest) else len(_ORDER)
-
-
-def is_built_in(manifest: Manifest) -> bool:
-    """Say whether its kind is one of Kubernetes, which needs no definition and no controller of somebody else."""
-    # A custom resource may bear the name of a kind of Kubernetes, such as Knative's Service.
-    return ("." not in manifest.group or manifest.group.endswith(".k8s.io")) and manifest.kind in _ORDER
 
 
 def _same(first: Manifest, second: Manifest) -> None:
