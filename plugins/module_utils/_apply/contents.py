@@ -18,7 +18,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.paralle
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.apply_client import ApplyApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.discovery import served_kinds
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Json, Kind
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import AUTOMATIC, Json, Kind
 
 # On what a controller makes in the cluster for a Gateway, which owner references cannot say of everything
 # (GEP-1762 of the Gateway API).
@@ -26,14 +26,6 @@ GATEWAY = "gateway.networking.k8s.io/gateway-name"
 _PAGE = 500
 # What controllers write about objects, elect themselves with, or keep beside a Service or a pod.
 _PASSING = {"Event", "Lease", "Endpoints", "EndpointSlice", "PodMetrics"}
-# Kubernetes, Istio, Knative and OpenShift make these in every namespace.
-AUTOMATIC = {
-    ("ConfigMap", "config-openshift-service-cabundles"),
-    ("ConfigMap", "istio-ca-root-cert"),
-    ("ConfigMap", "kube-root-ca.crt"),
-    ("ConfigMap", "openshift-service-ca.crt"),
-    ("ServiceAccount", "default"),
-}
 
 
 def listed(api: ApplyApi, path: str, **query: Any) -> Iterator[Json]:

@@ -16,6 +16,15 @@ from urllib.parse import quote
 
 Json = Mapping[str, Any]
 
+# Kubernetes, Istio, Knative and OpenShift make these in every namespace.
+AUTOMATIC = {
+    ("ConfigMap", "config-openshift-service-cabundles"),
+    ("ConfigMap", "istio-ca-root-cert"),
+    ("ConfigMap", "kube-root-ca.crt"),
+    ("ConfigMap", "openshift-service-ca.crt"),
+    ("ServiceAccount", "default"),
+}
+
 
 @dataclass(frozen=True)
 class Manifest:
