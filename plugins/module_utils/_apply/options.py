@@ -17,9 +17,7 @@ from typing import Any, TypeVar
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Kind, Manifest, Target
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Followers
-
-from .wait import Follow
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Follow, Followers
 
 A = TypeVar("A")
 

@@ -10,7 +10,7 @@ This file is private to the collection and may change at any time.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import short
@@ -25,26 +25,13 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.workloads import unready
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import READ_TIMEOUT, KubeApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Target
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Change, Source, Store
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Feed, Follow, Source, Store
 
 Json = Mapping[str, Any]
 
 _EVENTS = 5
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
 _CERTIFICATE = ("cert-manager.io", "Certificate")
-
-
-class Feed(Protocol):
-    """Where changes come from."""
-
-    def next(self, timeout: float) -> list[Change]:
-        """Wait for changes for the given seconds; return them, or nothing."""
-
-    def stop(self) -> None:
-        """Follow nothing any more."""
-
-
-Follow = Callable[[KubeApi, Mapping[str, Source]], Feed]
 
 
 class Waiter:

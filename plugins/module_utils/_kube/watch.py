@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import short
@@ -63,6 +63,19 @@ class Change:
     present: Json | None = None
     absent: Json | None = None
     error: KServeError | None = None
+
+
+class Feed(Protocol):
+    """Where changes come from."""
+
+    def next(self, timeout: float) -> list[Change]:
+        """Wait for changes for the given seconds; return them, or nothing."""
+
+    def stop(self) -> None:
+        """Follow nothing any more."""
+
+
+Follow = Callable[[KubeApi, Mapping[str, Source]], Feed]
 
 
 class Follower:
