@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff import Backoff, Retry
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Kind, Manifest, Target
@@ -82,25 +83,23 @@ def patiently(ask: Callable[[], A], passes: Callable[[ApiError], bool], seconds:
 
     :raises ApiError: the API server refuses, or the time for such errors is over.
     """
-    deadline, pause = timing.clock() + seconds, _FIRST_PAUSE
+    retry = _retry(seconds, _FIRST_PAUSE, timing)
     while True:
         try:
             return ask()
         except ApiError as error:
-            left = deadline - timing.clock()
-            if not passes(error) or left <= 0:
+            if not passes(error) or not retry.pause():
                 raise
-            timing.sleep(min(pause, left))
-        pause = min(pause * 2, _LONGEST_PAUSE)
 
 
 def until(holds: Callable[[], bool], seconds: float, timing: Timing) -> bool:
     """Look until something holds; return whether it did in time."""
-    deadline, pause = timing.clock() + seconds, _FIRST_PAUSE / 5
+    retry = _retry(seconds, _FIRST_PAUSE / 5, timing)
     while not holds():
-        left = deadline - timing.clock()
-        if left <= 0:
+        if not retry.pause():
             return False
-        timing.sleep(min(pause, left))
-        pause = min(pause * 2, _LONGEST_PAUSE)
     return True
+
+
+def _retry(seconds: float, first: float, timing: Timing) -> Retry:
+    return Retry(timing.clock() + seconds, Backoff(first, _LONGEST_PAUSE), timing.clock, timing.sleep)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff import Backoff
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict import (
     Patience,
     State,
@@ -84,7 +85,7 @@ class Watched:
         self._about: Any = None
         self._asking = False
         self._again = False
-        self._pause = 0.0
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         self._due: float | None = None
 
     @property
@@ -118,8 +119,8 @@ class Watched:
         self._answer = answer.verdict
         self._due = None
         if answer.verdict.state is not State.SERVING:
-            self._pause = min(max(self._pause * 2, FIRST_PAUSE), longest_pause)
-            self._due = now if self._again else now + self._pause
+            pause = self._backoff.grow(longest_pause)
+            self._due = now if self._again else now + pause
         self._again = False
 
     def judge(self, ask: Ask, now: float, start: float) -> None:
@@ -131,7 +132,7 @@ class Watched:
             verdict = self._answer or progressing("ModelNotAsked", "The model has not answered yet.")
         else:
             self._about = self._answer = self._due = None
-            self._pause = 0.0
+            self._backoff.reset()
             verdict = service or replace(verdict, message=f"{verdict.message} {ask.unasked}")
         verdict = self._patience.judge(verdict, now)
         if (verdict.state, verdict.reason) != (self.verdict.state, self.verdict.reason):

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff import Backoff
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import short
 
@@ -106,7 +107,7 @@ class Follower:
         self._version = ""
         self._listed = False
         self._attempts = 0
-        self._seconds = 0.0
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
 
     def run(self, watch: bool = True) -> None:
         """Put every change of the source, until pause says so or the first list is refused for good.
@@ -131,9 +132,9 @@ class Follower:
                 self._version = ""
                 if self._gives_up(error, error.status in _BUSY):
                     return
-            if self._pause(self._seconds):
+            if self._pause(self._backoff.seconds):
                 return
-            self._seconds = min(self._seconds * 2 or FIRST_PAUSE, LONGEST_PAUSE)
+            self._backoff.grow()
 
     def _gives_up(self, error: KServeError, passes: bool) -> bool:
         self._attempts += 1
@@ -166,7 +167,7 @@ class Follower:
         finally:
             # A server, or a proxy before it, that ends every watch at once is asked ever more slowly.
             if self._clock() - start > LONGEST_PAUSE:
-                self._seconds = 0.0
+                self._backoff.reset()
 
     def _follow_events(self) -> None:
         for event in self._api.watch(self._source.path, resourceVersion=self._version, **self._source.query):

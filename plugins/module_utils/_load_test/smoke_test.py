@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff import Backoff, Retry
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._http.message import Answer
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._http.server import Effort, Transport, Unanswered
@@ -241,7 +242,8 @@ class SmokeTest:
 
     def _asked(self, method: str, path: str, body: bytes = b"") -> tuple[Answer, int]:
         """Return the answer 200 to a request, and how many times it was sent."""
-        pause, attempts = FIRST_PAUSE, 0
+        retry = Retry(self._deadline, Backoff(FIRST_PAUSE, LONGEST_PAUSE), self._clock, self._sleep)
+        attempts = 0
         while True:
             attempts += 1
             try:
@@ -255,11 +257,8 @@ class SmokeTest:
                 if not error.retry:
                     raise
                 failure = error
-            left = self._deadline - self._clock()
-            if left <= 0:
+            if not retry.pause():
                 raise NotServed(str(failure), attempts=attempts)
-            self._sleep(min(pause, left))
-            pause = min(pause * 2, LONGEST_PAUSE)
 
     def _healthy(self, path: str) -> None:
         answer, _attempts = self._asked("GET", path)
