@@ -83,7 +83,7 @@ services:
       sample: iris
     verdict:
       description:
-        - V(serving) when it serves. V(hopeless) when waiting does not help, also when it is not there, V(doubtful)
+        - V(serving) when it serves. V(failed) when waiting does not help, also when it is not there, V(degraded)
           when something is wrong that may still pass, and V(progressing) when more time is all it needs.
       type: str
       sample: serving

@@ -132,7 +132,7 @@ services:
       sample: iris
     verdict:
       description:
-        - V(serving) when it serves. V(hopeless) when waiting does not help, V(doubtful) when something is wrong that
+        - V(serving) when it serves. V(failed) when waiting does not help, V(degraded) when something is wrong that
           may still pass, and V(progressing) when more time is all it needs.
       type: str
       sample: serving
@@ -208,7 +208,7 @@ generation:
   sample: 2
 verdict:
   description:
-    - V(serving) on success. On failure V(hopeless) when waiting does not help, and V(progressing) or V(doubtful) when
+    - V(serving) on success. On failure V(failed) when waiting does not help, and V(progressing) or V(degraded) when
       the time was over.
   type: str
   returned: with one service, unless the cluster cannot be read

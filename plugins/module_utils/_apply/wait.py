@@ -57,7 +57,7 @@ class Waiter:
         }
         if not waiting:
             return
-        _stop_at_hopeless(self._api, waiting)
+        _stop_at_failed(self._api, waiting)
         feed = self._follow(self._api, {path: _source(entry[0]) for path, entry in waiting.items()})
         start = self._clock()
         try:
@@ -87,7 +87,7 @@ class Waiter:
                 else:
                     del waiting[path]
                     self._seen_ready.add(path)
-            _stop_at_hopeless(self._api, waiting)
+            _stop_at_failed(self._api, waiting)
 
 
 def _verdict(target: Target, thing: Json | None) -> Verdict | None:
@@ -100,9 +100,9 @@ def _source(target: Target) -> Source:
     return Source(target.collection, {"fieldSelector": f"metadata.name={target.manifest.name}"})
 
 
-def _stop_at_hopeless(api: KubeApi, waiting: Mapping[str, tuple[Target, Verdict]]) -> None:
+def _stop_at_failed(api: KubeApi, waiting: Mapping[str, tuple[Target, Verdict]]) -> None:
     for target, verdict in waiting.values():
-        if verdict.state is State.HOPELESS:
+        if verdict.state is State.FAILED:
             raise _failure(api, target, verdict, "")
 
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import short
 
-from .verdict import Verdict, doubtful, hopeless
+from .verdict import Verdict, degraded, failed
 
 with suppress(ImportError):  # the module says so before it judges anything
     from kubernetes.utils.quantity import parse_quantity
@@ -34,21 +34,19 @@ def refusal(reason: str, what: str, message: str) -> Verdict:
     if "serviceaccount" in message and "not found" in message:
         # Nobody but a person or a playbook makes a ServiceAccount, and the playbook is waiting here. Only default
         # comes by itself, a moment after its namespace.
-        judged = doubtful if 'serviceaccount "default"' in message else hopeless
+        judged = degraded if 'serviceaccount "default"' in message else failed
         return judged("ServiceAccountMissing", f"{said}; create the ServiceAccount or name another.")
     if "exceeded quota" in message:
         # What fits into an empty namespace may get its room from pods that are on their way out.
-        judged = doubtful if _fits_alone(message) else hopeless
+        judged = degraded if _fits_alone(message) else failed
         return judged("QuotaExceeded", f"{said}; raise the quota or ask for less.")
     if "violates PodSecurity" in message:
-        return hopeless(
-            "PodSecurityViolated", f"{said}; set the securityContext that the namespace's standard asks for."
-        )
+        return failed("PodSecurityViolated", f"{said}; set the securityContext that the namespace's standard asks for.")
     if "secrets " in message and "not found" in message:
         # KServe's webhook for pods reads the Secrets that the ServiceAccount names. Operators bring Secrets late,
         # and what was refused is tried again.
-        return doubtful("SecretMissing", f"{said}; create the Secret, or take it out of the ServiceAccount.")
-    return doubtful(reason, f"{said}; see the events.")
+        return degraded("SecretMissing", f"{said}; create the Secret, or take it out of the ServiceAccount.")
+    return degraded(reason, f"{said}; see the events.")
 
 
 def _fits_alone(message: str) -> bool:

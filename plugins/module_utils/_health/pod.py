@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import short
 
-from .verdict import Verdict, doubtful, hopeless, worst
+from .verdict import Verdict, degraded, failed, worst
 
 Json = Mapping[str, Any]
 
@@ -51,7 +51,7 @@ def _problems(pod: Json) -> Iterator[Verdict]:
     name, status = pod["metadata"]["name"], pod.get("status", {})
     for condition in status.get("conditions", ()):
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            yield doubtful(
+            yield degraded(
                 "Unschedulable",
                 f"No node takes pod {name}: {_said(condition.get('message'))}; "
                 "make room, or change the requested resources, node selector or tolerations.",
@@ -62,7 +62,7 @@ def _problems(pod: Json) -> Iterator[Verdict]:
         yield from _container(name, container, "container")
     if status.get("phase") == "Failed":
         reason = status.get("reason") or "PodFailed"
-        yield doubtful(reason, f"Pod {name} has failed: {_said(status.get('message')) or reason}; see the events.")
+        yield degraded(reason, f"Pod {name} has failed: {_said(status.get('message')) or reason}; see the events.")
 
 
 def _container(pod: str, status: Json, kind: str) -> Iterator[Verdict]:
@@ -73,9 +73,9 @@ def _container(pod: str, status: Json, kind: str) -> Iterator[Verdict]:
     waiting: Json = state.get("waiting", {})
     reason = waiting.get("reason", "")
     if reason == "InvalidImageName":
-        yield hopeless(reason, f"The image name {status.get('image')!r} of {where} is not valid; correct it.")
+        yield failed(reason, f"The image name {status.get('image')!r} of {where} is not valid; correct it.")
     elif reason in _PULLING:
-        yield doubtful(
+        yield degraded(
             "ImagePullBackOff",
             f"The image of {where} cannot be pulled: {_said(waiting.get('message')) or reason}; "
             "check the image's name, the registry and imagePullSecrets.",
@@ -83,7 +83,7 @@ def _container(pod: str, status: Json, kind: str) -> Iterator[Verdict]:
     elif reason in _STARTING:
         said = _said(waiting.get("message")) or reason
         missing = _MISSING.match(said)
-        yield doubtful(
+        yield degraded(
             f"{missing[1].capitalize()}Missing" if missing else reason,
             f"The {where} cannot be started: {said}; "
             f"{'create it, or correct the reference to it' if missing else 'correct the container'}.",
@@ -114,7 +114,7 @@ def _crashed(where: str, status: Json, waiting: str) -> Iterator[Verdict]:
         reason, todo = "RunContainerError", "correct its command, or take an image that has it"
     else:
         reason, todo = "CrashLoopBackOff", "see its logs"
-    yield doubtful(
+    yield degraded(
         reason,
         f"The {where} has ended with exit code {code} ({why}){f': {said}' if said else ''}; {todo}.",
     )

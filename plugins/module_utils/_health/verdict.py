@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a verdict on an InferenceService is, and how long a doubtful one is borne.
+"""What a verdict on an InferenceService is, and how long a degraded one is tolerated.
 
 This file is private to the collection and may change at any time.
 """
@@ -15,12 +15,12 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """serving: it answers; progressing: on its way; doubtful: wrong, but it may recover; hopeless: it will not."""
+    """serving: it answers; progressing: on its way; degraded: wrong, but it may recover; failed: it will not."""
 
     SERVING = "serving"
     PROGRESSING = "progressing"
-    DOUBTFUL = "doubtful"
-    HOPELESS = "hopeless"
+    DEGRADED = "degraded"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -37,26 +37,26 @@ def progressing(reason: str, message: str) -> Verdict:
     return Verdict(State.PROGRESSING, reason, message)
 
 
-def doubtful(reason: str, message: str) -> Verdict:
+def degraded(reason: str, message: str) -> Verdict:
     """Return the verdict that something is wrong which may still pass."""
-    return Verdict(State.DOUBTFUL, reason, message)
+    return Verdict(State.DEGRADED, reason, message)
 
 
-def hopeless(reason: str, message: str) -> Verdict:
+def failed(reason: str, message: str) -> Verdict:
     """Return the verdict that nothing but a change by somebody helps."""
-    return Verdict(State.HOPELESS, reason, message)
+    return Verdict(State.FAILED, reason, message)
 
 
 def worst(verdicts: Iterable[Verdict | None]) -> Verdict | None:
     """Return the first of the worst verdicts, or None when there is none."""
-    order = (State.HOPELESS, State.DOUBTFUL, State.PROGRESSING, State.SERVING)
+    order = (State.FAILED, State.DEGRADED, State.PROGRESSING, State.SERVING)
     return min(
         (verdict for verdict in verdicts if verdict), key=lambda verdict: order.index(verdict.state), default=None
     )
 
 
 class Patience:
-    """Turns a doubtful state that has lasted longer than the grace period into a hopeless one.
+    """Turns a degraded state that has lasted longer than the grace period into a failed one.
 
     The period runs over different reasons, since one cause shows as several: a container that
     crashes is by turns terminated, waiting and running.
@@ -68,15 +68,15 @@ class Patience:
 
     def judge(self, verdict: Verdict, now: float) -> Verdict:
         """Return the verdict as it stands at a moment of a monotonic clock, in seconds."""
-        if verdict.state is not State.DOUBTFUL:
+        if verdict.state is not State.DEGRADED:
             self._since = None
             return verdict
         if self._since is None:
             self._since = now
         if now - self._since >= self._grace:
-            return replace(verdict, state=State.HOPELESS)
+            return replace(verdict, state=State.FAILED)
         return verdict
 
     def left(self, now: float) -> float | None:
-        """Return the seconds until the period is over, or None while nothing is doubtful."""
+        """Return the seconds until the period is over, or None while nothing is degraded."""
         return None if self._since is None else max(0.0, self._since + self._grace - now)

@@ -17,7 +17,7 @@ from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import short
 
-from .verdict import Verdict, hopeless, progressing
+from .verdict import Verdict, failed, progressing
 
 Json = Mapping[str, Any]
 
@@ -33,7 +33,7 @@ def unready(group: str, kind: str, thing: Json) -> Verdict | None:
 
 def _definition(thing: Json) -> Verdict | None:
     if _says(thing, "NamesAccepted", "False"):
-        return hopeless("NamesNotAccepted", f"its names are taken: {_message(thing, 'NamesAccepted')}")
+        return failed("NamesNotAccepted", f"its names are taken: {_message(thing, 'NamesAccepted')}")
     for kind in ("NamesAccepted", "Established"):
         if not _says(thing, kind, "True"):
             return progressing(f"Not{kind}", f"the API server has not set the condition {kind}")
@@ -43,7 +43,7 @@ def _definition(thing: Json) -> Verdict | None:
 def _namespace(thing: Json) -> Verdict | None:
     phase = _status(thing).get("phase")
     if phase == "Terminating" or thing["metadata"].get("deletionTimestamp"):
-        return hopeless("Terminating", "it is being deleted; run again when it is gone")
+        return failed("Terminating", "it is being deleted; run again when it is gone")
     return None if phase == "Active" else progressing("NotActive", "it is not Active")
 
 
@@ -66,7 +66,7 @@ def _deployment(thing: Json) -> Verdict | None:
     status, wanted = _status(thing), thing["spec"].get("replicas", 1)
     progress = _find(thing, "Progressing")
     if progress.get("reason") == "ProgressDeadlineExceeded":
-        return hopeless("ProgressDeadlineExceeded", f"it makes no progress: {short(progress.get('message'))}")
+        return failed("ProgressDeadlineExceeded", f"it makes no progress: {short(progress.get('message'))}")
     updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
     old = status.get("replicas", 0) - updated
     if updated >= wanted and old <= 0 and available >= wanted:
@@ -107,7 +107,7 @@ def _daemon_set(thing: Json) -> Verdict | None:
 
 def _job(thing: Json) -> Verdict | None:
     if _says(thing, "Failed", "True"):
-        return hopeless("JobFailed", f"it has failed: {_message(thing, 'Failed')}")
+        return failed("JobFailed", f"it has failed: {_message(thing, 'Failed')}")
     if _says(thing, "Complete", "True") or thing["spec"].get("suspend"):
         return None
     return progressing("JobRunning", f"it is not complete, {_status(thing).get('active', 0)} of its pods are active")
@@ -129,7 +129,7 @@ def _certificate(thing: Json) -> Verdict | None:
     verdict = _condition(thing, "Ready", observed=True)
     # cert-manager asks again an hour later at the earliest, unless the Certificate changes.
     if verdict and issuing.get("status") == "False" and current and _status(thing).get("lastFailureTime"):
-        return hopeless(
+        return failed(
             "IssuanceFailed",
             "its issuance has failed (mend the cause and delete the Certificate, or wait for the hour after which "
             "cert-manager tries again)",

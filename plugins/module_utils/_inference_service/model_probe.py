@@ -24,8 +24,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.pod imp
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict import (
     State,
     Verdict,
-    doubtful,
-    hopeless,
+    degraded,
+    failed,
     progressing,
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_protocol import codec
@@ -152,7 +152,7 @@ def ask(
         if digest and verdict.state is State.SERVING:
             verdict = _other_model(api, f"{server}/v2/models/{quote(name, safe='')}", digest) or verdict
     except Silent:
-        return doubtful("ModelSilent", f"The model server has not answered {path} in {READ_TIMEOUT:g} s; see its logs.")
+        return degraded("ModelSilent", f"The model server has not answered {path} in {READ_TIMEOUT:g} s; see its logs.")
     except Unreachable as error:
         return progressing("ModelNotAsked", f"The model cannot be asked: {error}")
     except ApiError as error:
@@ -176,26 +176,26 @@ def _still_leads_to(api: KubeApi, path: str, old: Collection[str]) -> str | None
 
 def _refusal(error: ApiError, name: str, path: str, predicting: bool) -> Verdict:
     if error.status == 401 or (error.status == 403 and "services/proxy" in error.text):
-        # Doubtful, since an API server that has just started refuses for a moment what it allows later.
+        # Degraded, since an API server that has just started refuses for a moment what it allows later.
         way_out = "" if predicting else " An empty model_ready_path switches the question to the model off."
-        return doubtful("ModelNotAllowed", f"The model cannot be asked: {error}{way_out}")
+        return degraded("ModelNotAllowed", f"The model cannot be asked: {error}{way_out}")
     if error.text.startswith("services "):  # the API server's own 404
-        return doubtful(
+        return degraded(
             "ServiceMissing", f"The predictor has no Service: {short(error.text)}; see the controller's log."
         )
     if error.status == 404:
-        return doubtful(
+        return degraded(
             "ModelNotFound",
             f"The model server runs without the model {name} (404 to {path}); check that storageUri "
             "holds exactly one model file in the runtime's format.",
         )
     said = f" ({short(error.text)})" if error.text else ""
     if predicting and error.status in _WRONG_QUESTION:
-        return hopeless(
+        return failed(
             "PredictionRefused",
             f"The model server refuses the prediction with {error.status}{said}; correct prediction, or the model.",
         )
-    return doubtful("ModelNotReady", f"The model server answers {error.status} to {path}{said}; see its logs.")
+    return degraded("ModelNotReady", f"The model server answers {error.status} to {path}{said}; see its logs.")
 
 
 def _said(answer: str, name: str) -> Verdict:
@@ -204,7 +204,7 @@ def _said(answer: str, name: str) -> Verdict:
     except (ValueError, AttributeError):
         ready = True  # another server's own format; it did say 200
     if ready is False or ready == "False":
-        return doubtful("ModelNotReady", f"The model server says that {name} is not ready; see its logs.")
+        return degraded("ModelNotReady", f"The model server says that {name} is not ready; see its logs.")
     return Verdict(State.SERVING, "ModelReady", "The InferenceService serves its current spec and its model is ready.")
 
 
@@ -216,7 +216,7 @@ def _predicted(asked: Prediction, answer: str) -> Verdict:
         except KServeError as error:
             wrong = str(error)
         if wrong:
-            return doubtful("PredictionWrong", f"The model does not predict what it must: {short(wrong)}")
+            return degraded("PredictionWrong", f"The model does not predict what it must: {short(wrong)}")
     return Verdict(
         State.SERVING, "ModelPredicts", "The InferenceService serves its current spec and its model predicts."
     )
@@ -230,8 +230,8 @@ def _other_model(api: KubeApi, path: str, digest: str) -> Verdict | None:
         return None  # a server that has no such description
     if said in (None, digest):
         return None
-    # Doubtful, since a pod of before may have been asked.
-    return doubtful(
+    # Degraded, since a pod of before may have been asked.
+    return degraded(
         "ModelDiffers",
         f"The model server serves the digest {short(str(said))} where {digest} is wanted; see who has changed the "
         "version, and give other content another version.",
@@ -274,5 +274,5 @@ class Askers:
                 verdict = self._asks(name, service, old)
             except Exception as error:  # a thread that ended without a word would be waited for
                 said = short(f"{error.__class__.__name__}: {error}")
-                verdict = doubtful("ModelNotAsked", f"The model's answer is not understood ({said}).")
+                verdict = degraded("ModelNotAsked", f"The model's answer is not understood ({said}).")
             self._put(Answer(name, about, verdict))

@@ -23,8 +23,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.pod imp
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict import (
     State,
     Verdict,
-    doubtful,
-    hopeless,
+    degraded,
+    failed,
     progressing,
     worst,
 )
@@ -69,7 +69,7 @@ def judge(objects: Objects) -> Verdict:
     """Say what can be said from the objects; serving here means that only the model itself is left to ask."""
     service = objects.service
     if service is None:
-        return hopeless("NotFound", "There is no such InferenceService; create it, or check name and namespace.")
+        return failed("NotFound", "There is no such InferenceService; create it, or check name and namespace.")
     verdicts = (
         [_standing(service), _spec(service), *_knative(service, objects)]
         if deployment_mode(service) == "Knative"
@@ -105,9 +105,9 @@ def current_pods(objects: Objects) -> list[Json]:
 def _standing(service: Json) -> Verdict | None:
     metadata = service["metadata"]
     if metadata.get("deletionTimestamp"):
-        return hopeless("Deleting", "The InferenceService is being deleted; create it again when it is gone.")
+        return failed("Deleting", "The InferenceService is being deleted; create it again when it is gone.")
     if (metadata.get("annotations") or {}).get(STOP) == "true":
-        return hopeless("Stopped", f"The InferenceService is stopped; remove the annotation {STOP}.")
+        return failed("Stopped", f"The InferenceService is stopped; remove the annotation {STOP}.")
     if not service.get("status", {}).get("conditions"):
         return progressing(
             "NotReconciled",
@@ -127,7 +127,7 @@ def _spec(service: Json) -> Verdict | None:
         f"KServe does not accept the spec: {short(failure.get('message')).rstrip('.') or reason}; "
         f"{_INVALID.get(reason, 'correct the InferenceService')}."
     )
-    return doubtful(reason, message) if _status_is_older(service) else hopeless(reason, message)
+    return degraded(reason, message) if _status_is_older(service) else failed(reason, message)
 
 
 def _status_is_older(service: Json) -> bool:
@@ -186,7 +186,7 @@ def _not_reconciled(service: Json, component: str) -> Verdict | None:
         return None
     what = f"The controller cannot bring the {component} about"
     verdict = refusal("ReconcileFailed", what, condition.get("message", ""))
-    return doubtful(verdict.reason, verdict.message) if _status_is_older(service) else verdict
+    return degraded(verdict.reason, verdict.message) if _status_is_older(service) else verdict
 
 
 def _not_observed(service: Json, component: str, field_name: str) -> Verdict:
@@ -212,7 +212,7 @@ def _rollout(deployment: Json, objects: Objects) -> Verdict | None:
         return stuck
     condition = _condition(deployment, "Progressing")
     if condition.get("reason") == "ProgressDeadlineExceeded":
-        return doubtful("ProgressDeadlineExceeded", f"Deployment {name} makes no progress: {condition['message']}")
+        return degraded("ProgressDeadlineExceeded", f"Deployment {name} makes no progress: {condition['message']}")
     return progressing(
         "RollingOut",
         f"Deployment {name} has {available} of {wanted} replicas available, {updated} of them new and {old} old.",
@@ -258,7 +258,7 @@ def _model(service: Json) -> Verdict | None:
     target = (model_status.get("states") or {}).get("targetModelState")
     if target == "FailedToLoad":
         said = short((model_status.get("lastFailureInfo") or {}).get("message"))
-        return doubtful("FailedToLoad", f"The model did not load{f': {said}' if said else ''}; see the logs.")
+        return degraded("FailedToLoad", f"The model did not load{f': {said}' if said else ''}; see the logs.")
     if target in ("Pending", "Loading"):
         return progressing("ModelLoading", f"The model is in state {target}.")
     return None
@@ -285,7 +285,7 @@ def _route(route: Json) -> Verdict | None:
                 return progressing("RouteNotObserved", f"The gateway has not taken up the current HTTPRoute {name}.")
             if condition.get("status") != "True":
                 said = short(condition.get("message")).rstrip(".")
-                return doubtful(f"RouteNot{kind}", f"The gateway does not serve HTTPRoute {name}: {said}; {todo}.")
+                return degraded(f"RouteNot{kind}", f"The gateway does not serve HTTPRoute {name}: {said}; {todo}.")
     return None
 
 
@@ -341,7 +341,7 @@ def _unready_revision(service: Json, component: str, revision: str, deployment: 
     # pod that no node took has long been on its way (reconciler/configuration/configuration.go of Knative v1.11.5).
     given_up = condition.get("status") == "False" and revision in said
     if given_up and not _on_their_way(deployment, objects):
-        return doubtful("RevisionFailed", f"Knative has given up: {short(said).rstrip('. ')}; see events and logs.")
+        return degraded("RevisionFailed", f"Knative has given up: {short(said).rstrip('. ')}; see events and logs.")
     return progressing("RevisionNotReady", f"Revision {revision} is not ready yet.")
 
 

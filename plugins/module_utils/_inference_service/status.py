@@ -63,7 +63,7 @@ QUESTION: dict[str, Any] = {
 }
 ONE_WAY = [["name", "names", "label_selectors"]]
 
-_SEVERITY = (State.HOPELESS, State.DOUBTFUL, State.PROGRESSING, State.SERVING)
+_SEVERITY = (State.FAILED, State.DEGRADED, State.PROGRESSING, State.SERVING)
 _TOLD = 3  # so many services' causes make up the message; the others are in the result
 
 
@@ -169,7 +169,7 @@ def _failed(outcome: Outcome, absent_is_fine: bool) -> list[Watched]:
     failed = [
         entry
         for entry in outcome.services
-        if (entry.verdict.state is State.HOPELESS or (outcome.late and not _serves(entry)))
+        if (entry.verdict.state is State.FAILED or (outcome.late and not _serves(entry)))
         and not (absent_is_fine and entry.verdict.reason == NOT_FOUND)
     ]
     return sorted(failed, key=lambda entry: _SEVERITY.index(entry.verdict.state))

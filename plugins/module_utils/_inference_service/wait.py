@@ -39,7 +39,7 @@ NOT_FOUND = "NotFound"
 
 @dataclass(frozen=True)
 class Limits:
-    """timeout, grace_period: seconds; fail_fast: end at the first hopeless service; absent_is_fine: in check mode."""
+    """timeout, grace_period: seconds; fail_fast: end at the first failed service; absent_is_fine: in check mode."""
 
     timeout: float = 0
     grace_period: float = float("inf")
@@ -96,7 +96,7 @@ class Watched:
     @property
     def settled(self) -> bool:
         """Whether no more waiting is needed."""
-        return self.verdict.state in (State.SERVING, State.HOPELESS)
+        return self.verdict.state in (State.SERVING, State.FAILED)
 
     @property
     def unasked(self) -> bool:
@@ -178,7 +178,7 @@ class Outcome:
 def wait(
     feed: Feed, ask: Ask, selection: Selection, limits: Limits, clock: Callable[[], float] = time.monotonic
 ) -> Outcome:
-    """Follow the feed until every verdict is final, or one is hopeless and that is enough, or the time is over.
+    """Follow the feed until every verdict is final, or one is failed and that is enough, or the time is over.
 
     :param clock: seconds of a monotonic clock.
     :raises KServeError: the cluster cannot be read.
@@ -208,9 +208,9 @@ class _Waiting:
         self._changed: set[str] = set()
         self._touched: set[str] = set()
         self._moved = True  # whether an InferenceService may have come or gone
-        # By name: those without a final verdict, the hopeless ones, and those whose model has yet to answer once.
+        # By name: those without a final verdict, the failed ones, and those whose model has yet to answer once.
         self._unsettled: set[str] = set()
-        self._hopeless: set[str] = set()
+        self._failed: set[str] = set()
         self._unasked: set[str] = set()
         self._not_ready: set[str] = set()
         # When which service is to be judged again without news; what is out of date here does no harm.
@@ -236,7 +236,7 @@ class _Waiting:
         for name in (self._changed | self._touched) & self._watched.keys():
             self._judge(self._watched[name], now)
         self._changed, self._touched = set(), set()
-        if not self._unsettled or (self._limits.fail_fast and self._hopeless):
+        if not self._unsettled or (self._limits.fail_fast and self._failed):
             return True
         return now >= self._deadline and not self._unasked
 
@@ -263,7 +263,7 @@ class _Waiting:
         # A service chosen by its labels may be gone or have lost them.
         for name in set(self._watched) - set(names):
             del self._watched[name]
-            for group in (self._unsettled, self._hopeless, self._unasked, self._not_ready):
+            for group in (self._unsettled, self._failed, self._unasked, self._not_ready):
                 group.discard(name)
 
     def _judge(self, service: Watched, now: float) -> None:
@@ -273,7 +273,7 @@ class _Waiting:
         excused = self._limits.absent_is_fine and service.verdict.reason == NOT_FOUND
         for group, belongs in (
             (self._unsettled, not service.settled and not excused),
-            (self._hopeless, service.verdict.state is State.HOPELESS and not excused),
+            (self._failed, service.verdict.state is State.FAILED and not excused),
             (self._unasked, service.unasked),
             (self._not_ready, service.model_ready is False),
         ):

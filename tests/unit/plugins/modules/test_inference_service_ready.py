@@ -98,7 +98,7 @@ def test_a_model_that_is_not_there(run_module, serve) -> None:
     api.model = ApiError("not found", 404)
     serve(api)
     result = run_module(inference_service_ready.main, ARGUMENTS)
-    assert (result["failed"], result["verdict"], result["reason"]) == (True, "hopeless", "ModelNotFound")
+    assert (result["failed"], result["verdict"], result["reason"]) == (True, "failed", "ModelNotFound")
     assert result["model_ready"] is False
     assert result["msg"].startswith("InferenceService iris in namespace models does not serve: The model server runs")
 
@@ -139,7 +139,7 @@ def test_a_failure_explains_itself_and_keeps_secrets(run_module, serve) -> None:
     api = Api(changes=CRASHING)
     serve(api)
     result = run_module(inference_service_ready.main, ARGUMENTS)
-    assert (result["failed"], result["verdict"]) == (True, "hopeless")
+    assert (result["failed"], result["verdict"]) == (True, "failed")
     assert "storageUri" in result["message"] and result["message"] in result["msg"]
     assert {"type": "Ready", "status": "True", "message": ""} in result["conditions"]
     assert [event["reason"] for event in result["events"]] == ["BackOff"]
@@ -183,10 +183,10 @@ STATES = {
         "SpecNotObserved",
     ),
     "rolls out": ({"Deployment/iris-predictor": {"status": {"availableReplicas": 1}}}, "progressing", "RollingOut"),
-    "crashes": (CRASHING, "doubtful", None),
+    "crashes": (CRASHING, "degraded", None),
     "is stopped": (
         {"InferenceService/iris": {"metadata": {"annotations": {"serving.kserve.io/stop": "true"}}}},
-        "hopeless",
+        "failed",
         "Stopped",
     ),
 }
@@ -248,7 +248,7 @@ def test_those_that_were_no_longer_waited_for_are_counted(run_module, serve) -> 
     result = run_module(inference_service_ready.main, {**without("name"), "names": ["rose", "lily"]})
     assert result["msg"].startswith("1 of 2 InferenceServices in namespace models do not serve: rose: ")
     assert result["msg"].endswith("No more was waited for 1 others, since fail_fast is true.")
-    assert [entry["verdict"] for entry in result["services"]] == ["hopeless", "progressing"]
+    assert [entry["verdict"] for entry in result["services"]] == ["failed", "progressing"]
 
 
 def test_of_many_that_fail_the_message_and_the_explanations_are_bounded(run_module, serve) -> None:

@@ -193,7 +193,7 @@ def test_verdicts(group: str, kind: str, spec: dict[str, Any], status: dict[str,
     if verdict is None:
         assert reason == READY
     else:
-        assert verdict.reason + ("!" if verdict.state == "hopeless" else "") == reason
+        assert verdict.reason + ("!" if verdict.state == "failed" else "") == reason
         assert verdict.message and not verdict.message.endswith(".")
 
 

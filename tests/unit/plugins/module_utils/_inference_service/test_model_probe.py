@@ -68,17 +68,17 @@ FORBIDDEN = 'services "http:iris-predictor:80" is forbidden: User "x" cannot get
         (json.dumps({"name": "iris", "ready": True}), State.SERVING, "ModelReady"),
         ("", State.SERVING, "ModelReady"),
         ("[]", State.SERVING, "ModelReady"),
-        (json.dumps({"name": "iris", "ready": False}), State.DOUBTFUL, "ModelNotReady"),
-        (json.dumps({"name": "iris", "ready": "False"}), State.DOUBTFUL, "ModelNotReady"),
-        (ApiError("x", 404), State.DOUBTFUL, "ModelNotFound"),
-        (ApiError("x", 404, 'services "iris-predictor" not found'), State.DOUBTFUL, "ServiceMissing"),
-        (ApiError("x", 503, "no endpoints available"), State.DOUBTFUL, "ModelNotReady"),
-        (ApiError("x", 400, "bad request"), State.DOUBTFUL, "ModelNotReady"),
-        (ApiError("x", 401, "Unauthorized"), State.DOUBTFUL, "ModelNotAllowed"),
-        (ApiError("x", 403, FORBIDDEN), State.DOUBTFUL, "ModelNotAllowed"),
-        (ApiError("x", 403, "the model's own refusal"), State.DOUBTFUL, "ModelNotReady"),
+        (json.dumps({"name": "iris", "ready": False}), State.DEGRADED, "ModelNotReady"),
+        (json.dumps({"name": "iris", "ready": "False"}), State.DEGRADED, "ModelNotReady"),
+        (ApiError("x", 404), State.DEGRADED, "ModelNotFound"),
+        (ApiError("x", 404, 'services "iris-predictor" not found'), State.DEGRADED, "ServiceMissing"),
+        (ApiError("x", 503, "no endpoints available"), State.DEGRADED, "ModelNotReady"),
+        (ApiError("x", 400, "bad request"), State.DEGRADED, "ModelNotReady"),
+        (ApiError("x", 401, "Unauthorized"), State.DEGRADED, "ModelNotAllowed"),
+        (ApiError("x", 403, FORBIDDEN), State.DEGRADED, "ModelNotAllowed"),
+        (ApiError("x", 403, "the model's own refusal"), State.DEGRADED, "ModelNotReady"),
         (Unreachable("away"), State.PROGRESSING, "ModelNotAsked"),
-        (Silent("no answer"), State.DOUBTFUL, "ModelSilent"),
+        (Silent("no answer"), State.DEGRADED, "ModelSilent"),
     ],
 )
 def test_what_the_model_server_answers(answer: str | Exception, state: State, reason: str) -> None:
@@ -154,17 +154,17 @@ def predicted(answer: str | Exception, **options: Any) -> tuple[Verdict, Proxy]:
     ("answer", "options", "state", "reason"),
     [
         ('{"predictions": [0, 2]}', ROWS, State.SERVING, "ModelPredicts"),
-        ('{"predictions": [0, 1]}', ROWS, State.DOUBTFUL, "PredictionWrong"),
-        ('{"predictions": [0]}', ROWS, State.DOUBTFUL, "PredictionWrong"),
-        ("no JSON", ROWS, State.DOUBTFUL, "PredictionWrong"),
+        ('{"predictions": [0, 1]}', ROWS, State.DEGRADED, "PredictionWrong"),
+        ('{"predictions": [0]}', ROWS, State.DEGRADED, "PredictionWrong"),
+        ("no JSON", ROWS, State.DEGRADED, "PredictionWrong"),
         ('{"outputs": [{"name": "o", "datatype": "INT64", "shape": [2], "data": [0, 2]}]}', {**ROWS, "protocol": "v2"},
          State.SERVING, "ModelPredicts"),
         ("anything", {"instances": [[1]]}, State.SERVING, "ModelPredicts"),
         ("anything", {"body": {"text": "x"}}, State.SERVING, "ModelPredicts"),
-        (ApiError("x", 400, "no such feature"), ROWS, State.HOPELESS, "PredictionRefused"),
-        (ApiError("x", 404), ROWS, State.DOUBTFUL, "ModelNotFound"),
-        (ApiError("x", 500, "out of memory"), ROWS, State.DOUBTFUL, "ModelNotReady"),
-        (ApiError("x", 403, FORBIDDEN), ROWS, State.DOUBTFUL, "ModelNotAllowed"),
+        (ApiError("x", 400, "no such feature"), ROWS, State.FAILED, "PredictionRefused"),
+        (ApiError("x", 404), ROWS, State.DEGRADED, "ModelNotFound"),
+        (ApiError("x", 500, "out of memory"), ROWS, State.DEGRADED, "ModelNotReady"),
+        (ApiError("x", 403, FORBIDDEN), ROWS, State.DEGRADED, "ModelNotAllowed"),
     ],
 )  # fmt: skip
 def test_what_a_prediction_says(answer: str | Exception, options: dict[str, Any], state: State, reason: str) -> None:
@@ -246,7 +246,7 @@ def test_a_pod_that_starts_from_zero_is_waited_for() -> None:
     waiting = {"name": "kserve-container", "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
     starting["status"]["containerStatuses"] = [waiting]
     verdict = target(Objects(service("Knative"), pods=[starting]), READY)
-    assert isinstance(verdict, Verdict) and verdict.state is State.DOUBTFUL
+    assert isinstance(verdict, Verdict) and verdict.state is State.DEGRADED
 
 
 def test_there_is_nothing_to_ask_without_a_question() -> None:

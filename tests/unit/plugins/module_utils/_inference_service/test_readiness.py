@@ -11,8 +11,8 @@ import pytest
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict import (
     Patience,
     State,
-    doubtful,
-    hopeless,
+    degraded,
+    failed,
     progressing,
     worst,
 )
@@ -39,36 +39,36 @@ RECORDED = {
     "stale-ready-rolling-out": (State.PROGRESSING, "RollingOut", "1 of them new and 1 old"),
     "knative-rolling-out": (State.PROGRESSING, "RevisionNotReady", "rolled-predictor-00002 is not ready"),
     "knative-stale-ready": (State.PROGRESSING, "SpecNotObserved", "model.storageUri of generation 2"),
-    "crashing-behind-old-replica-set": (State.DOUBTFUL, "CrashLoopBackOff", "exit code 1 (Error); see its logs"),
-    "failed-download-behind-old-replica-set": (State.DOUBTFUL, "StorageInitializerFailed", "check storageUri"),
-    "past-progress-deadline": (State.DOUBTFUL, "StorageInitializerFailed", "check storageUri"),
-    "knative-failed-revision": (State.DOUBTFUL, "CrashLoopBackOff", "rolled-predictor-00003-deployment"),
+    "crashing-behind-old-replica-set": (State.DEGRADED, "CrashLoopBackOff", "exit code 1 (Error); see its logs"),
+    "failed-download-behind-old-replica-set": (State.DEGRADED, "StorageInitializerFailed", "check storageUri"),
+    "past-progress-deadline": (State.DEGRADED, "StorageInitializerFailed", "check storageUri"),
+    "knative-failed-revision": (State.DEGRADED, "CrashLoopBackOff", "rolled-predictor-00003-deployment"),
     "route-without-gateway": (State.PROGRESSING, "RouteNotAccepted", "check that its Gateway exists"),
     "scaled-to-zero": (State.PROGRESSING, "ScaledToZero", "scale it up to serve"),
-    "stopped": (State.HOPELESS, "Stopped", "remove the annotation serving.kserve.io/stop"),
-    "no-runtime": (State.HOPELESS, "NoSupportingRuntime", "install a serving runtime"),
-    "knative-no-runtime": (State.HOPELESS, "NoSupportingRuntime", "install a serving runtime"),
-    "unknown-runtime": (State.HOPELESS, "RuntimeNotRecognized", "create the serving runtime"),
-    "unknown-runtime-behind-old-replica-set": (State.HOPELESS, "RuntimeNotRecognized", "create the serving runtime"),
+    "stopped": (State.FAILED, "Stopped", "remove the annotation serving.kserve.io/stop"),
+    "no-runtime": (State.FAILED, "NoSupportingRuntime", "install a serving runtime"),
+    "knative-no-runtime": (State.FAILED, "NoSupportingRuntime", "install a serving runtime"),
+    "unknown-runtime": (State.FAILED, "RuntimeNotRecognized", "create the serving runtime"),
+    "unknown-runtime-behind-old-replica-set": (State.FAILED, "RuntimeNotRecognized", "create the serving runtime"),
     "unknown-store": (State.PROGRESSING, "DeploymentMissing", "see its log and the events"),
-    "no-account": (State.HOPELESS, "ServiceAccountMissing", "create the ServiceAccount or name another"),
-    "knative-no-account": (State.HOPELESS, "ServiceAccountMissing", "create the ServiceAccount or name another"),
-    "over-quota": (State.HOPELESS, "QuotaExceeded", "limited: limits.memory=256Mi; raise the quota"),
-    "beside-quota": (State.DOUBTFUL, "QuotaExceeded", "used: limits.memory=256Mi"),
-    "not-restricted": (State.HOPELESS, "PodSecurityViolated", "set the securityContext"),
-    "no-secret": (State.DOUBTFUL, "SecretMissing", "create the Secret, or take it out of the ServiceAccount"),
-    "knative-no-secret": (State.DOUBTFUL, "SecretMissing", "create the Secret, or take it out of the ServiceAccount"),
-    "no-secret-for-env": (State.DOUBTFUL, "SecretMissing", "create it, or correct the reference to it"),
-    "wrong-key": (State.DOUBTFUL, "StorageInitializerFailed", "check the keys in the ServiceAccount's secret"),
-    "no-object": (State.DOUBTFUL, "StorageInitializerFailed", "No model found in nothing/v1/; check storageUri"),
-    "knative-no-object": (State.DOUBTFUL, "StorageInitializerFailed", "No model found in nothing/v1/"),
-    "misnamed": (State.DOUBTFUL, "CrashLoopBackOff", "see its logs"),
+    "no-account": (State.FAILED, "ServiceAccountMissing", "create the ServiceAccount or name another"),
+    "knative-no-account": (State.FAILED, "ServiceAccountMissing", "create the ServiceAccount or name another"),
+    "over-quota": (State.FAILED, "QuotaExceeded", "limited: limits.memory=256Mi; raise the quota"),
+    "beside-quota": (State.DEGRADED, "QuotaExceeded", "used: limits.memory=256Mi"),
+    "not-restricted": (State.FAILED, "PodSecurityViolated", "set the securityContext"),
+    "no-secret": (State.DEGRADED, "SecretMissing", "create the Secret, or take it out of the ServiceAccount"),
+    "knative-no-secret": (State.DEGRADED, "SecretMissing", "create the Secret, or take it out of the ServiceAccount"),
+    "no-secret-for-env": (State.DEGRADED, "SecretMissing", "create it, or correct the reference to it"),
+    "wrong-key": (State.DEGRADED, "StorageInitializerFailed", "check the keys in the ServiceAccount's secret"),
+    "no-object": (State.DEGRADED, "StorageInitializerFailed", "No model found in nothing/v1/; check storageUri"),
+    "knative-no-object": (State.DEGRADED, "StorageInitializerFailed", "No model found in nothing/v1/"),
+    "misnamed": (State.DEGRADED, "CrashLoopBackOff", "see its logs"),
     # Only the model itself tells what is wrong.
     "empty": (State.SERVING, "Serving", ""),
     "knative-empty": (State.SERVING, "Serving", ""),
-    "leaky": (State.DOUBTFUL, "CrashLoopBackOff", "see its logs"),
-    "no-image": (State.DOUBTFUL, "ImagePullBackOff", "lookup registry.invalid"),
-    "no-node": (State.DOUBTFUL, "Unschedulable", "0/1 nodes are available"),
+    "leaky": (State.DEGRADED, "CrashLoopBackOff", "see its logs"),
+    "no-image": (State.DEGRADED, "ImagePullBackOff", "lookup registry.invalid"),
+    "no-node": (State.DEGRADED, "Unschedulable", "0/1 nodes are available"),
 }
 
 
@@ -171,27 +171,27 @@ def test_several_storage_uris_are_arguments_of_the_init_container_unless_mounted
 def test_patience_runs_over_reasons_and_ends_after_the_grace_period() -> None:
     patience = Patience(30)
     assert patience.left(0) is None
-    assert patience.judge(doubtful("ErrImagePull", ""), 100).state is State.DOUBTFUL
-    assert patience.judge(doubtful("CrashLoopBackOff", ""), 129).state is State.DOUBTFUL
+    assert patience.judge(degraded("ErrImagePull", ""), 100).state is State.DEGRADED
+    assert patience.judge(degraded("CrashLoopBackOff", ""), 129).state is State.DEGRADED
     assert patience.left(129) == 1
-    ended = patience.judge(doubtful("CrashLoopBackOff", "why"), 130)
-    assert (ended.state, ended.reason, ended.message) == (State.HOPELESS, "CrashLoopBackOff", "why")
+    ended = patience.judge(degraded("CrashLoopBackOff", "why"), 130)
+    assert (ended.state, ended.reason, ended.message) == (State.FAILED, "CrashLoopBackOff", "why")
 
 
 def test_patience_begins_anew_after_recovery() -> None:
     patience = Patience(30)
-    patience.judge(doubtful("A", ""), 0)
+    patience.judge(degraded("A", ""), 0)
     assert patience.judge(progressing("B", ""), 20).state is State.PROGRESSING
-    assert patience.judge(doubtful("A", ""), 40).state is State.DOUBTFUL
+    assert patience.judge(degraded("A", ""), 40).state is State.DEGRADED
     assert patience.left(40) == 30
 
 
 def test_no_grace_means_at_once() -> None:
-    assert Patience(0).judge(doubtful("A", ""), 0).state is State.HOPELESS
+    assert Patience(0).judge(degraded("A", ""), 0).state is State.FAILED
 
 
 def test_worst() -> None:
-    verdicts = [None, progressing("a", ""), doubtful("b", ""), doubtful("c", ""), hopeless("d", "")]
+    verdicts = [None, progressing("a", ""), degraded("b", ""), degraded("c", ""), failed("d", "")]
     assert worst(verdicts) == verdicts[4]
     assert worst(verdicts[:4]) == verdicts[2]
     assert worst([None]) is None

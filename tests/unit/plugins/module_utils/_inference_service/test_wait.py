@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict import State, Verdict, doubtful
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict import State, Verdict, degraded
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.model_probe import (
     Answer,
     Question,
@@ -44,7 +44,7 @@ KINDS = {
     "HTTPRoute": "routes",
 }
 SERVING = Verdict(State.SERVING, "ModelReady", "Ready.")
-NOT_READY = doubtful("ModelNotReady", "503.")
+NOT_READY = degraded("ModelNotReady", "503.")
 
 
 def listed(*found: dict[str, Any]) -> list[Change]:
@@ -131,7 +131,7 @@ def test_what_serves_ends_the_wait_at_once() -> None:
 
 
 def test_nothing_is_judged_before_everything_is_read() -> None:
-    # Without the service itself the verdict would be hopeless.
+    # Without the service itself the verdict would be failed.
     first, *rest = listed(*GOOD)
     only, seconds = one(Cluster((1, rest), (2, [first])))
     assert (only.verdict.state, seconds, only.model_ready) == (State.SERVING, 2, None)
@@ -159,26 +159,26 @@ def test_no_time_is_enough_to_judge_and_to_ask_once() -> None:
     assert (only.verdict, seconds, cluster.asked) == (NOT_READY, 25, [(20, "iris")])
 
 
-def test_a_hopeless_state_ends_the_wait_at_once() -> None:
+def test_a_failed_state_ends_the_wait_at_once() -> None:
     only, seconds = one(Cluster((1, listed())))
     assert (only.verdict.reason, seconds) == ("NotFound", 1)
 
 
-def test_a_doubtful_state_ends_the_wait_after_the_grace_period() -> None:
+def test_a_degraded_state_ends_the_wait_after_the_grace_period() -> None:
     only, seconds = one(Cluster((1, listed(*BAD))))
-    assert (only.verdict.state, only.verdict.reason) == (State.HOPELESS, "CrashLoopBackOff")
+    assert (only.verdict.state, only.verdict.reason) == (State.FAILED, "CrashLoopBackOff")
     assert seconds == 31
 
 
-def test_a_doubtful_state_that_passes_is_borne() -> None:
+def test_a_degraded_state_that_passes_is_tolerated() -> None:
     only, seconds = one(Cluster((1, listed(*BAD)), (30, present(*GOOD))))
     assert (only.verdict.state, seconds) == (State.SERVING, 30)
 
 
 def test_a_model_that_is_not_there_is_asked_for_again_ever_more_slowly_and_then_given_up() -> None:
-    cluster = Cluster((0, listed(*GOOD)), answers=[doubtful("ModelNotFound", "404.")])
+    cluster = Cluster((0, listed(*GOOD)), answers=[degraded("ModelNotFound", "404.")])
     only, seconds = one(cluster)
-    assert (only.verdict.state, only.verdict.reason) == (State.HOPELESS, "ModelNotFound")
+    assert (only.verdict.state, only.verdict.reason) == (State.FAILED, "ModelNotFound")
     assert (seconds, only.model_ready) == (30, False)
     times = [when for when, _name in cluster.asked]
     pauses = [round(after - before, 3) for before, after in pairwise(times)]
@@ -266,7 +266,7 @@ def test_all_of_several_must_serve_each_with_its_own_time() -> None:
     assert sorted(cluster.asked) == [(1, "iris"), (1, "lily"), (9, "rose")]
 
 
-def test_the_first_hopeless_one_of_several_ends_the_wait_only_when_told_so() -> None:
+def test_the_first_failed_one_of_several_ends_the_wait_only_when_told_so() -> None:
     def cluster() -> Cluster:
         return Cluster((1, three(rose=SLOW, lily=BAD)), (100, present(*named("rose", GOOD))), answers=[SERVING])
 
@@ -274,7 +274,7 @@ def test_the_first_hopeless_one_of_several_ends_the_wait_only_when_told_so() -> 
     assert (fast.seconds, fast.late, verdicts(fast)["rose"]) == (31, False, ("progressing", "RollingOut"))
     patient = run(cluster(), ALL, replace(LIMITS, fail_fast=False))
     assert patient.seconds == 100
-    assert [state for state, _reason in verdicts(patient).values()] == ["serving", "serving", "hopeless"]
+    assert [state for state, _reason in verdicts(patient).values()] == ["serving", "serving", "failed"]
 
 
 def test_one_that_stops_serving_while_others_are_waited_for_is_waited_for_again() -> None:
@@ -286,7 +286,7 @@ def test_one_that_stops_serving_while_others_are_waited_for_is_waited_for_again(
 
 def test_those_that_are_absent_are_no_failure_in_check_mode() -> None:
     some = listed(*GOOD)
-    assert run(Cluster((1, some)), ALL).services[1].verdict.state is State.HOPELESS
+    assert run(Cluster((1, some)), ALL).services[1].verdict.state is State.FAILED
     outcome = run(Cluster((1, some), (2, [])), ALL, replace(LIMITS, absent_is_fine=True))
     assert verdicts(outcome)["iris"] == ("serving", "Serving") and not outcome.late
 
