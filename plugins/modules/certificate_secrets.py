@@ -215,7 +215,7 @@ def run(options: Options, run: Run) -> dict[str, Any]:
         result = secrets.reconcile(api, request, datetime.now(UTC), run.check_mode)
     path, certificate = options["ca_file"], result["ca_certificate"]
     if path and certificate:
-        result["changed"] |= secrets.hand_out(Path(path), certificate, run.check_mode)
+        result["changed"] |= secrets.write_ca_certificate(Path(path), certificate, run.check_mode)
     return result
 
 

@@ -445,12 +445,14 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.apply im
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.delete import delete_manifests
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Options as Applying
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.prune import of_kinds
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.prune import selections_of_kinds
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import rendered
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import shown as shown_charts
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import (
+    mask_values as shown_charts,
+)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import render_charts
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.load import load
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.secrets import hidden
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.secrets import mask_secrets
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 LOADING: dict[str, Any] = {
@@ -511,9 +513,9 @@ STATE: dict[str, Any] = {"state": {"type": "str", "choices": ["present", "absent
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Apply the objects, or delete them."""
     applying = {key: options[key] for key in APPLYING}
-    applying["prune"] = of_kinds(applying["prune"], options["only_kinds"], options["exclude_kinds"])
+    applying["prune"] = selections_of_kinds(applying["prune"], options["only_kinds"], options["exclude_kinds"])
     how = Applying(**applying, check_mode=run.check_mode, diff=run.diff)
-    charts = rendered(options["charts"], options["helm"], options["namespace"])
+    charts = render_charts(options["charts"], options["helm"], options["namespace"])
     loading = {key: options[key] for key in LOADING}
     manifests = load(**loading, charts=charts, may_be_empty=bool(options["prune"]))
     work = apply_manifests if options["state"] == "present" else delete_manifests
@@ -524,13 +526,13 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     return result
 
 
-def shown(options: Options) -> Options:
+def mask_values(options: Options) -> Options:
     """Return the options without the values of Secrets; no_log would mask every name in the result, too."""
-    masked = {key: hidden(options.get(key) or []) for key in ("definitions", "patches")}
+    masked = {key: mask_secrets(options.get(key) or []) for key in ("definitions", "patches")}
     return {**options, **masked, "charts": shown_charts(options.get("charts") or [])}
 
 
-USE_CASE = UseCase({**AUTH_ARG_SPEC, **STATE, **LOADING, **TEMPLATES, **CHARTS, **APPLYING}, run, shown=shown)
+USE_CASE = UseCase({**AUTH_ARG_SPEC, **STATE, **LOADING, **TEMPLATES, **CHARTS, **APPLYING}, run, shown=mask_values)
 
 
 def main() -> None:

@@ -24,10 +24,13 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.discovery
     served_kinds,
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Json, Kind, Manifest, Target
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.secrets import hidden, secret_values
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.secrets import (
+    mask_secrets,
+    secret_values,
+)
 
-from .compare import difference, projection
-from .crd_ownership import refuse_foreign
+from .compare import first_difference, projection
+from .crd_ownership import refuse_crds_of_others
 from .errors import (
     is_kind_unknown,
     is_webhook_away,
@@ -38,9 +41,9 @@ from .options import (
     Options,
     Timing,
     identity,
-    patiently,
-    placed,
-    until,
+    poll_until,
+    retry_while,
+    with_namespace,
 )
 from .prune import prune
 from .wait import Waiter
@@ -87,7 +90,7 @@ def apply_manifests(
     timing = timing or Timing()
     waiter, report = Waiter(api, timing.follow, timing.clock), _Report()
     try:
-        _Stage(api, options, timing, waiter, report).run(manifests)
+        _ApplyRun(api, options, timing, waiter, report).run(manifests)
     except KServeError as error:
         secrets = secret_values(manifests)
         result = {key: _redacted(value, secrets) for key, value in error.result.items()}
@@ -146,16 +149,16 @@ def _redacted(value: Any, secrets: set[str]) -> Any:
 def _diff(entry: _Done) -> dict[str, Any]:
     shape = entry.target.manifest.body
     name = str(entry.target)
-    before = hidden(projection(entry.before, shape)) if entry.before else {}
+    before = mask_secrets(projection(entry.before, shape)) if entry.before else {}
     return {
         "before_header": name,
         "after_header": name,
         "before": before,
-        "after": hidden(projection(entry.after, shape)),
+        "after": mask_secrets(projection(entry.after, shape)),
     }
 
 
-class _Stage:
+class _ApplyRun:
     """One pass over the manifests."""
 
     def __init__(self, api: ApplyApi, options: Options, timing: Timing, waiter: Waiter, report: _Report) -> None:
@@ -174,7 +177,7 @@ class _Stage:
         targets = [self._target(manifest, kinds) for manifest in manifests]
         before = concurrently(self._read, targets)
         if not self._options.adopt:
-            refuse_foreign(zip(targets, before, strict=True), self._options.field_manager)
+            refuse_crds_of_others(zip(targets, before, strict=True), self._options.field_manager)
         crds: list[_Done] = []
         defined = {key for manifest in manifests if manifest.is_crd for key in _kinds_of(manifest)}
         awaited = self._options.check_mode
@@ -186,7 +189,7 @@ class _Stage:
             if live is None and not self._options.check_mode and _kind(target.manifest) in defined:
                 # What the kind's objects were before could not be read before it was there.
                 live = self._read(target) if any(entry.action != "unchanged" for entry in crds) else None
-            done = self._bring(target, live)
+            done = self._apply_one(target, live)
             self._report.done.append(done)
             if target.manifest.is_crd:
                 crds.append(done)
@@ -205,7 +208,7 @@ class _Stage:
             missing.difference_update(served_kinds(self._api.discovery()) or missing)
             return not missing
 
-        if not until(known, self._options.wait_timeout, self._timing):
+        if not poll_until(known, self._options.wait_timeout, self._timing):
             names = ", ".join(sorted(f"{kind} in {api_version}" for api_version, kind in missing))
             raise KServeError(
                 f"The API server does not serve {names} after {self._options.wait_timeout:g} seconds, though the "
@@ -226,23 +229,23 @@ class _Stage:
             kind = Kind("", bool(manifest.namespace))
         if kind is None:
             raise unknown_kind(manifest.api_version, str(manifest))
-        return placed(manifest, kind, self._options)
+        return with_namespace(manifest, kind, self._options)
 
     def _read(self, target: Target) -> Json | None:
         if not target.kind.plural:
             return None
         try:
-            return self._patiently(lambda: self._api.get(target.path), is_webhook_away)
+            return self._retry_webhook(lambda: self._api.get(target.path), is_webhook_away)
         except ApiError as error:
             if error.status == 404:
                 return None
             raise self._refused(target, error) from None
 
-    def _bring(self, target: Target, live: Json | None) -> _Done:
+    def _apply_one(self, target: Target, live: Json | None) -> _Done:
         body, check_mode = target.manifest.body, self._options.check_mode
         if not target.kind.plural:
             return _Done(target, "unvalidated", None, body, "The cluster does not know the kind yet.")
-        if live is not None and difference(body, live, self._options.field_manager) is None:
+        if live is not None and first_difference(body, live, self._options.field_manager) is None:
             return _Done(target, "unchanged", live, live)
         try:
             after = self._send(target)
@@ -264,10 +267,10 @@ class _Stage:
         def passes(error: ApiError) -> bool:
             return is_webhook_away(error) or (is_kind_unknown(error) and not self._options.check_mode)
 
-        return self._patiently(lambda: self._api.apply(target.path, target.manifest.body, **query), passes)
+        return self._retry_webhook(lambda: self._api.apply(target.path, target.manifest.body, **query), passes)
 
-    def _patiently(self, ask: Callable[[], Json], passes: Callable[[ApiError], bool]) -> Json:
-        return patiently(ask, passes, self._options.webhook_timeout, self._timing)
+    def _retry_webhook(self, ask: Callable[[], Json], passes: Callable[[ApiError], bool]) -> Json:
+        return retry_while(ask, passes, self._options.webhook_timeout, self._timing)
 
 
 def _kind(manifest: Manifest) -> tuple[str, str]:

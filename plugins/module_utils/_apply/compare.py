@@ -43,7 +43,7 @@ _QUANTITIES = {
 _DEFAULTS = {"apiVersion": "v1", "protocol": "TCP", "scope": "*"}
 
 
-def difference(desired: Json, live: Json, manager: str) -> str | None:
+def first_difference(desired: Json, live: Json, manager: str) -> str | None:
     """Return the first field that has to be applied, such as spec.replicas, or None.
 
     :param desired: the manifest's body.
@@ -53,7 +53,7 @@ def difference(desired: Json, live: Json, manager: str) -> str | None:
     owned = _owned(live, manager)
     if owned is None:
         return "metadata.managedFields" if has_fields(desired) else None
-    path = _unlike(desired, live, owned, ())
+    path = _difference_at(desired, live, owned, ())
     return None if path is None else ".".join(path)
 
 
@@ -90,20 +90,20 @@ def has_fields(desired: Json) -> bool:
     return not desired.keys() <= {"apiVersion", "kind", "metadata"} or not desired["metadata"].keys() <= identity
 
 
-def _unlike(desired: Any, live: Any, owned: Json | None, path: Path) -> Path | None:
+def _difference_at(desired: Any, live: Any, owned: Json | None, path: Path) -> Path | None:
     """Return the path of the first difference.
 
     :param owned: the part of fieldsV1 for this value: None when the manager does not own it, empty when it owns it as
         a whole.
     """
     if isinstance(desired, Mapping):
-        return _unlike_map(desired, live, owned, path) if isinstance(live, Mapping) else path
+        return _map_difference(desired, live, owned, path) if isinstance(live, Mapping) else path
     if isinstance(desired, list):
-        return _unlike_list(desired, live, owned, path) if isinstance(live, list) else path
+        return _list_difference(desired, live, owned, path) if isinstance(live, list) else path
     return None if _same(desired, live, path) else path
 
 
-def _unlike_map(desired: Json, live: Json, owned: Json | None, path: Path) -> Path | None:
+def _map_difference(desired: Json, live: Json, owned: Json | None, path: Path) -> Path | None:
     whole = owned is not None and not owned
     for key, value in desired.items():
         below = {} if whole else (owned or {}).get(f"f:{key}")
@@ -115,7 +115,7 @@ def _unlike_map(desired: Json, live: Json, owned: Json | None, path: Path) -> Pa
             continue
         if key not in live:
             return (*path, key)
-        if found := _unlike(value, live[key], below, (*path, key)):
+        if found := _difference_at(value, live[key], below, (*path, key)):
             return found
     if whole:
         extra = (key for key, value in live.items() if key not in desired and _DEFAULTS.get(key) != value)
@@ -124,10 +124,10 @@ def _unlike_map(desired: Json, live: Json, owned: Json | None, path: Path) -> Pa
     return next(((*path, key) for key in extra), None)
 
 
-def _unlike_list(desired: list[Any], live: list[Any], owned: Json | None, path: Path) -> Path | None:
+def _list_difference(desired: list[Any], live: list[Any], owned: Json | None, path: Path) -> Path | None:
     keyed = {key: fields for key, fields in (owned or {}).items() if key.startswith("k:")}
     if keyed:
-        return _unlike_keyed(desired, live, keyed, path)
+        return _keyed_list_difference(desired, live, keyed, path)
     values = [json.loads(key[2:]) for key in owned or () if key.startswith("v:")]
     if values:
         same = all(value in live for value in desired) and all(value in desired for value in values)
@@ -135,12 +135,12 @@ def _unlike_list(desired: list[Any], live: list[Any], owned: Json | None, path: 
     if len(desired) != len(live):
         return path
     for index, (mine, theirs) in enumerate(zip(desired, live, strict=True)):
-        if found := _unlike(mine, theirs, owned, (*path, str(index))):
+        if found := _difference_at(mine, theirs, owned, (*path, str(index))):
             return found
     return None
 
 
-def _unlike_keyed(desired: list[Any], live: list[Any], owned: Json, path: Path) -> Path | None:
+def _keyed_list_difference(desired: list[Any], live: list[Any], owned: Json, path: Path) -> Path | None:
     identities = [(json.loads(key[2:]), fields) for key, fields in owned.items()]
     names = identities[0][0].keys()
     for mine in desired:
@@ -149,16 +149,16 @@ def _unlike_keyed(desired: list[Any], live: list[Any], owned: Json, path: Path) 
         where = (*path, f"[{', '.join(f'{key}={value}' for key, value in given.items())}]")
         below = next((fields for identity, fields in identities if given.items() <= identity.items()), None)
         alike = [theirs for theirs in live if isinstance(theirs, Mapping) and given.items() <= theirs.items()]
-        found = [_unlike(mine, theirs, below, where) for theirs in alike]
+        found = [_difference_at(mine, theirs, below, where) for theirs in alike]
         if None not in found:
             return found[0] if found else where
     for identity, _fields in identities:
-        if not any(isinstance(mine, Mapping) and _is(mine, identity) for mine in desired):
+        if not any(isinstance(mine, Mapping) and _has_identity(mine, identity) for mine in desired):
             return (*path, f"[{', '.join(f'{key}={value}' for key, value in identity.items())}]")
     return None
 
 
-def _is(entry: Json, identity: Json) -> bool:
+def _has_identity(entry: Json, identity: Json) -> bool:
     return all(entry.get(key, _DEFAULTS.get(key)) == value for key, value in identity.items())
 
 

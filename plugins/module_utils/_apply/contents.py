@@ -28,7 +28,7 @@ _PAGE = 500
 _PASSING = {"Event", "Lease", "Endpoints", "EndpointSlice", "PodMetrics"}
 
 
-def listed(api: ApplyApi, path: str, **query: Any) -> Iterator[Json]:
+def list_objects(api: ApplyApi, path: str, **query: Any) -> Iterator[Json]:
     """Return all objects of a collection, page by page; none where the kind is not served.
 
     :raises ApiError: the API server refuses.
@@ -47,7 +47,7 @@ def listed(api: ApplyApi, path: str, **query: Any) -> Iterator[Json]:
         query["continue"] = page["metadata"]["continue"]
 
 
-def contents(api: ApplyApi, namespace: str, labels: str | None = None) -> list[str]:
+def namespace_contents(api: ApplyApi, namespace: str, labels: str | None = None) -> list[str]:
     """Return the names of what is in a namespace of its own right, such as Secret models-tls.
 
     :param labels: a label selector.
@@ -68,7 +68,7 @@ def contents(api: ApplyApi, namespace: str, labels: str | None = None) -> list[s
         (api_version, kind), place = entry
         root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
         path = f"{root}/namespaces/{quote(namespace, safe='')}/{place.plural}"
-        own = _own(kind, listed(api, path, **query))
+        own = _own(kind, list_objects(api, path, **query))
         return [(str(thing["metadata"]["uid"]), f"{kind} {thing['metadata']['name']}") for thing in own]
 
     namespaced = [entry for entry in kinds.items() if entry[1].namespaced and entry[0][1] not in _PASSING]
@@ -85,7 +85,7 @@ def _own(kind: str, things: Iterable[Json]) -> Iterator[Json]:
             yield thing
 
 
-def remaining(things: Iterable[Json], going: Collection[str]) -> Iterator[Json]:
+def remaining_after(things: Iterable[Json], going: Collection[str]) -> Iterator[Json]:
     """Return the objects that stay when others go, and with them what they own and what was made for a Gateway.
 
     :param going: the uids of those that go.

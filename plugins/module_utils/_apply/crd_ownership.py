@@ -14,12 +14,14 @@ from collections.abc import Iterable
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Json, Target
 
+from .errors import shortened
+
 _RELEASE = "meta.helm.sh/release-name"
 _RELEASE_NAMESPACE = "meta.helm.sh/release-namespace"
 _SHOWN = 3
 
 
-def refuse_foreign(objects: Iterable[tuple[Target, Json | None]], manager: str) -> None:
+def refuse_crds_of_others(objects: Iterable[tuple[Target, Json | None]], manager: str) -> None:
     """Stop where somebody else has made a definition among the objects that are there.
 
     :raises KServeError: the sentence names the definitions and their owners.
@@ -29,7 +31,7 @@ def refuse_foreign(objects: Iterable[tuple[Target, Json | None]], manager: str) 
         if target.manifest.is_crd and live is not None and (owner := owner_of(live, manager)):
             owners.setdefault(owner, []).append(target.manifest.name)
     if owners:
-        said = "; ".join(f"{_some(names)} by {owner}" for owner, names in owners.items())
+        said = "; ".join(f"{shortened(names, _SHOWN)} by {owner}" for owner, names in owners.items())
         raise KServeError(
             f"Nothing is applied, since these definitions of kinds were made by another owner: {said}; leave them to "
             "it, or set adopt to take them over."
@@ -48,8 +50,3 @@ def owner_of(live: Json, manager: str) -> str:
     # What only writes the status is the API server and no owner.
     makers = sorted({str(entry.get("manager")) for entry in managed if "f:spec" in (entry.get("fieldsV1") or {})})
     return f"the field manager {', '.join(makers)}" if makers else "an owner that is not known"
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"

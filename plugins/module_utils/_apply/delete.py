@@ -22,23 +22,23 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client im
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.discovery import defined_kinds, find_kinds
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.install_order import is_built_in
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Json, Kind, Manifest, Target
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.secrets import hidden
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.secrets import mask_secrets
 
 from .compare import has_fields, projection
 from .contents import (
     GATEWAY,
-    contents,
-    listed,
-    remaining,
+    list_objects,
+    namespace_contents,
+    remaining_after,
 )
-from .errors import is_webhook_away, refusal
+from .errors import is_webhook_away, refusal, shortened
 from .options import (
     Options,
     Timing,
     identity,
-    patiently,
-    placed,
-    until,
+    poll_until,
+    retry_while,
+    with_namespace,
 )
 
 A = TypeVar("A")
@@ -69,8 +69,8 @@ def delete_manifests(
 
     :raises KServeError: something is in use, or does not go; the result says what has been done until then.
     """
-    removal = _Removal(api, options, timing or Timing())
-    return removal.told(lambda: removal.run(manifests))
+    deletion = _Deletion(api, options, timing or Timing())
+    return deletion.with_result(lambda: deletion.run(manifests))
 
 
 def delete_objects(
@@ -80,11 +80,11 @@ def delete_objects(
 
     :raises KServeError: one does not go; the result says what has been done until then.
     """
-    removal = _Removal(api, options, timing)
-    return removal.told(lambda: removal.delete(found))
+    deletion = _Deletion(api, options, timing)
+    return deletion.with_result(lambda: deletion.delete(found))
 
 
-class _Removal:
+class _Deletion:
     """One pass against the order of the manifests."""
 
     def __init__(self, api: ApplyApi, options: Options, timing: Timing) -> None:
@@ -94,7 +94,7 @@ class _Removal:
         self._waited = 0.0
         self._entries: list[_Entry] = []
 
-    def told(self, work: Callable[[], None]) -> dict[str, Any]:
+    def with_result(self, work: Callable[[], None]) -> dict[str, Any]:
         """Do the work and return the result, which an error of it has, too."""
         try:
             work()
@@ -124,9 +124,10 @@ class _Removal:
         # What the cluster does not know cannot be in it.
         known = [(manifest, kinds.get((manifest.api_version, manifest.kind))) for manifest in reversed(manifests)]
         targets = [
-            placed(manifest, kind or Kind("", bool(manifest.namespace)), self._options) for manifest, kind in known
+            with_namespace(manifest, kind or Kind("", bool(manifest.namespace)), self._options)
+            for manifest, kind in known
         ]
-        self._take_up(zip(targets, concurrently(self._read, targets), strict=True))
+        self._load_entries(zip(targets, concurrently(self._read, targets), strict=True))
         crds = [entry for entry in self._entries if entry.target.manifest.is_crd]
         spaces = [entry for entry in self._entries if _is_namespace(entry.target)]
         custom = [entry for entry in self._entries if not is_built_in(entry.target.manifest)]
@@ -141,33 +142,33 @@ class _Removal:
         self._delete(crds)
         for entry in spaces:
             if entry.due and (inside := self._inside(entry)):
-                self._keep(entry, f"it holds {_some(inside)}")
+                self._keep(entry, f"it holds {shortened(inside, _SHOWN)}")
         self._await_pods([entry.target.manifest.name for entry in spaces if entry.due])
         self._delete(spaces)
 
     def delete(self, found: Iterable[tuple[Target, Json]]) -> None:
         """Delete objects in the order in which they are given, and wait until they are gone."""
-        self._take_up(found)
+        self._load_entries(found)
         self._delete(self._entries)
 
-    def _take_up(self, found: Iterable[tuple[Target, Json | None]]) -> None:
+    def _load_entries(self, found: Iterable[tuple[Target, Json | None]]) -> None:
         self._entries = [_Entry(target, live) for target, live in found]
         for entry in self._entries:
-            if entry.live is not None and (why := _not_ours(entry, self._options.field_manager)):
+            if entry.live is not None and (why := _reason_to_keep(entry, self._options.field_manager)):
                 self._keep(entry, why)
 
     def _read(self, target: Target) -> Json | None:
         if not target.kind.plural:
             return None
         try:
-            return self._patiently(lambda: self._api.get(target.path))
+            return self._retry_webhook(lambda: self._api.get(target.path))
         except ApiError as error:
             if error.status == 404:
                 return None
             raise self._refused(target, error) from None
 
-    def _patiently(self, ask: Callable[[], A]) -> A:
-        return patiently(ask, is_webhook_away, self._options.webhook_timeout, self._timing)
+    def _retry_webhook(self, ask: Callable[[], A]) -> A:
+        return retry_while(ask, is_webhook_away, self._options.webhook_timeout, self._timing)
 
     def _refused(self, target: Target, error: ApiError) -> KServeError:
         return refusal(target, error, self._options.webhook_timeout, verb="delete")
@@ -191,14 +192,16 @@ class _Removal:
         # What somebody deletes may be owned by an object of another of the kinds.
         objects = concurrently(lambda entry: list(self._objects(entry.target.manifest)), crds)
         going = {str(one.live["metadata"]["uid"]) for one in self._entries if one.live and one.action != "kept"}
-        left = {thing["metadata"]["uid"] for thing in remaining((thing for some in objects for thing in some), going)}
+        left = {
+            thing["metadata"]["uid"] for thing in remaining_after((thing for some in objects for thing in some), going)
+        }
         counts = [sum(thing["metadata"]["uid"] in left for thing in things) for things in objects]
         return [(entry, count) for entry, count in zip(crds, counts, strict=True) if count]
 
     def _objects(self, crd: Manifest) -> Iterator[Json]:
         # Every version that is served shows the same objects.
         for (api_version, _kind), place in list(defined_kinds(crd).items())[:1]:
-            yield from listed(self._api, f"/apis/{api_version}/{place.plural}")
+            yield from list_objects(self._api, f"/apis/{api_version}/{place.plural}")
 
     def _delete(self, entries: Sequence[_Entry]) -> None:
         due = [entry for entry in entries if entry.due]
@@ -212,7 +215,7 @@ class _Removal:
         uid = str(entry.live["metadata"]["uid"]) if entry.live else ""
         path = entry.target.path
         try:
-            self._patiently(lambda: self._api.delete(path, uid, self._options.check_mode))
+            self._retry_webhook(lambda: self._api.delete(path, uid, self._options.check_mode))
         except ApiError as error:
             # Gone meanwhile, or gone and made anew by somebody else.
             if error.status not in (404, 409):
@@ -226,7 +229,7 @@ class _Removal:
             return not left
 
         start = self._timing.clock()
-        in_time = until(gone, self._options.wait_timeout, self._timing)
+        in_time = poll_until(gone, self._options.wait_timeout, self._timing)
         self._waited += self._timing.clock() - start
         if not in_time:
             live = self._read(left[0].target) or {"metadata": {}}
@@ -250,11 +253,11 @@ class _Removal:
             manifest = entry.target.manifest
             if manifest.kind != "Gateway" or entry.action != "deleted":
                 continue
-            made = _Made(self._api, manifest)
-            if not until(made.gone, self._options.wait_timeout, self._timing):
+            made = _GatewayObjects(self._api, manifest)
+            if not poll_until(made.gone, self._options.wait_timeout, self._timing):
                 raise KServeError(
                     f"What was made for {entry.target} is not gone after {self._options.wait_timeout:g} seconds "
-                    f"({_some(made.left)}); see that the Gateway's controller runs, and run again."
+                    f"({shortened(made.left, _SHOWN)}); see that the Gateway's controller runs, and run again."
                 )
 
     def _await_pods(self, namespaces: Sequence[str]) -> None:
@@ -267,19 +270,19 @@ class _Removal:
             return
 
         def gone() -> bool:
-            pods = (pod for name in namespaces for pod in listed(self._api, f"/api/v1/namespaces/{name}/pods"))
+            pods = (pod for name in namespaces for pod in list_objects(self._api, f"/api/v1/namespaces/{name}/pods"))
             return all((pod.get("status") or {}).get("phase") in ("Succeeded", "Failed") for pod in pods)
 
         start = self._timing.clock()
-        until(gone, self._options.wait_timeout, self._timing)
+        poll_until(gone, self._options.wait_timeout, self._timing)
         self._waited += self._timing.clock() - start
 
     def _inside(self, entry: _Entry) -> list[str]:
         namespace = entry.target.manifest.name
         if not self._options.check_mode:
-            return contents(self._api, namespace)
+            return namespace_contents(self._api, namespace)
         # What would be gone by then, and what was made for Gateways, which go or are there themselves.
-        found = contents(self._api, namespace, f"!{GATEWAY}")
+        found = namespace_contents(self._api, namespace, f"!{GATEWAY}")
         going = {
             f"{other.target.manifest.kind} {other.target.manifest.name}"
             for other in self._entries
@@ -288,7 +291,7 @@ class _Removal:
         return [name for name in found if name not in going]
 
 
-class _Made:
+class _GatewayObjects:
     """What a controller has made for a Gateway; left: what of it was still there at the last look."""
 
     def __init__(self, api: ApplyApi, gateway: Manifest) -> None:
@@ -298,7 +301,7 @@ class _Made:
 
     def gone(self) -> bool:
         """Look whether all is gone."""
-        self.left = contents(self._api, self._gateway.namespace, f"{GATEWAY}={self._gateway.name}")
+        self.left = namespace_contents(self._api, self._gateway.namespace, f"{GATEWAY}={self._gateway.name}")
         return not self.left
 
 
@@ -306,7 +309,7 @@ def _is_namespace(target: Target) -> bool:
     return (target.manifest.group, target.manifest.kind) == ("", "Namespace")
 
 
-def _not_ours(entry: _Entry, manager: str) -> str:
+def _reason_to_keep(entry: _Entry, manager: str) -> str:
     """Return why an object is not to be deleted, or nothing."""
     managed = (entry.live or {})["metadata"].get("managedFields") or ()
     applied = any((one.get("manager"), one.get("operation")) == (manager, "Apply") for one in managed)
@@ -321,12 +324,7 @@ def _not_ours(entry: _Entry, manager: str) -> str:
     return ""
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"
-
-
 def _diff(entry: _Entry) -> dict[str, Any]:
     name = str(entry.target)
-    before = hidden(projection(entry.live, entry.target.manifest.body))
+    before = mask_secrets(projection(entry.live, entry.target.manifest.body))
     return {"before_header": name, "after_header": name, "before": before, "after": {}}

@@ -10,6 +10,7 @@ This file is private to the collection and may change at any time.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
@@ -81,3 +82,9 @@ def unknown_kind(api_version: str, what: str) -> KServeError:
         f"The cluster has no matches for the kind of {what} in {api_version}; install what defines it first, or "
         "correct apiVersion and kind."
     )
+
+
+def shortened(names: Sequence[str], shown: int) -> str:
+    """Return the first of the names and how many more there are, for a message."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"{', '.join(names[:shown])}{more}"

@@ -63,7 +63,7 @@ def identity(target: Target) -> dict[str, Any]:
     }
 
 
-def placed(manifest: Manifest, kind: Kind, options: Options) -> Target:
+def with_namespace(manifest: Manifest, kind: Kind, options: Options) -> Target:
     """Return where an object belongs.
 
     :raises KServeError: it needs a namespace, and there is none.
@@ -78,7 +78,7 @@ def placed(manifest: Manifest, kind: Kind, options: Options) -> Target:
     return Target(replace(manifest, body={**manifest.body, "metadata": metadata}), kind)
 
 
-def patiently(ask: Callable[[], A], passes: Callable[[ApiError], bool], seconds: float, timing: Timing) -> A:
+def retry_while(ask: Callable[[], A], passes: Callable[[ApiError], bool], seconds: float, timing: Timing) -> A:
     """Ask, again and again while the error is one that passes: a webhook or a new kind that is not served yet.
 
     :raises ApiError: the API server refuses, or the time for such errors is over.
@@ -92,7 +92,7 @@ def patiently(ask: Callable[[], A], passes: Callable[[ApiError], bool], seconds:
                 raise
 
 
-def until(holds: Callable[[], bool], seconds: float, timing: Timing) -> bool:
+def poll_until(holds: Callable[[], bool], seconds: float, timing: Timing) -> bool:
     """Look until something holds; return whether it did in time."""
     retry = _retry(seconds, _FIRST_PAUSE / 5, timing)
     while not holds():

@@ -17,10 +17,10 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client im
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.discovery import find_kinds
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Json, Manifest, Target
 
-from .contents import listed
+from .contents import list_objects
 from .delete import delete_objects
 from .errors import refusal
-from .options import Options, Timing, placed
+from .options import Options, Timing, with_namespace
 
 
 def prune(
@@ -40,13 +40,13 @@ def prune(
         (target, live)
         for entry, manifest in zip(selections, manifests, strict=True)
         if (kind := kinds.get((manifest.api_version, manifest.kind)))
-        for target, live in _selected(api, entry, placed(manifest, kind, options), options)
+        for target, live in _selected(api, entry, with_namespace(manifest, kind, options), options)
         if target.manifest.key not in kept
     ]
     return delete_objects(api, found, options, timing)
 
 
-def of_kinds(
+def selections_of_kinds(
     selections: Iterable[Mapping[str, Any]], only_kinds: Collection[str], exclude_kinds: Collection[str]
 ) -> list[Mapping[str, Any]]:
     """Return the entries whose kind is not left out; of the others the manifests name nothing any more.
@@ -73,7 +73,7 @@ def _selected(
     api: ApplyApi, entry: Mapping[str, Any], place: Target, options: Options
 ) -> Iterator[tuple[Target, Json]]:
     try:
-        for live in listed(api, place.collection, labelSelector=",".join(entry["label_selectors"])):
+        for live in list_objects(api, place.collection, labelSelector=",".join(entry["label_selectors"])):
             manifest = _manifest(entry, live)  # entries of a list have no kind of their own
             yield Target(manifest, place.kind), manifest.body
     except ApiError as error:

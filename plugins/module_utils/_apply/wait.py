@@ -22,7 +22,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.cert_ma
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.pod import pod_problem
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict import State, Verdict, progressing
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.workloads import unready
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.workloads import readiness_problem
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import READ_TIMEOUT, KubeApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Target
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Feed, Follow, Source, Store
@@ -93,7 +93,7 @@ class Waiter:
 def _verdict(target: Target, thing: Json | None) -> Verdict | None:
     if thing is None:
         return progressing("Absent", "somebody has deleted it")
-    return unready(target.manifest.group, target.manifest.kind, thing)
+    return readiness_problem(target.manifest.group, target.manifest.kind, thing)
 
 
 def _source(target: Target) -> Source:

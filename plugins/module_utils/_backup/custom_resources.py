@@ -69,7 +69,7 @@ class Found:
     owned: tuple[Json, ...]
 
 
-def belongs(group: str, groups: Sequence[str]) -> bool:
+def is_in_groups(group: str, groups: Sequence[str]) -> bool:
     """Say whether an API group is one of the groups, or below one: serving.knative.dev is below knative.dev."""
     return any(group == wanted or group.endswith(f".{wanted}") for wanted in groups)
 
@@ -85,7 +85,7 @@ def read(api: KubeApi, groups: Sequence[str]) -> list[Found]:
 
 def _resources(api: KubeApi, groups: Sequence[str]) -> Iterator[Resource]:
     for group in api.get("/apis")["groups"]:
-        if not belongs(group["name"], groups):
+        if not is_in_groups(group["name"], groups):
             continue
         seen: set[str] = set()
         # In the server's order of preference: a kind is read in the first version that has it.
@@ -150,7 +150,7 @@ def index(found: Sequence[Found]) -> Json:
     }
 
 
-def lost(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Json]:
+def lost_objects(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Json]:
     """Return what an index had and another has not, or has anew: a kind that is not served, objects somebody made.
 
     What a controller has made for another object is its own to take away.
@@ -184,10 +184,12 @@ def write(folder: Path, found: Sequence[Found], *, dry_run: bool = False) -> boo
     try:
         # The index comes last: a folder with one is complete.
         written = [
-            atomic_file.keep(folder / name, text.encode(), dry_run) for name, text in files.items() if name != INDEX
+            atomic_file.write_if_changed(folder / name, text.encode(), dry_run)
+            for name, text in files.items()
+            if name != INDEX
         ]
         removed = [_remove(path, dry_run) for path in _stale(folder, files)]
-        return any([*written, *removed, atomic_file.keep(folder / INDEX, files[INDEX].encode(), dry_run)])
+        return any([*written, *removed, atomic_file.write_if_changed(folder / INDEX, files[INDEX].encode(), dry_run)])
     except OSError as error:
         raise KServeError(
             f"The folder {folder} cannot be written ({error.strerror}); make it writable, or set folder to another."
@@ -207,11 +209,13 @@ def _remove(path: Path, dry_run: bool) -> bool:
 
 
 def _documents(objects: Sequence[Json]) -> str:
-    text: str = yaml.safe_dump_all([bare(thing) for thing in objects], explicit_start=True, sort_keys=False)
+    text: str = yaml.safe_dump_all(
+        [without_server_fields(thing) for thing in objects], explicit_start=True, sort_keys=False
+    )
     return text
 
 
-def bare(thing: Json) -> Json:
+def without_server_fields(thing: Json) -> Json:
     """Return an object as somebody could have applied it: without status and what else the API server writes."""
     metadata = {key: value for key, value in thing["metadata"].items() if key not in _SERVERS_OWN}
     annotations = {key: value for key, value in metadata.pop("annotations", {}).items() if key != _LAST_APPLIED}
@@ -241,10 +245,10 @@ def backup(api: KubeApi, groups: Sequence[str], folder: Path, *, check_mode: boo
     """Read every object of the groups, write it, and return the result of custom_resources_backup."""
     found = read(api, groups)
     changed = write(folder, found, dry_run=check_mode)
-    return {"changed": changed, "folder": str(folder), **_told(index(found))}
+    return {"changed": changed, "folder": str(folder), **_summary(index(found))}
 
 
-def _told(content: Json) -> Json:
+def _summary(content: Json) -> Json:
     names = {name: sorted(objects) for name, objects in content["objects"].items()}
     return {"counts": content["counts"], "objects": names}
 
@@ -253,7 +257,7 @@ def info(api: KubeApi, groups: Sequence[str], since: Path | None) -> Json:
     """Return the result of custom_resources_info; since: the folder of a backup to compare with."""
     before = read_index(since) if since else None
     now = index(read(api, groups))
-    result: Json = {"changed": False, **_told(now)}
+    result: Json = {"changed": False, **_summary(now)}
     if before is not None:
-        result |= {"counts_before": before["counts"], "lost": lost(before, now)}
+        result |= {"counts_before": before["counts"], "lost": lost_objects(before, now)}
     return result

@@ -24,7 +24,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.paralle
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, KubeApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import AUTOMATIC
 
-from .custom_resources import bare
+from .custom_resources import without_server_fields
 
 with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
     import yaml
@@ -117,7 +117,7 @@ def _is_wanted(thing: Json) -> bool:
 
 def _portable(thing: Json) -> Json:
     """Return an object as it can be applied where nothing of the old cluster is left."""
-    left = bare(thing)
+    left = without_server_fields(thing)
     _strip(left["metadata"], "annotations", _NOTES)
     if thing["kind"] == "Namespace":
         return {key: left[key] for key in ("apiVersion", "kind", "metadata")}
@@ -152,7 +152,7 @@ def _documents(things: list[Json]) -> str:
 def _put(path: Path, content: bytes) -> None:
     """Write a file for its owner's eyes only: specs can hold what is nobody else's business."""
     try:
-        atomic_file.put(path, content)
+        atomic_file.write(path, content)
     except OSError as error:
         raise KServeError(
             f"The file {path} cannot be written ({error.strerror}); make its folder writable, or set path to another."

@@ -157,7 +157,7 @@ def _usage(digital_signature: bool = False, key_cert_sign: bool = False, crl_sig
     )
 
 
-def authority_due(pair: Pair | None, common_name: str, soon: datetime) -> str | None:
+def authority_renewal_reason(pair: Pair | None, common_name: str, soon: datetime) -> str | None:
     """Return why an authority is to be made anew, or None.
 
     :param pair: what parse returned.
@@ -169,10 +169,12 @@ def authority_due(pair: Pair | None, common_name: str, soon: datetime) -> str | 
         return "not an authority"
     if pair.certificate.subject != _name(common_name):
         return "another common name"
-    return _due(pair, pair.certificate, soon)
+    return _renewal_reason(pair, pair.certificate, soon)
 
 
-def certificate_due(pair: Pair | None, authority: x509.Certificate, names: Iterable[str], soon: datetime) -> str | None:
+def certificate_renewal_reason(
+    pair: Pair | None, authority: x509.Certificate, names: Iterable[str], soon: datetime
+) -> str | None:
     """Return why a server's certificate is to be issued anew, or None.
 
     :param pair: what parse returned.
@@ -183,10 +185,10 @@ def certificate_due(pair: Pair | None, authority: x509.Certificate, names: Itera
         return "unreadable"
     if set(names_of(pair.certificate)) != set(names):
         return "other DNS names"
-    return _due(pair, authority, soon)
+    return _renewal_reason(pair, authority, soon)
 
 
-def _due(pair: Pair, authority: x509.Certificate, soon: datetime) -> str | None:
+def _renewal_reason(pair: Pair, authority: x509.Certificate, soon: datetime) -> str | None:
     if pair.certificate.public_key() != pair.key.public_key():
         return "the key is of another certificate"
     try:

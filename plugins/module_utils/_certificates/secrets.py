@@ -106,14 +106,14 @@ def request(ca: Mapping[str, Any], certificates: Iterable[Mapping[str, Any]], re
     return Request(authority, wanted, renew_days)
 
 
-def hand_out(path: Path, certificate: str, check_mode: bool) -> bool:
+def write_ca_certificate(path: Path, certificate: str, check_mode: bool) -> bool:
     """Have the file hold the authority's certificate, and return whether it did not.
 
     :param certificate: in PEM.
     :raises KServeError: the file cannot be read or written.
     """
     try:
-        return atomic_file.keep(path, certificate.encode(), check_mode, mode=0o644, folder_mode=0o777)
+        return atomic_file.write_if_changed(path, certificate.encode(), check_mode, mode=0o644, folder_mode=0o777)
     except OSError as error:
         raise KServeError(f"ca_file {path} cannot be written ({error.strerror}); name another place.") from None
 
@@ -139,7 +139,7 @@ def reconcile(api: ApplyApi, wanted: Request, now: datetime, check_mode: bool) -
     held = {place: _read(api, place) for place in (authority.place, *(entry.place for entry in wanted.certificates))}
 
     ca_held = held[authority.place]
-    ca_reason = _authority_due(ca_held, authority.common_name, soon)
+    ca_reason = _authority_renewal_reason(ca_held, authority.common_name, soon)
     ca = ca_held.pair if ca_held else None
     if ca_reason and not check_mode:
         ca = pki.new_authority(authority.common_name, authority.days, now)
@@ -148,7 +148,7 @@ def reconcile(api: ApplyApi, wanted: Request, now: datetime, check_mode: bool) -
 
     for entry in wanted.certificates:
         leaf_held = held[entry.place]
-        reason = _leaf_due(leaf_held, None if ca_reason else ca, entry.dns_names, soon)
+        reason = _certificate_renewal_reason(leaf_held, None if ca_reason else ca, entry.dns_names, soon)
         leaf = leaf_held.pair if leaf_held and not reason else None
         if reason and ca and not check_mode:
             leaf = pki.issue(ca, entry.dns_names, entry.days, now)
@@ -157,17 +157,19 @@ def reconcile(api: ApplyApi, wanted: Request, now: datetime, check_mode: bool) -
     return _result(changes, ca)
 
 
-def _authority_due(held: _Held | None, common_name: str, soon: datetime) -> str | None:
-    return pki.authority_due(held.pair, common_name, soon) if held else "absent"
+def _authority_renewal_reason(held: _Held | None, common_name: str, soon: datetime) -> str | None:
+    return pki.authority_renewal_reason(held.pair, common_name, soon) if held else "absent"
 
 
-def _leaf_due(held: _Held | None, ca: Pair | None, names: Sequence[str], soon: datetime) -> str | None:
+def _certificate_renewal_reason(
+    held: _Held | None, ca: Pair | None, names: Sequence[str], soon: datetime
+) -> str | None:
     """Return why a certificate is due, or None; ca: None when the authority is new, or would be."""
     if held is None:
         return "absent"
     if ca is None:
         return "the authority is new"
-    if reason := pki.certificate_due(held.pair, ca.certificate, names, soon):
+    if reason := pki.certificate_renewal_reason(held.pair, ca.certificate, names, soon):
         return reason
     return None if held.ca_certificate == pki.pem(ca.certificate) else "ca.crt is of another authority"
 

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 
-def put(path: Path, content: bytes, mode: int = 0o600) -> None:
+def write(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Put the file in place at once, with its mode from the beginning; its folder must be there.
 
     :param mode: who may read it, by default its owner only.
@@ -32,7 +32,7 @@ def put(path: Path, content: bytes, mode: int = 0o600) -> None:
         raise
 
 
-def keep(path: Path, content: bytes, dry_run: bool, mode: int = 0o600, folder_mode: int = 0o700) -> bool:
+def write_if_changed(path: Path, content: bytes, dry_run: bool, mode: int = 0o600, folder_mode: int = 0o700) -> bool:
     """Have the file hold the content, and say whether it did not.
 
     :param mode: who may read it where it is written, by default its owner only.
@@ -43,5 +43,5 @@ def keep(path: Path, content: bytes, dry_run: bool, mode: int = 0o600, folder_mo
         return False
     if not dry_run:
         path.parent.mkdir(parents=True, exist_ok=True, mode=folder_mode)
-        put(path, content, mode)
+        write(path, content, mode)
     return True

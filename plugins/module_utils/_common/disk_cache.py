@@ -27,7 +27,7 @@ _DAYS = 30  # so long an entry is of use; versions of charts come and go
 _DAY = 86400  # seconds
 
 
-def kept(made_from: Iterable[bytes], make: Callable[[], T], keep: Callable[[T], bool] = lambda _made: True) -> T:
+def cached(made_from: Iterable[bytes], make: Callable[[], T], keep: Callable[[T], bool] = lambda _made: True) -> T:
     """Return what was made from the same before, or else make it and keep it.
 
     :param made_from: all that the result depends on.
@@ -48,7 +48,7 @@ def kept(made_from: Iterable[bytes], make: Callable[[], T], keep: Callable[[T], 
             entry = _entry(digest.hexdigest())
             entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _tidy(entry.parent)
-            atomic_file.put(entry, json.dumps(made).encode())
+            atomic_file.write(entry, json.dumps(made).encode())
     return made
 
 

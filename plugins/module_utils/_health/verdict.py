@@ -55,7 +55,7 @@ def worst(verdicts: Iterable[Verdict | None]) -> Verdict | None:
     )
 
 
-class Patience:
+class GracePeriod:
     """Turns a degraded state that has lasted longer than the grace period into a failed one.
 
     The period runs over different reasons, since one cause shows as several: a container that

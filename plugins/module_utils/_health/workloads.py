@@ -22,7 +22,7 @@ from .verdict import Verdict, failed, progressing
 Json = Mapping[str, Any]
 
 
-def unready(group: str, kind: str, thing: Json) -> Verdict | None:
+def readiness_problem(group: str, kind: str, thing: Json) -> Verdict | None:
     """Return why an object does not work yet, or will not, or None.
 
     :param group: the API group; group and kind are not read from the object, since the entries of a list have none.
@@ -169,12 +169,12 @@ def _webhooks(thing: Json) -> Verdict | None:
     """A Service has a certificate of the cluster's own, which the API server believes by the caBundle only."""
     for webhook in thing.get("webhooks") or ():
         client: Json = webhook.get("clientConfig") or {}
-        if "service" in client and (why := bundle_fault(client.get("caBundle"))):
+        if "service" in client and (why := ca_bundle_problem(client.get("caBundle"))):
             return progressing("NoCABundle", f"the caBundle of its webhook {webhook['name']} {why}")
     return None
 
 
-def bundle_fault(bundle: str | None) -> str:
+def ca_bundle_problem(bundle: str | None) -> str:
     """Return why the API server can believe nobody by a caBundle, or nothing."""
     if not bundle:
         return "is not set"

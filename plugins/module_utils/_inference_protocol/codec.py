@@ -256,7 +256,7 @@ def decode(protocol: str, body: bytes, rows: int) -> list[Any]:
     return found if width == 1 else [found[at : at + width] for at in range(0, len(found), width)]
 
 
-def difference(
+def first_difference(
     expected: Sequence[Any],
     predictions: Sequence[Any],
     tolerance: Tolerance = EXACT,

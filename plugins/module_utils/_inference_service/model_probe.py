@@ -31,9 +31,9 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_protocol import codec
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import (
     READ_TIMEOUT,
+    AnswerTimeout,
     ApiError,
     KubeApi,
-    Silent,
     Unreachable,
 )
 
@@ -151,7 +151,7 @@ def ask(
         digest = question.digests.get(name)
         if digest and verdict.state is State.SERVING:
             verdict = _other_model(api, f"{server}/v2/models/{quote(name, safe='')}", digest) or verdict
-    except Silent:
+    except AnswerTimeout:
         return degraded("ModelSilent", f"The model server has not answered {path} in {READ_TIMEOUT:g} s; see its logs.")
     except Unreachable as error:
         return progressing("ModelNotAsked", f"The model cannot be asked: {error}")
@@ -212,7 +212,7 @@ def _predicted(asked: Prediction, answer: str) -> Verdict:
     if asked.expected is not None:
         try:
             predictions = codec.decode(asked.protocol, answer.encode(), asked.rows)
-            wrong = codec.difference(asked.expected, predictions)
+            wrong = codec.first_difference(asked.expected, predictions)
         except KServeError as error:
             wrong = str(error)
         if wrong:

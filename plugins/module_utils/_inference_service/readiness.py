@@ -29,7 +29,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict
     worst,
 )
 
-from .spec_match import unlike, unlike_runtime
+from .spec_match import unmatched_field, unmatched_runtime_field
 
 Json = Mapping[str, Any]
 
@@ -152,7 +152,7 @@ def _standard(service: Json, objects: Objects) -> Iterator[Verdict | None]:
         for component in COMPONENTS
         if service["spec"].get(component)
     ]
-    if field_name := unlike_runtime(service):
+    if field_name := unmatched_runtime_field(service):
         rollout.append(_not_observed(service, "predictor", field_name))
     yield from rollout
     if not any(rollout):
@@ -168,7 +168,7 @@ def _standard(service: Json, objects: Objects) -> Iterator[Verdict | None]:
 def _component(service: Json, component: str, deployment: Json | None, objects: Objects) -> Verdict | None:
     if deployment is None:
         return _no_deployment(service, component)
-    if field_name := unlike(service["spec"][component], deployment):
+    if field_name := unmatched_field(service["spec"][component], deployment):
         return _not_observed(service, component, field_name)
     return _rollout(deployment, objects)
 
@@ -293,7 +293,7 @@ def _knative(service: Json, objects: Objects) -> Iterator[Verdict | None]:
     """A failed revision makes Ready False, though the one before it still serves, and right after a patch Ready is
     True for the one before: so the latest revision is looked at first."""
     rollout = [_revision(service, component, status, objects) for component, status in _component_status(service)]
-    if field_name := unlike_runtime(service):
+    if field_name := unmatched_runtime_field(service):
         rollout.append(_not_observed(service, "predictor", field_name))
     yield from rollout
     if not any(rollout):
@@ -312,7 +312,7 @@ def _revision(service: Json, component: str, status: Json, objects: Objects) -> 
     deployment = next((d for d in objects.deployments if _labels(d).get(REVISION) == created), None)
     if deployment is None:
         return progressing("RevisionNotReady", f"Knative has not made the Deployment of revision {created} yet.")
-    if field_name := unlike(service["spec"][component], deployment):
+    if field_name := unmatched_field(service["spec"][component], deployment):
         return _not_observed(service, component, field_name)
     if created != status.get("latestReadyRevision"):
         return _stuck(deployment, objects) or _unready_revision(service, component, created, deployment, objects)

@@ -43,7 +43,7 @@ _CONTAINER_FIELDS = ("command", "env", "workingDir")
 _POD_FIELDS = ("serviceAccountName", "nodeSelector", "priorityClassName", "runtimeClassName", "schedulerName")
 
 
-def unlike(spec: Json, deployment: Json) -> str | None:
+def unmatched_field(spec: Json, deployment: Json) -> str | None:
     """Return the first field of a component's spec that the Deployment does not have so, or None.
 
     :param spec: the predictor, transformer or explainer of an InferenceService's spec.
@@ -68,7 +68,7 @@ def unlike(spec: Json, deployment: Json) -> str | None:
     )
 
 
-def unlike_runtime(service: Json) -> str | None:
+def unmatched_runtime_field(service: Json) -> str | None:
     """Return the field when the runtime that the spec names is not the one the controller has used, or None."""
     named = (service["spec"].get("predictor", {}).get("model") or {}).get("runtime")
     status: Json = service.get("status", {})

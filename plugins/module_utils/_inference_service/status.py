@@ -67,7 +67,7 @@ _SEVERITY = (State.FAILED, State.DEGRADED, State.PROGRESSING, State.SERVING)
 _TOLD = 3  # so many services' causes make up the message; the others are in the result
 
 
-class NotThere(KServeError):
+class NotFound(KServeError):
     """The InferenceService or its CRD is absent, which in check mode is as expected."""
 
 
@@ -80,7 +80,7 @@ class _Feed(Followers):
         for entry in news:
             error = entry.error if isinstance(entry, Change) and entry.source == SERVICES else None
             if isinstance(error, ApiError) and error.status == 404:
-                raise NotThere("KServe is not installed on this cluster; run the kserve role.")
+                raise NotFound("KServe is not installed on this cluster; run the kserve role.")
         return news
 
 
@@ -119,10 +119,10 @@ def ready(
         outcome = _wait(api, selection, asked, replace(limits, absent_is_fine=check_mode), watch=limits.timeout > 0)
         absent = [entry.name for entry in outcome.services if entry.verdict.reason == NOT_FOUND]
         if not outcome.services and selection.names is None:
-            raise NotThere(f"No {selection} have the labels {','.join(selection.label_selectors)}; check them.")
+            raise NotFound(f"No {selection} have the labels {','.join(selection.label_selectors)}; check them.")
         if absent and len(outcome.services) == 1:
-            raise NotThere(f"{selection} is not there; create it, or check name and namespace.")
-    except NotThere as error:
+            raise NotFound(f"{selection} is not there; create it, or check name and namespace.")
+    except NotFound as error:
         if check_mode:
             return {"changed": False, "skipped": True, "msg": f"{error} In check mode this is no failure."}
         raise
@@ -143,7 +143,7 @@ def info(api: KubeApi, selection: Selection, asked: Question) -> dict[str, Any]:
     """
     try:
         outcome = _wait(api, selection, asked, Limits(), watch=False)
-    except NotThere as error:
+    except NotFound as error:
         return {"changed": False, "services": [], "msg": str(error)}
     details = _diagnosed(api, selection, [entry for entry in outcome.services if not _serves(entry)])
     entries = [_entry(entry, details) for entry in outcome.services]

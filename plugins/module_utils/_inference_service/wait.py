@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff import Backoff
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict import (
-    Patience,
+    GracePeriod,
     State,
     Verdict,
     progressing,
@@ -80,7 +80,7 @@ class Watched:
         self.objects = Objects()
         self.verdict = progressing("Connecting", "The cluster is being read.")
         self.seconds = 0.0
-        self._patience = Patience(grace_period)
+        self._patience = GracePeriod(grace_period)
         self._answer: Verdict | None = None
         self._about: Any = None
         self._asking = False

@@ -72,7 +72,7 @@ class RestApplyApi(client.RestApi):
 @contextmanager
 def session(options: Mapping[str, Any]) -> Iterator[RestApplyApi]:
     """Reach the API server that a module's options name; see client.session."""
-    api = connect(lambda: client.client_of(options))
+    api = connect(lambda: client.kubernetes_core_client(options))
     try:
         yield api
     finally:

@@ -54,7 +54,7 @@ class Unreachable(KServeError):
     """No answer from the API server."""
 
 
-class Silent(Unreachable):
+class AnswerTimeout(Unreachable):
     """The API server, or what it was asked to reach, has taken the request and not answered in time."""
 
 
@@ -112,7 +112,7 @@ class RestApi:
     def watch(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         """See KubeApi."""
         query = {**query, "watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": WATCH_SECONDS}
-        with _Explained(path):
+        with _TranslatedErrors(path):
             response = self._open("GET", path, query, read_timeout=WATCH_SECONDS + READ_TIMEOUT)
             try:
                 for line in response:
@@ -124,7 +124,7 @@ class RestApi:
     def json(self, *request: Any, **options: Any) -> Any:
         """Send a request as read does, and return the JSON of the answer."""
         body = self.read(*request, **options)
-        with _Explained(request[1]):
+        with _TranslatedErrors(request[1]):
             return json.loads(body)
 
     def read(
@@ -145,7 +145,7 @@ class RestApi:
         :raises ApiError: the server refuses.
         :raises Unreachable: no answer came.
         """
-        with _Explained(path):
+        with _TranslatedErrors(path):
             response = self._open(method, path, query, body, content_type, read_timeout, accept)
             try:
                 return bytes(response.data)
@@ -178,7 +178,7 @@ class RestApi:
         )
 
 
-class _Explained:
+class _TranslatedErrors:
     """Turns the client's errors into one sentence. A class, since a generator may be left at any point."""
 
     def __init__(self, path: str) -> None:
@@ -189,14 +189,14 @@ class _Explained:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, ApiException):
-            raise refused(error, self._path) from None
+            raise api_error(error, self._path) from None
         if isinstance(error, (urllib3.exceptions.HTTPError, OSError)):
-            raise unreachable(error) from None
+            raise connection_error(error) from None
         if isinstance(error, json.JSONDecodeError):
             raise Unreachable("The API server's answer was cut short.") from None
 
 
-def said(error: Any) -> str:
+def error_message(error: Any) -> str:
     """Return the message in the body of an ApiException, or the body where it is no Status; in full."""
     body = error.body or b""
     text = body.decode("utf-8", errors="replace") if isinstance(body, bytes) else str(body)
@@ -205,9 +205,9 @@ def said(error: Any) -> str:
     return text
 
 
-def refused(error: Any, path: str) -> ApiError:
+def api_error(error: Any, path: str) -> ApiError:
     """Return the error for an ApiException of the Kubernetes client."""
-    status, whole = int(error.status or 0), redact(" ".join(said(error).split()))
+    status, whole = int(error.status or 0), redact(" ".join(error_message(error).split()))
     text = short(whole)
     if status == 401:
         message = "The API server does not accept the credentials; check the kubeconfig's user, or api_key."
@@ -218,11 +218,11 @@ def refused(error: Any, path: str) -> ApiError:
     return ApiError(message, status, whole)
 
 
-def unreachable(error: BaseException) -> Unreachable:
+def connection_error(error: BaseException) -> Unreachable:
     """Return the error for a connection that failed."""
     reason = getattr(error, "reason", None) or error
     if isinstance(reason, urllib3.exceptions.ReadTimeoutError):
-        return Silent("The API server has not answered in time; see whether it is overloaded.")
+        return AnswerTimeout("The API server has not answered in time; see whether it is overloaded.")
     text = redact(" ".join(str(reason).split()))
     if "certificate" in text.lower():
         return Unreachable(f"The API server's certificate is not accepted ({text}); set ca_cert to its authority.")
@@ -237,14 +237,14 @@ def session(options: Mapping[str, Any]) -> Iterator[RestApi]:
 
     :param options: among others those of kubernetes.core's AUTH_ARG_SPEC.
     """
-    api = connect(lambda: client_of(options))
+    api = connect(lambda: kubernetes_core_client(options))
     try:
         yield api
     finally:
         api.close()
 
 
-def client_of(options: Mapping[str, Any]) -> Any:
+def kubernetes_core_client(options: Mapping[str, Any]) -> Any:
     """Return kubernetes.core's client for a module's options."""
     # What the item before in a loop has set is no default for this one.
     Configuration.set_default(None)
@@ -274,9 +274,9 @@ def api_client(get_client: Callable[[], Any]) -> Any:
         # K8SClient, its dynamic client, and the ApiClient of that.
         return get_client().client.client
     except ApiException as error:
-        raise refused(error, "/apis") from None
+        raise api_error(error, "/apis") from None
     except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as error:
-        raise unreachable(error) from None
+        raise connection_error(error) from None
     except (KServeError, SystemExit):
         raise
     except Exception as error:

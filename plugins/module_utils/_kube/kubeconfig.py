@@ -147,6 +147,6 @@ def _kubeconfig(wanted: Wanted, at: Server, token: str) -> dict[str, Any]:
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_file.put(path, text.encode())
+        atomic_file.write(path, text.encode())
     except OSError as error:
         raise KServeError(f"{path} cannot be written ({error.strerror}); set path to another file.") from None

@@ -54,7 +54,7 @@ def figures(plan: Plan, load: PlannedLoad, effort: Effort) -> dict[str, Any]:
     return {"latency_ms": latencies(load.seconds), "load": result}
 
 
-def missed(thresholds: Mapping[str, float | None], measured: Mapping[str, Any]) -> dict[str, str]:
+def missed_thresholds(thresholds: Mapping[str, float | None], measured: Mapping[str, Any]) -> dict[str, str]:
     """Return a sentence for each threshold that is missed."""
     found = {}
     for name in THRESHOLDS:
@@ -87,7 +87,7 @@ def rate_not_reached(plan: Plan, load: PlannedLoad, measured: Mapping[str, Any])
     )
 
 
-def own_share(plan: Plan, measured: Mapping[str, Any]) -> str | None:
+def client_bottleneck(plan: Plan, measured: Mapping[str, Any]) -> str | None:
     """Return a sentence where the figures are in good part this side's own; they are too bad then, never too good."""
     if plan.rate:
         delay, latency = measured["load"]["behind_ms"]["p99"], measured["latency_ms"]["p99"]

@@ -288,7 +288,7 @@ class SmokeTest:
             return
         predictions = self._decoded(number, answer)
         rows = len(self.check.expected)
-        sentence = codec.difference(
+        sentence = codec.first_difference(
             self._expected[number], predictions, self.check.tolerance, self._firsts[number], rows
         )
         if sentence:
@@ -323,10 +323,10 @@ class SmokeTest:
         if sentence := load_result.rate_not_reached(check.plan, load, self.result):
             self._note("rate", 0.0, sentence)
             raise KServeError(sentence)
-        slow = load_result.own_share(check.plan, self.result)
+        slow = load_result.client_bottleneck(check.plan, self.result)
         if slow:
             self.warnings.append(slow)
-        missed = load_result.missed(check.thresholds, self.result)
+        missed = load_result.missed_thresholds(check.thresholds, self.result)
         for name, limit in check.thresholds.items():
             if limit is not None:
                 self._note(f"threshold {name}", 0.0, missed.get(name, ""))

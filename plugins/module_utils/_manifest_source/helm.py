@@ -19,11 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.disk_cache import kept
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.disk_cache import cached
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact
 
-from .secrets import HIDDEN, long_texts
+from .secrets import HIDDEN, maskable_texts
 
 # Between documents of YAML; what a definition of a kind has; what a document has that is more than comments.
 BETWEEN = re.compile(r"^---(?=\s|$)", re.MULTILINE)
@@ -40,7 +40,7 @@ class Rendered(NamedTuple):
     namespace: str
 
 
-def rendered(charts: Sequence[Mapping[str, Any]], helm: str, namespace: str | None) -> Iterator[Rendered]:
+def render_charts(charts: Sequence[Mapping[str, Any]], helm: str, namespace: str | None) -> Iterator[Rendered]:
     """Render the charts at once and yield the text of each, in order: one can be read while others are rendered.
 
     :param charts: entries of the module's option charts.
@@ -52,7 +52,7 @@ def rendered(charts: Sequence[Mapping[str, Any]], helm: str, namespace: str | No
         yield from pool.map(lambda chart: _rendered(chart, helm, chart["namespace"] or namespace or ""), charts)
 
 
-def shown(charts: Any) -> Any:
+def mask_values(charts: Any) -> Any:
     """Return the option as it may be shown: of a chart's values nobody knows which are secret."""
     if not isinstance(charts, list):
         return HIDDEN
@@ -71,7 +71,7 @@ def _rendered(chart: Mapping[str, Any], helm: str, namespace: str) -> Rendered:
     if parts is None:
         text = _printed(command, chart)
     else:
-        text = kept([*map(str.encode, command), *parts], lambda: _printed(command, chart), _is_of_definitions)
+        text = cached([*map(str.encode, command), *parts], lambda: _printed(command, chart), _is_of_definitions)
     return Rendered(f"the chart {chart['ref']}", text, namespace)
 
 
@@ -117,7 +117,7 @@ def _printed(command: Sequence[str], chart: Mapping[str, Any]) -> str:
         raise KServeError(f"{helm} cannot be run ({error.strerror}); install Helm, or set helm to its path.") from None
     if done.returncode:
         # A chart's schema and its templates may repeat the value that they refuse.
-        told = redact(done.stderr, *long_texts(chart["values"]))
+        told = redact(done.stderr, *maskable_texts(chart["values"]))
         said = " ".join(told.split()).removeprefix("Error: ").rstrip(".")
         raise KServeError(f"Helm does not render the chart {chart['ref']}: {said}; correct the entry in charts.")
     return done.stdout

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.disk_cache import kept
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.disk_cache import cached
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.install_order import rank
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Manifest
@@ -28,7 +28,7 @@ from .helm import (
     Rendered,
 )
 from .images import Images, with_images
-from .patch import patched, with_ca_bundle
+from .patch import apply_patches, with_ca_bundle
 from .secrets import with_encoded_data
 
 with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
@@ -74,7 +74,7 @@ def load(
     if not found and not may_be_empty:
         raise KServeError("There is nothing to apply; give objects in definitions, files in src, or charts.")
     wanted = set(only_kinds) or {manifest.kind for manifest in found.values()}
-    done = with_images(map(_encoded, patched(found.values(), patches)), Images.of(images))
+    done = with_images(map(_encoded, apply_patches(found.values(), patches)), Images.of(images))
     if ca_bundle:
         done = [with_ca_bundle(manifest, ca_bundle) for manifest in done]
     return sorted((manifest for manifest in done if manifest.kind in wanted), key=rank)
@@ -148,7 +148,7 @@ def _yaml(text: str) -> list[Any]:
 def _read(part: str) -> list[Any]:
     # Of a manifest of megabytes, definitions of kinds are nearly all, and nothing in them is secret.
     if len(part) > _LARGE and DEFINITION.search(part):
-        return kept([b"YAML as of 0.1.0", part.encode()], lambda: _load_all(part))
+        return cached([b"YAML as of 0.1.0", part.encode()], lambda: _load_all(part))
     return _load_all(part)
 
 

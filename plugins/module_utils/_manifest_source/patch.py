@@ -38,7 +38,7 @@ def with_ca_bundle(manifest: Manifest, ca: str) -> Manifest:
     return replace(manifest, body={**manifest.body, "webhooks": webhooks})
 
 
-def patched(manifests: Iterable[Manifest], patches: Sequence[Mapping[str, Any]]) -> list[Manifest]:
+def apply_patches(manifests: Iterable[Manifest], patches: Sequence[Mapping[str, Any]]) -> list[Manifest]:
     """Return the manifests with the patches laid over them, in the order given.
 
     :param patches: parts of objects, with kind and metadata.name; metadata.namespace where the name is not enough.
@@ -56,7 +56,7 @@ def patched(manifests: Iterable[Manifest], patches: Sequence[Mapping[str, Any]])
                 "kind, name and namespace, or leave it out."
             )
         for index in fits:
-            done[index] = replace(done[index], body=merged(done[index].body, _with_texts(patch, done[index])))
+            done[index] = replace(done[index], body=merge_patch(done[index].body, _with_texts(patch, done[index])))
     return done
 
 
@@ -84,7 +84,7 @@ def _merged_json(manifest: Manifest, key: str, below: str, above: Any) -> Any:
         raise KServeError(
             f"A patch has a map for {key} of {manifest}, whose text is no JSON object; give the whole text instead."
         )
-    after = merged(before, above)
+    after = merge_patch(before, above)
     return below if after == before else json.dumps(after, indent=2)
 
 
@@ -98,21 +98,21 @@ def _is_for(patch: Mapping[str, Any], manifest: Manifest) -> bool:
     )
 
 
-def merged(below: Any, above: Any) -> Any:
+def merge_patch(below: Any, above: Any) -> Any:
     """Return below with above laid over it.
 
     Maps are merged key by key, and lists whose entries have names entry by entry. Null takes a key away, and
     "$patch: delete" an entry, as in kubectl's strategic merge. Everything else takes the place of what was there.
     """
     if isinstance(below, Mapping) and isinstance(above, Mapping):
-        both = {key: merged(below.get(key), value) for key, value in above.items() if value is not None}
+        both = {key: merge_patch(below.get(key), value) for key, value in above.items() if value is not None}
         return {key: value for key, value in below.items() if key not in above} | both
     if _are_named(below) and _are_named(above):
         changes = {entry["name"]: entry for entry in above}
-        kept = [merged(entry, changes.pop(entry["name"], {})) for entry in below if not _goes(entry, changes)]
-        return kept + [merged({}, entry) for entry in changes.values() if not _goes(entry, changes)]
+        kept = [merge_patch(entry, changes.pop(entry["name"], {})) for entry in below if not _goes(entry, changes)]
+        return kept + [merge_patch({}, entry) for entry in changes.values() if not _goes(entry, changes)]
     if isinstance(above, Mapping):
-        return merged({}, above)
+        return merge_patch({}, above)
     return above
 
 

@@ -39,15 +39,15 @@ def with_encoded_data(body: dict[str, Any]) -> dict[str, Any]:
     return {**rest, "data": {**(body.get("data") or {}), **encoded}}
 
 
-def hidden(thing: Any) -> Any:
+def mask_secrets(thing: Any) -> Any:
     """Return an object, a List or a list of objects with the values of Secrets masked."""
     if isinstance(thing, list):
-        return [hidden(entry) for entry in thing]
+        return [mask_secrets(entry) for entry in thing]
     if not isinstance(thing, Mapping):
         # Not an object as it should be: nothing says that it is no secret.
         return HIDDEN
     if thing.get("kind") == "List":
-        return {**thing, "items": hidden(thing.get("items"))}
+        return {**thing, "items": mask_secrets(thing.get("items"))}
     if str(thing.get("kind")).lower() != "secret":
         return thing
     masked = {
@@ -69,7 +69,7 @@ def secret_values(manifests: Iterable[Manifest]) -> set[str]:
     return {value for value in values if len(value) >= _SHORTEST}
 
 
-def long_texts(value: Any) -> set[str]:
+def maskable_texts(value: Any) -> set[str]:
     """Return every text and number in a value, at any depth, that is long enough to be masked in messages of others."""
     return {text for text in _leaves(value) if len(text) >= _SHORTEST}
 

@@ -27,7 +27,7 @@ from .metadata import (
     describe,
 )
 from .sandbox import Trial, fault, try_model
-from .versions import misfit
+from .versions import version_mismatch
 
 _MEMORY = re.compile(r"([1-9][0-9]*)([KMGT]i)?")
 _UNITS = {None: 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -87,10 +87,10 @@ def gate_for(arguments: Mapping[str, Any] | None, name: str, version: str) -> Ca
 
     :raises KServeError: the arguments make no sense.
     """
-    return functools.partial(examine, GateOptions(**arguments), name, version) if arguments is not None else None
+    return functools.partial(check_model, GateOptions(**arguments), name, version) if arguments is not None else None
 
 
-def examine(
+def check_model(
     options: GateOptions,
     name: str,
     version: str,
@@ -143,7 +143,7 @@ def _check_digests(allowed: Sequence[str], models: Sequence[LocalFile], manifest
 
 
 def _check_versions(options: GateOptions, packages: dict[str, str], description: Description) -> None:
-    wrong = misfit(description.libraries, options.python_version, packages)
+    wrong = version_mismatch(description.libraries, options.python_version, packages)
     if wrong:
         raise KServeError(
             f"By its {METADATA} the model {description.model.path} was made with {wrong}; train it under the image's "
@@ -164,7 +164,7 @@ def _check_load(options: GateOptions, packages: dict[str, str], description: Des
     model = description.model.path
     outcome = try_model(trial, model, description.instances, description.answers, description.columns)
     # First of all: under other versions than the image's the rest proves nothing.
-    wrong = misfit(outcome.versions, options.python_version, packages) if outcome.versions else None
+    wrong = version_mismatch(outcome.versions, options.python_version, packages) if outcome.versions else None
     if wrong:
         raise KServeError(
             f"{python}, which tries the model, has {wrong}; set gate.python to an interpreter with the image's "

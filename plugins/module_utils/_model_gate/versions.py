@@ -25,7 +25,7 @@ except ImportError:
 
 
 @dataclass(frozen=True)
-class Misfit:
+class VersionMismatch:
     """A name, the version that was found, None for none, and the serving image's."""
 
     name: str
@@ -37,7 +37,9 @@ class Misfit:
         return f"{found}, and the serving image has {self.wanted}"
 
 
-def misfit(found: Mapping[str, str], python_version: str | None, packages: Mapping[str, str]) -> Misfit | None:
+def version_mismatch(
+    found: Mapping[str, str], python_version: str | None, packages: Mapping[str, str]
+) -> VersionMismatch | None:
     """Return the first version that is not the serving image's, or None.
 
     :param found: versions by name of package, and that of Python by the name python.
@@ -47,7 +49,7 @@ def misfit(found: Mapping[str, str], python_version: str | None, packages: Mappi
     """
     python = found.get("python")
     if python_version and _minor(python_version) != _minor(python or ""):
-        return Misfit("Python", python, ".".join(_minor(python_version)))
+        return VersionMismatch("Python", python, ".".join(_minor(python_version)))
     if packages and PACKAGING_IMPORT_ERROR:
         raise KServeError(
             "gate.packages needs the Python library packaging, which the module's Python lacks; install it there."
@@ -57,14 +59,14 @@ def misfit(found: Mapping[str, str], python_version: str | None, packages: Mappi
         specifier = _specifier(name, wanted)
         version = versions.get(canonicalize_name(name))
         if version is None:
-            return Misfit(name, None, wanted)
+            return VersionMismatch(name, None, wanted)
         try:
             # An image may hold a pre-release, and the specifier names it; whether to is not the gate's to judge.
             fits = specifier.contains(Version(version), prereleases=True)
         except InvalidVersion:
             fits = False
         if not fits:
-            return Misfit(name, version, wanted)
+            return VersionMismatch(name, version, wanted)
     return None
 
 

@@ -15,7 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.workloads import bundle_fault, unready
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.workloads import (
+    ca_bundle_problem,
+    readiness_problem,
+)
 
 Json = Mapping[str, Any]
 
@@ -144,7 +147,7 @@ COMPONENTS = {
 }
 
 
-def own(component: Component, deployments: Iterable[Json]) -> list[Json]:
+def select_deployments(component: Component, deployments: Iterable[Json]) -> list[Json]:
     """Return the Deployments that are the component's: the selector may find others of the same labels."""
     return [thing for thing in deployments if any(component.image in image for image in _images(thing))]
 
@@ -165,7 +168,7 @@ def _images(deployment: Json) -> list[str]:
     return [str(container.get("image")) for container in containers]
 
 
-def missing(component: Component, served: Iterable[tuple[str, str]]) -> Iterator[str]:
+def missing_kinds(component: Component, served: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Say which kinds are not served."""
     known = set(served)
     for api_version, kind in component.kinds:
@@ -173,15 +176,15 @@ def missing(component: Component, served: Iterable[tuple[str, str]]) -> Iterator
             yield f"the cluster does not serve {kind} in {api_version}"
 
 
-def stuck(deployments: Iterable[Json]) -> Iterator[str]:
+def deployment_problems(deployments: Iterable[Json]) -> Iterator[str]:
     """Say which Deployments are not rolled out."""
     for thing in deployments:
-        if verdict := unready("apps", "Deployment", thing):
+        if verdict := readiness_problem("apps", "Deployment", thing):
             metadata = thing["metadata"]
             yield f"Deployment {metadata['namespace']}/{metadata['name']} is not ready: {verdict.message.rstrip('.')}"
 
 
-def webhooks(groups: set[str], configurations: Iterable[Json]) -> Iterator[tuple[str, Json]]:
+def service_webhooks(groups: set[str], configurations: Iterable[Json]) -> Iterator[tuple[str, Json]]:
     """Return name and clientConfig of the webhooks that a Service answers for one of the API groups."""
     for configuration in configurations:
         for webhook in configuration.get("webhooks") or ():
@@ -191,9 +194,9 @@ def webhooks(groups: set[str], configurations: Iterable[Json]) -> Iterator[tuple
                 yield webhook["name"], client
 
 
-def unanswered(name: str, client: Json, slices: Iterable[Json]) -> Iterator[str]:
+def webhook_problems(name: str, client: Json, slices: Iterable[Json]) -> Iterator[str]:
     """Say why a webhook cannot answer: no certificate to know it by, or nobody behind its Service."""
-    if why := bundle_fault(client.get("caBundle")):
+    if why := ca_bundle_problem(client.get("caBundle")):
         yield f"the caBundle of webhook {name} {why}"
     service = client["service"]
     endpoints = (endpoint for one in slices for endpoint in one.get("endpoints") or ())

@@ -108,18 +108,18 @@ class _Reader:
         if not component.deployments:
             return []
         answer = self._api.get("/apis/apps/v1/deployments", labelSelector=component.deployments)
-        return components.own(component, answer["items"])
+        return components.select_deployments(component, answer["items"])
 
     def _problems(self, component: Component, deployments: Sequence[Json]) -> Iterator[str]:
-        found = [*components.missing(component, self._kinds), *components.stuck(deployments)]
+        found = [*components.missing_kinds(component, self._kinds), *components.deployment_problems(deployments)]
         if component.deployments and not deployments:
             found.append(f"no Deployment has the labels {component.deployments}")
         configurations = [entry for path in _WEBHOOKS for entry in self._api.get(path)["items"]]
-        for name, client in components.webhooks(component.groups, configurations):
+        for name, client in components.service_webhooks(component.groups, configurations):
             service = client["service"]
             path = _SLICES.format(quote(service["namespace"], safe=""))
             slices = self._api.get(path, labelSelector=f"kubernetes.io/service-name={service['name']}")["items"]
-            found += components.unanswered(name, client, slices)
+            found += components.webhook_problems(name, client, slices)
         # One that cannot answer is not asked: it would only take its time.
         return iter(dict.fromkeys(found or self._refused(component)))
 

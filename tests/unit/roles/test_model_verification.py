@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_protocol.codec import Tolerance, difference
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_protocol.codec import (
+    Tolerance,
+    first_difference,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate import sandbox
 
 TASKS = Path(__file__).resolve().parents[3] / "roles" / "model_verification" / "tasks" / "main.yml"
@@ -40,4 +43,4 @@ def tolerance() -> Tolerance:
     ],
 )
 def test_predictions_are_compared_as_in_the_gate(wanted: Any, got: Any) -> None:
-    assert (difference([wanted], [got], tolerance()) is None) is sandbox._agree([wanted], [got])
+    assert (first_difference([wanted], [got], tolerance()) is None) is sandbox._agree([wanted], [got])

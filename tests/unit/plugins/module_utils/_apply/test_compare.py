@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.compare import difference, projection
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.compare import first_difference, projection
 
 from ..manifests_server import MANAGER, thing
 
@@ -92,7 +92,7 @@ def container(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_what_others_have_added_and_other_spellings_are_no_difference() -> None:
-    assert difference(DESIRED, live(), MANAGER) is None
+    assert first_difference(DESIRED, live(), MANAGER) is None
 
 
 @pytest.mark.parametrize(
@@ -132,23 +132,23 @@ def test_what_others_have_added_and_other_spellings_are_no_difference() -> None:
 def test_each_change_of_the_manifest_is_found(change: Callable[[dict[str, Any]], Any], path: str) -> None:
     desired = copy.deepcopy(DESIRED)
     change(desired)
-    assert difference(desired, live(), MANAGER) == path
+    assert first_difference(desired, live(), MANAGER) == path
 
 
 def test_drift_of_the_live_object_is_found() -> None:
     body = live()
     container(body)["image"] = "web:hotfix"
-    assert difference(DESIRED, body, MANAGER) == "spec.template.spec.containers.[name=web].image"
+    assert first_difference(DESIRED, body, MANAGER) == "spec.template.spec.containers.[name=web].image"
 
 
 def test_an_object_that_was_never_applied_by_this_manager_differs() -> None:
-    assert difference(DESIRED, live(), "another") == "metadata.managedFields"
+    assert first_difference(DESIRED, live(), "another") == "metadata.managedFields"
     older = live()
     older["metadata"]["managedFields"][-1]["apiVersion"] = "apps/v1beta1"
-    assert difference(DESIRED, older, MANAGER) == "metadata.managedFields"
+    assert first_difference(DESIRED, older, MANAGER) == "metadata.managedFields"
     # Nobody owns what identifies an object, so here there is nothing to apply.
     bare = thing("Namespace", "models", None)
-    assert difference(bare, {**bare, "status": {"phase": "Active"}}, MANAGER) is None
+    assert first_difference(bare, {**bare, "status": {"phase": "Active"}}, MANAGER) is None
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_quantities_are_compared_by_value(desired: Any, found: Any, same: bool) 
     body["metadata"]["managedFields"] = [
         {"manager": MANAGER, "operation": "Apply", "apiVersion": "v1", "fieldsV1": fields}
     ]
-    assert (difference(quota(desired), body, MANAGER) is None) is same
+    assert (first_difference(quota(desired), body, MANAGER) is None) is same
 
 
 def test_text_that_looks_like_a_quantity_is_text() -> None:
@@ -182,7 +182,7 @@ def test_text_that_looks_like_a_quantity_is_text() -> None:
     body["metadata"]["managedFields"] = [
         {"manager": MANAGER, "operation": "Apply", "apiVersion": "v1", "fieldsV1": {"f:data": {"f:limits": {}}}}
     ]
-    assert difference(thing("ConfigMap", "c", data={"limits": "1000m"}), body, MANAGER) == "data.limits"
+    assert first_difference(thing("ConfigMap", "c", data={"limits": "1000m"}), body, MANAGER) == "data.limits"
 
 
 @pytest.mark.parametrize(("group", "path"), [("", None), ("rbac.authorization.k8s.io", "subjects.0.apiGroup")])
@@ -193,7 +193,7 @@ def test_the_empty_name_of_the_core_group_is_not_kept(group: str, path: str | No
     version = desired["apiVersion"]
     applied = {"manager": MANAGER, "operation": "Apply", "apiVersion": version, "fieldsV1": {"f:subjects": {}}}
     body["metadata"]["managedFields"] = [applied]
-    assert difference(desired, body, MANAGER) == path
+    assert first_difference(desired, body, MANAGER) == path
 
 
 def test_projection_keeps_what_the_manifest_names() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.contents import GATEWAY, contents
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.contents import GATEWAY, namespace_contents
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.delete import delete_manifests
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Options, Timing
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
@@ -274,7 +274,7 @@ def test_contents_need_an_api_server_that_lists_its_kinds() -> None:
     server = Server(SPACE)
     server.discovery = lambda path="/apis": {"kind": "APIGroupList", "groups": []}  # type: ignore[method-assign]
     with pytest.raises(KServeError, match=r"as Kubernetes does from 1\.30 on"):
-        contents(server, "models")
+        namespace_contents(server, "models")
 
 
 def test_what_belongs_to_another_object_goes_with_it() -> None:
@@ -282,4 +282,4 @@ def test_what_belongs_to_another_object_goes_with_it() -> None:
     owned = thing("ConfigMap", "owned", data={})
     owned["metadata"]["ownerReferences"] = [{"name": "x"}]
     foreign(server, owned)
-    assert contents(server, "models") == []
+    assert namespace_contents(server, "models") == []

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.apply import apply_manifests
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Options, Timing
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.prune import of_kinds, prune
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.prune import prune, selections_of_kinds
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Kind, Target
@@ -96,7 +96,7 @@ def test_an_object_is_the_same_in_another_version() -> None:
     [([], [], True), (["ConfigMap"], [], True), (["Namespace"], [], False), ([], ["ConfigMap"], False)],
 )
 def test_what_is_left_out_is_not_pruned(only_kinds: list[str], exclude_kinds: list[str], left: bool) -> None:
-    assert bool(of_kinds([CONFIGS], only_kinds, exclude_kinds)) is left
+    assert bool(selections_of_kinds([CONFIGS], only_kinds, exclude_kinds)) is left
 
 
 def test_a_kind_that_the_cluster_does_not_know_has_no_objects() -> None:

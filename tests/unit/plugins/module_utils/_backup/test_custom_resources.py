@@ -24,7 +24,7 @@ ISVC, RUNTIMES = "inferenceservices.serving.kserve.io", "servingruntimes.serving
 def test_a_group_and_what_is_below_it_belong_but_no_other() -> None:
     groups = ["knative.dev", "cert-manager.io"]
     named = ("knative.dev", "serving.knative.dev", "acme.cert-manager.io", "notknative.dev", "apps", "dev")
-    assert [custom_resources.belongs(group, groups) for group in named] == [True, True, True, False, False, False]
+    assert [custom_resources.is_in_groups(group, groups) for group in named] == [True, True, True, False, False, False]
 
 
 def test_each_kind_is_read_once_in_the_version_that_the_server_prefers() -> None:
@@ -65,19 +65,19 @@ def snapshot(*things: dict[str, Any]) -> dict[str, Any]:
 
 def test_what_is_gone_is_lost_and_what_is_new_is_not() -> None:
     before, now = snapshot(thing("iris"), thing("rose")), snapshot(thing("rose"), thing("lily"))
-    assert custom_resources.lost(before, now) == [{"resource": ISVC, "name": "models/iris", "what": "object"}]
-    assert custom_resources.lost(before, before) == []
+    assert custom_resources.lost_objects(before, now) == [{"resource": ISVC, "name": "models/iris", "what": "object"}]
+    assert custom_resources.lost_objects(before, before) == []
 
 
 def test_what_somebody_made_anew_is_lost_too() -> None:
     before, now = snapshot(thing("iris", uid="1")), snapshot(thing("iris", uid="2"))
-    assert custom_resources.lost(before, now) == [{"resource": ISVC, "name": "models/iris", "what": "replaced"}]
+    assert custom_resources.lost_objects(before, now) == [{"resource": ISVC, "name": "models/iris", "what": "replaced"}]
 
 
 def test_a_kind_that_is_not_served_any_more_is_lost_with_its_objects() -> None:
     before = snapshot(thing("iris"))
     now = {"counts": {}, "objects": {RUNTIMES: {}}}
-    assert custom_resources.lost(before, now) == [
+    assert custom_resources.lost_objects(before, now) == [
         {"resource": ISVC, "name": None, "what": "kind"},
         {"resource": ISVC, "name": "models/iris", "what": "object"},
     ]
@@ -87,7 +87,7 @@ def test_what_a_controller_made_is_counted_and_never_missed() -> None:
     owned = thing("iris-child", owner="iris")
     before, now = snapshot(thing("iris"), owned), snapshot(thing("iris"))
     assert (before["counts"][ISVC], now["counts"][ISVC]) == (2, 1)
-    assert custom_resources.lost(before, now) == []
+    assert custom_resources.lost_objects(before, now) == []
 
 
 def test_the_files_hold_what_can_be_applied_again(tmp_path: Path) -> None:

@@ -43,31 +43,31 @@ def aged(folder: Path) -> Path:
 def test_it_is_made_once_for_the_same_parts() -> None:
     made = {"a": [1, "x", None, {"b": 1.5}]}
     maker = Maker(made)
-    assert [disk_cache.kept([b"a", b"bc"], maker) for _time in range(3)] == [made] * 3
+    assert [disk_cache.cached([b"a", b"bc"], maker) for _time in range(3)] == [made] * 3
     assert maker.times == 1
     for others in ([b"ab", b"c"], [b"abc"], [b"a", b"bc", b""]):
-        disk_cache.kept(others, maker)
+        disk_cache.cached(others, maker)
     assert maker.times == 4
 
 
 def test_only_its_owner_reads_it(folder: Path) -> None:
-    disk_cache.kept([b"a"], Maker(1))
+    disk_cache.cached([b"a"], Maker(1))
     assert [entry.stat().st_mode & 0o777 for entry in folder.iterdir()] == [0o600]
 
 
 def test_what_json_cannot_express_is_not_kept(folder: Path) -> None:
     maker = Maker({"a": b"x"})
-    assert [disk_cache.kept([b"a"], maker) for _time in range(2)] == [{"a": b"x"}] * 2
+    assert [disk_cache.cached([b"a"], maker) for _time in range(2)] == [{"a": b"x"}] * 2
     assert maker.times == 2 and not list(folder.iterdir())
 
 
 @pytest.mark.parametrize("text", ["", "{", "\x00"])
 def test_a_broken_entry_is_made_again(folder: Path, text: str) -> None:
     maker = Maker([1])
-    disk_cache.kept([b"a"], maker)
+    disk_cache.cached([b"a"], maker)
     (entry,) = folder.iterdir()
     entry.write_text(text)
-    assert [disk_cache.kept([b"a"], maker) for _time in range(2)] == [[1], [1]]
+    assert [disk_cache.cached([b"a"], maker) for _time in range(2)] == [[1], [1]]
     assert maker.times == 2
 
 
@@ -75,7 +75,7 @@ def test_without_a_place_for_it_nothing_is_kept(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     maker = Maker([1])
-    assert [disk_cache.kept([b"a"], maker) for _time in range(2)] == [[1], [1]]
+    assert [disk_cache.cached([b"a"], maker) for _time in range(2)] == [[1], [1]]
     assert maker.times == 2
 
 
@@ -86,26 +86,26 @@ def test_without_a_home_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", homeless)
     maker = Maker([1])
-    assert [disk_cache.kept([b"a"], maker) for _time in range(2)] == [[1], [1]]
+    assert [disk_cache.cached([b"a"], maker) for _time in range(2)] == [[1], [1]]
     assert maker.times == 2
 
 
 def test_what_is_not_to_be_kept_is_made_each_time(folder: Path) -> None:
     maker = Maker([1])
-    assert [disk_cache.kept([b"a"], maker, lambda made: made != [1]) for _time in range(2)] == [[1], [1]]
+    assert [disk_cache.cached([b"a"], maker, lambda made: made != [1]) for _time in range(2)] == [[1], [1]]
     assert maker.times == 2 and not folder.exists()
 
 
 def test_what_is_old_is_made_again(folder: Path) -> None:
     maker = Maker([1])
-    disk_cache.kept([b"a"], maker)
+    disk_cache.cached([b"a"], maker)
     aged(folder)
-    disk_cache.kept([b"a"], maker)
+    disk_cache.cached([b"a"], maker)
     assert maker.times == 2
 
 
 def test_what_is_old_goes_when_something_new_comes(folder: Path) -> None:
-    disk_cache.kept([b"old"], Maker(1))
+    disk_cache.cached([b"old"], Maker(1))
     old = aged(folder)
-    disk_cache.kept([b"new"], Maker(2))
+    disk_cache.cached([b"new"], Maker(2))
     assert old not in folder.iterdir() and len(list(folder.iterdir())) == 1

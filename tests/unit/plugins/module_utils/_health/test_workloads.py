@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.workloads import unready
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.workloads import readiness_problem
 
 from ..platform_fixtures import authority
 
@@ -189,7 +189,7 @@ def daemons(**status: Any) -> dict[str, Any]:
 )
 def test_verdicts(group: str, kind: str, spec: dict[str, Any], status: dict[str, Any], reason: str) -> None:
     """A reason with ! is one for which waiting does not help."""
-    verdict = unready(group, kind, {"metadata": {"generation": 2}, "spec": spec, "status": status})
+    verdict = readiness_problem(group, kind, {"metadata": {"generation": 2}, "spec": spec, "status": status})
     if verdict is None:
         assert reason == READY
     else:
@@ -215,6 +215,8 @@ def webhook(**client: Any) -> dict[str, Any]:
     ],
 )
 def test_a_webhook_needs_a_ca_for_its_service(kind: str, webhooks: list[dict[str, Any]], ready: bool) -> None:
-    verdict = unready("admissionregistration.k8s.io", kind, {"metadata": {"generation": 1}, "webhooks": webhooks})
+    verdict = readiness_problem(
+        "admissionregistration.k8s.io", kind, {"metadata": {"generation": 1}, "webhooks": webhooks}
+    )
     assert (verdict is None) == ready
     assert verdict is None or verdict.reason == "NoCABundle"

@@ -16,8 +16,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_prot
     Tolerance,
     batches,
     decode,
-    difference,
     encode,
+    first_difference,
     health_paths,
     path,
     says_not_ready,
@@ -100,7 +100,7 @@ def test_other_answers(protocol: str, body: bytes, says: str) -> None:
     [([0, 2], [0, 2]), (["1"], [1]), ([1], [1.0]), (["setosa"], ["setosa"]), ([[0.5, "1"]], [[0.5, 1]])],
 )
 def test_equal(expected: list[Any], predicted: list[Any]) -> None:
-    assert difference(expected, predicted) is None
+    assert first_difference(expected, predicted) is None
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_equal(expected: list[Any], predicted: list[Any]) -> None:
     ],
 )
 def test_different(expected: list[Any], predicted: list[Any], row: str) -> None:
-    assert (difference(expected, predicted) or "").startswith(row)
+    assert (first_difference(expected, predicted) or "").startswith(row)
 
 
 @pytest.mark.parametrize(
@@ -136,11 +136,11 @@ def test_different(expected: list[Any], predicted: list[Any], row: str) -> None:
     ],
 )
 def test_tolerance(expected: Any, predicted: Any, tolerance: Tolerance, same: bool) -> None:
-    assert (difference([expected], [predicted], tolerance) is None) is same
+    assert (first_difference([expected], [predicted], tolerance) is None) is same
 
 
 def test_rows_are_numbered_among_all() -> None:
-    assert difference([0, 1], [0, 2], first=5, rows=9) == "Row 6 of 9 differs: expected 1, predicted 2."
+    assert first_difference([0, 1], [0, 2], first=5, rows=9) == "Row 6 of 9 differs: expected 1, predicted 2."
 
 
 def test_batches() -> None:

@@ -24,7 +24,11 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_serv
     target,
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.readiness import Objects
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, Silent, Unreachable
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import (
+    AnswerTimeout,
+    ApiError,
+    Unreachable,
+)
 
 READY = Question("/v2/models/{name}/ready")
 
@@ -78,7 +82,7 @@ FORBIDDEN = 'services "http:iris-predictor:80" is forbidden: User "x" cannot get
         (ApiError("x", 403, FORBIDDEN), State.DEGRADED, "ModelNotAllowed"),
         (ApiError("x", 403, "the model's own refusal"), State.DEGRADED, "ModelNotReady"),
         (Unreachable("away"), State.PROGRESSING, "ModelNotAsked"),
-        (Silent("no answer"), State.DEGRADED, "ModelSilent"),
+        (AnswerTimeout("no answer"), State.DEGRADED, "ModelSilent"),
     ],
 )
 def test_what_the_model_server_answers(answer: str | Exception, state: State, reason: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict import (
-    Patience,
+    GracePeriod,
     State,
     degraded,
     failed,
@@ -21,7 +21,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_serv
     deployment_mode,
     judge,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.spec_match import unlike
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.spec_match import unmatched_field
 
 from ..cluster_fixtures import FIXTURES, load, objects
 
@@ -157,19 +157,22 @@ def deployment(container: dict[str, Any], init: list[dict[str, Any]] | None = No
 def test_what_the_deployment_must_have_of_the_spec(
     spec: dict[str, Any], container: dict[str, Any], field: str | None
 ) -> None:
-    assert unlike(spec, deployment(container)) == field
+    assert unmatched_field(spec, deployment(container)) == field
 
 
 def test_several_storage_uris_are_arguments_of_the_init_container_unless_mounted() -> None:
     spec = {"model": {}, "storageUris": [{"uri": "s3://a/b", "mountPath": "/mnt/a"}, {"uri": "pvc://c/d"}]}
-    assert unlike(spec, deployment({}, [{"name": "storage-initializer", "args": ["s3://a/b", "/mnt/a"]}])) is None
     assert (
-        unlike(spec, deployment({}, [{"name": "storage-initializer", "args": ["s3://a/x", "/mnt/a"]}])) == "storageUris"
+        unmatched_field(spec, deployment({}, [{"name": "storage-initializer", "args": ["s3://a/b", "/mnt/a"]}])) is None
+    )
+    assert (
+        unmatched_field(spec, deployment({}, [{"name": "storage-initializer", "args": ["s3://a/x", "/mnt/a"]}]))
+        == "storageUris"
     )
 
 
 def test_patience_runs_over_reasons_and_ends_after_the_grace_period() -> None:
-    patience = Patience(30)
+    patience = GracePeriod(30)
     assert patience.left(0) is None
     assert patience.judge(degraded("ErrImagePull", ""), 100).state is State.DEGRADED
     assert patience.judge(degraded("CrashLoopBackOff", ""), 129).state is State.DEGRADED
@@ -179,7 +182,7 @@ def test_patience_runs_over_reasons_and_ends_after_the_grace_period() -> None:
 
 
 def test_patience_begins_anew_after_recovery() -> None:
-    patience = Patience(30)
+    patience = GracePeriod(30)
     patience.judge(degraded("A", ""), 0)
     assert patience.judge(progressing("B", ""), 20).state is State.PROGRESSING
     assert patience.judge(degraded("A", ""), 40).state is State.DEGRADED
@@ -187,7 +190,7 @@ def test_patience_begins_anew_after_recovery() -> None:
 
 
 def test_no_grace_means_at_once() -> None:
-    assert Patience(0).judge(degraded("A", ""), 0).state is State.FAILED
+    assert GracePeriod(0).judge(degraded("A", ""), 0).state is State.FAILED
 
 
 def test_worst() -> None:

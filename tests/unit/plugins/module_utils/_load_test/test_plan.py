@@ -17,9 +17,9 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.plan
     PlannedLoad,
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.result import (
+    client_bottleneck,
     figures,
-    missed,
-    own_share,
+    missed_thresholds,
     rate_not_reached,
 )
 
@@ -127,10 +127,10 @@ def test_this_sides_own_delay_is_in_the_latency_and_told() -> None:
     found = measured(World(OK, late=0.003), plan)
     assert found["latency_ms"]["p50"] == pytest.approx(13)
     assert found["load"]["behind_ms"]["p99"] == pytest.approx(3)
-    assert "itself up to 3 ms late (p99)" in (own_share(plan, found) or "")
-    assert own_share(plan, measured(World(OK, late=0.0005), plan)) is None
+    assert "itself up to 3 ms late (p99)" in (client_bottleneck(plan, found) or "")
+    assert client_bottleneck(plan, measured(World(OK, late=0.0005), plan)) is None
     # A tenth of a slow model's latency is not told.
-    assert own_share(plan, measured(World(OK, takes=lambda *_: 0.1, late=0.003), plan)) is None
+    assert client_bottleneck(plan, measured(World(OK, takes=lambda *_: 0.1, late=0.003), plan)) is None
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_a_rate_that_this_side_does_not_reach(cpu: float, waited: float, takes: 
 
 def test_a_closed_load_that_is_busy_all_the_time_says_so() -> None:
     plan = Plan(100)
-    assert "busy all the time" in (own_share(plan, measured(World(OK, effort=Effort(0.95)), plan)) or "")
-    assert own_share(plan, measured(World(OK, effort=Effort(0.5)), plan)) is None
+    assert "busy all the time" in (client_bottleneck(plan, measured(World(OK, effort=Effort(0.95)), plan)) or "")
+    assert client_bottleneck(plan, measured(World(OK, effort=Effort(0.5)), plan)) is None
 
 
 @pytest.mark.parametrize("rate", [None, 100])
@@ -217,14 +217,14 @@ def test_plans_that_are_none(plan: dict[str, Any], says: str) -> None:
 def test_thresholds() -> None:
     found = measured(World(OK), Plan(100))
     kept = {"p50_ms": 11.0, "p95_ms": 11.0, "p99_ms": 11.0, "p999_ms": 11.0, "max_ms": 11.0, "throughput": 99.0}
-    assert missed({**kept, "error_rate": 0.0}, found) == {}
-    assert missed(dict.fromkeys(kept), found) == {}
-    assert missed({"p95_ms": 9.5, "p99_ms": 11.0, "throughput": 200.0}, found) == {
+    assert missed_thresholds({**kept, "error_rate": 0.0}, found) == {}
+    assert missed_thresholds(dict.fromkeys(kept), found) == {}
+    assert missed_thresholds({"p95_ms": 9.5, "p99_ms": 11.0, "throughput": 200.0}, found) == {
         "p95_ms": "p95_ms is 10 and must be at most 9.5",
         "throughput": "throughput is 100 a second and must be at least 200",
     }
     failed = measured(World(GONE), Plan(4), stop_at_error=False)
-    assert missed({"error_rate": 0.5, "p50_ms": 1.0}, failed) == {
+    assert missed_thresholds({"error_rate": 0.5, "p50_ms": 1.0}, failed) == {
         "p50_ms": "p50_ms was not measured, since no request was answered",
         "error_rate": "error_rate is 1 and must be at most 0.5",
     }

@@ -12,10 +12,14 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Options, placed
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Options, with_namespace
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Kind
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import Rendered, rendered, shown
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import (
+    Rendered,
+    mask_values,
+    render_charts,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.load import load
 
 KIND = "kind: CustomResourceDefinition\n"
@@ -33,7 +37,7 @@ def program(folder: Path, script: str) -> str:
 def asked(folder: Path, of_objects: str | None = None, **entry: Any) -> tuple[list[str], Any]:
     """The arguments and the values that helm gets for an entry of charts."""
     helm = program(folder, 'printf "%s\\n" "$@" && cat')
-    ((name, said, _namespace),) = rendered([{**CHART, **entry}], helm, of_objects)
+    ((name, said, _namespace),) = render_charts([{**CHART, **entry}], helm, of_objects)
     assert name == f"the chart {entry.get('ref', 'web')}"
     *words, values = said.splitlines()
     return words, json.loads(values)
@@ -63,13 +67,13 @@ def test_a_release_without_a_namespace_is_in_that_of_the_objects(tmp_path: Path,
 def test_the_texts_come_in_the_order_of_the_charts(tmp_path: Path) -> None:
     helm = program(tmp_path, 'case "$3" in a) sleep 0.3;; esac; echo "$3"')
     charts = [{**CHART, "ref": ref} for ref in ("a", "b", "c")]
-    assert [chart.text for chart in rendered(charts, helm, None)] == ["a\n", "b\n", "c\n"]
+    assert [chart.text for chart in render_charts(charts, helm, None)] == ["a\n", "b\n", "c\n"]
 
 
 def test_a_chart_is_read_while_the_next_is_rendered(tmp_path: Path) -> None:
     go = tmp_path / "go"
     helm = program(tmp_path, f'case "$3" in b) until [ -e {go} ]; do sleep 0.01; done;; esac; echo "$3"')
-    charts = rendered([{**CHART, "ref": ref} for ref in ("a", "b")], helm, None)
+    charts = render_charts([{**CHART, "ref": ref} for ref in ("a", "b")], helm, None)
     assert next(charts).text == "a\n"
     go.touch()
     assert next(charts).text == "b\n"
@@ -89,7 +93,7 @@ class Asked:
     def render(self, **entry: Any) -> tuple[str, int]:
         """Return the text, and how often helm has been asked until now."""
         chart = {**CHART, "ref": str(self.file.parent.parent), **entry}
-        (found,) = rendered([chart], self.helm, "web")
+        (found,) = render_charts([chart], self.helm, "web")
         return found.text, len(self._log.read_text())
 
 
@@ -138,24 +142,24 @@ def test_a_linked_folder_of_a_chart_counts(asked_for: Asked, tmp_path: Path) -> 
 def test_what_helm_says_is_told_with_what_to_change(tmp_path: Path) -> None:
     helm = program(tmp_path, 'echo "Error: chart \\"web\\" not found" >&2; exit 1')
     with pytest.raises(KServeError, match=r'the chart web: chart "web" not found; correct the entry in charts\.$'):
-        list(rendered([CHART], helm, None))
+        list(render_charts([CHART], helm, None))
 
 
 def test_values_that_helm_repeats_are_masked(tmp_path: Path) -> None:
     helm = program(tmp_path, "echo \"Error: values: /key: 'PLANTED' does not match pattern\" >&2; exit 1")
     with pytest.raises(KServeError, match=r"values: /key: '\W+' does not match pattern; correct") as refused:
-        list(rendered([{**CHART, "values": {"deep": [{"key": "PLANTED"}]}}], helm, None))
+        list(render_charts([{**CHART, "values": {"deep": [{"key": "PLANTED"}]}}], helm, None))
     assert "PLANTED" not in str(refused.value)
 
 
 def test_a_machine_without_helm_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(KServeError, match=r"/helm cannot be run \(No such file or directory\); install Helm, or set"):
-        list(rendered([CHART], str(tmp_path / "helm"), None))
+        list(render_charts([CHART], str(tmp_path / "helm"), None))
 
 
 @pytest.mark.parametrize("charts", [[{**CHART, "values": {"key": "PLANTED"}}], ["PLANTED"], "PLANTED"])
 def test_values_are_not_shown(charts: Any) -> None:
-    assert "PLANTED" not in json.dumps(shown(charts))
+    assert "PLANTED" not in json.dumps(mask_values(charts))
 
 
 def test_definitions_come_before_the_objects_of_charts() -> None:
@@ -179,4 +183,7 @@ def test_a_chart_that_is_not_yaml_is_named() -> None:
 def test_objects_without_a_namespace_are_in_that_of_their_release(own: str | None, home: str, told: str) -> None:
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": own}}
     (manifest,) = load([], [], charts=[Rendered("the chart web", json.dumps(body), home)])
-    assert placed(manifest, Kind("configmaps", True), Options(namespace="of-the-objects")).manifest.namespace == told
+    assert (
+        with_namespace(manifest, Kind("configmaps", True), Options(namespace="of-the-objects")).manifest.namespace
+        == told
+    )

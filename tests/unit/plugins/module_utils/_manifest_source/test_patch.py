@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.load import load
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.patch import merged
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.patch import merge_patch
 
 from ..manifests_server import thing
 
@@ -43,7 +43,7 @@ NAMED = [{"name": "a", "x": 1, "y": {"z": 1}}, {"name": "b", "x": 2}]
 )
 def test_what_lies_over_what(below: Any, above: Any, wanted: Any) -> None:
     before = copy.deepcopy((below, above))
-    assert merged(below, above) == wanted
+    assert merge_patch(below, above) == wanted
     assert (below, above) == before
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate import gate as model_gate
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import GateOptions, examine
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import GateOptions, check_model
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.sandbox import Outcome
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import scan
 
@@ -43,7 +43,7 @@ def folder(tmp_path: Path, trained: dict[str, bytes]) -> Path:
 
 
 def gate(folder: Path, **options: Any) -> dict[str, Any]:
-    return examine(GateOptions(**options), "iris-classifier", "v1", scan(folder))
+    return check_model(GateOptions(**options), "iris-classifier", "v1", scan(folder))
 
 
 def refusal(folder: Path, **options: Any) -> str:
@@ -112,8 +112,8 @@ def test_the_manifest_stands_for_all_files(folder: Path, no_trial: None) -> None
         manifests.append(1)
         return "1" * 64
 
-    assert examine(options, "iris-classifier", "v1", files, manifest)["checked"] == ["allowed_digests", "metadata"]
-    assert examine(GateOptions(load=False), "iris-classifier", "v1", files, manifest)["checked"] == ["metadata"]
+    assert check_model(options, "iris-classifier", "v1", files, manifest)["checked"] == ["allowed_digests", "metadata"]
+    assert check_model(GateOptions(load=False), "iris-classifier", "v1", files, manifest)["checked"] == ["metadata"]
     assert len(manifests) == 1
 
 

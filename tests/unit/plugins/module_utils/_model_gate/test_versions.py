@@ -8,7 +8,7 @@ import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate import versions
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.versions import misfit
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.versions import version_mismatch
 
 FOUND = {"python": "3.11.7", "scikit-learn": "1.5.2", "numpy": "2.0.0rc1", "odd": "one"}
 
@@ -32,22 +32,22 @@ FOUND = {"python": "3.11.7", "scikit-learn": "1.5.2", "numpy": "2.0.0rc1", "odd"
     ],
 )
 def test_the_first_misfit_is_told(python_version: str | None, packages: dict[str, str], said: str | None) -> None:
-    found = misfit(FOUND, python_version, packages)
+    found = version_mismatch(FOUND, python_version, packages)
     assert (str(found) if found else None) == said
 
 
 def test_python_must_be_known() -> None:
-    assert str(misfit({}, "3.11", {})) == "no known version of Python, and the serving image has 3.11"
+    assert str(version_mismatch({}, "3.11", {})) == "no known version of Python, and the serving image has 3.11"
 
 
 @pytest.mark.parametrize("wanted", ["", "~=1", "latest", "=1.5"])
 def test_what_is_no_specifier_is_refused(wanted: str) -> None:
     with pytest.raises(KServeError, match=r"neither a version nor a specifier such as ~=1\.5\.1; correct it"):
-        misfit(FOUND, None, {"scikit-learn": wanted})
+        version_mismatch(FOUND, None, {"scikit-learn": wanted})
 
 
 def test_without_packaging_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(versions, "PACKAGING_IMPORT_ERROR", "ImportError")
-    assert misfit(FOUND, "3.11", {}) is None
+    assert version_mismatch(FOUND, "3.11", {}) is None
     with pytest.raises(KServeError, match="needs the Python library packaging"):
-        misfit(FOUND, None, {"numpy": "2"})
+        version_mismatch(FOUND, None, {"numpy": "2"})
