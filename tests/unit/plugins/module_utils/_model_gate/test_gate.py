@@ -201,7 +201,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.fo
 
 module = AnsibleModule({"folder": {"type": "path"}})
 files = scan(Path(module.params["folder"]))
-passed = model_gate.examine(model_gate.GateOptions(), "iris-classifier", "v1", files)
+passed = model_gate.check_model(model_gate.GateOptions(), "iris-classifier", "v1", files)
 module.exit_json(file=model_gate.__file__, **passed)
 """
 
