@@ -124,7 +124,10 @@ class S3Store:
             return b""
         body = self._client.request("GET", key, headers={"Range": f"bytes={start}-{start + size - 1}"}).body
         if len(body) != size:
-            raise KServeError(f"The store gave {len(body)} bytes of {key} where {size} were asked for; run again.")
+            raise KServeError(
+                f"The store gave {len(body)} bytes of {key} where {size} were asked for; run again.",
+                reason="ObjectDamaged",
+            )
         return body
 
     def put(self, key: str, content: Buffer, sha256: str, *, new: bool = False) -> str:

@@ -129,6 +129,8 @@ class S3Options:
 class Refused(KServeError):
     """The store's answer is an error; code: its S3 error code, or its HTTP status where it has none."""
 
+    REASON = "StoreRefused"
+
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
         self.code = code
@@ -272,7 +274,8 @@ def connect(options: S3Options) -> S3Client:
         parts = _split(endpoint)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise KServeError(
-                f"The endpoint_url {endpoint} is not valid; give one such as https://fra1.digitaloceanspaces.com."
+                f"The endpoint_url {endpoint} is not valid; give one such as https://fra1.digitaloceanspaces.com.",
+                reason="InvalidOption",
             )
         if options.validate_certs and options.ca_bundle:
             Path(options.ca_bundle).open("rb").close()  # botocore tells it only at the first request, and not by name
@@ -365,7 +368,8 @@ def _explained(options: S3Options) -> Iterator[None]:
     except boto.SSLError as error:
         raise KServeError(
             f"There is no trusted TLS connection to {options.place} ({_masked(_last(error), options)}); "
-            "set ca_bundle to the authority that signed its certificate, or correct endpoint_url."
+            "set ca_bundle to the authority that signed its certificate, or correct endpoint_url.",
+            reason="CertificateNotTrusted",
         ) from None
     except (
         boto.EndpointConnectionError,
@@ -374,18 +378,28 @@ def _explained(options: S3Options) -> Iterator[None]:
         boto.ConnectionClosedError,
         boto.ReadTimeoutError,
     ):
-        raise KServeError(f"{options.place} cannot be reached; check endpoint_url and the network.") from None
+        raise KServeError(
+            f"{options.place} cannot be reached; check endpoint_url and the network.", reason="StoreUnreachable"
+        ) from None
     except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError):
-        raise KServeError(f"There are no whole credentials for {options.place}; {_CREDENTIALS}.") from None
+        raise KServeError(
+            f"There are no whole credentials for {options.place}; {_CREDENTIALS}.", reason="CredentialsMissing"
+        ) from None
     except boto.ProfileNotFound as error:
         name = error.kwargs["profile"]
-        raise KServeError(f"The profile {name} is not configured; check profile or AWS_PROFILE.") from None
+        raise KServeError(
+            f"The profile {name} is not configured; check profile or AWS_PROFILE.", reason="ProfileNotFound"
+        ) from None
     except OSError as error:
         subject = error.filename or options.ca_bundle or "A file"
-        raise KServeError(f"{subject} cannot be read: {error.strerror or _last(error)}; check the disk.") from None
+        raise KServeError(
+            f"{subject} cannot be read: {error.strerror or _last(error)}; check the disk.", reason="FileNotReadable"
+        ) from None
     except (boto.BotoCoreError, ElementTree.ParseError, ValueError) as error:
         text = _masked(_last(error), options)
-        raise KServeError(f"{options.place} cannot be used: {text}; check endpoint_url and region.") from None
+        raise KServeError(
+            f"{options.place} cannot be used: {text}; check endpoint_url and region.", reason="StoreUnusable"
+        ) from None
 
 
 def _last(error: BaseException) -> str:
