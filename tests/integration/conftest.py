@@ -8,9 +8,10 @@ By hand, on the demo's cluster: `python -m pytest tests/integration`. In `make m
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,11 @@ def on_node(docker: Docker, node: str) -> OnNode:
         return docker("exec", node, *words)
 
     return run
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that is reserved and at which nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]

@@ -10,7 +10,6 @@ import io
 import json
 import secrets
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +19,7 @@ import pytest
 
 from local.settings import Settings
 
-from .trap_cluster import store as connect
+from .helpers import s3_client, wait_until
 
 MODEL, VERSION = "iris-classifier", "v1"
 NAMES = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"]
@@ -38,7 +37,7 @@ class Batch:
     """A bucket and a namespace of their own, and the play on a file in them."""
 
     def __init__(self, name: str, settings: Settings, playbook: Any, kubectl: Any) -> None:
-        self.name, self.store, self.playbook, self.kubectl = name, connect(settings), playbook, kubectl
+        self.name, self.store, self.playbook, self.kubectl = name, s3_client(settings), playbook, kubectl
 
     def put(self, key: str, content: bytes) -> None:
         self.store.put_object(Bucket=self.name, Key=key, Body=content)
@@ -86,14 +85,6 @@ def rows() -> np.ndarray[Any, Any]:
     return np.round(np.random.default_rng(0).uniform(0.1, 8, (ROWS, 4)), 1)
 
 
-def _wait_for(what: Any, seconds: float = 120) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline, "it did not come to be"
-        time.sleep(0.05)
-    return found
-
-
 def test_a_job_that_is_killed_goes_on_and_each_row_is_predicted_once(batch, rows, settings, on_node) -> None:
     text = io.StringIO()
     text.write(",".join(["id", *NAMES]) + "\n")
@@ -103,7 +94,12 @@ def test_a_job_that_is_killed_goes_on_and_each_row_is_predicted_once(batch, rows
     options = {"batch_inference_chunk_rows": CHUNK, "batch_inference_keep": ["id"]}
     player = threading.Thread(target=lambda: ended.append(batch.play("in/rows.csv", **options)))
     player.start()
-    parts = _wait_for(lambda: (found := batch.listed("in/rows.csv.predictions/")) and len(found) > 20 and found)
+    parts = wait_until(
+        lambda: batch.listed("in/rows.csv.predictions/"),
+        lambda found: len(found) > 20,
+        pause=0.05,
+        what="more than 20 parts are written",
+    )
     # By the node at once: a pod that is deleted works on for as long as the kubelet takes to hear of it.
     on_node("sh", "-c", KILL, "sh", batch.name)
     (killed,) = batch.pods()

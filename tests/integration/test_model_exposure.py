@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from local.settings import Settings
 from tests.integration.conftest import reason
 
+from .helpers import wait_until
 from .trap_cluster import SERVES, Cluster, Json, cluster, service
 
 DOMAIN = "ml.hashfoundry.local"
@@ -73,14 +73,6 @@ def ask(made: Cluster, settings: Settings) -> Callable[[], str]:
     return post
 
 
-def until(look: Callable[[], str], holds: Callable[[str], bool]) -> str:
-    """Look until a condition holds: a route takes a moment to reach Envoy, and longer on a busy machine."""
-    deadline = time.monotonic() + 120
-    while not holds(seen := look()) and time.monotonic() < deadline:
-        time.sleep(0.25)
-    return seen
-
-
 def predicts(said: str) -> bool:
     return '"predictions":[0,2]' in said.replace(" ", "")
 
@@ -91,7 +83,7 @@ def names(made: Cluster, kind: str) -> list[str]:
 
 
 def test_the_gateway_exposes_a_model(made: Cluster, ask: Callable[[], str]) -> None:
-    assert predicts(until(ask, predicts))
+    wait_until(ask, predicts, what="the model answers")
     assert names(made, "httproutes") == [made.namespace, f"{made.namespace}-predictor"]
 
 
@@ -107,7 +99,7 @@ def test_an_ingress_exposes_it_with_its_own_certificate(
     assert ingress["spec"]["ingressClassName"] == "contour"
     assert ingress["spec"]["tls"] == [{"hosts": [f"{made.namespace}.{DOMAIN}"], "secretName": "models-tls"}]
     assert not any("nginx" in key for key in ingress["metadata"]["annotations"])
-    assert predicts(until(ask, predicts))
+    wait_until(ask, predicts, what="the model answers")
     assert "changed=0" in expose("ingress")
 
 
@@ -117,7 +109,7 @@ def test_without_exposure_it_answers_inside_only(
     assert "changed=1" in expose("none")
     assert names(made, "ingresses") == names(made, "httproutes") == []
     # Envoy has no certificate for a host that nothing carries, so there is not even a handshake.
-    assert "curl: (35)" in until(ask, lambda said: "curl: (35)" in said)
+    wait_until(ask, lambda printed: "curl: (35)" in printed, what="the TLS handshake fails")
     path = f"/api/v1/namespaces/{made.namespace}/services/{made.namespace}-predictor:80/proxy"
     found = made.kubectl("get", "--raw", f"{path}/v1/models/{made.namespace}")
     assert json.loads(found)["ready"] is True
@@ -125,7 +117,7 @@ def test_without_exposure_it_answers_inside_only(
 
 def test_it_goes_back_to_the_gateway(made: Cluster, expose: Callable[..., str], ask: Callable[[], str]) -> None:
     assert "changed=0" in expose("gateway")  # KServe writes the routes itself
-    assert predicts(until(ask, predicts))
+    wait_until(ask, predicts, what="the model answers")
 
 
 def test_what_cannot_be_is_refused_in_a_sentence(made: Cluster, playbook: Playbook) -> None:

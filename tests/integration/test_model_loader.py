@@ -12,19 +12,18 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from local.settings import REPOSITORY, Settings
+
+from .helpers import s3_client, wait_until
 
 PROGRAM = REPOSITORY / "roles" / "model_volume" / "files" / "load_model.py"
 MIB = 2**20
@@ -44,13 +43,7 @@ class Loader:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
         self.bucket = f"test-{uuid.uuid4().hex[:12]}"
-        self.store = boto3.client(
-            "s3",
-            endpoint_url=self.env["AWS_ENDPOINT_URL"],
-            region_name="us-east-1",
-            aws_access_key_id="local-owner",
-            aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
-        )
+        self.store = s3_client(settings)
 
     def publish(self, version: str = "v1", files: dict[str, bytes] | None = None) -> str:
         """Put a whole version into the bucket, and return its digest."""
@@ -92,14 +85,6 @@ class Loader:
         for entry in self.store.list_objects_v2(Bucket=self.bucket).get("Contents", []):
             self.store.delete_object(Bucket=self.bucket, Key=entry["Key"])
         self.store.delete_bucket(Bucket=self.bucket)
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port of 127.0.0.1 at which nothing listens, and which nothing else gets meanwhile."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
 
 
 @pytest.fixture
@@ -182,9 +167,12 @@ def test_a_loader_that_is_killed_in_the_middle(loader: Loader) -> None:
     loader.publish(files={"model.joblib": large})
     process = loader.start()
     loading = loader.volume / "model" / ".v1.loading"
-    while not any(path.stat().st_size for path in [*loading.glob("model.joblib*")]):
+
+    def begun() -> bool:
         assert process.poll() is None, process.communicate()
-        time.sleep(0.002)
+        return any(path.stat().st_size for path in [*loading.glob("model.joblib*")])
+
+    wait_until(begun, pause=0.002, what="the loader writes the model file")
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert loading.exists() and not (loader.volume / "model" / "v1").exists()

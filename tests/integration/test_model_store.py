@@ -27,6 +27,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store i
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.s3_client import S3Options
 from local.settings import REPOSITORY, Settings
 
+from .helpers import wait_until
+
 MIB = 2**20
 PART = 16 * MIB
 
@@ -73,9 +75,14 @@ class Modules:
     def killed(self, source: Path, when: Callable[[], bool]) -> None:
         """Upload, and kill the module when something has come to be."""
         process = self.start("spaces_upload", source=str(source), name="model", version="v1", connections=2)
-        while not when():
+
+        def reached() -> bool:
+            if when():
+                return True
             assert process.poll() is None, "the upload ended before it could be killed"
-            time.sleep(0.01)
+            return False
+
+        wait_until(reached, pause=0.01, what="the upload is at the point at which it is killed")
         process.send_signal(signal.SIGKILL)
         process.communicate()
         # What had left the module by then may still arrive.

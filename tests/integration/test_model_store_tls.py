@@ -16,7 +16,6 @@ import select
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,6 +32,7 @@ from local import cache, programs, table
 from local.progress import Progress
 from local.settings import Settings
 
+from .helpers import wait_until
 from .test_model_store import MIB, PART, Modules
 
 DOMAIN = "store.test"
@@ -115,14 +115,16 @@ def gateway(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while True:
+    def not_listening() -> str | None:
+        """None, or the server's log while nothing listens on the port."""
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
         except OSError:
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
+            assert process.poll() is None, log.read_text()
+            return log.read_text()
+        return None
+
+    wait_until(not_listening, lambda text: text is None, 30, pause=0.05, what="the S3 server listens")
 
 
 @pytest.fixture

@@ -18,12 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 import yaml
 
 from local.settings import Settings
 from tests.integration.conftest import OnNode, reason
+
+from .helpers import objects, one_line, s3_client
 
 NAMESPACE = "model-volume-test"
 MIB = 2**20
@@ -33,17 +34,6 @@ NODE = {
 }
 Kubectl = Callable[..., str]
 Playbook = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def flat(text: str) -> str:
-    """The text in one line: callbacks break messages at the width of a page."""
-    return " ".join(text.split())
-
-
-def objects(kubectl: Kubectl, *words: str) -> list[dict[str, Any]]:
-    """The objects that `kubectl get` lists."""
-    items: list[dict[str, Any]] = json.loads(kubectl("get", *words, "-o", "json"))["items"]
-    return items
 
 
 def pod(name: str, script: str, read_only: bool) -> dict[str, Any]:
@@ -130,7 +120,7 @@ def test_a_claim_without_a_size(playbook: Playbook) -> None:
     words = {"model_volume_volumes": [{"name": "models"}]}
     done = playbook("playbooks/serving.yml", "--tags", "model_volume", "-e", json.dumps(words))
     assert done.returncode != 0
-    assert "The volume models in model_volume_volumes has no size; set it, or set existing" in flat(done.stdout)
+    assert "The volume models in model_volume_volumes has no size; set it, or set existing" in one_line(done.stdout)
 
 
 class Models:
@@ -141,13 +131,7 @@ class Models:
         self.kubectl = kubectl
         self.on_node = on_node
         self.bucket = f"test-{uuid.uuid4().hex[:12]}"
-        self.store = boto3.client(
-            "s3",
-            endpoint_url=f"http://127.0.0.1:{settings.s3_port}",
-            region_name="us-east-1",
-            aws_access_key_id="local-owner",
-            aws_secret_access_key=(settings.state / "s3-secret-key").read_text().split()[0],
-        )
+        self.store = s3_client(settings)
         self.store.create_bucket(Bucket=self.bucket)
 
     def publish(self, version: str, content: bytes) -> None:
@@ -203,7 +187,7 @@ def test_a_corrupt_version_fails_the_play_with_the_jobs_words_and_a_second_run_f
     models.put("v1/model.bin", b"mOdel")
     done = models.load("v1")
     assert done.returncode != 0
-    said = flat(done.stdout)
+    said = one_line(done.stdout)
     assert "the container loader of pod load-model-" in said
     what = f"The object s3://{models.bucket}/model/v1/model.bin is not what the version's manifest says"
     assert f"{what}, its sha256 differs: upload the version again with overwrite" in said
@@ -221,7 +205,7 @@ def test_a_volume_that_is_full_fails_the_play(models: Models) -> None:
     models.publish("v2", os.urandom(65 * MIB))
     done = models.load("v2")
     assert done.returncode != 0
-    said = flat(done.stdout)
+    said = one_line(done.stdout)
     assert "bytes left and model v2 needs 68157440: make it larger, or keep fewer versions" in said
 
 

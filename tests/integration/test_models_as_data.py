@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 import yaml
 
 from local import demo
 from local.settings import REPOSITORY, Settings
 from tests.integration.conftest import OnNode, reason
+
+from .helpers import one_line, s3_client
 
 BUCKET = "hashfoundry-ml-models"
 Kubectl = Callable[..., str]
@@ -32,11 +33,6 @@ TRAIN = (
 )
 
 
-def flat(text: str) -> str:
-    """The text in one line: callbacks break messages at the width of a page."""
-    return " ".join(text.split())
-
-
 def inventory() -> list[dict[str, Any]]:
     """The models of the local inventory, as they are written there."""
     text = (REPOSITORY / "inventories" / "local" / "group_vars" / "clusters.yml").read_text()
@@ -46,13 +42,7 @@ def inventory() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def store(settings: Settings) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=f"http://127.0.0.1:{settings.s3_port}",
-        region_name="us-east-1",
-        aws_access_key_id="local-owner",
-        aws_secret_access_key=(settings.state / "s3-secret-key").read_text().split()[0],
-    )
+    return s3_client(settings)
 
 
 def keys(store: Any, name: str) -> list[str]:
@@ -147,7 +137,7 @@ def test_another_digest_than_the_buckets_stops_the_roll_out(
     try:
         done = playbook("playbooks/serving.yml", "--tags", "cluster_preflight,model_serving", "-e", json.dumps(words))
         assert done.returncode != 0
-        said = flat(done.stdout)
+        said = one_line(done.stdout)
         assert f"MODEL_DIGEST is {wrong} and the version in /mnt/models has {right}" in said
         # The pod of before serves on.
         assert answers(settings)
@@ -164,7 +154,7 @@ def test_a_pod_with_another_store_than_the_inventory_says(playbook: Playbook) ->
     tags = "cluster_preflight,model_storage,model_serving"
     done = playbook("playbooks/serving.yml", "--tags", tags, "-e", json.dumps(words))
     assert done.returncode != 0
-    said = flat(done.stdout)
+    said = one_line(done.stdout)
     assert "of model iris-classifier has AWS_ENDPOINT_URL http://object-storage." in said
     assert "and not https://elsewhere.example.com; see the annotations of the Secret model-reader." in said
     assert "has AWS_DEFAULT_REGION us-east-1 and not nyc3" in said
@@ -182,6 +172,6 @@ def test_a_model_of_other_libraries_is_not_sent(
     words = iris(name="misfit-classifier", source={"folder": str(folder)})
     done = playbook("playbooks/storage.yml", "--tags", "model_storage", "-e", json.dumps(words))
     assert done.returncode != 0
-    said = flat(done.stdout)
+    said = one_line(done.stdout)
     assert "scikit-learn" in said and "1.7.0" in said and "1.5" in said
     assert keys(store, "misfit-classifier") == []

@@ -16,6 +16,7 @@ from local import demo
 from local.settings import Settings
 from tests.integration.conftest import OnNode
 
+from .helpers import objects
 from .network_ways import Connection, End, connections, pods, refusals
 
 Kubectl = Callable[..., str]
@@ -30,11 +31,6 @@ STANDARDS = {
     "knative-serving": "restricted",
     "kourier-system": "restricted",
 }
-
-
-def objects(kubectl: Kubectl, *words: str) -> list[Json]:
-    items: list[Json] = json.loads(kubectl("get", *words, "-o", "json"))["items"]
-    return items
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,9 @@ from local import demo
 from local.settings import Settings
 from tests.integration.conftest import Docker, OnNode, errors, reason
 
-from .test_trouble import Done, flat, says
-from .test_watch_survives import Handler, kill_api_server, proxied, until
+from .helpers import one_line, wait_until
+from .test_trouble import Done, says
+from .test_watch_survives import Handler, kill_api_server, proxied
 
 Playbook = Callable[..., Done]
 Kubectl = Callable[..., str]
@@ -190,7 +191,8 @@ def in_the_middle(playbook: Playbook, kubectl: Kubectl, break_it: Callable[[], o
     words = ("get", "deployment", "kserve-controller-manager", "-n", "kserve", "-o", "name", "--ignore-not-found")
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(playbook, "playbooks/addons.yml", timeout=600)
-        until(lambda: bool(kubectl(*words).strip()) or running.done(), "the controller is made anew")
+        what = "the controller's Deployment is re-created"
+        wait_until(lambda: kubectl(*words).strip() or running.done(), pause=0.05, what=what)
         assert not running.done(), running.result().stdout
         break_it()
         return running.result()
@@ -203,7 +205,12 @@ def serves(settings: Settings) -> None:
         done = subprocess.run(demo.curl(settings), capture_output=True, text=True, check=False)
         return done.returncode == 0 and json.loads(done.stdout) == {"predictions": [0, 2]}
 
-    until(answers, "the model answers")
+    wait_until(answers, what="the model answers")
+
+
+def wait_for_api_server(kubectl: Kubectl, seconds: float = 120) -> None:
+    readyz = ("get", "--raw=/readyz")
+    wait_until(lambda: kubectl(*readyz, check=False), lambda text: text == "ok", seconds, what="/readyz returns ok")
 
 
 def test_the_api_server_is_restarted_in_the_middle(
@@ -211,14 +218,14 @@ def test_the_api_server_is_restarted_in_the_middle(
 ) -> None:
     done = in_the_middle(playbook, kubectl, lambda: kill_api_server(on_node))
     went_on_or_said_why(done)
-    until(lambda: kubectl("get", "--raw=/readyz", check=False) == "ok", "the API server is back")
+    wait_for_api_server(kubectl)
     finishes(playbook("playbooks/addons.yml"))
     serves(settings)
 
 
 def went_on_or_said_why(done: Done) -> None:
     """See that a run has ended well, or with one sentence about the API server."""
-    assert "Traceback (most recent call last)" not in flat(done.stdout)
+    assert "Traceback (most recent call last)" not in one_line(done.stdout)
     if done.returncode:
         assert len(errors(done)) == 1, done.stdout[-3000:]
         sentences = ("API server", "does not answer", "has not answered")
@@ -230,6 +237,6 @@ def test_the_node_goes_away_in_the_middle(
 ) -> None:
     done = in_the_middle(playbook, kubectl, lambda: docker("restart", "--time=0", node))
     went_on_or_said_why(done)
-    until(lambda: kubectl("get", "--raw=/readyz", check=False) == "ok", "the API server is back", 240)
+    wait_for_api_server(kubectl, 240)
     finishes(playbook("playbooks/site.yml", timeout=500))
     serves(settings)

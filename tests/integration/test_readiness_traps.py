@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +20,7 @@ import pytest
 
 from local.settings import REPOSITORY, Settings
 
+from .helpers import wait_until
 from .trap_cluster import (
     AFTER_GRACE,
     AT_ONCE,
@@ -36,6 +36,7 @@ from .trap_cluster import (
     at_once,
     at_timeout,
     cluster,
+    model_files,
     says,
     service,
     taken_away,
@@ -130,15 +131,16 @@ def pass_the_deadline(made: Cluster, name: str) -> None:
 
     KServe puts the deadline back, sometimes before Kubernetes has seen it; what Kubernetes has concluded stays.
     """
-    deadline = time.monotonic() + 120
-    while True:
+
+    def passed() -> bool:
         status = made.get("inferenceservice", name)["status"]
         if any(entry["type"] == "Ready" and entry["status"] == "False" for entry in status["conditions"]):
-            return
-        assert time.monotonic() < deadline, "the rollout does not pass its progress deadline"
+            return True
         words = ("deployment", f"{name}-predictor", "-n", made.namespace, "--type=merge")
         made.kubectl("patch", *words, "-p", json.dumps({"spec": {"progressDeadlineSeconds": 1}}))
-        time.sleep(0.5)
+        return False
+
+    wait_until(passed, pause=0.5, what="the rollout passes its progress deadline")
 
 
 def recovery(made: Cluster) -> dict[str, Told]:
@@ -153,14 +155,7 @@ def recovery(made: Cluster) -> dict[str, Told]:
 
 @pytest.fixture(scope="module")
 def made(settings: Settings) -> Iterator[Cluster]:
-    model = (settings.state / "models" / "iris-classifier" / "v1" / "model.joblib").read_bytes()
-    files = {
-        "iris/v1/model.joblib": model,
-        "iris/v2/model.joblib": model,
-        "misnamed/v1/model.onnx": model,
-        "corrupt/v1/model.joblib": b"not a model",
-    }
-    with cluster(settings, files) as found:
+    with cluster(settings, model_files(settings)) as found:
         *others, pod = surroundings(found.namespace)
 
         def counted(name: str, field: str, memory: str) -> None:

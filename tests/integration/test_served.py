@@ -8,18 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 import yaml
 
 from local import demo
 from local.settings import Settings
 from tests.integration.conftest import reason
+
+from .helpers import objects, s3_client, wait_until
 
 HOST = "iris-classifier.ml.hashfoundry.local"
 V1 = "/v1/models/iris-classifier:predict"
@@ -53,12 +53,6 @@ def ask(settings: Settings) -> Callable[..., Answer]:
             return int(status), text
 
     return post
-
-
-def objects(kubectl: Kubectl, *words: str) -> list[dict[str, Any]]:
-    """The objects that `kubectl get` lists."""
-    items: list[dict[str, Any]] = json.loads(kubectl("get", *words, "-o", "json"))["items"]
-    return items
 
 
 def pod_of(kubectl: Kubectl, name: str) -> dict[str, Any]:
@@ -158,10 +152,9 @@ def test_every_pod_is_ready(kubectl: Kubectl) -> None:
     def look() -> list[Any]:
         return [pod for pod in objects(kubectl, "pods", "-A") if not pod["metadata"].get("deletionTimestamp")]
 
-    deadline = time.monotonic() + 60  # a probe may miss its second on a busy machine
-    while unready(pods := look()) and time.monotonic() < deadline:
-        time.sleep(1)
-    assert unready(pods) == []
+    # A probe may miss its second on a busy machine.
+    wait_until(lambda: unready(look()), lambda names: not names, 60, pause=1, what="every pod is ready")
+    pods = look()
     namespaces = {pod["metadata"]["namespace"] for pod in pods}
     assert {"kube-system", "kserve", "ml-models", "object-storage", "projectcontour"} <= namespaces
     names = " ".join(pod["metadata"]["name"] for pod in pods)
@@ -234,14 +227,7 @@ def test_the_webhooks_refuse_what_kserve_does_not_allow(refusal: Callable[..., s
 
 
 def test_the_bucket_holds_what_was_trained(settings: Settings) -> None:
-    secret = (settings.state / "s3-secret-key").read_text().split()[0]
-    store = boto3.client(
-        "s3",
-        endpoint_url=f"http://127.0.0.1:{settings.s3_port}",
-        region_name="us-east-1",
-        aws_access_key_id="local-owner",
-        aws_secret_access_key=secret,
-    )
+    store = s3_client(settings)
     listed = store.list_objects_v2(Bucket=BUCKET)["Contents"]
     keys = sorted(entry["Key"] for entry in listed)
     files = ("manifest.json", "metadata.json", "model.joblib")

@@ -17,7 +17,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -30,6 +29,7 @@ import yaml
 from local import table
 
 from .conftest import ended, errors
+from .helpers import one_line, wait_until
 
 Done = subprocess.CompletedProcess[str]
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may build images, mount a disk and become another")
@@ -38,27 +38,14 @@ NOWHERE = "unix:///nonexistent/docker.sock"
 PROXY_SENTENCE = "see that the Go module proxy answers; GOPROXY names it."
 
 
-def flat(text: str) -> str:
-    """The text in one line: callbacks break messages at the width of a page."""
-    return " ".join(text.split())
-
-
 def says(done: Done, *sentences: str, code: int | None = None) -> str:
     """See that a run has failed, with these words and without a traceback; return what it printed in one line."""
     assert done.returncode == code if code else done.returncode != 0
-    printed = flat(done.stdout)
+    printed = one_line(done.stdout)
     assert "Traceback (most recent call last)" not in printed
     for sentence in sentences:
         assert sentence in printed
     return printed
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port of 127.0.0.1 at which nothing listens, and which nothing else gets meanwhile."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
 
 
 @pytest.fixture
@@ -404,15 +391,12 @@ def wait_for(process: subprocess.Popen[str], words: str) -> str:
     pytest.fail(f"the run ended before {words!r}: {printed}")
 
 
-def gone(group: int, seconds: float = 10) -> bool:
-    """Tell whether no process of a group is left within the time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.1)
+def exited(group: int) -> bool:
+    """Whether no process of the group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
     return False
 
 
@@ -426,8 +410,8 @@ def test_ctrl_c_in_the_middle_and_on_from_there(another, tmp_path, silent_port, 
     process = another.start(HASHFOUNDRY_SEED=seed, GOPROXY=f"http://127.0.0.1:{silent_port}")
     try:
         printed = wait_for(process, "    [2/")
-        while not list(Path(f"/proc/{process.pid}/task/{process.pid}").joinpath("children").read_text().split()):
-            time.sleep(0.05)  # until go has started
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wait_until(lambda: children.read_text().split(), pause=0.05, what="go runs")
         os.killpg(process.pid, signal.SIGINT)
         printed += process.communicate(timeout=30)[0]
     finally:
@@ -436,7 +420,7 @@ def test_ctrl_c_in_the_middle_and_on_from_there(another, tmp_path, silent_port, 
             process.wait()
     done = Done(process.args, process.returncode, printed)
     says(done, "Stopped. The same command goes on from here.", code=130)
-    assert gone(process.pid)
+    wait_until(lambda: exited(process.pid), seconds=10, what="every process of the run exits")
     whole = {
         file.name: file.read_bytes() for file in (another.cache / "programs").iterdir() if file.suffix != ".unfinished"
     }

@@ -29,8 +29,9 @@ from local.settings import Settings
 from tests.integration.conftest import reason
 
 from . import earlier_kserve
+from .helpers import one_line
 from .test_teardown import LONG, SERVICES, Kinds, Kubectl, Playbook, controller, kinds, recap
-from .test_trouble import flat, says
+from .test_trouble import says
 
 # Fixtures are found by their names in this module.
 __all__ = ["kinds"]
@@ -140,7 +141,7 @@ def test_an_upgrade_under_load_loses_neither_objects_nor_requests(
     (backup,) = tmp_path.iterdir()
     kept = json.loads((backup / "index.json").read_text())
     assert kept["objects"][SERVICES]["ml-models/iris-classifier"] == uid(kubectl)
-    assert "from: v0.19.0 to: v0.20.0" in flat(done.stdout)
+    assert "from: v0.19.0 to: v0.20.0" in one_line(done.stdout)
     assert load.answers["right"] > 100
     assert set(load.answers) == {"right"}, load.answers
 

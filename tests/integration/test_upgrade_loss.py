@@ -11,8 +11,9 @@ from pathlib import Path
 
 from tests.integration.conftest import reason
 
+from .helpers import one_line
 from .test_teardown import Kubectl, Playbook, recap
-from .test_trouble import flat, says
+from .test_trouble import says
 
 LOSS = """
 - hosts: clusters
@@ -48,7 +49,7 @@ def test_a_loss_stops_the_upgrade_and_the_backup_brings_it_back(
     assert found, printed
     command = ["ansible", "localhost", "-m", found[1], "-a", found[2]]
     restored = subprocess.run(command, env=playbook_env, capture_output=True, text=True, check=False)
-    assert restored.returncode == 0, flat(restored.stdout + restored.stderr)
+    assert restored.returncode == 0, one_line(restored.stdout + restored.stderr)
     assert "kserve-pmmlserver" in kubectl("get", "clusterservingruntimes", "-o", "name")
 
 

@@ -15,8 +15,7 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPSConnection
@@ -30,6 +29,7 @@ import yaml
 from local.settings import Settings
 from tests.integration.conftest import OnNode
 
+from .helpers import iris_model, wait_until
 from .trap_cluster import Cluster, Told, cluster, service
 
 SOURCES = 5  # InferenceService, Deployments, ReplicaSets, Pods and HTTPRoutes are watched
@@ -58,7 +58,11 @@ class Proxy:
             each.shutdown(socket.SHUT_RDWR)
 
     def until_watching(self, process: subprocess.Popen[str]) -> None:
-        until(lambda: len(self.sockets) >= SOURCES or process.poll() is not None, "every source is watched")
+        wait_until(
+            lambda: len(self.sockets) >= SOURCES or process.poll() is not None,
+            pause=0.05,
+            what="every source is watched",
+        )
         assert process.poll() is None, process.communicate()[0]
 
 
@@ -126,13 +130,6 @@ def proxied(settings: Settings, folder: Path) -> Iterator[Proxy]:
             server.shutdown()
 
 
-def until(done: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, f"not within {seconds} seconds: {what}"
-        time.sleep(0.05)
-
-
 def kill_api_server(on_node: OnNode) -> None:
     """Kill the API server; the kubelet starts the static pod's container again."""
     on_node("sh", "-c", "kill -9 $(pidof kube-apiserver)")
@@ -140,7 +137,7 @@ def kill_api_server(on_node: OnNode) -> None:
 
 @pytest.fixture(scope="module")
 def made(settings: Settings) -> Iterator[Cluster]:
-    model = (settings.state / "models" / "iris-classifier" / "v1" / "model.joblib").read_bytes()
+    model = iris_model(settings)
     with cluster(settings, {"iris/v1/model.joblib": model}) as found:
         held = {"model": {"storageUri": "ftp://store/iris/"}}  # KServe takes no such service up, so nothing happens
         late = {"nodeSelector": {"hashfoundry.local/gpu": "yes"}}
@@ -204,10 +201,11 @@ def restarted(settings, made, on_node, tmp_path_factory) -> dict[str, tuple[Told
         of_expired.hold(clean=True)
         of_late.clean = False
         kill_api_server(on_node)
-        until(lambda: changed(made, "expired", STOP), "a patch is taken")
+        wait_until(lambda: changed(made, "expired", STOP), pause=0.05, what="a patch is accepted")
         of_expired.said.clear()
         of_expired.open.set()
-        until(lambda: changed(made, "late", {"spec": {"predictor": {"nodeSelector": None}}}), "a patch is taken")
+        unpinned = {"spec": {"predictor": {"nodeSelector": None}}}
+        wait_until(lambda: changed(made, "late", unpinned), pause=0.05, what="a patch is accepted")
         told = {"expired": (expired.told(), of_expired), "late": (late.told(), of_late)}
     made.kubectl("wait", "pods", "--all", "-n", "kserve", "--for=condition=Ready", "--timeout=60s")
     return told

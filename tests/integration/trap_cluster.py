@@ -14,17 +14,17 @@ import os
 import secrets
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
 import yaml
 
 from local.settings import REPOSITORY, Settings
+
+from .helpers import iris_model, s3_client, wait_until
 
 Json = dict[str, Any]
 
@@ -121,14 +121,15 @@ class Cluster:
     def kubectl(self, *words: str, stdin: str | None = None) -> str:
         """Run kubectl and return what it prints; again while KServe's webhook is away."""
         program = [str(self.settings.state / "bin" / "kubectl"), f"--kubeconfig={self.settings.kubeconfig}"]
-        deadline = time.monotonic() + 60
-        while True:
-            done = subprocess.run([*program, *words], input=stdin, capture_output=True, text=True, check=False)
-            if not done.returncode:
-                return done.stdout
-            if "failed calling webhook" not in done.stderr or time.monotonic() > deadline:
-                raise AssertionError(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
-            time.sleep(1)
+        done = wait_until(
+            lambda: subprocess.run([*program, *words], input=stdin, capture_output=True, text=True, check=False),
+            lambda done: not done.returncode or "failed calling webhook" not in done.stderr,
+            60,
+            pause=1,
+            what="KServe's webhook answers",
+        )
+        assert not done.returncode, f"kubectl {' '.join(words)}: {done.stderr.strip()}"
+        return done.stdout
 
     def apply(self, *things: Json) -> None:
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(things)})
@@ -151,10 +152,12 @@ class Cluster:
     def await_event(self, name: str, said: str) -> None:
         """Wait until an event about an InferenceService says something; KServe has one worker for all of them."""
         words = ("events", "-n", self.namespace, f"--field-selector=involvedObject.name={name}", "-o", "json")
-        deadline = time.monotonic() + 60
-        while not any(said in entry["message"] for entry in json.loads(self.kubectl("get", *words))["items"]):
-            assert time.monotonic() < deadline, f"no event about {name} says: {said}"
-            time.sleep(0.25)
+        wait_until(
+            lambda: [entry["message"] for entry in json.loads(self.kubectl("get", *words))["items"]],
+            lambda messages: any(said in message for message in messages),
+            60,
+            what=f"an event of InferenceService {name} contains {said!r}",
+        )
 
     def start(self, name: str, **options: Any) -> subprocess.Popen[str]:
         """Start the module by itself, as Ansible does: its options as JSON on standard input."""
@@ -290,15 +293,15 @@ def _quiet(thing: Any) -> Any:
     return thing
 
 
-def store(settings: Settings) -> Any:
-    """The S3 server of the cluster, as seen from here."""
-    return boto3.client(
-        "s3",
-        endpoint_url=f"http://127.0.0.1:{settings.s3_port}",
-        region_name="us-east-1",
-        aws_access_key_id="local-owner",
-        aws_secret_access_key=(settings.state / "s3-secret-key").read_text().strip(),
-    )
+def model_files(settings: Settings) -> dict[str, bytes]:
+    """The objects of the tests' buckets: iris in two versions, under a wrong file name, and corrupt."""
+    model = iris_model(settings)
+    return {
+        "iris/v1/model.joblib": model,
+        "iris/v2/model.joblib": model,
+        "misnamed/v1/model.onnx": model,
+        "corrupt/v1/model.joblib": b"not a model",
+    }
 
 
 def _account(name: str, namespace: str, secret: str) -> Json:
@@ -327,7 +330,7 @@ def cluster(settings: Settings, files: dict[str, bytes]) -> Iterator[Cluster]:
     The storage initializer is KServe's own with a smaller request, so that many fit on a small node at once.
     """
     name = f"traps-{secrets.token_hex(3)}"  # not the last run's, which may still be going
-    bucket, made = store(settings), Cluster(settings, name)
+    bucket, made = s3_client(settings), Cluster(settings, name)
     key = (settings.state / "s3-secret-key").read_text().strip()
     container = json.loads(made.kubectl("get", "clusterstoragecontainer", "default", "-o", "json"))["spec"]
     container["supportedUriFormats"] = [{"prefix": f"s3://{name}/"}]

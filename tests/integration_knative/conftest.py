@@ -10,7 +10,6 @@ By hand, on a cluster of `HASHFOUNDRY_MODE=Knative make demo`: `python -m pytest
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +27,6 @@ DOMAIN = "ml.hashfoundry.local"
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]]
 Answer = tuple[int, Any]
 Ask = Callable[..., Answer]
-Until = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
@@ -73,20 +71,3 @@ def thing(kubectl: Kubectl) -> Callable[..., dict[str, Any]]:
         return found
 
     return get
-
-
-@pytest.fixture(scope="session")
-def until() -> Until:
-    """Look until a condition holds, and fail with what was last seen: until(look, holds, seconds)."""
-
-    def wait(look: Callable[[], Any], holds: Callable[[Any], bool], seconds: float) -> Any:
-        deadline = time.monotonic() + seconds
-        while True:
-            seen = look()
-            if holds(seen):
-                return seen
-            if time.monotonic() > deadline:
-                pytest.fail(f"After {seconds:g} s it is still {seen!r}.")
-            time.sleep(0.25)
-
-    return wait

@@ -12,12 +12,12 @@ import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 import joblib
 import pytest
 from sklearn.dummy import DummyClassifier
 
 from local.settings import Settings
+from tests.integration.helpers import iris_model, s3_client, wait_until
 
 NAME = "canary-iris"
 NAMESPACE = "ml-models"
@@ -43,15 +43,9 @@ def second_model() -> bytes:
 @pytest.fixture(scope="module")
 def bucket(settings: Settings) -> Iterator[str]:
     """A bucket with two versions: iris as it is served, and the second model."""
-    store = boto3.client(
-        "s3",
-        endpoint_url=f"http://127.0.0.1:{settings.s3_port}",
-        region_name="us-east-1",
-        aws_access_key_id="local-owner",
-        aws_secret_access_key=(settings.state / "s3-secret-key").read_text().split()[0],
-    )
+    store = s3_client(settings)
     store.create_bucket(Bucket=BUCKET)
-    first = (settings.state / "models" / "iris-classifier" / "v1" / "model.joblib").read_bytes()
+    first = iris_model(settings)
     versions = {"v1": first, "v2": second_model()}
     for version, model in versions.items():
         store.put_object(Bucket=BUCKET, Key=f"{NAME}/{version}/model.joblib", Body=model)
@@ -74,7 +68,7 @@ def change(settings: Settings) -> Callable[..., None]:
 
 
 @pytest.fixture(scope="module")
-def first(settings: Settings, bucket: str, thing: Thing, until: Callable[..., Any]) -> Iterator[str]:
+def first(settings: Settings, bucket: str, thing: Thing) -> Iterator[str]:
     """The service with its first revision, ready; its revision's name."""
     model = {
         "modelFormat": {"name": "sklearn"},
@@ -94,7 +88,7 @@ def first(settings: Settings, bucket: str, thing: Thing, until: Callable[..., An
     command = [settings.state / "bin" / "kubectl", f"--kubeconfig={settings.kubeconfig}"]
     subprocess.run([*command, "create", "-f", "-"], input=json.dumps(manifest).encode(), check=True)
     try:
-        shares = until(lambda: traffic(thing), lambda seen: list(seen.values()) == [100], ROLLOUT_SECONDS)
+        shares = wait_until(lambda: traffic(thing), lambda seen: list(seen.values()) == [100], ROLLOUT_SECONDS)
         (revision,) = shares
         yield revision
     finally:
@@ -130,13 +124,12 @@ def test_a_canary_is_split_promoted_and_rolled_back(
     ask: Ask,
     thing: Thing,
     change: Callable[..., None],
-    until: Callable[..., Any],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert answers(ask, 20) == [FIRST] * 20
 
     change({"storageUri": f"s3://{BUCKET}/{NAME}/v2/"}, canaryTrafficPercent=PERCENT)
-    shares = until(lambda: traffic(thing), lambda seen: sorted(seen.values()) == [20, 80], ROLLOUT_SECONDS)
+    shares = wait_until(lambda: traffic(thing), lambda seen: sorted(seen.values()) == [20, 80], ROLLOUT_SECONDS)
     assert shares[first] == 100 - PERCENT
     (second,) = shares.keys() - {first}
     share = answers(ask, REQUESTS).count(SECOND)
@@ -145,9 +138,9 @@ def test_a_canary_is_split_promoted_and_rolled_back(
     assert abs(share - REQUESTS * PERCENT / 100) <= BOUND
 
     change(canaryTrafficPercent=None)
-    until(lambda: traffic(thing), lambda seen: seen == {second: 100}, ROLLOUT_SECONDS)
+    wait_until(lambda: traffic(thing), lambda seen: seen == {second: 100}, ROLLOUT_SECONDS)
     assert answers(ask, 50) == [SECOND] * 50
 
     change(canaryTrafficPercent=0)
-    until(lambda: traffic(thing), lambda seen: seen == {first: 100}, ROLLOUT_SECONDS)
+    wait_until(lambda: traffic(thing), lambda seen: seen == {first: 100}, ROLLOUT_SECONDS)
     assert answers(ask, 50) == [FIRST] * 50

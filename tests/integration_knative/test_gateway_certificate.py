@@ -15,6 +15,7 @@ import pytest
 from local import demo
 from local.settings import Settings
 from tests.integration.conftest import reason
+from tests.integration.helpers import wait_until
 
 SECRET = ("secret", "models-tls", "-n", "kourier-system")
 Playbook = Callable[..., Any]
@@ -47,16 +48,15 @@ def test_a_new_certificate_is_served(
     served: Callable[[], str],
     playbook: Playbook,
     kubectl: Callable[..., str],
-    until: Callable[..., str],
 ) -> None:
     before = served()
     assert before
     kubectl("delete", *SECRET)
     # cert-manager issues another at once; Kourier is to be told.
-    until(lambda: kubectl("get", *SECRET, "-o", "name", check=False), bool, 120)
+    wait_until(lambda: kubectl("get", *SECRET, "-o", "name", check=False), bool, 120)
     done = playbook("playbooks/addons.yml", "--tags", "cluster_preflight,certificates,knative_networking")
     assert done.returncode == 0, reason(done)
-    until(served, lambda serial: serial not in ("", before), 120)
+    wait_until(served, lambda serial: serial not in ("", before), 120)
 
 
 def test_without_a_certificate_the_gateway_stays_as_it_is(playbook: Playbook) -> None:

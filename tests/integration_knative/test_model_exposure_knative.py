@@ -15,6 +15,7 @@ import pytest
 
 from local.settings import Settings
 from tests.integration.conftest import reason
+from tests.integration.helpers import wait_until
 
 HOST = "iris-classifier.ml.hashfoundry.local"
 NAMESPACE = "ml-models"
@@ -23,7 +24,6 @@ NODE_PORT = 30444
 BODY = '{"instances": [[5.1,3.5,1.4,0.2],[6.7,3.1,5.6,2.4]]}'
 Kubectl = Callable[..., str]
 Playbook = Callable[..., "subprocess.CompletedProcess[str]"]
-Until = Callable[..., Any]
 
 # The role gateway brings Contour, which in this mode is here for its Ingresses only.
 CONTROLLER = """
@@ -118,7 +118,7 @@ def predicts(said: str) -> bool:
 
 
 def test_an_ingress_leads_to_the_model_and_wakes_it(
-    settings: Settings, controller: str, expose: Callable[[str], str], kubectl: Kubectl, until: Until
+    settings: Settings, controller: str, expose: Callable[[str], str], kubectl: Kubectl
 ) -> None:
     assert "changed=1" in expose("ingress")
     (ingress,) = json.loads(kubectl("get", "ingress", "-n", "kourier-system", "-o", "json"))["items"]
@@ -127,24 +127,24 @@ def test_an_ingress_leads_to_the_model_and_wakes_it(
     kubectl(
         "delete", "pods", "-n", NAMESPACE, "-l", "serving.kserve.io/inferenceservice=iris-classifier", "--wait=false"
     )
-    until(lambda: curl(settings, controller, NODE_PORT), predicts, 90)
+    wait_until(lambda: curl(settings, controller, NODE_PORT), predicts, 90)
     assert "changed=0" in expose("ingress")
 
 
 def test_without_it_the_controller_leads_nowhere(
-    settings: Settings, controller: str, expose: Callable[[str], str], until: Until
+    settings: Settings, controller: str, expose: Callable[[str], str]
 ) -> None:
     assert "changed=1" in expose("gateway")
-    until(lambda: curl(settings, controller, NODE_PORT), lambda said: said.startswith("curl: "), 30)
+    wait_until(lambda: curl(settings, controller, NODE_PORT), lambda said: said.startswith("curl: "), 30)
     assert predicts(curl(settings, "127.0.0.1", settings.https_port))
 
 
-def test_knative_keeps_a_model_inside_that_is_told_so(settings: Settings, kubectl: Kubectl, until: Until) -> None:
+def test_knative_keeps_a_model_inside_that_is_told_so(settings: Settings, kubectl: Kubectl) -> None:
     service = ("label", "inferenceservice", "iris-classifier", "-n", NAMESPACE, "--overwrite")
     kubectl(*service, "networking.knative.dev/visibility=cluster-local")
     try:
-        said = until(lambda: curl(settings, "127.0.0.1", settings.https_port), lambda text: "404" in text, 60)
+        said = wait_until(lambda: curl(settings, "127.0.0.1", settings.https_port), lambda text: "404" in text, 60)
         assert "curl: (22)" in said
     finally:
         kubectl(*service, "networking.knative.dev/visibility-")
-    until(lambda: curl(settings, "127.0.0.1", settings.https_port), predicts, 60)
+    wait_until(lambda: curl(settings, "127.0.0.1", settings.https_port), predicts, 60)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from local.settings import Settings
+from tests.integration.helpers import wait_until
 from tests.integration.trap_cluster import (
     AFTER_GRACE,
     AT_ONCE,
@@ -25,6 +25,7 @@ from tests.integration.trap_cluster import (
     at_once,
     at_timeout,
     cluster,
+    model_files,
     says,
     service,
 )
@@ -76,24 +77,18 @@ def rollouts(made: Cluster) -> dict[str, Any]:
 def idleness(made: Cluster) -> dict[str, Told]:
     """One service that nobody asks, until Knative has taken its last pod away."""
     told = {"first": made.tell("idle", **SERVES)}
-    deadline = time.monotonic() + ZERO_SECONDS
-    while made.owned("idle", "pods"):
-        assert time.monotonic() < deadline, f"a pod of the idle service is left after {ZERO_SECONDS} seconds"
-        time.sleep(1)
+
+    def pods() -> list[str]:
+        return [pod["metadata"]["name"] for pod in made.owned("idle", "pods")]
+
+    wait_until(pods, lambda names: not names, ZERO_SECONDS, pause=1, what="the idle service has no pod")
     told["scaled to zero"] = made.tell("idle", "knative-scaled-to-zero", **SERVES)
     return told
 
 
 @pytest.fixture(scope="module")
 def made(settings: Settings) -> Iterator[Cluster]:
-    model = (settings.state / "models" / "iris-classifier" / "v1" / "model.joblib").read_bytes()
-    files = {
-        "iris/v1/model.joblib": model,
-        "iris/v2/model.joblib": model,
-        "misnamed/v1/model.onnx": model,
-        "corrupt/v1/model.joblib": b"not a model",
-    }
-    with cluster(settings, files) as found:
+    with cluster(settings, model_files(settings)) as found:
         yield found
 
 

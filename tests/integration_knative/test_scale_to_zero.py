@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.integration.helpers import wait_until
+
 NAME = "iris-classifier"
 PODS = ("pods", "-n", "ml-models", "-l", f"serving.kserve.io/inferenceservice={NAME}")
 # The autoscaler looks back for its stable window of 60 s, and lets the pod end in its own time after that.
@@ -20,11 +22,10 @@ ZERO_SECONDS = 240
 def test_a_request_wakes_a_model_that_is_scaled_to_zero(
     ask: Callable[..., tuple[int, Any]],
     thing: Callable[..., dict[str, Any]],
-    until: Callable[..., Any],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert ask(NAME, timeout=120)[0] == 200
-    until(lambda: len(thing(*PODS)["items"]), lambda count: count == 0, ZERO_SECONDS)
+    wait_until(lambda: len(thing(*PODS)["items"]), lambda count: count == 0, ZERO_SECONDS)
     begin = time.monotonic()
     status, body = ask(NAME, timeout=120)
     cold = time.monotonic() - begin

@@ -1,0 +1,62 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Functions that the integration tests of every cluster share: waiting, kubectl's lists, and the object store."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import boto3
+
+from local.settings import Settings
+
+T = TypeVar("T")
+SHOWN = 2000  # characters of the last value in a failure
+
+
+def wait_until(
+    get: Callable[[], T],
+    condition: Callable[[T], object] = bool,
+    seconds: float = 120,
+    *,
+    pause: float = 0.25,
+    what: str = "the condition holds",
+) -> T:
+    """Call `get` until its value meets the condition, and return that value; fail with the last one after the time."""
+    deadline = time.monotonic() + seconds
+    while not condition(value := get()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"Not within {seconds:g} s: {what}. The last value is {repr(value)[:SHOWN]}.")
+        time.sleep(pause)
+    return value
+
+
+def one_line(text: str) -> str:
+    """The text in one line: Ansible's callbacks wrap messages at the page width."""
+    return " ".join(text.split())
+
+
+def objects(kubectl: Callable[..., str], *words: str) -> list[dict[str, Any]]:
+    """The objects that `kubectl get` lists."""
+    items: list[dict[str, Any]] = json.loads(kubectl("get", *words, "-o", "json"))["items"]
+    return items
+
+
+def s3_client(settings: Settings) -> Any:
+    """A client of the in-cluster object store, with its owner's credentials."""
+    return boto3.client(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{settings.s3_port}",
+        region_name="us-east-1",
+        aws_access_key_id="local-owner",
+        aws_secret_access_key=(settings.state / "s3-secret-key").read_text().split()[0],
+    )
+
+
+def iris_model(settings: Settings) -> bytes:
+    """The model file of iris-classifier v1, as it was trained."""
+    return (settings.state / "models" / "iris-classifier" / "v1" / "model.joblib").read_bytes()
