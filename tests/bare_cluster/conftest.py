@@ -1,10 +1,10 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the tests of a cluster on which nothing has been installed yet share with the other integration tests.
+"""Fixtures of the tests on a bare cluster, shared with the other integration tests.
 
-By hand, on a cluster of `HASHFOUNDRY_MODE=Knative make up`: `python -m pytest tests/bare_cluster`. In `make molecule`,
-on the cluster of Knative mode before site.yml runs there.
+Manually, on a cluster of `HASHFOUNDRY_MODE=Knative make up`: `python -m pytest tests/bare_cluster`. `make molecule`
+runs them on the cluster of Knative mode, before site.yml.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a user sees who asks first: site.yml and account.yml in check mode on inventories/prod, on a bare cluster.
+"""site.yml and account.yml in check mode on inventories/prod, on a bare cluster.
 
-Charts and manifests are those that the cluster of `make up` has; Istio's are stood in for.
+Charts and manifests are those of the cluster of `make up`; those of Istio are replaced.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KINDS = ("namespaces", "customresourcedefinitions", "clusterroles", "deployments
 
 @dataclass(frozen=True)
 class Checked:
-    """The end of a run; text: all that it said, in one line; before, after: what the cluster had then."""
+    """A finished run; text: its output in one line; before, after: the objects of the cluster."""
 
     code: int
     text: str
@@ -35,7 +35,7 @@ class Checked:
 
 
 def sources(settings: Settings) -> dict[str, str]:
-    """Return where charts, manifests and Helm are, which prod has from the Internet."""
+    """Return variables with local charts, manifests and Helm, which prod downloads from the Internet."""
     here, helm = settings.state / "sources", str(settings.state / "bin" / "helm")
     return {
         "cert_manager_chart_source": str(here),
@@ -44,7 +44,7 @@ def sources(settings: Settings) -> dict[str, str]:
         "knative_networking_istio_chart_source": str(ISTIO),
         "knative_networking_manifest": str(ISTIO / "net-istio.yaml"),
         "kserve_chart_source": str(here / "kserve" / "charts"),
-        # Istio's own project supports an older Kubernetes at most.
+        # The Istio project supports only older versions of Kubernetes.
         "cluster_preflight_untested": "warn",
     }
 
@@ -76,7 +76,7 @@ def checked(check: Callable[[str], subprocess.CompletedProcess[str]], kubectl: C
     yield Checked(done.returncode, " ".join(done.stdout.split()), before, names())
 
 
-def test_it_ends_well_without_a_secret_at_hand(checked: Checked) -> None:
+def test_it_succeeds_without_secrets(checked: Checked) -> None:
     assert checked.code == 0, checked.text[-3000:]
 
 
@@ -100,7 +100,7 @@ def test_it_changes_nothing(checked: Checked) -> None:
         "InferenceService ml-models/churn-classifier",
     ],
 )
-def test_it_shows_what_it_would_make(checked: Checked, thing: str) -> None:
+def test_it_shows_what_it_would_create(checked: Checked, thing: str) -> None:
     assert f"--- before: {thing} +++ after: {thing} @@ " in checked.text
 
 
@@ -112,15 +112,15 @@ def test_it_shows_what_it_would_make(checked: Checked, thing: str) -> None:
         "InferenceService ml-models/iris-classifier, ml-models/churn-classifier.",
     ],
 )
-def test_it_says_what_it_cannot_know_before_the_kinds_are_there(checked: Checked, objects: str) -> None:
+def test_it_reports_what_it_cannot_check_before_the_crds_exist(checked: Checked, objects: str) -> None:
     assert f"The cluster does not know the kind yet. Check mode could not validate {objects}" in checked.text
 
 
-def test_it_says_that_nobody_has_tested_these_versions(checked: Checked) -> None:
+def test_it_warns_of_untested_versions(checked: Checked) -> None:
     assert "Nobody has tested, on prod, " in checked.text
 
 
-def test_what_an_administrator_does_first_can_be_looked_at_too(
+def test_account_yml_works_in_check_mode_too(
     check: Callable[[str], subprocess.CompletedProcess[str]],
 ) -> None:
     done = check("playbooks/account.yml")

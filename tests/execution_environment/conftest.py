@@ -1,9 +1,9 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the tests in the execution environment share with the other integration tests.
+"""Fixtures of the tests in the execution environment, shared with the other integration tests.
 
-By hand, on a cluster of `make up`: `python -m pytest tests/execution_environment`.
+Manually, on a cluster of `make up`: `python -m pytest tests/execution_environment`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ __all__ = ["kubectl", "playbook", "playbook_env", "settings"]
 
 @pytest.fixture(scope="session", autouse=True)
 def image() -> None:
-    """The image, of this checkout."""
+    """The image, built from this checkout."""
     assert execution_environment.main(["build"]) == 0
 
 
 @pytest.fixture(scope="session", autouse=True)
 def as_before(kubectl: Kubectl, playbook: Playbook) -> Iterator[None]:
-    """Leave the cluster as the checkout's site.yml does."""
+    """Restore the cluster to the state after the checkout's site.yml."""
     yield
     kubectl("delete", "inferenceservice", NAME, "-n", "ml-models", "--ignore-not-found", "--wait=false")
     done = playbook("playbooks/site.yml")

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""hashfoundry.kserve.site in the execution environment: as a user without a home, and by its usual programs.
+"""hashfoundry.kserve.site in the execution environment: as a user without a home, by ansible-runner and -navigator.
 
-Only the project, the artifacts, /tmp and root's home can be written. ansible-runner keeps its artifacts from all but
-its own user, so that with it the user in the container is this process'; the other one has no entry in /etc/passwd.
+Only the project, the artifacts, /tmp and root's home are writable. ansible-runner creates its artifacts with mode 0700,
+so with it the container runs as the user of this process. The other user has no entry in /etc/passwd.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from tests.integration.test_from_tarball import INVENTORY, NAME, answer, trained
 
 USER = 4321
 OPTIONS = ("--network=host", "--read-only", "--tmpfs=/tmp", "--tmpfs=/root")
-INSIDE = "/project"  # where both see the project
+INSIDE = "/project"  # the project's path on both sides
 
 
 @pytest.fixture(scope="module")
 def folder(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as ansible-runner wants it, with an inventory of one screen and a model."""
+    """A folder in the layout of ansible-runner, with a short inventory and a model."""
     folder = tmp_path_factory.mktemp("runner")
     project = folder / "project"
     state = project / "state"
@@ -49,9 +49,9 @@ def folder(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path
         folder=f"{INSIDE}/model",
     )
     (folder / "inventory").mkdir()
-    # Where ansible-runner looks for one, and where ansible-navigator is given it.
+    # The default path of ansible-runner, which is also passed to ansible-navigator.
     for place in (folder / "inventory" / "hosts.yml", project / "inventory.yml"):
-        # The image has another Python than the serving image, and no scikit-learn: a model is not tried in it.
+        # The image has another Python than the serving image, and no scikit-learn, so the model is not validated in it.
         place.write_text(
             f"{text}    platform_state_folder: {INSIDE}/state\n"
             '    model_storage_gate: {load: false, python_version: "3.11"}\n'
@@ -63,10 +63,10 @@ def folder(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def run(settings: Settings, folder: Path, program: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run ansible-runner or ansible-navigator on the engine of the cluster."""
+    """Run ansible-runner or ansible-navigator on the container engine of the cluster."""
     docker = engine.answering(settings)
     assert docker is not None
-    # Both hand on the ANSIBLE_* variables of what is around them.
+    # Both pass the ANSIBLE_* variables of their environment on.
     env = {name: value for name, value in docker.env.items() if not name.startswith("ANSIBLE_")}
     return subprocess.run(
         [tools(settings) / program, *words],
@@ -82,7 +82,7 @@ def run(settings: Settings, folder: Path, program: str, *words: str | Path) -> s
 
 
 def changed(done: subprocess.CompletedProcess[str]) -> int:
-    """Return how many tasks of a run that ended well have changed something."""
+    """Assert that a run has succeeded, and return its number of changed tasks."""
     assert done.returncode == 0, done.stdout[-4000:]
     assert re.findall(r"failed=(\d+)", done.stdout)[-1] == "0"
     return int(re.findall(r"changed=(\d+)", done.stdout)[-1])
@@ -108,7 +108,7 @@ def by_a_user_without_a_home(settings: Settings, folder: Path) -> subprocess.Com
 
 @pytest.fixture(scope="module")
 def served(settings: Settings, folder: Path) -> None:
-    """The whole of site.yml, as a user without a home."""
+    """site.yml, as a user without a home."""
     changed(by_a_user_without_a_home(settings, folder))
 
 
@@ -119,7 +119,7 @@ def test_the_model_answers(settings: Settings, folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("served")
-def test_a_second_time_nothing_changes(settings: Settings, folder: Path) -> None:
+def test_a_second_run_changes_nothing(settings: Settings, folder: Path) -> None:
     assert changed(by_a_user_without_a_home(settings, folder)) == 0
 
 
