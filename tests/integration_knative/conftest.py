@@ -1,10 +1,10 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the integration tests of Knative mode share, beside what those of Standard mode do.
+"""Fixtures of the integration tests in Knative mode, in addition to those of Standard mode.
 
-By hand, on a cluster of `HASHFOUNDRY_MODE=Knative make demo`: `python -m pytest tests/integration_knative`. In
-`make molecule`, on the scenario's own.
+Manually, on a cluster of `HASHFOUNDRY_MODE=Knative make demo`: `python -m pytest tests/integration_knative`.
+`make molecule` runs them on its cluster.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Ask = Callable[..., Answer]
 
 @pytest.fixture(scope="session")
 def ask(settings: Settings) -> Ask:
-    """POST the rows to a model's v1 address through the gateway: status and body, JSON where it is that."""
+    """POST the rows to a model's v1 URL through the gateway: status and body, parsed if it is JSON."""
     pools: dict[str, urllib3.HTTPSConnectionPool] = {}
 
     def post(name: str, path: str = "", body: Any = None, timeout: float = 20) -> Answer:
@@ -64,7 +64,7 @@ def ask(settings: Settings) -> Ask:
 
 @pytest.fixture(scope="session")
 def thing(kubectl: Kubectl) -> Callable[..., dict[str, Any]]:
-    """An object, or the list of those that a selector finds: thing("pods", "-n", "ml-models", "-l", "a=b")."""
+    """An object, or the objects that match a selector: thing("pods", "-n", "ml-models", "-l", "a=b")."""
 
     def get(*words: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(kubectl("get", *words, "-o", "json"))

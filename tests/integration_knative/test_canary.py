@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A second revision gets the share of requests that canaryTrafficPercent says, is promoted, and is rolled back."""
+"""A canary revision receives the share of requests of canaryTrafficPercent, is promoted, and is rolled back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BUCKET = "canary-models"
 SERVICE = ("inferenceservices.serving.kserve.io", NAME, "-n", NAMESPACE)
 PERCENT = 20
 REQUESTS = 600
-# Beyond five standard deviations of the binomial distribution is one run in a million.
+# One run in a million is beyond five standard deviations of the binomial distribution.
 BOUND = 5 * math.sqrt(REQUESTS * PERCENT / 100 * (1 - PERCENT / 100))
 FIRST, SECOND = {"predictions": [0, 2]}, {"predictions": [1, 1]}
 ROLLOUT_SECONDS = 180
@@ -34,7 +34,7 @@ Ask = Callable[..., tuple[int, Any]]
 
 
 def second_model() -> bytes:
-    """A model whose answer no other gives: class 1, whatever it is asked."""
+    """A model with distinct predictions: class 1 for every input."""
     file = io.BytesIO()
     joblib.dump(DummyClassifier(strategy="constant", constant=1).fit([[0.0] * 4, [1.0] * 4], [0, 1]), file)
     return file.getvalue()
@@ -42,7 +42,7 @@ def second_model() -> bytes:
 
 @pytest.fixture(scope="module")
 def bucket(settings: Settings) -> Iterator[str]:
-    """A bucket with two versions: iris as it is served, and the second model."""
+    """A bucket with two versions: the served iris model, and the second model."""
     store = s3_client(settings)
     store.create_bucket(Bucket=BUCKET)
     first = iris_model(settings)
@@ -69,7 +69,7 @@ def change(settings: Settings) -> Callable[..., None]:
 
 @pytest.fixture(scope="module")
 def first(settings: Settings, bucket: str, thing: Thing) -> Iterator[str]:
-    """The service with its first revision, ready; its revision's name."""
+    """The name of the first revision of the service, once it is ready."""
     model = {
         "modelFormat": {"name": "sklearn"},
         "runtime": "kserve-sklearnserver",
@@ -96,7 +96,7 @@ def first(settings: Settings, bucket: str, thing: Thing) -> Iterator[str]:
 
 
 def traffic(thing: Thing) -> dict[str, int]:
-    """The percent of each revision that gets some, as KServe's status has it; nothing while it is not Ready."""
+    """The traffic percent of each revision with traffic, from KServe's status; empty while it is not Ready."""
     status = thing(*SERVICE).get("status", {})
     conditions = {condition["type"]: condition["status"] for condition in status.get("conditions", [])}
     if conditions.get("Ready") != "True":
@@ -109,7 +109,7 @@ def traffic(thing: Thing) -> dict[str, int]:
 
 
 def answers(ask: Ask, count: int) -> list[Any]:
-    """What so many requests are answered; each must be answered by one of the two models."""
+    """The answers to this number of requests; each must be that of one of the two models."""
     found = []
     for _request in range(count):
         status, body = ask(NAME)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""cert-manager issues the certificates of webhooks and gateway, and what it cannot issue is said with its reason."""
+"""cert-manager issues the certificates of webhooks and gateway; a failure is reported with cert-manager's reason."""
 
 from __future__ import annotations
 
@@ -45,26 +45,26 @@ def test_the_certificates_are_issued_by_cert_manager_from_the_clusters_ca(
     assert decoded(held, "ca.crt") == (settings.state / "ca.crt").read_text()
 
 
-def test_cert_managers_injector_knows_the_ca_of_kserves_webhooks(settings: Settings, thing: Thing) -> None:
+def test_cert_manager_injects_the_ca_into_kserves_webhooks(settings: Settings, thing: Thing) -> None:
     webhooks = thing("validatingwebhookconfiguration", "inferenceservice.serving.kserve.io")
     assert webhooks["metadata"]["annotations"]["cert-manager.io/inject-ca-from"] == "kserve/serving-cert"
     bundles = {webhook["clientConfig"]["caBundle"] for webhook in webhooks["webhooks"]}
     assert [base64.b64decode(bundle).decode() for bundle in bundles] == [(settings.state / "ca.crt").read_text()]
 
 
-def test_cert_manager_runs_the_programs_of_the_table(thing: Thing) -> None:
+def test_cert_manager_runs_the_images_of_the_table(thing: Thing) -> None:
     wanted = {image.ref for image in table.load().images if "/cert-manager-" in image.ref}
     pods = thing("pods", "-n", "cert-manager")["items"]
     assert {container["image"] for pod in pods for container in pod["spec"]["containers"]} == wanted
 
 
-# In which cert-manager has said why it does not issue: before it asks an ACME server it makes a key.
+# Until cert-manager has reported why it does not issue: it creates a key before it calls an ACME server.
 SECONDS = 15
 
 
 @pytest.fixture(scope="module")
 def issue(playbook: Playbook, kubectl: Kubectl) -> Iterator[Callable[..., str]]:
-    """Ask for a certificate of a name that cannot be issued, and return what is said."""
+    """Request a certificate that cannot be issued, and return the output."""
 
     def run(**options: Any) -> str:
         asked = {"namespace": "trouble", "secret": "lost", "dns_names": ["lost.example.com"]}
@@ -79,7 +79,7 @@ def issue(playbook: Playbook, kubectl: Kubectl) -> Iterator[Callable[..., str]]:
     kubectl("delete", "clusterissuers.cert-manager.io", "acme", "elsewhere", "--ignore-not-found")
 
 
-def test_an_issuer_that_is_not_there_is_named(issue: Callable[..., str]) -> None:
+def test_a_missing_issuer_is_named(issue: Callable[..., str]) -> None:
     said = issue(issuer="nobody")
     assert f"Certificate trouble/lost is not ready after {SECONDS} seconds: the condition Ready is not True: " in said
     assert 'is Pending: Referenced "ClusterIssuer" not found: clusterissuer.cert-manager.io "nobody" not found.' in said
@@ -92,7 +92,7 @@ def test_an_issuer_that_is_not_there_is_named(issue: Callable[..., str]) -> None
         ("elsewhere", {"ca": {"secretName": "elsewhere"}}, "Error getting keypair for CA issuer: "),
     ],
 )
-def test_an_issuer_that_cannot_issue_is_told_with_its_reason(
+def test_an_issuer_that_is_not_ready_is_reported_with_its_reason(
     issue: Callable[..., str], kubectl: Kubectl, name: str, spec: dict[str, Any], why: str
 ) -> None:
     said = issue(certificates_issuers=[{"name": name, "spec": spec}])

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The gateway serves the certificate that is in its Secret, a new one too, and the role stops where there is none."""
+"""The gateway serves the certificate of its Secret, also a renewed one, and the role fails if it is missing."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Playbook = Callable[..., Any]
 
 @pytest.fixture
 def served(settings: Settings) -> Callable[[], str]:
-    """The serial number of the certificate that the gateway shows, which the CA's file must vouch for.
+    """The serial number of the certificate that the gateway serves, verified against the CA file.
 
-    It is empty where there is no handshake.
+    It is empty if the TLS handshake fails.
     """
 
     def look() -> str:
@@ -52,14 +52,14 @@ def test_a_new_certificate_is_served(
     before = served()
     assert before
     kubectl("delete", *SECRET)
-    # cert-manager issues another at once; Kourier is to be told.
+    # cert-manager issues another at once. Kourier must be configured with it.
     wait_until(lambda: kubectl("get", *SECRET, "-o", "name", check=False), bool, 120)
     done = playbook("playbooks/addons.yml", "--tags", "cluster_preflight,certificates,knative_networking")
     assert done.returncode == 0, reason(done)
     wait_until(served, lambda serial: serial not in ("", before), 120)
 
 
-def test_without_a_certificate_the_gateway_stays_as_it_is(playbook: Playbook) -> None:
+def test_without_a_certificate_the_gateway_is_not_changed(playbook: Playbook) -> None:
     lost = ["-e", "knative_networking_tls_secret=lost"]
     done = playbook("playbooks/addons.yml", "--tags", "knative_networking", *lost)
     assert done.returncode != 0

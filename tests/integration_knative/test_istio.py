@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role knative_networking with Istio as its provider, from charts that stand in for Istio's: istio/README.md."""
+"""The role knative_networking with Istio as its provider, from charts that replace Istio's: istio/README.md."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Thing = Callable[..., dict[str, Any]]
 @pytest.fixture(scope="module")
 def install(playbook: Playbook, settings: Settings) -> Callable[..., Any]:
     """Run the role: install(knative_networking_state="absent")."""
-    # Istio's webhook is believed only once it has a CA, which istiod writes; the stand-in is told one.
+    # The role waits until Istio's webhook has a CA, which istiod writes; the replacement is configured with one.
     bundle = base64.b64encode((settings.state / "ca.crt").read_bytes()).decode()
 
     def run(**more: Any) -> Any:
@@ -46,7 +46,7 @@ def install(playbook: Playbook, settings: Settings) -> Callable[..., Any]:
 
 @pytest.fixture(scope="module")
 def namespace(kubectl: Callable[..., str]) -> Iterator[str]:
-    """Istio's namespace, which at first holds nothing."""
+    """Istio's namespace, initially empty."""
     kubectl("create", "namespace", "istio-system")
     yield "istio-system"
     kubectl("delete", "namespace", "istio-system")
@@ -65,15 +65,15 @@ def test_without_a_certificate_nothing_is_installed(install: Any, namespace: str
 
 @pytest.fixture(scope="module")
 def certified(namespace: str, kubectl: Callable[..., str]) -> str:
-    """Istio's namespace with a Secret for its gateway."""
+    """Istio's namespace with the TLS Secret of its gateway."""
     kubectl("create", "secret", "generic", "models-tls", "-n", namespace, "--from-literal=tls.crt=stand-in")
     return namespace
 
 
-def test_a_webhook_that_nobody_believes_stops_before_the_gateway(
+def test_a_webhook_without_a_ca_stops_before_the_gateway(
     install: Any, certified: str, kubectl: Callable[..., str]
 ) -> None:
-    # Without pods, only the webhook can be what is waited for.
+    # Without pods, the role can wait only for the webhook.
     done = install(
         knative_networking_istio_values={}, knative_networking_istio_replicas=0, knative_networking_timeout=15
     )
@@ -86,7 +86,7 @@ def test_a_webhook_that_nobody_believes_stops_before_the_gateway(
 
 @pytest.fixture(scope="module")
 def installed(install: Any, certified: str) -> Iterator[str]:
-    """Istio, installed; taken away again in the end."""
+    """Istio, installed and finally uninstalled."""
     done = install()
     assert done.returncode == 0, reason(done)
     yield certified
@@ -107,7 +107,7 @@ def test_the_gateway_listens_for_https_with_the_certificate(installed: str, thin
     assert [port["name"] for port in service["spec"]["ports"]] == ["status-port", "https"]
 
 
-def test_two_of_each_are_spread_and_may_go_one_by_one(installed: str, thing: Thing) -> None:
+def test_two_replicas_of_each_are_spread_and_have_disruption_budgets(installed: str, thing: Thing) -> None:
     for name, namespace in (
         ("istiod", installed),
         ("istio-ingressgateway", installed),
@@ -125,14 +125,14 @@ def test_two_of_each_are_spread_and_may_go_one_by_one(installed: str, thing: Thi
     assert found["net-istio-controller"] == found["net-istio-webhook"] == 1
 
 
-def test_keys_are_laid_over_the_manifests_own(installed: str, thing: Thing) -> None:
+def test_keys_are_merged_into_the_manifests_configmap(installed: str, thing: Thing) -> None:
     assert thing("configmap", "config-istio", "-n", "knative-serving")["data"] == {
         "_example": "an example",
         "enable-virtualservice-status": "false",
     }
 
 
-def test_again_nothing_changes_nor_what_istio_writes_itself(
+def test_a_second_run_changes_nothing_and_keeps_what_istio_writes(
     install: Any, installed: str, kubectl: Callable[..., str], thing: Thing
 ) -> None:
     webhook = ("validatingwebhookconfiguration", "istiod-default-validator")
@@ -144,7 +144,7 @@ def test_again_nothing_changes_nor_what_istio_writes_itself(
     assert thing(*webhook)["webhooks"][0]["failurePolicy"] == "Ignore"
 
 
-def test_what_is_not_there_is_told_of_an_istio_of_others(install: Any) -> None:
+def test_a_missing_crd_of_an_existing_istio_is_reported(install: Any) -> None:
     done = install(knative_networking_state="existing")
     assert done.returncode != 0
     assert "The Istio of others does not work: the cluster does not serve VirtualService" in told(done)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A model in Knative mode behind an Ingress, which another controller than Kourier serves, and behind nothing."""
+"""A model in Knative mode behind an Ingress of an ingress controller other than Kourier, and without exposure."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.integration.helpers import wait_until
 
 HOST = "iris-classifier.ml.hashfoundry.local"
 NAMESPACE = "ml-models"
-# A port of the node that kind does not forward; this machine reaches the node itself.
+# A port of the node that kind does not forward. The test connects to the node directly.
 NODE_PORT = 30444
 BODY = '{"instances": [[5.1,3.5,1.4,0.2],[6.7,3.1,5.6,2.4]]}'
 Kubectl = Callable[..., str]
 Playbook = Callable[..., "subprocess.CompletedProcess[str]"]
 
-# The role gateway brings Contour, which in this mode is here for its Ingresses only.
+# The role gateway installs Contour, which only serves Ingresses in this mode.
 CONTROLLER = """
 - name: Have a controller that serves Ingresses
   hosts: clusters
@@ -35,7 +35,7 @@ CONTROLLER = """
   roles:
     - role: hashfoundry.kserve.gateway
 """
-# Kourier's Service takes HTTPS only where it is reached from outside, as here.
+# Kourier's Service accepts HTTPS only if it is exposed outside the cluster, as here.
 PLAIN = {
     "apiVersion": "v1",
     "kind": "Service",
@@ -61,7 +61,7 @@ def apply(settings: Settings) -> Callable[..., None]:
 def controller(
     playbook: Playbook, kubectl: Kubectl, apply: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """Contour beside Kourier; its address."""
+    """The IP address of Contour, which runs beside Kourier."""
     play = tmp_path_factory.mktemp("controller") / "play.yml"
     play.write_text(CONTROLLER)
     secret = json.loads(kubectl("get", "secret", "models-tls", "-n", "kourier-system", "-o", "json"))
@@ -99,7 +99,7 @@ def expose(playbook: Playbook) -> Callable[[str], str]:
 
 
 def curl(settings: Settings, address: str, port: int) -> str:
-    """The model's predictions from one address, or what curl says instead."""
+    """The model's predictions through one address, or curl's error."""
     authority = f"{HOST}:{port}"
     command = ["curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "60"]
     command += ["--cacert", str(Path(settings.state) / "ca.crt"), "--resolve", f"{authority}:{address}"]
@@ -117,7 +117,7 @@ def predicts(said: str) -> bool:
     return '"predictions":[0,2]' in said.replace(" ", "")
 
 
-def test_an_ingress_leads_to_the_model_and_wakes_it(
+def test_an_ingress_routes_to_the_model_and_scales_it_from_zero(
     settings: Settings, controller: str, expose: Callable[[str], str], kubectl: Kubectl
 ) -> None:
     assert "changed=1" in expose("ingress")
@@ -131,7 +131,7 @@ def test_an_ingress_leads_to_the_model_and_wakes_it(
     assert "changed=0" in expose("ingress")
 
 
-def test_without_it_the_controller_leads_nowhere(
+def test_without_an_ingress_the_controller_has_no_route(
     settings: Settings, controller: str, expose: Callable[[str], str]
 ) -> None:
     assert "changed=1" in expose("gateway")
@@ -139,7 +139,7 @@ def test_without_it_the_controller_leads_nowhere(
     assert predicts(curl(settings, "127.0.0.1", settings.https_port))
 
 
-def test_knative_keeps_a_model_inside_that_is_told_so(settings: Settings, kubectl: Kubectl) -> None:
+def test_a_cluster_local_model_is_not_exposed(settings: Settings, kubectl: Kubectl) -> None:
     service = ("label", "inferenceservice", "iris-classifier", "-n", NAMESPACE, "--overwrite")
     kubectl(*service, "networking.knative.dev/visibility=cluster-local")
     try:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Knative mode's platform as others have installed it, from a mirror, and of another version."""
+"""An existing platform in Knative mode, a platform from a mirror, and an untested version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLATFORM = ("playbooks/addons.yml", "--tags", ROLES)
 EXISTING = tuple(word for state in STATES for word in ("-e", f"{state}=existing"))
 
 
-def test_what_others_have_installed_is_seen_and_not_touched(playbook: Playbook, kubectl: Kubectl):
+def test_existing_components_are_detected_and_not_changed(playbook: Playbook, kubectl: Kubectl):
     done = playbook(*PLATFORM, *EXISTING)
     printed = " ".join(done.stdout.split())
     assert done.returncode == 0 and "changed=0" in printed
@@ -28,7 +28,7 @@ def test_what_others_have_installed_is_seen_and_not_touched(playbook: Playbook, 
         assert said in printed
 
 
-def test_a_pair_of_versions_that_nobody_has_tested(playbook: Playbook, kubectl: Kubectl):
+def test_an_untested_pair_of_versions(playbook: Playbook, kubectl: Kubectl):
     label = ("label", "deployment", "activator", "-n", "knative-serving", "--overwrite")
     kubectl(*label, "app.kubernetes.io/version=1.18.0")
     try:
@@ -52,11 +52,11 @@ def test_all_images_come_from_the_mirror(playbook: Playbook, tmp_path: Path):
     come = [line for line in lines if line.startswith("+")]
     assert not [line for line in come if "gcr.io/" in line or "docker.io/" in line]
     mirrored = " ".join(come)
-    # Knative puts this one beside every model, and reads it from a key of a ConfigMap.
+    # Knative adds this image to every model pod as a sidecar, and reads it from a ConfigMap.
     assert f"queue-sidecar-image: mirror.example.com/knative/knative.dev/serving/cmd/queue:v1.21.1@{digest}" in mirrored
     for name in ("activator", "autoscaler", "controller", "webhook"):
         assert f"mirror.example.com/knative/knative.dev/serving/cmd/{name}:v1.21.1" in mirrored
     for image in ("knative/knative.dev/net-kourier/cmd/kourier:v1.21.0", "hub/envoyproxy/envoy:distroless-v1.38.3"):
         assert f"mirror.example.com/{image}" in mirrored
-    # The text that explains the keys stays as it is: Knative refuses a change of it.
+    # _example, which documents the keys, is not changed: Knative's webhook rejects changes.
     assert not [line for line in lines if line.startswith(("+", "-")) and "_example" in line]

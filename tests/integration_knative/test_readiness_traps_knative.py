@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The ways in which an InferenceService in Knative mode does not serve, or seems to, against the real controllers."""
+"""Readiness verdicts in Knative mode against the real controllers, with causes of failure and false Ready."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.integration.trap_cluster import (
     SERVES,
     Cluster,
     Json,
-    Told,
+    Outcome,
     after_grace,
     at_once,
     at_timeout,
@@ -30,13 +30,13 @@ from tests.integration.trap_cluster import (
     service,
 )
 
-# Knative's shortest window; after it come the 30 seconds of scale-to-zero-grace-period.
+# Knative's shortest window, after which the scale-to-zero-grace-period of 30 seconds begins.
 IDLE = {"autoscaling.knative.dev/window": "6s", "autoscaling.knative.dev/scale-to-zero-pod-retention-period": "0s"}
 ZERO_SECONDS = 240
 
 
-def traps(namespace: str) -> dict[str, tuple[Json, Json]]:
-    """By name: an InferenceService, and the options with which it is waited for."""
+def cases(namespace: str) -> dict[str, tuple[Json, Json]]:
+    """By name: an InferenceService, and the options of the module that waits for it."""
 
     def uri(path: str) -> Json:
         return {"storageUri": f"s3://{namespace}/{path}/"}
@@ -56,34 +56,34 @@ def traps(namespace: str) -> dict[str, tuple[Json, Json]]:
 
 
 def rollouts(made: Cluster) -> dict[str, Any]:
-    """One service through its revisions: good, unknown, good, corrupt."""
+    """One service updated to: a good model, an unknown URI, a good and a corrupt model."""
 
     def uri(path: str) -> Json:
         return {"storageUri": f"s3://{made.namespace}/{path}/"}
 
-    told: dict[str, Any] = {"first": made.tell("rolled", "knative-serving", **SERVES)}
+    outcome: dict[str, Any] = {"first": made.run("rolled", "knative-serving", **SERVES)}
     made.patch("rolled", storageUri="ftp://store/iris/")
     made.await_event("rolled", "StorageURI not supported")
-    told["not taken up"] = made.tell("rolled", "knative-stale-ready", timeout=3)
+    outcome["not taken up"] = made.run("rolled", "knative-stale-ready", timeout=3)
     made.patch("rolled", **uri("iris/v2"))
-    told["just patched"] = made.tell("rolled", "knative-rolling-out", timeout=0)
-    told["rolled out"] = made.tell("rolled", "knative-serving-after-rollout", **SERVES)
-    told["components"] = made.get("inferenceservice", "rolled")["status"]["components"]
+    outcome["just patched"] = made.run("rolled", "knative-rolling-out", timeout=0)
+    outcome["rolled out"] = made.run("rolled", "knative-serving-after-rollout", **SERVES)
+    outcome["components"] = made.get("inferenceservice", "rolled")["status"]["components"]
     made.patch("rolled", **uri("corrupt/v1"))
-    told["crashing"] = made.tell("rolled", "knative-failed-revision", **AFTER_GRACE)
-    return told
+    outcome["crashing"] = made.run("rolled", "knative-failed-revision", **AFTER_GRACE)
+    return outcome
 
 
-def idleness(made: Cluster) -> dict[str, Told]:
-    """One service that nobody asks, until Knative has taken its last pod away."""
-    told = {"first": made.tell("idle", **SERVES)}
+def idleness(made: Cluster) -> dict[str, Outcome]:
+    """One service without requests, until Knative has scaled it to zero."""
+    outcome = {"first": made.run("idle", **SERVES)}
 
     def pods() -> list[str]:
         return [pod["metadata"]["name"] for pod in made.owned("idle", "pods")]
 
     wait_until(pods, lambda names: not names, ZERO_SECONDS, pause=1, what="the idle service has no pod")
-    told["scaled to zero"] = made.tell("idle", "knative-scaled-to-zero", **SERVES)
-    return told
+    outcome["scaled to zero"] = made.run("idle", "knative-scaled-to-zero", **SERVES)
+    return outcome
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +93,10 @@ def made(settings: Settings) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def told(made: Cluster) -> Iterator[Callable[..., Any]]:
-    """Begin every wait; give what a wait has told: told("no-account"), told("rolled", "crashing")."""
+def outcome(made: Cluster) -> Iterator[Callable[..., Any]]:
+    """Start every wait, and return the outcome of one: outcome("no-account"), outcome("rolled", "crashing")."""
     iris = {"storageUri": f"s3://{made.namespace}/iris/v1/"}
-    broken = traps(made.namespace)
+    broken = cases(made.namespace)
     made.apply(
         service("rolled", made.namespace, mode="Knative", model=iris),
         service("idle", made.namespace, mode="Knative", model=iris, annotations=IDLE, predictor={"minReplicas": 0}),
@@ -108,18 +108,18 @@ def told(made: Cluster) -> Iterator[Callable[..., Any]]:
             "idle": pool.submit(idleness, made),
         }
         for name, (_thing, options) in broken.items():
-            waits[name] = pool.submit(made.tell, name, f"knative-{name}", **options)
+            waits[name] = pool.submit(made.run, name, f"knative-{name}", **options)
         yield lambda name, step=None: waits[name].result()[step] if step else waits[name].result()
 
 
-def test_a_service_that_serves(told):
-    first = told("rolled", "first")
+def test_a_service_that_serves(outcome):
+    first = outcome("rolled", "first")
     assert first.verdict == ("serving", "ModelReady")
     assert first.result["model_ready"] is True
 
 
-def test_ready_stays_true_for_a_spec_that_the_controller_cannot_take_up(told):
-    stale = told("rolled", "not taken up")
+def test_ready_stays_true_for_a_spec_that_the_controller_cannot_reconcile(outcome):
+    stale = outcome("rolled", "not taken up")
     assert stale.ready == "True"
     assert at_timeout(stale) and stale.verdict == ("progressing", "SpecNotObserved")
     assert says(stale, "has not brought predictor.model.storageUri of generation 2 into the Deployment", "the events")
@@ -127,25 +127,25 @@ def test_ready_stays_true_for_a_spec_that_the_controller_cannot_take_up(told):
     assert "StorageURI not supported" in stale.event_text
 
 
-def test_ready_is_stale_right_after_a_patch(told):
-    stale = told("rolled", "just patched")
+def test_ready_is_stale_right_after_a_patch(outcome):
+    stale = outcome("rolled", "just patched")
     assert at_timeout(stale) and stale.verdict[0] == "progressing"
     assert stale.verdict[1] in ("SpecNotObserved", "RevisionNotReady")
 
 
-def test_the_patched_spec_serves_only_with_its_own_revision(told):
-    rolled = told("rolled", "rolled out")
+def test_the_patched_spec_serves_only_with_its_own_revision(outcome):
+    rolled = outcome("rolled", "rolled out")
     assert rolled.verdict == ("serving", "ModelReady")
     assert rolled.result["generation"] == 3
-    predictor = told("rolled", "components")["predictor"]
+    predictor = outcome("rolled", "components")["predictor"]
     assert predictor["latestReadyRevision"] == "rolled-predictor-00002"
     assert [(each["revisionName"], each["percent"]) for each in predictor["traffic"]] == [
         ("rolled-predictor-00002", 100)
     ]
 
 
-def test_a_failed_new_revision_while_the_old_serves(told, made, ask):
-    crashing = told("rolled", "crashing")
+def test_a_failed_new_revision_while_the_previous_serves(outcome, made, ask):
+    crashing = outcome("rolled", "crashing")
     assert after_grace(crashing) and crashing.verdict[1] == "CrashLoopBackOff"
     assert says(
         crashing, "kserve-container of pod rolled-predictor-00003-", "model.joblib cannot be loaded", "see its logs."
@@ -155,40 +155,40 @@ def test_a_failed_new_revision_while_the_old_serves(told, made, ask):
     assert ask("rolled")[0] == 200
 
 
-def test_scaled_to_zero_is_serving(told):
-    idle = told("idle", "scaled to zero")
+def test_scaled_to_zero_is_serving(outcome):
+    idle = outcome("idle", "scaled to zero")
     assert not idle.failed
     assert idle.verdict[0] == "serving"
-    assert idle.result["model_ready"] is None  # nothing runs that could be asked, and a question would wake it
+    assert idle.result["model_ready"] is None  # no pod runs, and a request would scale it from zero
 
 
-def test_a_wrong_model_file_name_goes_ready(told):
-    empty = told("empty")
+def test_a_wrong_model_file_name_becomes_ready(outcome):
+    empty = outcome("empty")
     assert empty.ready == "True"
     assert after_grace(empty) and empty.verdict[1] == "ModelNotFound"
     assert says(empty, "runs without the model empty (404", "check that storageUri holds exactly one model file")
 
 
-def test_no_supporting_runtime(told):
-    unsupported = told("no-runtime")
+def test_no_supporting_runtime(outcome):
+    unsupported = outcome("no-runtime")
     assert at_once(unsupported) and unsupported.verdict[1] == "NoSupportingRuntime"
     assert says(unsupported, "install a serving runtime for this model format and protocol version, or name another.")
 
 
-def test_a_service_account_that_is_not_there(told):
-    missing = told("no-account")
+def test_a_missing_service_account(outcome):
+    missing = outcome("no-account")
     assert at_once(missing) and missing.verdict[1] == "ServiceAccountMissing"
     assert says(missing, 'serviceaccount "nobody" not found', "create the ServiceAccount or name another.")
 
 
-def test_a_secret_that_the_service_account_names_is_not_there(told):
-    missing = told("no-secret")
+def test_a_missing_secret_of_the_service_account(outcome):
+    missing = outcome("no-secret")
     assert after_grace(missing) and missing.verdict[1] == "SecretMissing"
     assert says(missing, 'secrets "not-there" not found; create the Secret, or take it out of the ServiceAccount.')
 
 
-def test_an_object_that_is_not_in_the_bucket(told):
-    missing = told("no-object")
+def test_an_object_that_is_missing_from_the_bucket(outcome):
+    missing = outcome("no-object")
     assert after_grace(missing) and missing.verdict[1] == "StorageInitializerFailed"
     assert says(missing, "No model found in nothing/v1/; check storageUri and what the ServiceAccount's secret says")
     assert "No model found" in missing.log_text

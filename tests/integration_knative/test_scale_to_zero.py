@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A model that nobody asks goes to zero pods, and a request wakes it."""
+"""A model without requests scales to zero, and a request scales it up again."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.integration.helpers import wait_until
 
 NAME = "iris-classifier"
 PODS = ("pods", "-n", "ml-models", "-l", f"serving.kserve.io/inferenceservice={NAME}")
-# The autoscaler looks back for its stable window of 60 s, and lets the pod end in its own time after that.
+# The autoscaler's stable window of 60 s, and the time in which the pod terminates after it.
 ZERO_SECONDS = 240
 
 
-def test_a_request_wakes_a_model_that_is_scaled_to_zero(
+def test_a_request_scales_a_model_from_zero(
     ask: Callable[..., tuple[int, Any]],
     thing: Callable[..., dict[str, Any]],
     capsys: pytest.CaptureFixture[str],

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What site.yml leaves in Knative mode, asked from outside; the model answers as in Standard mode."""
+"""The platform after site.yml in Knative mode, from outside; the model answers as in Standard mode."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_readme_curl_line_answers(settings: Settings) -> None:
     assert json.loads(done.stdout) == {"predictions": [0, 2]}
 
 
-def test_v2_answers_the_same(ask: Ask) -> None:
+def test_v2_returns_the_same_predictions(ask: Ask) -> None:
     tensor = {"name": "rows", "shape": [2, 4], "datatype": "FP64", "data": [value for row in ROWS for value in row]}
     status, body = ask(NAME, f"/v2/models/{NAME}/infer", {"inputs": [tensor]})
     assert status == 200
@@ -37,23 +37,23 @@ def test_v2_answers_the_same(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"instances": []}, {"instances": [[1, 2, 3]]}, {"instances": "rows"}])
-def test_bad_input_is_the_callers_error(ask: Ask, body: Any) -> None:
+def test_invalid_input_is_a_client_error(ask: Ask, body: Any) -> None:
     status, answer = ask(NAME, body=body)
     assert status == 400, answer
     assert len(answer["error"]) > 20
 
 
-def test_another_host_is_not_the_model(ask: Ask) -> None:
+def test_another_host_is_not_routed_to_the_model(ask: Ask) -> None:
     status, _body = ask("nothing", f"/v1/models/{NAME}:predict")
     assert status == 404
 
 
-def test_the_gateway_is_open_for_https_only(thing: Thing) -> None:
+def test_the_gateway_accepts_only_https(thing: Thing) -> None:
     (port,) = thing("service", "kourier", "-n", "kourier-system")["spec"]["ports"]
     assert (port["name"], port["nodePort"]) == ("https", 30443)
 
 
-def test_kserve_made_a_knative_service_with_the_models_own_name(thing: Thing) -> None:
+def test_kserve_created_a_knative_service_of_the_models_name(thing: Thing) -> None:
     service = thing("inferenceservices.serving.kserve.io", NAME, "-n", NAMESPACE)
     assert service["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == "Knative"
     assert service["status"]["url"] == f"https://{demo.HOST}"
@@ -63,7 +63,7 @@ def test_kserve_made_a_knative_service_with_the_models_own_name(thing: Thing) ->
     assert ready["Ready"] == "True"
 
 
-def test_knative_runs_the_programs_of_the_table(thing: Thing) -> None:
+def test_knative_runs_the_images_of_the_table(thing: Thing) -> None:
     wanted = {image.ref for image in table.load().of_mode("Knative").images if image.mode == "Knative"}
     pods = [pod for space in ("knative-serving", "cert-manager") for pod in thing("pods", "-n", space)["items"]]
     found = {container["image"] for pod in pods for container in pod["spec"]["containers"]}
@@ -87,13 +87,15 @@ def test_the_namespace_is_restricted(thing: Thing) -> None:
         ("config-deployment", "registries-skipping-tag-resolving", "kind.local,ko.local,dev.local,hashfoundry.local"),
     ],
 )
-def test_keys_are_laid_over_the_releases_own(thing: Thing, name: str, key: str, value: str) -> None:
+def test_keys_are_merged_into_the_releases_configmaps(thing: Thing, name: str, key: str, value: str) -> None:
     data = thing("configmap", name, "-n", "knative-serving")["data"]
     assert data[key] == value
     assert "EXAMPLE CONFIGURATION" in data["_example"]
 
 
-def test_a_key_of_somebody_else_stays(playbook: Playbook, kubectl: Callable[..., str], thing: Thing) -> None:
+def test_a_key_of_another_field_manager_is_retained(
+    playbook: Playbook, kubectl: Callable[..., str], thing: Thing
+) -> None:
     configmap = ("configmap", "config-gc", "-n", "knative-serving")
     kubectl("patch", *configmap, "--type=merge", "-p", '{"data": {"min-non-active-revisions": "3"}}')
     try:
@@ -105,7 +107,7 @@ def test_a_key_of_somebody_else_stays(playbook: Playbook, kubectl: Callable[...,
         kubectl("patch", *configmap, "--type=merge", "-p", '{"data": {"min-non-active-revisions": null}}')
 
 
-def test_the_ingress_key_of_kserve_is_whole(thing: Thing) -> None:
+def test_the_ingress_key_of_kserve_is_complete(thing: Thing) -> None:
     data = thing("configmap", "inferenceservice-config", "-n", "kserve")["data"]
     ingress = json.loads(data["ingress"])
     assert ingress["disableIstioVirtualHost"] is True
@@ -120,7 +122,7 @@ def test_kserve_started_after_knative(thing: Thing) -> None:
     assert all(pod["status"]["startTime"] >= crd["creationTimestamp"] for pod in pods)
 
 
-def test_knatives_webhook_refuses_what_knative_does_not_allow(settings: Settings) -> None:
+def test_knatives_webhook_rejects_what_knative_does_not_allow(settings: Settings) -> None:
     command = [settings.state / "bin" / "kubectl", f"--kubeconfig={settings.kubeconfig}"]
     command += ["patch", "configmap", "config-autoscaler", "-n", "knative-serving", "--dry-run=server", "--type=merge"]
     refused = ["-p", '{"data": {"enable-scale-to-zero": "true", "stable-window": "1s"}}']
@@ -129,7 +131,7 @@ def test_knatives_webhook_refuses_what_knative_does_not_allow(settings: Settings
     assert 'admission webhook "config.webhook.serving.knative.dev" denied' in done.stderr
 
 
-def test_the_whole_site_works_in_check_mode(playbook: Playbook) -> None:
+def test_site_works_in_check_mode(playbook: Playbook) -> None:
     done = playbook("playbooks/site.yml", "--check", "--diff")
     assert done.returncode == 0, reason(done)
     assert "changed=0" in done.stdout
