@@ -1,9 +1,9 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the integration tests share: the cluster that the HASHFOUNDRY_* variables name, which site.yml has converged.
+"""Fixtures of the integration tests, for the cluster of the HASHFOUNDRY_* variables, which site.yml has converged.
 
-By hand, on the demo's cluster: `python -m pytest tests/integration`. In `make molecule`, on the scenario's own.
+Manually, on the cluster of `make demo`: `python -m pytest tests/integration`. `make molecule` runs them on its cluster.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OnNode = Callable[..., str]
 def ended(
     command: Sequence[str | Path], folder: Path, env: Mapping[str, str], timeout: float | None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program without input to its end; stdout holds what a person would see, standard error too."""
+    """Run a command without input until it exits; stdout includes standard error, as in a terminal."""
     return subprocess.run(
         command,
         cwd=folder,
@@ -44,12 +44,12 @@ def ended(
 
 
 def errors(done: subprocess.CompletedProcess[str]) -> list[str]:
-    """The lines in which Ansible says what has gone wrong."""
+    """The lines of Ansible's errors."""
     return [line for line in done.stdout.splitlines() if line.startswith("[ERROR]: ")]
 
 
 def reason(done: subprocess.CompletedProcess[str]) -> str:
-    """Why a playbook failed: in the first line, which pytest's summary shows, Ansible's errors; then the log's end."""
+    """Why a playbook failed: Ansible's errors in the first line, for pytest's summary, then the end of the log."""
     return "\n".join([" / ".join(errors(done)), done.stdout[-3000:]])
 
 
@@ -67,7 +67,7 @@ def settings() -> Settings:
 
 @pytest.fixture(scope="session")
 def playbook_env(settings: Settings) -> dict[str, str]:
-    """The environment in which playbooks run, without the ANSIBLE_* variables of a Molecule around the tests."""
+    """The environment of playbooks, without the ANSIBLE_* variables that Molecule sets."""
     env = demo.playbook_env(settings)
     return {name: value for name, value in env.items() if not name.startswith("ANSIBLE_") or name == "ANSIBLE_CONFIG"}
 
@@ -76,7 +76,7 @@ def playbook_env(settings: Settings) -> dict[str, str]:
 def playbook(playbook_env: dict[str, str]) -> Playbook:
     """Run ansible-playbook: playbook("playbooks/verify.yml", "-e", "a=b", env={"NAME": "value"}).
 
-    The time is more than any role waits, so that it is the role that says what is wrong.
+    The timeout is longer than that of any role, so that the role reports what is wrong.
     """
 
     def run(
@@ -91,7 +91,7 @@ def playbook(playbook_env: dict[str, str]) -> Playbook:
 
 @pytest.fixture(scope="session")
 def kubectl(settings: Settings) -> Kubectl:
-    """Run kubectl on the cluster under test and return what it prints: kubectl("get", "pods", "-n", "ml-models")."""
+    """Run kubectl on the cluster under test and return its output: kubectl("get", "pods", "-n", "ml-models")."""
 
     def run(*words: str, check: bool = True) -> str:
         command = [settings.state / "bin" / "kubectl", f"--kubeconfig={settings.kubeconfig}", "--request-timeout=30s"]
@@ -111,7 +111,7 @@ def node(settings: Settings) -> str:
 
 @pytest.fixture(scope="session")
 def docker(settings: Settings) -> Docker:
-    """Run docker on the engine of the cluster under test and return what it prints: docker("restart", node)."""
+    """Run docker on the engine of the cluster under test and return its output: docker("restart", node)."""
     found = engine.answering(settings)
     assert found is not None
     return found.docker
@@ -119,7 +119,7 @@ def docker(settings: Settings) -> Docker:
 
 @pytest.fixture(scope="session")
 def on_node(docker: Docker, node: str) -> OnNode:
-    """Run a program on the node and return what it prints: on_node("ls", "/srv")."""
+    """Run a command on the node and return its output: on_node("ls", "/srv")."""
 
     def run(*words: str) -> str:
         return docker("exec", node, *words)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The KServe that an upgrade starts from: its controller built and put into the node, and its charts."""
+"""The earlier KServe from which an upgrade starts: its controller, built and loaded into the node, and its charts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TABLE = REPOSITORY / "tests" / "upgrade" / "components.toml"
 
 
 def provide(settings: Settings) -> tuple[str, Path]:
-    """Return its version and the folder of its charts. Where it is not cached, half an hour of one core builds it."""
+    """Return its version and the folder of its charts. A build without cache takes half an hour on one core."""
     rows = table.load(table.TABLE, TABLE)
     (image,) = (image for image in rows.images if image.program == "kserve-manager-earlier")
     program = rows.programs[image.program]

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What NetworkPolicies say of a connection, and the connections that a node has seen.
+"""Whether NetworkPolicies allow a connection, and the connections that a node has observed.
 
-The network of the local cluster does not keep policies, so that its traffic shows what they must allow.
+The CNI plugin of the local cluster does not enforce NetworkPolicies, so its traffic shows what they must allow.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 Json = dict[str, Any]
 NAME_LABEL = "kubernetes.io/metadata.name"
-# Both directions of an entry of `conntrack -L`: the reply's source is where the connection has really gone.
+# Both directions of an entry of `conntrack -L`: the source of the reply is the real destination, behind the Service.
 _ENTRY = re.compile(
     r"^(?P<protocol>tcp|udp).*?src=(?P<source>[\d.]+) dst=[\d.]+ sport=\d+ dport=\d+ "
     r".*?src=(?P<target>[\d.]+) dst=[\d.]+ sport=(?P<port>\d+) dport=\d+"
@@ -25,7 +25,7 @@ _ENTRY = re.compile(
 
 @dataclass(frozen=True)
 class End:
-    """One end of a connection; a pod has a namespace and labels, and anything else an address only."""
+    """One end of a connection; a pod has a namespace and labels, any other end only an address."""
 
     address: str
     namespace: str = ""
@@ -38,7 +38,7 @@ class End:
 
 @dataclass(frozen=True)
 class Connection:
-    """A connection as it ends up behind Services."""
+    """A connection, with the endpoint behind a Service as its destination."""
 
     source: End
     target: End
@@ -50,7 +50,7 @@ class Connection:
 
 
 def pods(listed: Iterable[Json]) -> dict[str, End]:
-    """The pods by address that have one of their own."""
+    """The pods that have their own address, by address."""
     return {
         pod["status"]["podIP"]: End(
             pod["status"]["podIP"],
@@ -77,11 +77,11 @@ def connections(table: str, known: dict[str, End]) -> set[Connection]:
     }
 
 
-def refusals(connection: Connection, policies: Iterable[Json]) -> Iterator[str]:
-    """The directions in which policies refuse a connection; none where they let it through.
+def denials(connection: Connection, policies: Iterable[Json]) -> Iterator[str]:
+    """The directions in which policies deny a connection; none if they allow it.
 
-    https://kubernetes.io/docs/concepts/services-networking/network-policies/ says how: they add up, one of a pod's
-    own is enough, and a pod that none selects for a direction takes all.
+    https://kubernetes.io/docs/concepts/services-networking/network-policies/ defines this: policies are
+    additive, one that allows is enough, and a pod that no policy selects for a direction is not isolated in it.
     """
     listed = list(policies)
     for direction, own, other in (

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Predictions for a file by batch.yml: each row once, also after a kill, and nothing to do where all is there."""
+"""Predictions for a file by batch.yml: each row once, also after an interruption, and no change on a second run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .helpers import s3_client, wait_until
 MODEL, VERSION = "iris-classifier", "v1"
 NAMES = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"]
 ROWS, CHUNK = 300_000, 1_500
-# Kills the program that has the bucket in its arguments; the brackets keep the pattern from finding this script.
+# Kills the process whose arguments contain the bucket; because of the brackets the pattern does not match this script.
 KILL = """
 for file in $(grep -ls 'model[.]batch' /proc/[0-9]*/cmdline); do
     process=${file%/cmdline}
@@ -34,7 +34,7 @@ done
 
 
 class Batch:
-    """A bucket and a namespace of their own, and the play on a file in them."""
+    """A bucket and a namespace for the tests, and the play that predicts a file in the bucket."""
 
     def __init__(self, name: str, settings: Settings, playbook: Any, kubectl: Any) -> None:
         self.name, self.store, self.playbook, self.kubectl = name, s3_client(settings), playbook, kubectl
@@ -85,7 +85,7 @@ def rows() -> np.ndarray[Any, Any]:
     return np.round(np.random.default_rng(0).uniform(0.1, 8, (ROWS, 4)), 1)
 
 
-def test_a_job_that_is_killed_goes_on_and_each_row_is_predicted_once(batch, rows, settings, on_node) -> None:
+def test_an_interrupted_job_resumes_and_each_row_is_predicted_once(batch, rows, settings, on_node) -> None:
     text = io.StringIO()
     text.write(",".join(["id", *NAMES]) + "\n")
     np.savetxt(text, np.column_stack([np.arange(ROWS), rows]), fmt=["n%d", *["%.1f"] * 4], delimiter=",")
@@ -100,7 +100,7 @@ def test_a_job_that_is_killed_goes_on_and_each_row_is_predicted_once(batch, rows
         pause=0.05,
         what="more than 20 parts are written",
     )
-    # By the node at once: a pod that is deleted works on for as long as the kubelet takes to hear of it.
+    # On the node, since a deleted pod runs until the kubelet has observed the deletion.
     on_node("sh", "-c", KILL, "sh", batch.name)
     (killed,) = batch.pods()
     assert not any(key.endswith("/manifest.json") for key in parts)
@@ -112,7 +112,7 @@ def test_a_job_that_is_killed_goes_on_and_each_row_is_predicted_once(batch, rows
     (second,) = set(batch.pods()) - {killed}
     assert "Going on behind chunk" in batch.kubectl("logs", second, "-n", batch.name)
     after = batch.listed("in/rows.csv.predictions/")
-    # What was there before is not written again, but for the part that was on its way.
+    # Existing parts are not written again, except the one that was in progress.
     before = {key: entry["LastModified"] for key, entry in parts.items() if "/part-" in key}
     assert {key for key, when in before.items() if after[key]["LastModified"] == when} >= set(sorted(before)[:-1])
     (manifest,) = (json.loads(batch.get(key)) for key in after if key.endswith("/manifest.json"))
@@ -125,7 +125,7 @@ def test_a_job_that_is_killed_goes_on_and_each_row_is_predicted_once(batch, rows
     assert np.array_equal([int(row["prediction"]) for row in told], estimator.predict(rows))
 
 
-def test_where_all_is_there_nothing_is_done(batch) -> None:
+def test_complete_predictions_are_not_repeated(batch) -> None:
     before, pods = batch.listed(), batch.pods()
     code, said = batch.play("in/rows.csv", batch_inference_keep=["id"])
     assert code == 0
@@ -134,7 +134,7 @@ def test_where_all_is_there_nothing_is_done(batch) -> None:
     assert (batch.listed(), batch.pods()) == (before, pods)
 
 
-def test_a_bad_row_is_named_and_may_be_allowed(batch) -> None:
+def test_an_invalid_row_is_reported_and_may_be_allowed(batch) -> None:
     batch.put("in/bad.csv", (",".join(NAMES) + "\n5.1,3.5,1.4,0.2\n5.1,n/a,1.4,0.2\n6.7,3.1,5.6,2.4\n").encode())
     code, said = batch.play("in/bad.csv")
     assert code != 0

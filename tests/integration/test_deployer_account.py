@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole of site.yml as the account that account.yml makes, and what the API server refuses that account."""
+"""site.yml as the deployer account that account.yml creates, and requests of it that the API server rejects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Kubectl = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def made(playbook: Playbook, settings: Settings) -> str:
-    """What account.yml says, run by an administrator on the cluster that site.yml has converged."""
+    """The output of account.yml, run by an administrator on the cluster that site.yml has converged."""
     (settings.state / "deployer.kubeconfig").unlink(missing_ok=True)
     done = playbook("playbooks/account.yml")
     assert done.returncode == 0, reason(done)
@@ -29,8 +29,8 @@ def made(playbook: Playbook, settings: Settings) -> str:
 
 
 @pytest.fixture(scope="module")
-def asked(made: str, settings: Settings) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run kubectl as the account."""
+def as_deployer(made: str, settings: Settings) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run kubectl as the deployer account."""
 
     def run(*words: str, manifest: Any = None) -> subprocess.CompletedProcess[str]:
         kubeconfig = settings.state / "deployer.kubeconfig"
@@ -40,18 +40,18 @@ def asked(made: str, settings: Settings) -> Callable[..., subprocess.CompletedPr
     return run
 
 
-def test_the_kubeconfig_is_its_owners_and_its_token_ends(made: str, settings: Settings, asked: Any) -> None:
+def test_the_kubeconfig_has_mode_0600_and_its_token_expires(made: str, settings: Settings, as_deployer: Any) -> None:
     path = settings.state / "deployer.kubeconfig"
     assert path.stat().st_mode & 0o777 == 0o600
-    user = json.loads(asked("auth", "whoami", "-o", "json").stdout)["status"]["userInfo"]
+    user = json.loads(as_deployer("auth", "whoami", "-o", "json").stdout)["status"]["userInfo"]
     assert user["username"] == "system:serviceaccount:hashfoundry-system:deployer"
     assert path.read_text().split("token: ")[1].split()[0] not in made
 
 
-def test_site_runs_as_the_account_and_makes_what_is_missing(
+def test_site_runs_as_the_account_and_creates_missing_objects(
     playbook: Playbook, settings: Settings, kubectl: Kubectl, made: str
 ) -> None:
-    # One of each kind of place: of the whole cluster, of the platform, of the models.
+    # A cluster-scoped object, one in the platform's namespaces, and one in the model namespace.
     standard = settings.mode == "Standard"
     gone = [
         ("clusterservingruntime", "kserve-xgbserver"),
@@ -94,7 +94,7 @@ DRY = ("create", "delete", "label", "patch", "run")
     [
         (("get", "secrets", "-n", "kube-system"), None),
         (("get", "secrets", "-A"), None),
-        (("get", "secrets", "-n", "ml-models"), None),  # by its name, it may
+        (("get", "secrets", "-n", "ml-models"), None),  # get by name is allowed
         (("get", "pods", "-n", "kube-system"), None),
         (("get", "nodes"), None),
         (("create", "-f", "-"), BINDING),
@@ -115,15 +115,15 @@ DRY = ("create", "delete", "label", "patch", "run")
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_what_the_account_must_not_do_is_refused(asked: Any, words: tuple[str, ...], manifest: Any) -> None:
-    # Where it is allowed after all, nothing is to happen.
+def test_what_the_account_must_not_do_is_rejected(as_deployer: Any, words: tuple[str, ...], manifest: Any) -> None:
+    # If it is allowed by mistake, nothing must change.
     careful = ["--dry-run=server"] if words[0] in DRY and words[1] != "token" else []
-    done = asked(*words, *careful, manifest=manifest)
+    done = as_deployer(*words, *careful, manifest=manifest)
     assert done.returncode != 0, done.stdout
     assert "Forbidden" in done.stderr or "forbidden" in done.stderr, done.stderr
 
 
-def test_a_right_that_is_missing_is_said_in_a_sentence(playbook: Playbook, settings: Settings, made: str) -> None:
+def test_a_missing_permission_is_reported_in_one_sentence(playbook: Playbook, settings: Settings, made: str) -> None:
     given = {"namespace_security_namespaces": [{"name": "ml-models", "pod_security": "baseline"}]}
     words = ("--tags", "cluster_preflight,namespace_security", "-e", json.dumps(given))
     account = ("-e", f"platform_kubeconfig={settings.state / 'deployer.kubeconfig'}")

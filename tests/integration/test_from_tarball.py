@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From nothing but the tarball and an inventory of one screen to predictions, and a playbook of one's own."""
+"""From the tarball and a short inventory to predictions, and a custom playbook that uses the roles."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TRAIN = (
     "import dataclasses, sys; from model.command import run; from model.iris.recipe import RECIPE; "
     "sys.exit(run(dataclasses.replace(RECIPE, name=sys.argv.pop(1)), 'model.iris', sys.argv[1:]))"
 )
-# The cluster of `make up`, as its user would describe it: what it has in the place of the Internet, and its only node.
+# The inventory of a user of the cluster of `make up`: its local sources instead of the Internet, and its only node.
 INVENTORY = """---
 clusters:
   hosts:
@@ -74,7 +74,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def trained(name: str, folder: Path) -> Path:
-    """Train iris under another name, as somebody who brings a model folder has it."""
+    """Train iris under another name, as a model folder that a user provides."""
     command = [sys.executable, "-c", TRAIN, name, "--output", str(folder), "--version", "v1"]
     subprocess.run(command, cwd=REPOSITORY, check=True, stdin=subprocess.DEVNULL)
     return folder
@@ -82,7 +82,7 @@ def trained(name: str, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def user(installed: Path, settings: Settings, kubectl: Kubectl) -> Iterator[Run]:
-    """Run a playbook in the folder that has the collection, an inventory and nothing else."""
+    """Run a playbook in a folder that contains only the collection and an inventory."""
     text = INVENTORY.format(
         state=settings.state,
         https_port=settings.https_port,
@@ -105,7 +105,7 @@ def user(installed: Path, settings: Settings, kubectl: Kubectl) -> Iterator[Run]
 
 
 def answer(settings: Settings, name: str) -> Any:
-    """Ask a model through TLS, as a client does who has nothing of Ansible."""
+    """Send a prediction request over TLS, as a client without Ansible does."""
     authority = f"{name}.{DOMAIN}:{settings.https_port}"
     command = ["curl", "--silent", "--show-error", "--fail-with-body", "--cacert", str(settings.state / "ca.crt")]
     command += ["--resolve", f"{authority}:127.0.0.1", f"https://{authority}/v1/models/{name}:predict"]
@@ -114,7 +114,7 @@ def answer(settings: Settings, name: str) -> Any:
 
 
 def finished(done: subprocess.CompletedProcess[str]) -> int:
-    """Return how many tasks have changed something."""
+    """Assert that a run has succeeded, and return its number of changed tasks."""
     assert done.returncode == 0, reason(done)
     return int(re.findall(r"changed=(\d+)", done.stdout)[-1])
 
@@ -131,13 +131,13 @@ def test_the_model_of_the_inventory_answers(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("served")
-def test_a_second_time_nothing_changes(user: Run) -> None:
+def test_a_second_run_changes_nothing(user: Run) -> None:
     assert finished(user("hashfoundry.kserve.site")) == 0
 
 
 @pytest.fixture(scope="module")
-def own(user: Run, installed: Path, settings: Settings, served: None) -> tuple[str, ...]:
-    """The example, with what it says of its own cluster for this one: the words of the command."""
+def custom_playbook(user: Run, installed: Path, settings: Settings, served: None) -> tuple[str, ...]:
+    """The example, adapted to this cluster: the arguments of ansible-playbook."""
     shutil.copy(EXAMPLE, installed / "one_model.yml")
     (play,) = yaml.safe_load(EXAMPLE.read_text())
     model = {**play["vars"]["models"][0], "name": OWN, "source": {"folder": str(trained(OWN, installed / OWN))}}
@@ -152,13 +152,15 @@ def own(user: Run, installed: Path, settings: Settings, served: None) -> tuple[s
     return command
 
 
-def test_a_playbook_of_ones_own_takes_three_roles(own: tuple[str, ...], user: Run, settings: Settings) -> None:
+def test_a_custom_playbook_uses_three_roles(custom_playbook: tuple[str, ...], user: Run, settings: Settings) -> None:
     assert answer(settings, OWN) == {"predictions": [0, 2]}
-    assert finished(user(*own)) == 0
+    assert finished(user(*custom_playbook)) == 0
 
 
-def test_the_other_playbooks_run_from_the_tarball_too(own: tuple[str, ...], user: Run, tmp_path: Path) -> None:
-    models, folder = own[1:], ("-e", f"folder={tmp_path / 'backup'}")
+def test_the_other_playbooks_run_from_the_tarball_too(
+    custom_playbook: tuple[str, ...], user: Run, tmp_path: Path
+) -> None:
+    models, folder = custom_playbook[1:], ("-e", f"folder={tmp_path / 'backup'}")
     finished(user("hashfoundry.kserve.backup", *models, *folder))
     finished(user("hashfoundry.kserve.restore", *models, *folder))
     finished(user("hashfoundry.kserve.rotate_keys", *models, "--check"))

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One model through its exposures, asked over TLS from outside; Contour is the controller that serves the Ingress."""
+"""Each exposure of a model, tested over TLS from outside the cluster; Contour is the ingress controller."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ Playbook = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="module")
 def made(settings: Settings) -> Iterator[Cluster]:
-    """A namespace with a model that serves, which bears the namespace's name so that its host is its own."""
+    """A namespace with a served model of the same name, so that its host is unique."""
     model = settings.state / "models" / "iris-classifier" / "v1" / "model.joblib"
     with cluster(settings, {"v1/model.joblib": model.read_bytes()}) as found:
         uri = {"storageUri": f"s3://{found.namespace}/v1/"}
         found.apply(service(found.namespace, found.namespace, model=uri))
-        assert not found.tell(found.namespace, **SERVES).failed
+        assert not found.run(found.namespace, **SERVES).failed
         yield found
 
 
 @pytest.fixture(scope="module")
 def expose(made: Cluster, playbook: Playbook) -> Callable[[str], str]:
-    """Give the model an exposure as model_serving and model_exposure do, and return what Ansible says."""
+    """Set the model's exposure by the roles model_serving and model_exposure, and return the output."""
 
     def run(exposure: str, **variables: Any) -> str:
         closed = None if exposure == "gateway" else "cluster-local"
         label = {"metadata": {"labels": {"networking.kserve.io/visibility": closed}}}
         words = ("patch", "inferenceservice", made.namespace, "-n", made.namespace, "--type=merge")
         made.kubectl(*words, "-p", json.dumps(label))
-        assert not made.tell(made.namespace, **SERVES).failed
+        assert not made.run(made.namespace, **SERVES).failed
         given = {
             "model_exposure_namespace": made.namespace,
             "model_exposure_models": [{"name": made.namespace, "exposure": exposure}],
@@ -59,7 +59,7 @@ def expose(made: Cluster, playbook: Playbook) -> Callable[[str], str]:
 
 @pytest.fixture(scope="module")
 def ask(made: Cluster, settings: Settings) -> Callable[[], str]:
-    """Ask the model by curl as a client outside does: its predictions, or what curl says instead."""
+    """Send a prediction request by curl from outside the cluster: the predictions, or curl's error."""
 
     def post() -> str:
         authority = f"{made.namespace}.{DOMAIN}:{settings.https_port}"
@@ -93,7 +93,7 @@ def test_an_ingress_exposes_it_with_its_own_certificate(
     secret = json.loads(made.kubectl("get", "secret", "models-tls", "-n", "projectcontour", "-o", "json"))
     metadata = {"name": "models-tls", "namespace": made.namespace}
     made.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, **{k: secret[k] for k in ("type", "data")}})
-    assert "changed=2" in expose("ingress")  # the Ingress is there, and KServe's two routes are not
+    assert "changed=2" in expose("ingress")  # the Ingress is created, and KServe's two routes are deleted
     assert names(made, "httproutes") == []
     (ingress,) = json.loads(made.kubectl("get", "ingress", "-n", made.namespace, "-o", "json"))["items"]
     assert ingress["spec"]["ingressClassName"] == "contour"
@@ -103,24 +103,24 @@ def test_an_ingress_exposes_it_with_its_own_certificate(
     assert "changed=0" in expose("ingress")
 
 
-def test_without_exposure_it_answers_inside_only(
+def test_without_exposure_it_is_cluster_local(
     made: Cluster, expose: Callable[..., str], ask: Callable[[], str]
 ) -> None:
     assert "changed=1" in expose("none")
     assert names(made, "ingresses") == names(made, "httproutes") == []
-    # Envoy has no certificate for a host that nothing carries, so there is not even a handshake.
+    # Envoy has no certificate for a host without a route, so the TLS handshake fails.
     wait_until(ask, lambda printed: "curl: (35)" in printed, what="the TLS handshake fails")
     path = f"/api/v1/namespaces/{made.namespace}/services/{made.namespace}-predictor:80/proxy"
     found = made.kubectl("get", "--raw", f"{path}/v1/models/{made.namespace}")
     assert json.loads(found)["ready"] is True
 
 
-def test_it_goes_back_to_the_gateway(made: Cluster, expose: Callable[..., str], ask: Callable[[], str]) -> None:
+def test_it_returns_to_the_gateway(made: Cluster, expose: Callable[..., str], ask: Callable[[], str]) -> None:
     assert "changed=0" in expose("gateway")  # KServe writes the routes itself
     wait_until(ask, predicts, what="the model answers")
 
 
-def test_what_cannot_be_is_refused_in_a_sentence(made: Cluster, playbook: Playbook) -> None:
+def test_an_unsupported_exposure_is_rejected_in_one_sentence(made: Cluster, playbook: Playbook) -> None:
     for exposure, more, sentence in (
         ("public", {}, "is public: set it to one of gateway, ingress, none."),
         ("ingress", {"model_exposure_ingress_class": "nowhere"}, "The cluster has no IngressClass nowhere, so nothing"),

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens to models that serve: a version is gone back from, keys are exchanged, and all is lost and brought back.
+"""Operations on served models: rollback, credential rotation, and restore after everything is deleted.
 
-The models have a namespace and an S3 server of their own. One is read from the bucket, the other from a volume. They
-are asked under a constant load while a version or a key is exchanged, and no request may fail.
+The models have a separate namespace and S3 server. One is on S3, the other on a PVC. They receive constant load during
+a rollback or a credential rotation, and no request may fail.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from tests.integration.conftest import reason
 
 NODE_PORT = 30071
 BUCKET = "lifecycle-models"
-OF_SERVICE = "serving.kserve.io/inferenceservice"  # a pod's label in both modes
+OF_SERVICE = "serving.kserve.io/inferenceservice"  # a pod's label in both deployment modes
 RATE, WINDOW = 10, 6
 ROWS, EXPECTED = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]], [0, 2]
 
 
 class Lifecycle:
-    """The models, and what may be done to them. key: the access key and the secret key of the S3 server's owner."""
+    """The models and the operations on them; key: access key and secret key of the S3 server's owner."""
 
     def __init__(self, settings: Any, playbook: Any, kubectl: Any, folder: Path) -> None:
         self.settings, self.playbook, self.kubectl, self.folder = settings, playbook, kubectl, folder
@@ -57,16 +57,16 @@ class Lifecycle:
             "source": {"folder": folder, "command": command},
             "format": "sklearn",
             "runtime": "kserve-sklearnserver",
-            # In Knative mode there are several revisions at once, on a node of two cores with all else. The model from
-            # the bucket asks for 100m all the same, those of its storage initializer.
+            # In Knative mode several revisions run at once, on a node of two cores. The model on S3 requests 100m
+            # in any case, for its storage initializer.
             "resources": {"requests": {"cpu": "10m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}},
-            # The training calls the model by another name.
+            # The model was trained under another name.
             "gate": {"metadata": False, "load": False},
             **options,
         }
 
     def play(self, *names: str, listed: str = "v1", flags: Sequence[str] = (), **options: Any) -> str:
-        """Run playbooks on these models, in the version of the list, and return what was said."""
+        """Run playbooks on these models, in the listed version, and return the output."""
         access_key, secret_key = self.key
         words = {
             "models": [
@@ -74,7 +74,7 @@ class Lifecycle:
                 self._model(self.mounted, "v1", storage="pvc", volume="models"),
             ],
             "platform_model_namespace": self.namespace,
-            # In Knative mode a pod has two containers, and a revision of before keeps its pods for a minute.
+            # In Knative mode a pod has two containers, and a previous revision retains its pods for a minute.
             "model_namespace_quota": {"limits.cpu": "24", "limits.memory": "32Gi"},
             "platform_bucket": BUCKET,
             "platform_endpoint_url": self.endpoint,
@@ -123,16 +123,16 @@ class Lifecycle:
         return json.loads(done.stdout)
 
     def serves(self, name: str) -> dict[str, Any]:
-        """What the model itself says of its version and digest, and what it predicts."""
+        """The version and digest that the model reports, and its predictions."""
         told = self.ask(name, f"/v2/models/{name}")
         predicted = self.ask(name, f"/v1/models/{name}:predict", {"instances": ROWS})["predictions"]
         return {"versions": told["versions"], **told["properties"], "predictions": predicted}
 
     @contextmanager
     def load(self, name: str) -> Iterator[list[dict[str, Any]]]:
-        """An open load as long as something is done with it; what each of its windows measured.
+        """Apply open-loop load during the operation, and return the figures of each window.
 
-        Two windows overlap by half, so that one asks while the other begins anew.
+        Two windows overlap by half, so that requests are sent while the other window restarts.
         """
         figures: list[dict[str, Any]] = []
         over = threading.Event()
@@ -146,7 +146,7 @@ class Lifecycle:
         for asker in askers:
             asker.start()
         try:
-            time.sleep(WINDOW / 2)  # there is load before anything is done
+            time.sleep(WINDOW / 2)  # the load starts before the operation
             yield figures
         finally:
             over.set()
@@ -164,7 +164,7 @@ class Lifecycle:
             "expected": EXPECTED,
             "rate": RATE,
             "seconds": WINDOW,
-            # Every failure counts, and none ends the load.
+            # Every failure counts, and none stops the load.
             "thresholds": {"error_rate": 1},
             "retry_for": 0,
         }
@@ -180,7 +180,7 @@ class Lifecycle:
         return told
 
     def clear(self) -> None:
-        # What comes next may ask whether somebody serves models.
+        # Later tests may check that no InferenceService exists.
         self.kubectl("delete", "inferenceservices", "--all", "-n", self.namespace, "--timeout=60s", check=False)
         for namespace in (self.namespace, self.store_namespace):
             self.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
@@ -189,7 +189,7 @@ class Lifecycle:
 
 
 def failures(figures: list[dict[str, Any]]) -> list[Any]:
-    """What failed of a load: its first request, a prediction that is wrong, or requests without an answer."""
+    """The failures of a load: its first request, wrong predictions, or requests without an answer."""
     assert requests(figures) > RATE * WINDOW
     return [told.get("msg") or told["load"]["error_causes"] for told in figures if told.get("failed") or errors(told)]
 
@@ -213,7 +213,7 @@ def models(settings, playbook, kubectl, tmp_path_factory) -> Iterator[Lifecycle]
         made.clear()
 
 
-def test_one_command_goes_back_to_the_version_before_and_no_request_fails(models, capsys) -> None:
+def test_one_command_rolls_back_to_the_previous_version_and_no_request_fails(models, capsys) -> None:
     assert models.serves(models.stored)["versions"] == ["v2"]
     with models.load(models.stored) as figures:
         began = time.monotonic()
@@ -230,7 +230,7 @@ def test_one_command_goes_back_to_the_version_before_and_no_request_fails(models
     )
 
 
-def test_a_version_that_is_there_already_changes_nothing(models) -> None:
+def test_a_rollback_to_the_serving_version_changes_nothing(models) -> None:
     said = models.play("rollback", listed="v1", model=models.stored, version="v1")
     assert "serves v1 as before." in said
     assert "changed=0" in said
@@ -243,14 +243,14 @@ def test_a_version_that_is_there_already_changes_nothing(models) -> None:
         ({"model": "nobody"}, "The list of models has no nobody; it has "),
     ],
 )
-def test_what_is_not_there_is_refused_and_nothing_changes(models, words, sentence) -> None:
+def test_a_missing_version_is_rejected_and_nothing_changes(models, words, sentence) -> None:
     said = models.play("rollback", **{"model": models.stored, **words}, fails=True)
     assert sentence in said
     assert "changed=0" in said
     assert models.serves(models.stored)["versions"] == ["v1"]
 
 
-def test_keys_are_exchanged_and_no_request_fails(models) -> None:
+def test_credentials_are_rotated_and_no_request_fails(models) -> None:
     old, models.key = models.key, ("second-owner", secrets.token_hex(20))
     pods = models.kubectl("get", "pods", "-n", models.namespace, "-o", "name").split()
     words = {"key_rotation_old_access_key": old[0], "key_rotation_old_secret_key": old[1]}
@@ -262,7 +262,7 @@ def test_keys_are_exchanged_and_no_request_fails(models) -> None:
     with pytest.raises(ClientError, match=r"InvalidAccessKeyId|XAdminUserNotFound|403"):
         models.bucket(old).list_objects_v2(Bucket=BUCKET)
     assert models.bucket().list_objects_v2(Bucket=BUCKET)["KeyCount"] > 0
-    # In Knative mode those of the revisions before stay for a minute, without requests.
+    # In Knative mode the pods of previous revisions remain for a minute, without requests.
     path = "jsonpath={.status.components.predictor.latestReadyRevision}"
     revision = models.kubectl("get", "inferenceservice", models.stored, "-n", models.namespace, "-o", path)
     serving = f"{OF_SERVICE}={models.stored}" + (f",serving.knative.dev/revision={revision}" if revision else "")
@@ -272,7 +272,7 @@ def test_keys_are_exchanged_and_no_request_fails(models) -> None:
     assert "changed=0" in models.play("rotate_keys", **words).rpartition("PLAY RECAP")[2]
 
 
-def test_all_is_lost_and_comes_back_with_the_same_digests_and_answers(models, tmp_path) -> None:
+def test_a_restore_after_the_loss_of_everything_has_the_same_digests_and_predictions(models, tmp_path) -> None:
     before = {name: models.serves(name) for name in (models.stored, models.mounted)}
     folder = tmp_path / "backup"
     said = models.play("backup", folder=str(folder))
@@ -291,13 +291,13 @@ def test_all_is_lost_and_comes_back_with_the_same_digests_and_answers(models, tm
     models.play("restore", folder=str(folder))
     assert {name: models.serves(name) for name in before} == before
     assert "changed=0" in models.play("restore", folder=str(folder)).rpartition("PLAY RECAP")[2]
-    # What the list of models makes of it is the same.
+    # Applying the list of models does not change the restored objects.
     pods = models.kubectl("get", "pods", "-n", models.namespace, "-o", "name")
     models.play("serving", listed=before[models.stored]["versions"][0])
     assert models.kubectl("get", "pods", "-n", models.namespace, "-o", "name") == pods
 
 
-def test_a_backup_that_was_changed_is_refused(models, tmp_path) -> None:
+def test_a_modified_backup_is_rejected(models, tmp_path) -> None:
     folder = tmp_path / "backup"
     models.play("backup", folder=str(folder))
     with (folder / "objects.yml").open("a") as file:

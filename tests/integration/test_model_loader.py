@@ -1,9 +1,9 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The loader's program and the cluster's own S3 server: real faults in the bucket, real kills, a volume that is full.
+"""The loader against the in-cluster object store: corrupt buckets, interrupted runs, and a full volume.
 
-The program is run here as the Job runs it, with a folder in the place of the volume.
+The loader runs here with the arguments of the Job, and a folder instead of the PVC.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SMALL = {"model.joblib": b"a model", "metadata.json": b"{}"}
 
 
 class Loader:
-    """Versions of the model `model` in a bucket of its own, and the program that loads them into a folder."""
+    """Versions of the model `model` in a bucket for the test, and the loader that writes them to a folder."""
 
     def __init__(self, settings: Settings, volume: Path) -> None:
         self.volume = volume
@@ -46,7 +46,7 @@ class Loader:
         self.store = s3_client(settings)
 
     def publish(self, version: str = "v1", files: dict[str, bytes] | None = None) -> str:
-        """Put a whole version into the bucket, and return its digest."""
+        """Upload a complete version to the bucket, and return its digest."""
         entries = {}
         for name, content in (files or SMALL).items():
             self.put(f"{version}/{name}", content)
@@ -77,7 +77,7 @@ class Loader:
         return process.returncode, (printed + errors).strip()
 
     def there(self) -> dict[str, bytes]:
-        """What is in the volume, but for locks."""
+        """The files of the volume, except locks."""
         found = {str(path.relative_to(self.volume)): path for path in self.volume.rglob("*") if path.is_file()}
         return {name: found[name].read_bytes() for name in sorted(found) if not name.endswith("/.lock")}
 
@@ -96,13 +96,13 @@ def loader(settings: Settings, tmp_path: Path) -> Iterator[Loader]:
     made.clear()
 
 
-def test_a_version_is_loaded_whole_and_once(loader: Loader) -> None:
+def test_a_version_is_loaded_completely_and_once(loader: Loader) -> None:
     digest = loader.publish()
     code, said = loader.run("v1", f"--digest={digest}")
     assert (code, said) == (0, f"model v1 ({digest}, 2 files, 9 bytes) is loaded.")
     assert set(loader.there()) == {"model/v1/manifest.json", "model/v1/metadata.json", "model/v1/model.joblib"}
     assert "is in the volume already" in loader.run()[1]
-    # Another user of the group may load the next version.
+    # Another user of the group must be able to load the next version.
     assert (loader.volume / "model/v1").stat().st_mode & 0o775 == 0o775
 
 
@@ -119,7 +119,7 @@ def test_a_version_is_loaded_whole_and_once(loader: Loader) -> None:
     ],
     ids=["truncated", "corrupted", "manifest cut"],
 )
-def test_an_object_that_is_not_what_was_uploaded(loader: Loader, name: str, content: bytes, said: str) -> None:
+def test_an_object_that_does_not_match_the_upload(loader: Loader, name: str, content: bytes, said: str) -> None:
     loader.publish()
     loader.put(f"v1/{name}", content)
     code, printed = loader.run()
@@ -129,7 +129,7 @@ def test_an_object_that_is_not_what_was_uploaded(loader: Loader, name: str, cont
     assert loader.run()[0] == 0
 
 
-def test_an_object_that_is_gone_and_a_version_that_was_never_finished(loader: Loader) -> None:
+def test_a_missing_object_and_an_incomplete_version(loader: Loader) -> None:
     loader.publish()
     loader.store.delete_object(Bucket=loader.bucket, Key="model/v1/model.joblib")
     code, printed = loader.run()
@@ -140,7 +140,7 @@ def test_an_object_that_is_gone_and_a_version_that_was_never_finished(loader: Lo
     assert loader.there() == {}
 
 
-def test_a_version_with_other_content(loader: Loader) -> None:
+def test_a_version_whose_content_has_changed(loader: Loader) -> None:
     loader.publish()
     loader.run()
     before = loader.there()
@@ -152,17 +152,17 @@ def test_a_version_with_other_content(loader: Loader) -> None:
     assert loader.there()["model/v1/model.joblib"] == b"another"
 
 
-def test_keys_that_are_wrong_and_a_store_that_does_not_answer(loader: Loader, closed_port: int) -> None:
+def test_wrong_credentials_and_an_object_store_that_does_not_answer(loader: Loader, closed_port: int) -> None:
     loader.publish()
     code, printed = loader.end(loader.start(env={"AWS_SECRET_ACCESS_KEY": "wrong"}))
     assert code == 1 and "check the store's address, the bucket, and the keys and what they may read" in printed
-    # What may pass is tried again by the Job.
+    # The Job retries errors that may be temporary.
     code, printed = loader.end(loader.start(env={"AWS_ENDPOINT_URL": f"http://127.0.0.1:{closed_port}"}))
     assert code == 75 and "Could not connect" in printed
     assert loader.there() == {}
 
 
-def test_a_loader_that_is_killed_in_the_middle(loader: Loader) -> None:
+def test_an_interrupted_loader(loader: Loader) -> None:
     large = os.urandom(64 * MIB)
     loader.publish(files={"model.joblib": large})
     process = loader.start()
@@ -189,7 +189,7 @@ def test_two_loaders_at_once(loader: Loader) -> None:
     assert sorted(said.rpartition(") ")[2] for _code, said in ended) == ["is in the volume already.", "is loaded."]
 
 
-def test_the_versions_that_stay(loader: Loader, tmp_path: Path) -> None:
+def test_the_retained_versions(loader: Loader, tmp_path: Path) -> None:
     serving = tmp_path / "serving.json"
     serving.write_text('{"model": ["v1"], "other": ["v2"]}')
     for version in ("v1", "v2", "v3"):
@@ -200,12 +200,12 @@ def test_the_versions_that_stay(loader: Loader, tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(loader: Loader) -> Any:
-    """Run the program with a disk of 8 MiB and the given number of inodes as its volume, in a mount namespace."""
+    """Run the loader with a tmpfs of 8 MiB and the given number of inodes as its volume, in a mount namespace."""
 
     def run(inodes: int) -> tuple[int, str]:
         volume = loader.volume
         disk = f"mount -t tmpfs -o size=8m,nr_inodes={inodes} none {volume}"
-        # What is left is listed inside, for the disk ends with the namespace.
+        # The remaining files are listed inside the mount namespace, since the tmpfs is unmounted with it.
         script = f'{disk} && "$@"; code=$?; find {volume} -path "*/v1*"; exit $code'
         command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", *loader.command()]
         done = subprocess.run(command, env=loader.env, capture_output=True, text=True, check=False)
@@ -224,7 +224,7 @@ def test_a_volume_that_is_too_small(loader: Loader, small_disk: Any) -> None:
     assert "/v1" not in printed
 
 
-def test_a_volume_that_is_full_in_the_middle(loader: Loader, small_disk: Any) -> None:
+def test_a_volume_that_becomes_full(loader: Loader, small_disk: Any) -> None:
     loader.publish(files={f"{number}.bin": b"x" for number in range(8)})
     code, printed = small_disk(8)
     assert code == 1

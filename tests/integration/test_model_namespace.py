@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the models' pods get the keys of the store: from one variable, or by reference through External Secrets."""
+"""Credentials of the object store for model pods: from one variable, or by reference through External Secrets."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ TEXT = {"type": "string"}
 
 
 def fields(**properties: Any) -> dict[str, Any]:
-    """The schema of an object that has these fields, all of them."""
+    """The schema of an object in which each of these fields is required."""
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-# The kind, as far as the role uses it: fields of external-secrets.io/v1 by the operator's API reference. What is not in
-# the schema the API server refuses, since the role applies with strict validation.
+# The CRD with the fields of external-secrets.io/v1 that the role uses, from the operator's API reference. The role
+# applies with strict validation, so the API server rejects every other field.
 SPEC = fields(
     refreshInterval=TEXT,
     secretStoreRef=fields(name=TEXT, kind={**TEXT, "enum": ["SecretStore", "ClusterSecretStore"]}),
@@ -62,7 +62,7 @@ KIND = {
 
 @pytest.fixture
 def namespace(kubectl: Kubectl) -> Iterator[str]:
-    """The name of a namespace that is taken away after the test."""
+    """The name of a namespace that is deleted after the test."""
     name = f"models-{uuid.uuid4().hex[:8]}"
     yield name
     kubectl("delete", "namespace", name, "--ignore-not-found")
@@ -70,7 +70,7 @@ def namespace(kubectl: Kubectl) -> Iterator[str]:
 
 @pytest.fixture
 def external_secrets(kubectl: Kubectl, tmp_path: Path) -> Iterator[None]:
-    """The kind ExternalSecret, without its operator."""
+    """The CRD of ExternalSecret, without its operator."""
     manifest = tmp_path / "kind.yml"
     manifest.write_text(yaml.safe_dump(KIND))
     kubectl("apply", "-f", str(manifest))
@@ -84,7 +84,7 @@ def run(playbook: Playbook, namespace: str, credentials: dict[str, Any]) -> subp
     return playbook("playbooks/serving.yml", *TAGS, "-e", json.dumps(words))
 
 
-def test_one_variable_makes_secret_annotations_and_account(
+def test_one_variable_creates_secret_annotations_and_service_account(
     playbook: Playbook, kubectl: Kubectl, namespace: str
 ) -> None:
     done = run(playbook, namespace, {**STORE, "access_key": "reader-key", "secret_key": "reader-secret-word"})
@@ -113,13 +113,13 @@ def test_external_secrets_by_reference(
     assert [entry["remoteRef"]["key"] for entry in spec["data"]] == ["ml/model-reader"] * 2
     annotations = spec["target"]["template"]["metadata"]["annotations"]
     assert annotations["serving.kserve.io/s3-endpoint"] == "nyc3.digitaloceanspaces.com"
-    # The operator writes the Secret of the account, and the role none.
+    # The operator writes the ServiceAccount's Secret; the role writes none.
     assert kubectl("get", "secrets", "-n", namespace, "-o", "name") == ""
     account = json.loads(kubectl("get", "serviceaccount", "reader", "-n", namespace, "-o", "json"))
     assert account["secrets"] == [{"name": spec["target"]["name"]}]
 
 
-def test_keys_that_are_not_given(playbook: Playbook) -> None:
+def test_missing_credentials(playbook: Playbook) -> None:
     done = run(playbook, "models-without-keys", {**STORE, "access_key": "", "secret_key": ""})
     assert done.returncode != 0
     said = " ".join(done.stdout.split())

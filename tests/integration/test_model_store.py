@@ -1,9 +1,9 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The modules for versions of models against the cluster's own S3 server: real kills, real faults, counted requests.
+"""The model store modules against the in-cluster object store: interrupted runs, corrupt objects, request counts.
 
-Each module is run as Ansible runs it, as a program of its own, so that it can be killed.
+Each module runs as a process, as Ansible runs it, so that it can be killed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PART = 16 * MIB
 
 
 class Modules:
-    """The three modules on a bucket of their own; where: the options by which they reach it; env: added to theirs."""
+    """The three modules on one bucket; where: the options with its endpoint and credentials; env: added variables."""
 
     def __init__(self, where: dict[str, Any], env: dict[str, str] | None = None) -> None:
         self._where = where
@@ -72,8 +72,8 @@ class Modules:
     def upload(self, source: Path, **arguments: Any) -> dict[str, Any]:
         return self.run("spaces_upload", source=str(source), **{"name": "model", "version": "v1", **arguments})
 
-    def killed(self, source: Path, when: Callable[[], bool]) -> None:
-        """Upload, and kill the module when something has come to be."""
+    def kill_upload(self, source: Path, when: Callable[[], bool]) -> None:
+        """Upload, and kill the module once the condition holds."""
         process = self.start("spaces_upload", source=str(source), name="model", version="v1", connections=2)
 
         def reached() -> bool:
@@ -85,7 +85,7 @@ class Modules:
         wait_until(reached, pause=0.01, what="the upload is at the point at which it is killed")
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        # What had left the module by then may still arrive.
+        # Requests that were already sent may still arrive.
         held = None
         while held != (held := self._held()):
             time.sleep(0.5)
@@ -127,7 +127,7 @@ def modules(bucket: Modules) -> Iterator[Modules]:
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """A folder with a file of two parts and a small one."""
+    """A folder with a file of two parts and a small file."""
     source = tmp_path / "large"
     source.mkdir()
     (source / "model.bin").write_bytes(os.urandom(PART + MIB))
@@ -135,7 +135,9 @@ def large(tmp_path: Path) -> Path:
     return source
 
 
-def test_a_version_there_and_back_and_what_it_costs(modules: Modules, large: Path, tmp_path: Path) -> None:
+def test_upload_and_download_with_the_expected_number_of_requests(
+    modules: Modules, large: Path, tmp_path: Path
+) -> None:
     published = modules.upload(large)
     assert published["uploaded"] == ["manifest.json", "metadata.json", "model.bin"]
     again = modules.upload(large)
@@ -154,7 +156,7 @@ def test_a_version_there_and_back_and_what_it_costs(modules: Modules, large: Pat
     assert (again["changed"], again["requests"]) == (False, 1)
 
 
-def test_a_changed_file_is_refused_unless_told(modules: Modules, large: Path) -> None:
+def test_a_changed_file_is_rejected_unless_overwrite_is_set(modules: Modules, large: Path) -> None:
     first = modules.upload(large)
     (large / "metadata.json").write_bytes(b"[]")
     assert "is complete and the folder differs from it (changed: metadata.json)" in modules.upload(large)["msg"]
@@ -163,13 +165,13 @@ def test_a_changed_file_is_refused_unless_told(modules: Modules, large: Path) ->
     assert told["digest"] != first["digest"]
 
 
-def test_a_kill_in_the_middle_of_a_file(modules: Modules, large: Path) -> None:
+def test_an_upload_interrupted_within_a_file(modules: Modules, large: Path) -> None:
     def some_parts() -> bool:
         held = modules.store.unfinished("model/v1/")
         return any(modules.store.parts(key, uploads[0]) for key, uploads in held.items())
 
     (large / "model.bin").write_bytes(os.urandom(12 * PART + MIB))
-    modules.killed(large, some_parts)
+    modules.kill_upload(large, some_parts)
     assert modules.run("spaces_download", dest=str(large / "x"), name="model", version="v1")["failed"]
     ((key, (upload,)),) = modules.store.unfinished("model/v1/").items()
     held = sum(part.size for part in modules.store.parts(key, upload).values())
@@ -185,17 +187,17 @@ def test_a_kill_in_the_middle_of_a_file(modules: Modules, large: Path) -> None:
     assert modules.upload(large)["requests"] == 1
 
 
-def test_a_kill_in_the_middle_of_many_files(modules: Modules, tmp_path: Path) -> None:
+def test_an_upload_interrupted_between_many_files(modules: Modules, tmp_path: Path) -> None:
     source = tmp_path / "many"
     source.mkdir()
     for number in range(400):
         (source / f"{number:04}.bin").write_bytes(os.urandom(32 * 1024))
-    modules.killed(source, lambda: len(modules.store.objects("model/v1/")) >= 50)
+    modules.kill_upload(source, lambda: len(modules.store.objects("model/v1/")) >= 50)
     held = len(modules.store.objects("model/v1/"))
     assert 50 <= held < 400
     rest = modules.upload(source)
     assert len(rest["unchanged"]) == held and len(rest["uploaded"]) == 401 - held
-    # The manifest, the objects, the unfinished uploads; what is missing and the manifest; the objects again.
+    # Get the manifest, list objects and unfinished uploads; put missing objects and the manifest; list objects.
     assert rest["requests"] == 3 + (401 - held) + 1
     assert modules.upload(source)["requests"] == 1
 
@@ -208,13 +210,13 @@ def test_objects_without_a_manifest_are_completed(modules: Modules, large: Path)
     assert done["unchanged"] == ["metadata.json"] and done["uploaded"] == ["manifest.json", "model.bin"]
 
 
-def test_an_object_that_was_cut(modules: Modules, large: Path, tmp_path: Path) -> None:
+def test_a_truncated_object(modules: Modules, large: Path, tmp_path: Path) -> None:
     modules.upload(large)
     modules.store.put("model/v1/model.bin", b"cut", hashlib.sha256(b"cut").hexdigest())
     where = {"dest": str(tmp_path / "dest"), "name": "model", "version": "v1"}
     assert modules.run("spaces_download", **where)["failed"]
     assert not (tmp_path / "dest").exists()
-    # The manifest still tells what the version should be, but only whoever overwrites looks at the objects.
+    # The manifest still describes the version, but only overwrite compares the objects with it.
     assert modules.upload(large)["changed"] is False
     (large / "metadata.json").write_bytes(b"[]")
     assert modules.upload(large, overwrite=True)["uploaded"] == ["manifest.json", "metadata.json", "model.bin"]
@@ -244,7 +246,7 @@ def test_two_uploads_of_two_folders_at_once(modules: Modules, large: Path, tmp_p
     ]
     results = [modules.end(process) for process in started]
     assert any("msg" in result for result in results)
-    # Whichever it is, what is not as its manifest says is given to nobody, and can be mended.
+    # In either case a version that does not match its manifest is not downloaded, and can be repaired.
     if modules.store.get("model/v1/manifest.json") is not None:
         fetched = modules.run("spaces_download", dest=str(tmp_path / "dest"), name="model", version="v1")
         assert fetched.get("changed") is True or not (tmp_path / "dest").exists(), fetched

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The modules for versions of models over TLS: an S3 server of the test's own, with a certificate of a CA of its own.
+"""The model store modules over TLS, against an S3 server that the test starts with a certificate of a new CA.
 
-The server is the program of local/components.toml, so that no cluster is needed. A proxy of the test's own knows the
-names below store.test, which no resolver does: so the bucket's name can be in the host.
+The server is built from local/components.toml, so no cluster is needed. The test's proxy resolves the names below
+store.test, which no DNS server resolves, so that virtual-hosted bucket names can be tested.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SECRET = "of-the-tls-test"
 def _certificate(
     name: str, key: ec.EllipticCurvePrivateKey, signed_by: ec.EllipticCurvePrivateKey, *names: x509.GeneralName
 ) -> x509.Certificate:
-    """A certificate for these names, or without any a CA's."""
+    """A certificate for these names; without names, that of a CA."""
     now = datetime.datetime.now(datetime.UTC)
     builder = (
         x509.CertificateBuilder()
@@ -61,7 +61,7 @@ def _certificate(
 
 @dataclass
 class Gateway:
-    """The S3 server; ca: the file of its CA; proxied: the addresses that the proxy was asked for."""
+    """The S3 server; ca: the file of its CA; proxied: the hosts to which the proxy was asked to connect."""
 
     port: int
     ca: Path
@@ -129,7 +129,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 @pytest.fixture
 def proxied(gateway: Gateway) -> Iterator[Gateway]:
-    """The server with a proxy before it, which takes every address for the server's."""
+    """The server behind a proxy that connects every host to it."""
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_arguments: object) -> None:
@@ -165,8 +165,8 @@ def folder(tmp_path: Path) -> Path:
     return source
 
 
-def there_and_back(modules: Modules, folder: Path, version: str) -> None:
-    """Upload, upload again, list and download, as a user would."""
+def upload_and_download(modules: Modules, folder: Path, version: str) -> None:
+    """Upload twice, list and download, as a user does."""
     published = modules.upload(folder, version=version)
     assert published.get("uploaded") == ["manifest.json", "metadata.json", "model.bin"], published
     assert modules.upload(folder, version=version)["requests"] == 1
@@ -178,8 +178,8 @@ def there_and_back(modules: Modules, folder: Path, version: str) -> None:
     assert (dest / "model.bin").read_bytes() == (folder / "model.bin").read_bytes()
 
 
-def refused(modules: Modules, folder: Path) -> str:
-    """Run each module; each must fail with the same sentence, which is returned."""
+def failure_of_each(modules: Modules, folder: Path) -> str:
+    """Run each module, assert that all fail with the same message, and return it."""
     results = [
         modules.upload(folder, version="refused"),
         modules.run("spaces_info"),
@@ -192,28 +192,30 @@ def refused(modules: Modules, folder: Path) -> str:
 
 
 def test_with_the_ca(gateway: Gateway, folder: Path) -> None:
-    there_and_back(gateway.modules(), folder, "ca")
+    upload_and_download(gateway.modules(), folder, "ca")
 
 
 def test_with_the_ca_of_the_environment(gateway: Gateway, folder: Path) -> None:
-    there_and_back(gateway.modules({"AWS_CA_BUNDLE": str(gateway.ca)}, ca_bundle=None), folder, "env")
+    upload_and_download(gateway.modules({"AWS_CA_BUNDLE": str(gateway.ca)}, ca_bundle=None), folder, "env")
 
 
 def test_without_the_ca(gateway: Gateway, folder: Path) -> None:
-    said = refused(gateway.modules(ca_bundle=None), folder)
+    said = failure_of_each(gateway.modules(ca_bundle=None), folder)
     assert said.startswith(f"There is no trusted TLS connection to https://127.0.0.1:{gateway.port} (")
     assert "set ca_bundle to the authority that signed its certificate" in said
 
 
-def test_a_name_that_the_certificate_lacks(gateway: Gateway, folder: Path) -> None:
+def test_a_host_that_is_missing_from_the_certificate(gateway: Gateway, folder: Path) -> None:
     endpoint = f"https://localhost:{gateway.port}"
-    said = refused(gateway.modules(endpoint_url=endpoint), folder)
+    said = failure_of_each(gateway.modules(endpoint_url=endpoint), folder)
     assert said.startswith(f"There is no trusted TLS connection to {endpoint} (") and "localhost" in said
-    there_and_back(gateway.modules(endpoint_url=endpoint, validate_certs=False, ca_bundle=None), folder, "unchecked")
+    upload_and_download(
+        gateway.modules(endpoint_url=endpoint, validate_certs=False, ca_bundle=None), folder, "unchecked"
+    )
 
 
-def test_http_to_a_server_that_speaks_tls(gateway: Gateway, folder: Path) -> None:
-    refused(gateway.modules(endpoint_url=f"http://127.0.0.1:{gateway.port}"), folder)
+def test_http_to_a_tls_port(gateway: Gateway, folder: Path) -> None:
+    failure_of_each(gateway.modules(endpoint_url=f"http://127.0.0.1:{gateway.port}"), folder)
 
 
 @pytest.mark.parametrize(
@@ -222,11 +224,11 @@ def test_http_to_a_server_that_speaks_tls(gateway: Gateway, folder: Path) -> Non
 def test_through_a_proxy_with_the_bucket_in_host_or_path(proxied: Gateway, folder: Path, style: str, host: str) -> None:
     env = {name: proxied.proxy for name in ("HTTPS_PROXY", "https_proxy")} | {"NO_PROXY": "", "no_proxy": ""}
     modules = proxied.modules(env, endpoint_url=f"https://{DOMAIN}", addressing_style=style)
-    there_and_back(modules, folder, f"proxied-{style}")
+    upload_and_download(modules, folder, f"proxied-{style}")
     assert {*proxied.proxied} == {f"{host}:443"}
 
 
-def test_a_proxy_that_is_not_there(gateway: Gateway) -> None:
+def test_a_missing_proxy(gateway: Gateway) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         proxy = f"http://127.0.0.1:{closed.getsockname()[1]}"
     modules = gateway.modules({"HTTPS_PROXY": proxy, "https_proxy": proxy}, endpoint_url=f"https://{DOMAIN}")

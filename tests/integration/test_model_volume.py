@@ -1,9 +1,9 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The volume of the models as pods see it, and the role's Jobs where something is wrong: failed plays that say why.
+"""The model PVC as pods see it, and the messages of plays whose loader Jobs fail.
 
-The Jobs run in a namespace of their own, with a disk of the node's memory, 64 MiB large, as its volume.
+The Jobs run in a separate namespace, with 64 MiB of the node's /dev/shm as the volume.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Playbook = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def pod(name: str, script: str, read_only: bool) -> dict[str, Any]:
-    """A pod under the Pod Security Standard restricted that mounts the models' volume and runs a Python script."""
+    """A pod under the Pod Security Standard restricted that mounts the model PVC and runs a Python script."""
     container = {
         "name": "main",
         "image": IMAGE,
@@ -64,8 +64,8 @@ def pod(name: str, script: str, read_only: bool) -> dict[str, Any]:
     }
 
 
-def test_two_pods_see_one_volume(kubectl: Kubectl, tmp_path: Path) -> None:
-    """What one pod writes another reads while the first still runs, and both see the model that the Job has loaded."""
+def test_two_pods_share_one_volume(kubectl: Kubectl, tmp_path: Path) -> None:
+    """A pod reads the file that another running pod has written, and both see the model that the Job has loaded."""
     writer, reader = (f"volume-{role}-{uuid.uuid4().hex[:6]}" for role in ("writer", "reader"))
     mark = f"/models/.{writer}"
     scripts = {
@@ -92,7 +92,7 @@ def test_two_pods_see_one_volume(kubectl: Kubectl, tmp_path: Path) -> None:
         kubectl("delete", "-f", str(manifest), "--wait=false")
 
 
-def test_the_model_is_served_from_the_volume_without_keys(kubectl: Kubectl) -> None:
+def test_the_model_on_the_pvc_is_served_without_credentials(kubectl: Kubectl) -> None:
     pods = objects(kubectl, "pods", "-n", "ml-models", "-l", "serving.kserve.io/inferenceservice=churn-classifier")
     (found,) = [one for one in pods if not one["metadata"].get("deletionTimestamp")]
     assert "initContainers" not in found["spec"]
@@ -103,8 +103,8 @@ def test_the_model_is_served_from_the_volume_without_keys(kubectl: Kubectl) -> N
     assert security["runAsGroup"] == security["fsGroup"] == found["spec"]["securityContext"]["runAsGroup"] == 1000
 
 
-def test_an_nfs_volume_is_one_that_the_api_server_takes(playbook: Playbook) -> None:
-    """As far as it can be seen without NFS: in check mode the API server is sent a dry run of the PersistentVolume."""
+def test_the_api_server_accepts_an_nfs_volume(playbook: Playbook) -> None:
+    """Without an NFS server: check mode sends the PersistentVolume to the API server as a server-side dry run."""
     nfs = {"server": "nfs.example.com", "path": "/exports/models", "mount_options": ["nfsvers=4.1"]}
     volumes = [{"name": "shared", "size": "5Gi", "nfs": nfs}, {"name": "theirs", "existing": True}]
     words = {"model_volume_namespace": "nowhere", "model_volume_models": [], "model_volume_volumes": volumes}
@@ -116,7 +116,7 @@ def test_an_nfs_volume_is_one_that_the_api_server_takes(playbook: Playbook) -> N
     assert "PersistentVolumeClaim nowhere/theirs" not in done.stdout and "nowhere-theirs" not in done.stdout
 
 
-def test_a_claim_without_a_size(playbook: Playbook) -> None:
+def test_a_volume_without_a_size(playbook: Playbook) -> None:
     words = {"model_volume_volumes": [{"name": "models"}]}
     done = playbook("playbooks/serving.yml", "--tags", "model_volume", "-e", json.dumps(words))
     assert done.returncode != 0
@@ -124,7 +124,7 @@ def test_a_claim_without_a_size(playbook: Playbook) -> None:
 
 
 class Models:
-    """A bucket and a namespace of the test's own, and the play that brings a model to its volume."""
+    """A bucket and a namespace for the test, and the play that loads a model onto its PVC."""
 
     def __init__(self, settings: Settings, playbook: Playbook, kubectl: Kubectl, on_node: OnNode) -> None:
         self._playbook = playbook
@@ -182,7 +182,7 @@ def models(settings: Settings, playbook: Playbook, kubectl: Kubectl, on_node: On
     made.clear()
 
 
-def test_a_corrupt_version_fails_the_play_with_the_jobs_words_and_a_second_run_finishes(models: Models) -> None:
+def test_a_corrupt_version_fails_the_play_with_the_jobs_message_and_a_second_run_succeeds(models: Models) -> None:
     models.publish("v1", b"model")
     models.put("v1/model.bin", b"mOdel")
     done = models.load("v1")
@@ -201,7 +201,7 @@ def test_a_corrupt_version_fails_the_play_with_the_jobs_words_and_a_second_run_f
     assert "changed=0" in again.stdout, again.stdout[-3000:]
 
 
-def test_a_volume_that_is_full_fails_the_play(models: Models) -> None:
+def test_a_full_volume_fails_the_play(models: Models) -> None:
     models.publish("v2", os.urandom(65 * MIB))
     done = models.load("v2")
     assert done.returncode != 0
@@ -209,18 +209,18 @@ def test_a_volume_that_is_full_fails_the_play(models: Models) -> None:
     assert "bytes left and model v2 needs 68157440: make it larger, or keep fewer versions" in said
 
 
-# Waits on the node for the loading to begin, and kills the loader. The version comes from the environment, so that
-# this script's own words do not have it.
+# Waits on the node until loading has begun, and kills the loader. The version is in the environment, so that the
+# command line of this script does not contain it.
 KILL = """
 until [ -s "$(echo /dev/shm/model/.$WHICH.loading/*)" ]; do sleep 0.02; done
 for file in $(grep -ls -e "--version=$WHICH" /proc/[0-9]*/cmdline); do
     process=${file%/cmdline}
-    kill -9 ${process#/proc/} || true  # it may have ended with the one before
+    kill -9 ${process#/proc/} || true  # it may have exited with the previous one
 done
 """
 
 
-def test_a_loader_that_is_killed_in_the_middle_is_started_again(models: Models) -> None:
+def test_an_interrupted_loader_is_restarted(models: Models) -> None:
     models.publish("v3", os.urandom(48 * MIB))
     with ThreadPoolExecutor() as pool:
         killing = pool.submit(models.on_node, "env", "WHICH=v3", "timeout", "120", "sh", "-c", KILL)
@@ -232,6 +232,6 @@ def test_a_loader_that_is_killed_in_the_middle_is_started_again(models: Models) 
     pods = objects(models.kubectl, "pods", "-n", NAMESPACE, "-l", "kserve.hashfoundry.io/version=v3")
     codes = [one["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] for one in pods]
     assert sorted(codes) == [0, 137]
-    # What the first has left is gone.
+    # The temporary folder of the first loader is deleted.
     there = models.on_node("ls", "-A", "/dev/shm/model").split()
     assert "v3" in there and [name for name in there if name.startswith(".")] == [".lock"]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The list of models is all there is to change: a third model by one entry, and what does not fit is not served."""
+"""Models are defined by a list: one entry adds a third model, and a model that does not match is not served."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TRAIN = (
 
 
 def inventory() -> list[dict[str, Any]]:
-    """The models of the local inventory, as they are written there."""
+    """The models of the local inventory, without templating."""
     text = (REPOSITORY / "inventories" / "local" / "group_vars" / "clusters.yml").read_text()
     models: list[dict[str, Any]] = yaml.safe_load(text)["models"]
     return models
@@ -51,7 +51,7 @@ def keys(store: Any, name: str) -> list[str]:
 
 @pytest.fixture
 def third(kubectl: Kubectl, on_node: OnNode, store: Any, tmp_path: Path) -> Iterator[dict[str, Any]]:
-    """The entry of a third model, which is taken away after the test."""
+    """The entry of a third model, which is deleted after the test."""
     folder = str(tmp_path / THIRD / "v1")
     yield {
         "name": THIRD,
@@ -83,7 +83,7 @@ def test_a_third_model_takes_one_entry(playbook: Playbook, kubectl: Kubectl, thi
     service = json.loads(kubectl("get", "inferenceservice", THIRD, "-n", "ml-models", "-o", "json"))
     labels = service["metadata"]["labels"]
     assert (labels["kserve.hashfoundry.io/owner"], labels["tier"]) == ("a-team", "third")
-    # Whoever has no folder of it takes the examples from the bucket.
+    # Without the model folder, the examples are downloaded from the bucket.
     stored = {key: value for key, value in third.items() if key != "source"}
     done = playbook("playbooks/verify.yml", "-e", json.dumps({"models": [stored]}))
     assert done.returncode == 0, reason(done)
@@ -93,8 +93,8 @@ def test_a_third_model_takes_one_entry(playbook: Playbook, kubectl: Kubectl, thi
     assert predictor["maxReplicas"] == 2
 
 
-def test_every_key_of_an_entry_is_what_kserve_and_the_api_server_take(playbook: Playbook) -> None:
-    """In check mode: each object is sent as a dry run, through KServe's webhooks."""
+def test_kserve_and_the_api_server_accept_every_key_of_an_entry(playbook: Playbook) -> None:
+    """In check mode each object is sent as a server-side dry run, through KServe's webhooks."""
     plain = {"version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver"}
     models = [
         {**plain, "name": "from-image", "storage": "oci", "image": "registry.example.com/m:1", "exposure": "none"},
@@ -115,17 +115,17 @@ def test_every_key_of_an_entry_is_what_kserve_and_the_api_server_take(playbook: 
 
 
 def iris(**change: Any) -> dict[str, Any]:
-    """Variables by which iris is all there is."""
+    """Variables with iris as the only model."""
     return {"models": [{**inventory()[0], **change}]}
 
 
-def answers(settings: Settings) -> bool:
-    """Whether iris answers as it must."""
+def predicts(settings: Settings) -> bool:
+    """Whether iris returns the expected predictions."""
     done = subprocess.run(demo.curl(settings), capture_output=True, text=True, check=False)
     return done.returncode == 0 and json.loads(done.stdout) == {"predictions": [0, 2]}
 
 
-def test_another_digest_than_the_buckets_stops_the_roll_out(
+def test_a_digest_that_does_not_match_the_bucket_stops_the_rollout(
     playbook: Playbook, kubectl: Kubectl, settings: Settings
 ) -> None:
     wrong = f"sha256:{'0' * 64}"
@@ -139,16 +139,16 @@ def test_another_digest_than_the_buckets_stops_the_roll_out(
         assert done.returncode != 0
         said = one_line(done.stdout)
         assert f"MODEL_DIGEST is {wrong} and the version in /mnt/models has {right}" in said
-        # The pod of before serves on.
-        assert answers(settings)
+        # The previous pod still serves.
+        assert predicts(settings)
     finally:
         done = playbook("playbooks/serving.yml", "-e", json.dumps(iris()))
     assert done.returncode == 0, reason(done)
     assert kubectl(*service) == right
-    assert answers(settings)
+    assert predicts(settings)
 
 
-def test_a_pod_with_another_store_than_the_inventory_says(playbook: Playbook) -> None:
+def test_a_pod_whose_object_store_does_not_match_the_inventory(playbook: Playbook) -> None:
     elsewhere = {"name": "model-reader", "endpoint_url": "https://elsewhere.example.com", "region": "nyc3"}
     words = {**iris(), "model_serving_credentials": elsewhere}
     tags = "cluster_preflight,model_storage,model_serving"
@@ -160,7 +160,7 @@ def test_a_pod_with_another_store_than_the_inventory_says(playbook: Playbook) ->
     assert "has AWS_DEFAULT_REGION us-east-1 and not nyc3" in said
 
 
-def test_a_model_of_other_libraries_is_not_sent(
+def test_a_model_of_other_library_versions_is_not_uploaded(
     playbook: Playbook, settings: Settings, store: Any, tmp_path: Path
 ) -> None:
     folder = tmp_path / "misfit"

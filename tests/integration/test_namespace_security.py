@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The namespaces that site.yml leaves: what they refuse, and that their policies let through what the node has seen."""
+"""Pod security and NetworkPolicies after site.yml: pods that are rejected, and observed traffic that is allowed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from local.settings import Settings
 from tests.integration.conftest import OnNode
 
 from .helpers import objects
-from .network_ways import Connection, End, connections, pods, refusals
+from .network_ways import Connection, End, connections, denials, pods
 
 Kubectl = Callable[..., str]
 Json = dict[str, Any]
-PODS = "10.244."  # the addresses that kind gives to pods
+PODS = "10.244."  # kind's pod addresses
 STANDARDS = {
     "hashfoundry-system": "restricted",
     "kserve": "restricted",
@@ -35,7 +35,7 @@ STANDARDS = {
 
 @pytest.fixture(scope="module")
 def namespaces(kubectl: Kubectl) -> list[str]:
-    """Those of the collection that this mode has."""
+    """The collection's namespaces in this deployment mode."""
     return [name for name in (o["metadata"]["name"] for o in objects(kubectl, "namespaces")) if name in STANDARDS]
 
 
@@ -49,14 +49,14 @@ def known(kubectl: Kubectl) -> dict[str, End]:
     return pods(objects(kubectl, "pods", "-A"))
 
 
-def test_each_namespace_holds_its_pods_to_a_standard(kubectl: Kubectl, namespaces: list[str]) -> None:
+def test_each_namespace_enforces_its_pod_security_standard(kubectl: Kubectl, namespaces: list[str]) -> None:
     assert len(namespaces) > 4
     for name in namespaces:
         labels = json.loads(kubectl("get", "namespace", name, "-o", "json"))["metadata"]["labels"]
         assert labels["pod-security.kubernetes.io/enforce"] == STANDARDS[name], name
 
 
-def test_a_pod_that_is_not_restricted_is_refused(settings: Settings) -> None:
+def test_a_pod_that_is_not_restricted_is_rejected(settings: Settings) -> None:
     command = [settings.state / "bin" / "kubectl", f"--kubeconfig={settings.kubeconfig}"]
     for name in ("kserve", "hashfoundry-system", "object-storage"):
         words = ["run", "root", "-n", name, "--image=none.invalid/none", "--dry-run=server"]
@@ -65,8 +65,8 @@ def test_a_pod_that_is_not_restricted_is_refused(settings: Settings) -> None:
         assert "violates PodSecurity" in done.stderr, name
 
 
-def test_no_pod_was_warned_about(kubectl: Kubectl, namespaces: list[str]) -> None:
-    """A pod that breaks the standard of its namespace would come back from a look that changes nothing."""
+def test_no_pod_violates_the_standard(kubectl: Kubectl, namespaces: list[str]) -> None:
+    """A server-side dry run of the label warns of pods that violate the standard of their namespace."""
     for name in namespaces:
         label = f"pod-security.kubernetes.io/enforce={STANDARDS[name]}"
         said = kubectl("label", "namespace", name, label, "--overwrite", "--dry-run=server")
@@ -82,7 +82,7 @@ def test_each_namespace_denies_by_default(policies: list[Json], namespaces: list
     assert sorted(closed) == sorted(namespaces)
 
 
-def test_what_the_node_has_seen_is_allowed(
+def test_the_observed_traffic_is_allowed(
     settings: Settings, on_node: OnNode, policies: list[Json], known: dict[str, End], namespaces: list[str]
 ) -> None:
     subprocess.run(demo.curl(settings), capture_output=True, check=True)  # from outside to a model
@@ -90,19 +90,19 @@ def test_what_the_node_has_seen_is_allowed(
     seen = {
         found
         for found in connections(table, known)
-        # A pod's own node may always reach it, for the kubelet's probes; here the API server is there, too.
+        # Its node may always reach a pod, for the kubelet's probes. Here the API server runs on that node, too.
         if found.source.namespace
         and {found.source.namespace, found.target.namespace} & set(namespaces)
-        # Pods that are gone are still in the table for a while, and nobody knows any more what they were.
+        # The table contains addresses of deleted pods for a while, whose labels are no longer known.
         and (found.target.namespace or not found.target.address.startswith(PODS))
     }
     ways = {(found.source.namespace, found.target.namespace) for found in seen}
     gateway = "kourier-system" if settings.mode == "Knative" else "projectcontour"
     assert {(gateway, "ml-models"), ("kserve", "")} <= ways, ways
-    assert {str(found): wrong for found in seen if (wrong := list(refusals(found, policies)))} == {}
+    assert {str(found): wrong for found in seen if (wrong := list(denials(found, policies)))} == {}
 
 
-def test_what_nothing_needs_is_denied(policies: list[Json], known: dict[str, End]) -> None:
+def test_traffic_that_nothing_needs_is_denied(policies: list[Json], known: dict[str, End]) -> None:
     def one(namespace: str, label: str) -> End:
         return next(pod for pod in known.values() if pod.namespace == namespace and label in pod.labels)
 
@@ -122,10 +122,10 @@ def test_what_nothing_needs_is_denied(policies: list[Json], known: dict[str, End
         Connection(model, dns, "TCP", 9153),
         Connection(model, End("169.254.169.254"), "TCP", 80),
     ):
-        assert list(refusals(denied, policies)), str(denied)
+        assert list(denials(denied, policies)), str(denied)
     for allowed in (
         Connection(model, store, "TCP", 7070),
         Connection(model, dns, "UDP", 53),
         Connection(outside, controller, "TCP", 9443),
     ):
-        assert list(refusals(allowed, policies)) == [], str(allowed)
+        assert list(denials(allowed, policies)) == [], str(allowed)

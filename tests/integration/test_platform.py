@@ -1,9 +1,9 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The platform as others have installed it, from a mirror, of other versions, and taken away again.
+"""An existing platform, a platform from a mirror, untested versions, and uninstalling.
 
-What is taken away here is a small operator of the tests' own: its kind, an object of it, and what is around.
+What is uninstalled here is a small operator of the tests: its CRD, a custom resource, and what belongs to them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ OPERATOR: list[dict[str, Any]] = [
 
 @pytest.fixture
 def apply(playbook_env: dict[str, str], settings: Settings, kubectl: Kubectl) -> Iterator[Apply]:
-    """Run the module manifests on the operator: apply(state="absent"). What is left is taken away at the end."""
+    """Run the module manifests on the operator: apply(state="absent"). The rest is deleted at the end."""
 
     def run(
         definitions: list[dict[str, Any]] | None = None, check_mode: bool = False, **options: Any
@@ -87,9 +87,7 @@ def actions(result: dict[str, Any]) -> dict[str, str]:
     return {entry["kind"]: entry["action"] for entry in result["objects"]}
 
 
-def test_only_what_was_applied_is_taken_away_and_only_when_nobody_uses_it(
-    apply: Apply, kubectl: Kubectl, tmp_path: Path
-):
+def test_only_applied_objects_are_deleted_and_only_when_unused(apply: Apply, kubectl: Kubectl, tmp_path: Path):
     assert apply()["counts"]["created"] == 5
     theirs = tmp_path / "theirs.json"
     theirs.write_text(json.dumps(widget("theirs")))
@@ -115,7 +113,7 @@ def test_only_what_was_applied_is_taken_away_and_only_when_nobody_uses_it(
     assert kubectl("get", "crd", CRD["metadata"]["name"], "-o", "name")
     gone = apply(state="absent")
     assert actions(gone)["CustomResourceDefinition"] == actions(gone)["Namespace"] == "deleted"
-    # Waited for: all can be made anew at once.
+    # The module waits for the deletion: everything can be re-created at once.
     assert apply()["counts"]["created"] == 5
     assert apply(state="absent")["counts"] == {"deleted": 5, "kept": 0, "absent": 0}
     assert apply(state="absent")["changed"] is False
@@ -123,7 +121,7 @@ def test_only_what_was_applied_is_taken_away_and_only_when_nobody_uses_it(
 
 @pytest.fixture
 def repository_of_charts(settings: Settings, tmp_path: Path) -> Iterator[str]:
-    """The address of a chart repository that has the chart probe 1.2.3, made and read by the real Helm."""
+    """The URL of a chart repository with the chart probe 1.2.3, packaged and read by Helm."""
     chart, folder = tmp_path / "probe", tmp_path / "repository"
     (chart / "templates").mkdir(parents=True)
     (chart / "Chart.yaml").write_text("{apiVersion: v2, name: probe, version: 1.2.3}")
@@ -174,28 +172,28 @@ LOOP = """
 """
 
 
-def test_the_items_of_a_loop_and_another_attempt_reach_the_cluster(playbook: Playbook, tmp_path: Path) -> None:
-    """The kubeconfig holds its certificates, which the Kubernetes client keeps in files as long as its process runs."""
+def test_the_items_of_a_loop_and_a_retry_reach_the_cluster(playbook: Playbook, tmp_path: Path) -> None:
+    """The kubeconfig embeds its certificates, which the Kubernetes client keeps in files until its process exits."""
     book = tmp_path / "loop.yml"
     book.write_text(LOOP)
     done = playbook(book)
     assert done.returncode == 0, reason(done)
 
 
-def test_what_does_not_go_is_told_and_a_second_run_finishes(apply: Apply, kubectl: Kubectl):
+def test_an_object_that_is_not_deleted_is_reported_and_a_second_run_succeeds(apply: Apply, kubectl: Kubectl):
     apply()
     where = ("widgets.absent.hashfoundry.local", "ours", "-n", SPACE)
     kubectl("patch", *where, "--type=merge", "-p", '{"metadata":{"finalizers":["absent.hashfoundry.local/clean"]}}')
     stuck = apply(state="absent", wait_timeout=2)
     assert "Widget absent-probe/ours is not gone after 2 seconds: its finalizers absent.hash" in stuck["msg"]
-    # What should clean up after it, its account say, is still there.
+    # Objects that a controller may need to finalize it, such as its ServiceAccount, still exist.
     assert stuck["counts"]["deleted"] == 1
     kubectl("patch", *where, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
     assert apply(state="absent")["counts"] == {"deleted": 4, "kept": 0, "absent": 1}
 
 
-def test_a_controller_starts_when_its_kinds_are_known(kubectl: Kubectl):
-    """One that started before has ended, and been started again, within its first minute."""
+def test_a_controller_starts_when_its_crds_are_available(kubectl: Kubectl):
+    """A controller that starts before its CRDs are available exits, and is restarted within its first minute."""
     selector = "control-plane=kserve-controller-manager"
     pods = json.loads(kubectl("get", "pods", "-n", "kserve", "-l", selector, "-o", "json"))["items"]
     assert pods
@@ -210,7 +208,7 @@ ADDONS = ("playbooks/addons.yml", "--tags", "cluster_preflight")
 PLATFORM = ("playbooks/addons.yml", "--tags", "cluster_preflight,gateway,kserve")
 
 
-def test_a_pair_of_versions_that_nobody_has_tested(playbook: Playbook, kubectl: Kubectl, tmp_path: Path):
+def test_an_untested_pair_of_versions(playbook: Playbook, kubectl: Kubectl, tmp_path: Path):
     foreign = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -253,7 +251,7 @@ def test_a_cluster_that_is_too_old(playbook: Playbook, kubectl: Kubectl, tmp_pat
     assert done.returncode != 0 and says in " ".join(done.stdout.split())
 
 
-def test_what_others_have_installed_is_seen_and_not_touched(playbook: Playbook, kubectl: Kubectl):
+def test_existing_components_are_detected_and_not_changed(playbook: Playbook, kubectl: Kubectl):
     before = kubectl(
         "get", "deployments,configmaps", "-n", "kserve", "-o", "jsonpath={.items[*].metadata.resourceVersion}"
     )
@@ -283,7 +281,7 @@ def test_all_images_come_from_the_mirror(playbook: Playbook, kubectl: Kubectl, t
     done = playbook(*PLATFORM, "--check", "--diff", "-e", f"@{variables}")
     assert done.returncode == 0, reason(done)
     lines = done.stdout.splitlines()
-    # Each line that has an image of its own registry goes, and none with one comes.
+    # Each line with an image of an upstream registry is removed, and none is added.
     gone = " ".join(line for line in lines if line.startswith("-"))
     come = [line for line in lines if line.startswith("+")]
     assert [line for line in come if ORIGINAL.search(line)] == []
@@ -299,13 +297,15 @@ def test_all_images_come_from_the_mirror(playbook: Playbook, kubectl: Kubectl, t
     )
     named = {image for image in re.findall(r"image: (\S+)", there) if not image.startswith("hashfoundry.local/")}
     assert len(named) > 10 and {image for image in named if f"{image} " not in f"{gone} "} == set()
-    # What the controller puts into pods stands in the JSON of its ConfigMap.
+    # The images that the controller adds to pods are set in the JSON of its ConfigMap.
     config = " ".join(come).replace(" ", "")
     assert "mirror.example.com/docker/kserve/storage-initializer:v0.20.0" in config
     assert "mirror.example.com/docker/kserve/agent:v0.20.0" in config
 
 
-def test_a_manifest_is_fetched_once_and_only_with_its_checksum(playbook: Playbook, settings: Settings, tmp_path: Path):
+def test_a_manifest_is_downloaded_once_and_only_with_its_checksum(
+    playbook: Playbook, settings: Settings, tmp_path: Path
+):
     manifest = settings.state / "sources" / "contour" / "examples" / "render" / "contour-gateway-provisioner.yaml"
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
     asked: list[str] = []

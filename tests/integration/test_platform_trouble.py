@@ -1,9 +1,9 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When the cluster itself is in trouble, a playbook says so or goes on, and the next run finishes the work.
+"""Faults of the cluster during a playbook: it reports the fault or resumes, and the next run finishes.
 
-The cluster is the real one. Each test mends what it has broken, and ends with a run of the playbook that succeeds.
+The cluster is real. Each test repairs the fault that it causes, and ends with a successful run of the playbook.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ CRD = "crd/inferenceservices.serving.kserve.io"
 RUNTIME = "clusterservingruntime/kserve-pmmlserver"  # no model of the tests uses it
 
 
-def finishes(done: Done) -> None:
-    """See that a run has ended well."""
+def assert_succeeded(done: Done) -> None:
+    """Assert that a run has succeeded."""
     assert done.returncode == 0, reason(done)
 
 
@@ -57,7 +57,7 @@ def test_a_cluster_that_is_too_old(
         handler.wfile.write(body)
 
     monkeypatch.setattr(Handler, "do_GET", answer)
-    # The real API server but for its version: an older one cannot be had beside it.
+    # The real API server, except for its version: no older one can run beside it.
     with proxied(settings, tmp_path) as proxy:
         done = playbook("playbooks/addons.yml", "-e", f"platform_kubeconfig={proxy.kubeconfig}", timeout=60)
     says(done, "Kubernetes v1.28.15 is too old for the version set kserve-0.20, which needs 1.33 or newer")
@@ -65,8 +65,8 @@ def test_a_cluster_that_is_too_old(
 
 
 @pytest.fixture
-def of_helm(kubectl: Kubectl) -> Iterator[None]:
-    """The definition of InferenceServices as Helm would have made it, as far as can be seen from it."""
+def owned_by_helm(kubectl: Kubectl) -> Iterator[None]:
+    """The CRD of InferenceService, with the labels, annotations and field manager of a Helm release."""
     release = ("meta.helm.sh/release-name=their-kserve", "meta.helm.sh/release-namespace=theirs")
     managers = json.loads(kubectl("get", CRD, "-o", "json", "--show-managed-fields"))["metadata"]["managedFields"]
     manage = {"op": "replace", "path": "/metadata/managedFields"}
@@ -74,12 +74,12 @@ def of_helm(kubectl: Kubectl) -> Iterator[None]:
     kubectl("annotate", CRD, "--field-manager=helm", *release)
     yield
     kubectl("annotate", CRD, *(word.replace(word[word.index("=") :], "-") for word in release))
-    # What was taken over is of two owners to Kubernetes, and stays when the platform is taken away.
+    # An adopted CRD has two field managers, and is retained when the platform is uninstalled.
     kubectl("patch", CRD, "--type=json", "-p", json.dumps([{**manage, "value": managers}]))
 
 
-@pytest.mark.usefixtures("of_helm")
-def test_a_definition_of_another_owner(playbook: Playbook) -> None:
+@pytest.mark.usefixtures("owned_by_helm")
+def test_a_crd_of_another_owner(playbook: Playbook) -> None:
     done = playbook(*PLATFORM)
     says(
         done,
@@ -88,16 +88,16 @@ def test_a_definition_of_another_owner(playbook: Playbook) -> None:
         "to take them over.",
     )
     assert len(errors(done)) == 1
-    finishes(playbook(*PLATFORM, "-e", "platform_adopt=true"))
-    # From then on it is ours.
-    finishes(playbook(*PLATFORM))
+    assert_succeeded(playbook(*PLATFORM, "-e", "platform_adopt=true"))
+    # It is managed from then on.
+    assert_succeeded(playbook(*PLATFORM))
 
 
 @pytest.fixture
 def silent_webhook(kubectl: Kubectl, tmp_path: Path) -> Iterator[str]:
-    """A webhook for runtimes whose Service has nobody behind it that answers, and a runtime to be made anew."""
+    """A webhook for runtimes whose endpoint does not answer, and a runtime to be re-created."""
     name = "silent.hashfoundry.local"
-    # TEST-NET-1 of RFC 5737, where nobody is.
+    # TEST-NET-1 of RFC 5737, where no host answers.
     endpoints = {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -148,7 +148,7 @@ def test_a_webhook_that_never_answers(playbook: Playbook, kubectl: Kubectl, sile
     )
     assert len(errors(done)) == 1
     kubectl("delete", "validatingwebhookconfiguration", "silent")
-    finishes(playbook(*PLATFORM))
+    assert_succeeded(playbook(*PLATFORM))
     assert kubectl("get", RUNTIME, "-o", "name").strip()
 
 
@@ -156,8 +156,8 @@ CA = ("secret", "hashfoundry-ca", "-n", "hashfoundry-system")
 
 
 @pytest.fixture
-def broken_authority(kubectl: Kubectl) -> Iterator[None]:
-    """The CA with a certificate that nobody can read, as somebody else has put it there."""
+def unreadable_ca(kubectl: Kubectl) -> Iterator[None]:
+    """The CA's Secret with an unreadable certificate, written by another field manager."""
     before = json.loads(kubectl("get", *CA, "-o", "json"))
     garbage = base64.b64encode(b"not a certificate").decode()
     metadata = {"labels": dict.fromkeys(before["metadata"]["labels"])}
@@ -167,7 +167,7 @@ def broken_authority(kubectl: Kubectl) -> Iterator[None]:
     kubectl("patch", *CA, "--type=merge", "-p", json.dumps(kept))
 
 
-@pytest.mark.usefixtures("broken_authority")
+@pytest.mark.usefixtures("unreadable_ca")
 def test_a_certificate_that_cannot_be_issued(playbook: Playbook) -> None:
     words = ("playbooks/addons.yml", "--tags", "cluster_preflight,certificates")
     done = playbook(*words)
@@ -179,14 +179,14 @@ def test_a_certificate_that_cannot_be_issued(playbook: Playbook) -> None:
     assert len(errors(done)) == 1
 
 
-def test_and_is_once_the_authority_is_whole_again(playbook: Playbook) -> None:
+def test_a_certificate_is_issued_once_the_ca_is_restored(playbook: Playbook) -> None:
     done = playbook("playbooks/addons.yml", "--tags", "cluster_preflight,certificates")
-    finishes(done)
+    assert_succeeded(done)
     assert "changed=0" in done.stdout
 
 
-def in_the_middle(playbook: Playbook, kubectl: Kubectl, break_it: Callable[[], object]) -> Done:
-    """Run addons.yml, and break something while it waits for KServe's controller to be rolled out."""
+def run_with_fault(playbook: Playbook, kubectl: Kubectl, break_it: Callable[[], object]) -> Done:
+    """Run addons.yml, and cause a fault while it waits for the rollout of KServe's controller."""
     kubectl("delete", "deployment", "kserve-controller-manager", "-n", "kserve", "--timeout=60s")
     words = ("get", "deployment", "kserve-controller-manager", "-n", "kserve", "-o", "name", "--ignore-not-found")
     with ThreadPoolExecutor(1) as pool:
@@ -198,8 +198,8 @@ def in_the_middle(playbook: Playbook, kubectl: Kubectl, break_it: Callable[[], o
         return running.result()
 
 
-def serves(settings: Settings) -> None:
-    """See that the model answers, as soon as it does."""
+def wait_for_predictions(settings: Settings) -> None:
+    """Wait until the model returns the expected predictions."""
 
     def answers() -> bool:
         done = subprocess.run(demo.curl(settings), capture_output=True, text=True, check=False)
@@ -213,18 +213,18 @@ def wait_for_api_server(kubectl: Kubectl, seconds: float = 120) -> None:
     wait_until(lambda: kubectl(*readyz, check=False), lambda text: text == "ok", seconds, what="/readyz returns ok")
 
 
-def test_the_api_server_is_restarted_in_the_middle(
+def test_the_api_server_restarts_during_a_run(
     playbook: Playbook, kubectl: Kubectl, settings: Settings, on_node: OnNode
 ) -> None:
-    done = in_the_middle(playbook, kubectl, lambda: kill_api_server(on_node))
-    went_on_or_said_why(done)
+    done = run_with_fault(playbook, kubectl, lambda: kill_api_server(on_node))
+    assert_succeeded_or_explained(done)
     wait_for_api_server(kubectl)
-    finishes(playbook("playbooks/addons.yml"))
-    serves(settings)
+    assert_succeeded(playbook("playbooks/addons.yml"))
+    wait_for_predictions(settings)
 
 
-def went_on_or_said_why(done: Done) -> None:
-    """See that a run has ended well, or with one sentence about the API server."""
+def assert_succeeded_or_explained(done: Done) -> None:
+    """Assert that a run has succeeded, or failed with one sentence about the API server."""
     assert "Traceback (most recent call last)" not in one_line(done.stdout)
     if done.returncode:
         assert len(errors(done)) == 1, done.stdout[-3000:]
@@ -232,11 +232,11 @@ def went_on_or_said_why(done: Done) -> None:
         assert any(sentence in " ".join(errors(done)) for sentence in sentences), done.stdout[-3000:]
 
 
-def test_the_node_goes_away_in_the_middle(
+def test_the_node_restarts_during_a_run(
     playbook: Playbook, kubectl: Kubectl, settings: Settings, docker: Docker, node: str
 ) -> None:
-    done = in_the_middle(playbook, kubectl, lambda: docker("restart", "--time=0", node))
-    went_on_or_said_why(done)
+    done = run_with_fault(playbook, kubectl, lambda: docker("restart", "--time=0", node))
+    assert_succeeded_or_explained(done)
     wait_for_api_server(kubectl, 240)
-    finishes(playbook("playbooks/site.yml", timeout=500))
-    serves(settings)
+    assert_succeeded(playbook("playbooks/site.yml", timeout=500))
+    wait_for_predictions(settings)

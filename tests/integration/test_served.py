@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What site.yml leaves, asked from outside: predictions through TLS, pods, routes, certificates and the bucket."""
+"""The platform after site.yml, from outside: predictions over TLS, pods, routes, certificates and the bucket."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Answer = tuple[int, Any]
 
 @pytest.fixture(scope="session")
 def ask(settings: Settings) -> Callable[..., Answer]:
-    """POST to the model through the Gateway with curl: status and body, JSON where it is that."""
+    """POST to the model through the Gateway by curl, and return status and body, parsed if it is JSON."""
 
     def post(path: str, body: str, *headers: str, host: str = HOST, ca: Path | None = None) -> Answer:
         authority = f"{host}:{settings.https_port}"
@@ -56,7 +56,7 @@ def ask(settings: Settings) -> Callable[..., Answer]:
 
 
 def pod_of(kubectl: Kubectl, name: str) -> dict[str, Any]:
-    """The only pod of a model that is not on its way out."""
+    """The only pod of a model that is not terminating."""
     pods = objects(kubectl, "pods", "-n", "ml-models", "-l", f"serving.kserve.io/inferenceservice={name}")
     (pod,) = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
     return pod
@@ -67,14 +67,14 @@ def test_the_readme_curl_line_answers(settings: Settings) -> None:
     assert json.loads(done.stdout) == {"predictions": [0, 2]}
 
 
-def test_the_other_model_answers_too(settings: Settings) -> None:
+def test_the_second_model_answers_too(settings: Settings) -> None:
     done = subprocess.run(demo.curl(settings, "churn-classifier"), capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == {"predictions": [1, 0]}
 
 
 @pytest.mark.parametrize("name", demo.QUESTIONS)
-def test_it_is_known_which_model_serves(kubectl: Kubectl, settings: Settings, name: str) -> None:
-    """The same digest at every place: bucket, InferenceService, pod and the server's own description."""
+def test_every_place_names_the_serving_version(kubectl: Kubectl, settings: Settings, name: str) -> None:
+    """Bucket, InferenceService, pod and the server's model metadata have the same digest."""
     folder = settings.state / "models" / name / "v1"
     sha256 = hashlib.sha256((folder / "model.joblib").read_bytes()).hexdigest()
     service = json.loads(kubectl("get", "inferenceservice", name, "-n", "ml-models", "-o", "json"))
@@ -91,7 +91,7 @@ def test_it_is_known_which_model_serves(kubectl: Kubectl, settings: Settings, na
     assert said["properties"] == {"sha256": sha256, "digest": digest}
 
 
-def test_v2_answers_the_same(ask: Callable[..., Answer]) -> None:
+def test_v2_returns_the_same_predictions(ask: Callable[..., Answer]) -> None:
     tensor = {"name": "rows", "shape": [2, 4], "datatype": "FP64", "data": [value for row in ROWS for value in row]}
     status, body = ask(V2, json.dumps({"inputs": [tensor]}))
     assert status == 200
@@ -119,7 +119,7 @@ def test_v2_answers_the_same(ask: Callable[..., Answer]) -> None:
     ],
 )
 @pytest.mark.parametrize("header", ["Content-Type: application/json", "Content-Type:", "Content-Type: text/plain"])
-def test_bad_input_is_the_callers_error(ask: Callable[..., Answer], path: str, body: str, header: str) -> None:
+def test_invalid_input_is_a_client_error(ask: Callable[..., Answer], path: str, body: str, header: str) -> None:
     status, answer = ask(path, body, header)
     assert status == 400, answer
     text = answer["error"] if isinstance(answer, dict) else answer
@@ -133,9 +133,9 @@ def test_a_client_without_the_ca_does_not_trust_it(ask: Callable[..., Answer]) -
     assert "certificate" in said.lower()
 
 
-def test_another_host_is_not_the_model(ask: Callable[..., Answer]) -> None:
+def test_another_host_is_not_routed_to_the_model(ask: Callable[..., Answer]) -> None:
     status, _body = ask(V1, json.dumps({"instances": ROWS}), host="nothing.ml.hashfoundry.local")
-    # Envoy has no certificate for a name that no route carries, so there is not even a handshake.
+    # Envoy has no certificate for a host without a route, so the TLS handshake fails.
     assert status == 404 or status < 0
 
 
@@ -167,7 +167,7 @@ def test_there_is_one_default_storage_class(kubectl: Kubectl) -> None:
     assert [item["metadata"].get("annotations", {}).get(default) for item in classes].count("true") == 1
 
 
-def test_the_model_runs_as_kserve_made_it_and_restricted(kubectl: Kubectl) -> None:
+def test_the_model_pod_is_kserves_and_restricted(kubectl: Kubectl) -> None:
     namespace = json.loads(kubectl("get", "namespace", "ml-models", "-o", "json"))
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     assert objects(kubectl, "resourcequota", "-n", "ml-models")
@@ -182,8 +182,8 @@ def test_the_model_runs_as_kserve_made_it_and_restricted(kubectl: Kubectl) -> No
 
 
 @pytest.fixture
-def refusal(settings: Settings) -> Callable[..., str]:
-    """Ask the API server by kubectl for what it must refuse, and return what it says."""
+def rejected(settings: Settings) -> Callable[..., str]:
+    """Send a request to the API server by kubectl that it must reject, and return its message."""
 
     def ask_for(*words: str, manifest: dict[str, Any] | None = None) -> str:
         command = [settings.state / "bin" / "kubectl", f"--kubeconfig={settings.kubeconfig}", *words]
@@ -196,8 +196,8 @@ def refusal(settings: Settings) -> Callable[..., str]:
     return ask_for
 
 
-def test_the_namespace_refuses_a_pod_that_is_not_restricted(refusal: Callable[..., str]) -> None:
-    said = refusal("run", "root", "-n", "ml-models", "--image=none.invalid/none", "--dry-run=server")
+def test_the_namespace_rejects_a_pod_that_is_not_restricted(rejected: Callable[..., str]) -> None:
+    said = rejected("run", "root", "-n", "ml-models", "--image=none.invalid/none", "--dry-run=server")
     assert "violates PodSecurity" in said
 
 
@@ -214,7 +214,7 @@ def test_kserve_routes_through_the_gateway(kubectl: Kubectl) -> None:
         assert accepted["Accepted"] == accepted["ResolvedRefs"] == "True"
 
 
-def test_the_webhooks_refuse_what_kserve_does_not_allow(refusal: Callable[..., str]) -> None:
+def test_the_webhooks_reject_what_kserve_does_not_allow(rejected: Callable[..., str]) -> None:
     predictor = {"minReplicas": 3, "maxReplicas": 1, "model": {"modelFormat": {"name": "sklearn"}}}
     service = {
         "apiVersion": "serving.kserve.io/v1beta1",
@@ -222,11 +222,11 @@ def test_the_webhooks_refuse_what_kserve_does_not_allow(refusal: Callable[..., s
         "metadata": {"name": "refused", "namespace": "ml-models"},
         "spec": {"predictor": predictor},
     }
-    said = refusal("create", "--dry-run=server", "-f", "-", manifest=service)
+    said = rejected("create", "--dry-run=server", "-f", "-", manifest=service)
     assert 'admission webhook "inferenceservice.kserve-webhook-server.validator" denied' in said
 
 
-def test_the_bucket_holds_what_was_trained(settings: Settings) -> None:
+def test_the_bucket_contains_the_trained_models(settings: Settings) -> None:
     store = s3_client(settings)
     listed = store.list_objects_v2(Bucket=BUCKET)["Contents"]
     keys = sorted(entry["Key"] for entry in listed)
@@ -240,7 +240,7 @@ def test_the_bucket_holds_what_was_trained(settings: Settings) -> None:
     assert metadata["cross_validation"]["mean"] >= 0.95
 
 
-def test_the_whole_site_works_in_check_mode(playbook: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_site_works_in_check_mode(playbook: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     done = playbook("playbooks/site.yml", "--check", "--diff")
     assert done.returncode == 0, reason(done)
     assert "changed=0" in done.stdout

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""inference_smoke_test on the model that serves: loads, thresholds, reports, schema and health, through the Gateway."""
+"""inference_smoke_test on the served model, through the Gateway: load, thresholds, reports, schema and health."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Smoke = Callable[..., dict[str, dict[str, Any]]]
 
 @pytest.fixture
 def smoke(playbook: Callable[..., Any], settings: Settings, tmp_path: Path) -> Smoke:
-    """Run the module with each of the given options in one play, and return the results by name."""
+    """Run the module once for each set of options in one play, and return the results by name."""
     folder = settings.state / "models" / MODEL / "v1"
     examples = json.loads((folder / "metadata.json").read_text())["examples"]
     common = {
@@ -67,7 +67,7 @@ def names(result: dict[str, Any]) -> dict[str, bool]:
 
 
 def test_loads_and_thresholds(smoke: Smoke, tmp_path: Path) -> None:
-    # Bars that a busy machine keeps as well, and one that no machine keeps.
+    # Thresholds that a busy machine meets as well, and one that no machine meets.
     kept = {"p50_ms": 5000, "p999_ms": 10000, "error_rate": 0.05, "throughput": 1}
     reports = {"junit_path": str(tmp_path / "kept.xml"), "svg_path": str(tmp_path / "kept.svg")}
     late = {"junit_path": str(tmp_path / "missed.xml"), "svg_path": str(tmp_path / "missed.svg")}
@@ -101,7 +101,7 @@ def test_loads_and_thresholds(smoke: Smoke, tmp_path: Path) -> None:
         assert drawn.tag == f"{SVG}svg" and bars
 
 
-def test_what_must_fail(smoke: Smoke, tmp_path: Path, settings: Settings) -> None:
+def test_failures(smoke: Smoke, tmp_path: Path, settings: Settings) -> None:
     metadata = json.loads((settings.state / "models" / MODEL / "v1" / "metadata.json").read_text())
     metadata["outputs"][0]["datatype"] = "FP32"
     (tmp_path / "metadata.json").write_text(json.dumps(metadata))
@@ -124,7 +124,7 @@ def test_what_must_fail(smoke: Smoke, tmp_path: Path, settings: Settings) -> Non
     assert not any(name in results["another_authority"] for name in ("predictions", "load"))
 
 
-def test_the_role_keeps_its_promise_and_writes_reports(playbook: Callable[..., Any], tmp_path: Path) -> None:
+def test_the_role_checks_thresholds_and_writes_reports(playbook: Callable[..., Any], tmp_path: Path) -> None:
     folder = tmp_path / "reports"
     done = playbook("playbooks/verify.yml", "-e", f"model_verification_report_folder={folder}")
     assert done.returncode == 0, reason(done)
@@ -140,7 +140,7 @@ def test_the_role_keeps_its_promise_and_writes_reports(playbook: Callable[..., A
         assert not list(ElementTree.parse(file).iter("failure"))
 
 
-def test_the_role_measures_again_and_then_fails(playbook: Callable[..., Any]) -> None:
+def test_the_role_repeats_the_measurement_and_then_fails(playbook: Callable[..., Any]) -> None:
     words = {"model_verification_thresholds": {"p50_ms": 0.01}, "model_verification_retries": 1}
     words |= {"model_verification_requests": 5, "model_verification_protocols": ["v2"]}
     done = playbook("playbooks/verify.yml", "-e", json.dumps(words))

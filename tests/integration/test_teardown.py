@@ -1,9 +1,9 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A platform is taken away, and not before its models, and site.yml brings it back.
+"""teardown.yml uninstalls the platform, only after its models, and site.yml installs it again.
 
-The tests build on each other in the order of this file.
+The tests depend on each other in the order of this file.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from .test_trouble import Done, says
 
 Playbook = Callable[..., Done]
 Kubectl = Callable[..., str]
-Kinds = Callable[[], set[str]]
+CRDs = Callable[[], set[str]]
 SERVICES = "inferenceservices.serving.kserve.io"
-# By the mode: the groups whose kinds the platform brings, its namespaces beside KServe's, and kinds of its own objects.
+# By deployment mode: the API groups of the platform's CRDs, its namespaces besides KServe's, and its other resources.
 GROUPS = {
     "Standard": ("serving.kserve.io", "gateway.networking.k8s.io", "projectcontour.io"),
     "Knative": ("serving.kserve.io", ".knative.dev", "cert-manager.io"),
 }
 NAMESPACES = {"Standard": {"projectcontour"}, "Knative": {"knative-serving", "kourier-system", "cert-manager"}}
-LONG = 500  # seconds: of a playbook that installs
+LONG = 500  # seconds: the timeout of a playbook that installs
 
 
 @pytest.fixture
-def kinds(kubectl: Kubectl, settings: Settings) -> Kinds:
-    """The names of the definitions of the platform's kinds."""
+def crds(kubectl: Kubectl, settings: Settings) -> CRDs:
+    """The names of the platform's CRDs."""
 
     def get() -> set[str]:
         names = kubectl("get", "crds", "-o", "name").split()
@@ -46,7 +46,7 @@ def kinds(kubectl: Kubectl, settings: Settings) -> Kinds:
 
 
 def recap(done: Done, word: str) -> int:
-    """A number of the play's recap, such as that of changed."""
+    """A count of the play recap, such as that of changed."""
     found = re.search(rf"^local +:.* {word}=(\d+)", done.stdout, re.MULTILINE)
     assert found, done.stdout[-2000:]
     return int(found[1])
@@ -54,7 +54,7 @@ def recap(done: Done, word: str) -> int:
 
 @pytest.fixture
 def foreign(kubectl: Kubectl, tmp_path: Path) -> Iterator[str]:
-    """An InferenceService of somebody else, which stays stopped."""
+    """A stopped InferenceService that another field manager owns."""
     spec = {"predictor": {"model": {"modelFormat": {"name": "sklearn"}, "storageUri": "s3://nothing/here/"}}}
     metadata = {"name": "theirs", "namespace": "others", "annotations": {"serving.kserve.io/stop": "true"}}
     service = {
@@ -71,15 +71,15 @@ def foreign(kubectl: Kubectl, tmp_path: Path) -> Iterator[str]:
     kubectl("delete", "-f", str(file), "--timeout=60s")
 
 
-def test_the_platform_stays_while_others_serve_models(playbook: Playbook, kinds: Kinds, foreign: str) -> None:
-    before = kinds()
+def test_the_platform_is_retained_while_unmanaged_models_exist(playbook: Playbook, crds: CRDs, foreign: str) -> None:
+    before = crds()
     done = playbook("playbooks/teardown.yml", "-e", "platform_teardown_models=delete")
     says(done, f"InferenceServices of other namespaces than ml-models need the platform: {foreign}; delete them first")
     assert recap(done, "changed") == 0
-    assert kinds() == before
+    assert crds() == before
 
 
-def test_the_platform_stays_while_models_are_served(playbook: Playbook) -> None:
+def test_the_platform_is_retained_while_models_are_served(playbook: Playbook) -> None:
     done = playbook("playbooks/teardown.yml")
     says(
         done,
@@ -92,7 +92,7 @@ def test_the_platform_stays_while_models_are_served(playbook: Playbook) -> None:
 
 @pytest.fixture
 def shared(kubectl: Kubectl, tmp_path: Path) -> Iterator[str]:
-    """A namespace that somebody else has made, to which the role model_namespace has given its labels."""
+    """An existing namespace, to which the role model_namespace has added its labels."""
     kubectl("create", "namespace", "shared")
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     file = tmp_path / "shared.yml"
@@ -104,27 +104,27 @@ def shared(kubectl: Kubectl, tmp_path: Path) -> Iterator[str]:
     kubectl("delete", "namespace", "shared", "--timeout=60s")
 
 
-def test_the_platform_goes_with_its_models_and_leaves_the_bucket(
-    playbook: Playbook, kubectl: Kubectl, settings: Settings, kinds: Kinds, shared: str
+def test_the_platform_is_uninstalled_with_its_models_and_the_bucket_is_retained(
+    playbook: Playbook, kubectl: Kubectl, settings: Settings, crds: CRDs, shared: str
 ) -> None:
     words = json.dumps({"platform_teardown_models": "delete", "platform_teardown_namespaces": ["ml-models", shared]})
-    before = kinds()
+    before = crds()
     done = playbook("playbooks/teardown.yml", "--check", "-e", words, timeout=LONG)
     assert done.returncode == 0, reason(done)
-    assert kinds() == before
+    assert crds() == before
     done = playbook("playbooks/teardown.yml", "-e", words, timeout=LONG)
     assert done.returncode == 0, reason(done)
-    assert kinds() == set()
+    assert crds() == set()
     spaces = {name.rpartition("/")[2] for name in kubectl("get", "namespaces", "-o", "name").split()}
     assert not spaces & {"ml-models", "kserve", *NAMESPACES[settings.mode]}
     assert {"object-storage", shared} <= spaces
     webhooks = "validatingwebhookconfigurations,mutatingwebhookconfigurations"
     assert not re.search("kserve|knative|cert-manager", kubectl("get", webhooks, "-o", "name"))
-    # Of the account that may have been made before, too.
+    # Including those of a deployer account that an earlier test may have created.
     assert "deployer" not in kubectl("get", "clusterroles,clusterrolebindings", "-o", "name")
 
 
-def test_a_second_time_there_is_nothing_to_take_away(playbook: Playbook) -> None:
+def test_a_second_uninstall_changes_nothing(playbook: Playbook) -> None:
     done = playbook("playbooks/teardown.yml", "-e", "platform_teardown_models=delete")
     assert done.returncode == 0, reason(done)
     assert recap(done, "changed") == 0
@@ -136,7 +136,7 @@ def controller(kubectl: Kubectl) -> str:
     return kubectl("get", "deployment", "kserve-controller-manager", "-n", "kserve", "-o", path)
 
 
-def test_site_brings_everything_back(playbook: Playbook, kubectl: Kubectl) -> None:
+def test_site_installs_everything_again(playbook: Playbook, kubectl: Kubectl) -> None:
     done = playbook("playbooks/site.yml", timeout=LONG)
     assert done.returncode == 0, reason(done)
     assert controller(kubectl).endswith(":v0.20.0")

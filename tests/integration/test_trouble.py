@@ -1,9 +1,9 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When something is wrong, one message says what to change: real playbooks, and real runs of `python -m local`.
+"""One message names each fault and its fix: playbooks on the cluster, and runs of `python -m local`.
 
-The runs of `python -m local` are for a cluster of another name, with its own state and cache. None gets to make it.
+The runs of `python -m local` use another cluster name, state folder and cache. None creates a cluster.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PROXY_SENTENCE = "see that the Go module proxy answers; GOPROXY names it."
 
 
 def says(done: Done, *sentences: str, code: int | None = None) -> str:
-    """See that a run has failed, with these words and without a traceback; return what it printed in one line."""
+    """Assert that a run has failed with these sentences and without a traceback; return its output in one line."""
     assert done.returncode == code if code else done.returncode != 0
     printed = one_line(done.stdout)
     assert "Traceback (most recent call last)" not in printed
@@ -50,7 +50,7 @@ def says(done: Done, *sentences: str, code: int | None = None) -> str:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port of 127.0.0.1 that takes connections and never answers."""
+    """A port of 127.0.0.1 that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
@@ -58,7 +58,7 @@ def silent_port() -> Iterator[int]:
 # Playbooks on the cluster under test.
 
 
-def test_a_kubeconfig_that_is_not_there(playbook):
+def test_a_missing_kubeconfig(playbook):
     done = playbook("playbooks/serving.yml", "-e", "platform_kubeconfig=/nonexistent")
     says(done, "The kubeconfig /nonexistent of local is not there:", "or set platform_kubeconfig.")
     assert len(errors(done)) == 1
@@ -78,7 +78,7 @@ def test_a_cluster_that_does_not_answer(playbook, settings, closed_port, tmp_pat
     )
 
 
-def test_another_cluster_than_the_inventory_says(playbook, kubectl):
+def test_a_cluster_that_does_not_match_the_inventory(playbook, kubectl):
     found = kubectl("get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
     done = playbook("playbooks/serving.yml", "-e", "cluster_preflight_uid=not-this-one")
     says(
@@ -90,15 +90,15 @@ def test_another_cluster_than_the_inventory_says(playbook, kubectl):
 
 
 STORAGE = {
-    "a secret key that is wrong": (
+    "a wrong secret key": (
         {"model_storage_secret_key": "not-the-key-of-the-server"},
         "does not accept the signature, so the secret key is wrong; check access_key, secret_key",
     ),
-    "an access key that nobody has": (
+    "an unknown access key": (
         {"model_storage_access_key": "nobody", "model_storage_secret_key": "not-the-key-of-the-server"},
         "check access_key",
     ),
-    "a bucket that is not there": (
+    "a missing bucket": (
         {"model_storage_bucket": "no-such-bucket", "model_storage_create_bucket": False},
         "There is no bucket no-such-bucket at http://127.0.0.1:",
     ),
@@ -114,7 +114,7 @@ def test_storage(playbook, case):
     assert "not-the-key-of-the-server" not in printed
 
 
-def test_a_store_that_refuses_connections(playbook, closed_port):
+def test_an_object_store_that_refuses_connections(playbook, closed_port):
     endpoint = f"http://127.0.0.1:{closed_port}"
     words = ("--tags", "model_storage", "-e", f"model_storage_endpoint_url={endpoint}")
     done = playbook("playbooks/storage.yml", *words, timeout=60)
@@ -124,7 +124,7 @@ def test_a_store_that_refuses_connections(playbook, closed_port):
 
 @pytest.fixture
 def lost_model(kubectl) -> Iterator[dict[str, Any]]:
-    """A model that is not in the bucket; its InferenceService is taken away after the test."""
+    """A model that is missing from the bucket; its InferenceService is deleted after the test."""
     name = "lost-model"
     requests, limits = {"cpu": "50m", "memory": "64Mi"}, {"cpu": "500m", "memory": "512Mi"}
     kind = {"format": "sklearn", "runtime": "kserve-sklearnserver"}
@@ -132,7 +132,7 @@ def lost_model(kubectl) -> Iterator[dict[str, Any]]:
     kubectl("delete", "inferenceservice", name, "-n", "ml-models", "--ignore-not-found", "--timeout=60s")
 
 
-def test_a_model_that_is_not_in_the_bucket(playbook, lost_model):
+def test_a_model_that_is_missing_from_the_bucket(playbook, lost_model):
     done = playbook("playbooks/serving.yml", "-e", json.dumps({"models": [lost_model]}))
     says(
         done,
@@ -141,9 +141,9 @@ def test_a_model_that_is_not_in_the_bucket(playbook, lost_model):
     assert len(errors(done)) == 1
 
 
-def test_a_model_that_is_gone_from_the_bucket(playbook, lost_model):
+def test_a_model_that_was_deleted_from_the_bucket(playbook, lost_model):
     digests = {"s3://hashfoundry-ml-models/lost-model/v1/": f"sha256:{'0' * 64}"}
-    # A fact that says what was there a moment ago.
+    # The digest of a version that has been deleted since the upload.
     words = {"models": [lost_model], "model_storage_digests": digests}
     words |= {"model_serving_timeout": 60, "model_serving_grace_period": 3}
     done = playbook("playbooks/serving.yml", "--tags", "cluster_preflight,model_serving", "-e", json.dumps(words))
@@ -161,11 +161,11 @@ MODELS = {
         {"version": 1.0},
         "Model lost-model: version is the number 1.0; put it between quotes",
     ),
-    "a storage that there is not": (
+    "an unsupported storage": (
         {"storage": "nfs"},
         "Model lost-model: value of storage must be one of: s3, pvc, oci",
     ),
-    "a key that is misspelt": (
+    "a misspelt key": (
         {"replicas": 2},
         "Model lost-model: replicas is no key that a model has; those there are",
     ),
@@ -173,7 +173,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("case", MODELS)
-def test_an_entry_of_a_model_that_is_wrong(playbook, lost_model, case):
+def test_an_invalid_model_entry(playbook, lost_model, case):
     change, sentence = MODELS[case]
     words = ("--tags", "model_storage", "-e", json.dumps({"models": [{**lost_model, **change}]}))
     says(playbook("playbooks/storage.yml", *words), sentence)
@@ -183,7 +183,7 @@ def test_an_entry_of_a_model_that_is_wrong(playbook, lost_model, case):
 
 
 class Local:
-    """`python -m local` for a cluster that is not there, with an empty cache."""
+    """`python -m local` for a cluster that does not exist, with an empty cache."""
 
     def __init__(self, folder: Path, repository: Path) -> None:
         self.cache = folder / "cache"
@@ -196,7 +196,7 @@ class Local:
             "HASHFOUNDRY_CLUSTER": f"hashfoundry-trouble-{os.getpid()}",
             "HASHFOUNDRY_STATE": self._folder / "state",
             "HASHFOUNDRY_CACHE": self.cache,
-            "HASHFOUNDRY_IMAGES": "build",  # without a look at a container registry
+            "HASHFOUNDRY_IMAGES": "build",  # without a check for a container registry
             "HASHFOUNDRY_HTTPS_PORT": free_port(),
             "HASHFOUNDRY_S3_PORT": free_port(),
             "GOMODCACHE": self._folder / "gomod",
@@ -208,7 +208,7 @@ class Local:
         return ended(command, self._repository, self.env(**extra), timeout=90)
 
     def start(self, **extra: str | Path | int) -> subprocess.Popen[str]:
-        """Start in a process group of its own, as a terminal does."""
+        """Start in a new process group, as a terminal does."""
         return subprocess.Popen(
             [sys.executable, "-m", "local", "up"],
             cwd=self._repository,
@@ -218,7 +218,7 @@ class Local:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            # A shell has what it starts in the background pass Ctrl-C over.
+            # A shell makes its background processes ignore SIGINT.
             preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
 
@@ -236,7 +236,7 @@ def another(tmp_path, repository) -> Local:
 
 
 SETTINGS = {
-    "a seed that is no folder": (
+    "a seed that is not a folder": (
         {"HASHFOUNDRY_SEED": "/nonexistent"},
         "HASHFOUNDRY_SEED=/nonexistent is not a folder: set it to a folder of prebuilt programs or unset it.",
     ),
@@ -248,7 +248,7 @@ SETTINGS = {
         {"HASHFOUNDRY_S3_PORT": "65536"},
         "HASHFOUNDRY_S3_PORT=65536 is not a port: set it to a number from 1 to 65535.",
     ),
-    "images from nowhere": (
+    "an unsupported source of images": (
         {"HASHFOUNDRY_IMAGES": "guess"},
         "HASHFOUNDRY_IMAGES=guess is not known: set it to one of auto, pull, build.",
     ),
@@ -256,7 +256,7 @@ SETTINGS = {
         {"HASHFOUNDRY_CACHE": "/proc/x"},
         "The cache folder /proc/x cannot be written (No such file or directory): set HASHFOUNDRY_CACHE to another.",
     ),
-    "a state folder that cannot be made": (
+    "a state folder that cannot be created": (
         {"HASHFOUNDRY_STATE": "/proc/x"},
         "The state folder /proc/x cannot be written (No such file or directory): set HASHFOUNDRY_STATE to another.",
     ),
@@ -264,7 +264,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("case", SETTINGS)
-def test_a_setting_that_cannot_be(another, case):
+def test_an_invalid_setting(another, case):
     extra, sentence = SETTINGS[case]
     done = another.up(**extra)
     printed = says(done, f"Error: {sentence}", code=1)
@@ -273,7 +273,7 @@ def test_a_setting_that_cannot_be(another, case):
 
 
 @pytest.mark.parametrize("name", ["HASHFOUNDRY_HTTPS_PORT", "HASHFOUNDRY_S3_PORT"])
-def test_a_port_in_use_is_told_before_anything_is_built(another, silent_port, name):
+def test_a_port_in_use_is_reported_before_anything_is_built(another, silent_port, name):
     done = another.up(**{name: silent_port})
     says(done, f"Port {silent_port} of 127.0.0.1 is taken (Address already in use)", f"or set {name}.", code=1)
     assert not (another.cache / "programs").exists()
@@ -281,7 +281,7 @@ def test_a_port_in_use_is_told_before_anything_is_built(another, silent_port, na
 
 @contextmanager
 def disk(folder: Path, size: str) -> Iterator[Path]:
-    """A small disk of its own at the folder."""
+    """A small tmpfs mounted at the folder."""
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=False)
     if mounted.returncode:
@@ -293,7 +293,7 @@ def disk(folder: Path, size: str) -> Iterator[Path]:
 
 
 def seed_of(folder: Path, programs: Mapping[str, bytes]) -> Path:
-    """A folder of prebuilt programs, named as HASHFOUNDRY_SEED wants it."""
+    """A folder of prebuilt programs in the layout of HASHFOUNDRY_SEED."""
     folder.mkdir(exist_ok=True)
     sums = []
     for name, content in programs.items():
@@ -304,22 +304,22 @@ def seed_of(folder: Path, programs: Mapping[str, bytes]) -> Path:
 
 
 def first_programs(count: int) -> list[str]:
-    """The names of the first programs that a run makes."""
+    """The names of the first programs that a run builds."""
     return [f"{program.name}-{program.version}" for program in table.load().programs.values()][:count]
 
 
 @AS_ROOT
-def test_a_disk_with_too_little_room(another, tmp_path):
+def test_a_disk_with_too_little_free_space(another, tmp_path):
     with disk(tmp_path / "disk", "1m") as small:
         done = another.up(HASHFOUNDRY_CACHE=small / "cache")
         says(done, "GiB free and 12 are needed: free some room, or set HASHFOUNDRY_CACHE to a folder", code=1)
 
 
 @AS_ROOT
-def test_a_disk_that_gets_full_while_a_program_is_made(another, tmp_path, repository):
+def test_a_disk_that_becomes_full_during_a_build(another, tmp_path, repository):
     (first,) = first_programs(1)
     seed = seed_of(tmp_path / "seed", {first: os.urandom(4 * 2**20)})
-    # Without the look at the room beforehand, as when another program fills the disk meanwhile.
+    # Without the check for free space, as if another program filled the disk during the build.
     script = "from local import __main__, cache; cache.NEEDED_BYTES = 0; raise SystemExit(__main__.main(['up']))"
     with disk(tmp_path / "disk", "1m") as small:
         env = another.env(HASHFOUNDRY_CACHE=small / "cache", HASHFOUNDRY_SEED=seed)
@@ -336,7 +336,7 @@ def test_a_go_proxy_that_does_not_answer(another, closed_port):
 
 
 @AS_ROOT
-def test_a_seed_that_is_not_what_its_sums_say(another, tmp_path):
+def test_a_seed_that_does_not_match_its_checksums(another, tmp_path):
     (first,) = first_programs(1)
     seed = seed_of(tmp_path / "seed", {first: b"a program"})
     (seed / "SHA256SUMS").write_text(f"{hashlib.sha256(b'another').hexdigest()}  {first}\n")
@@ -358,17 +358,17 @@ def test_a_package_index_that_does_not_answer(tmp_path, repository, closed_port)
     says(
         done, "Error: PyPI does not answer: see the network, or set PIP_INDEX_URL and UV_INDEX_URL to a mirror.", code=1
     )
-    # Half an environment is not taken for a whole one by the next run.
+    # The next run does not treat an incomplete environment as complete.
     assert not (tmp_path / "checkout" / ".venv" / "made-of").exists()
 
 
 @AS_ROOT
-def test_nobody_may_start_an_engine(another, repository):
+def test_an_unprivileged_user_cannot_start_an_engine(another, repository):
     become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     readable = subprocess.run([*become, sys.executable, "-c", "import local.table"], cwd=repository, check=False)
     if readable.returncode:
         pytest.skip("the checkout lies in a folder that another user may not read")
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own are its user's only
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's folders are readable by their owner only
         os.chown(folder, NOBODY, NOBODY)
         own = {"HASHFOUNDRY_CACHE": f"{folder}/cache", "HASHFOUNDRY_STATE": f"{folder}/state", "HOME": folder}
         done = another.up(*become, **own, DOCKER_HOST=NOWHERE, PYTHONDONTWRITEBYTECODE=1)
@@ -381,7 +381,7 @@ def test_nobody_may_start_an_engine(another, repository):
 
 
 def wait_for(process: subprocess.Popen[str], words: str) -> str:
-    """Read what a process prints up to the line with the words."""
+    """Read the output of a process up to the line that contains the words."""
     printed = ""
     assert process.stdout
     for line in process.stdout:
@@ -401,12 +401,12 @@ def exited(group: int) -> bool:
 
 
 @AS_ROOT
-def test_ctrl_c_in_the_middle_and_on_from_there(another, tmp_path, silent_port, closed_port):
+def test_ctrl_c_during_a_build_and_a_resumed_run(another, tmp_path, silent_port, closed_port):
     first, second, third = first_programs(3)
     titles = [f"{name.replace('-v', ' v')} (Go) …" for name in (first, second, third)]
     programs = {first: os.urandom(1000), second: os.urandom(1000)}
     seed = seed_of(tmp_path / "seed", {first: programs[first]})
-    # The first program is in the seed; the build of the second waits for a proxy that does not say a word.
+    # The first program is in the seed; the build of the second waits for a proxy that never answers.
     process = another.start(HASHFOUNDRY_SEED=seed, GOPROXY=f"http://127.0.0.1:{silent_port}")
     try:
         printed = wait_for(process, "    [2/")
@@ -428,7 +428,7 @@ def test_ctrl_c_in_the_middle_and_on_from_there(another, tmp_path, silent_port, 
 
     seed_of(seed, programs)
     done = another.up(HASHFOUNDRY_SEED=seed, GOPROXY=f"http://127.0.0.1:{closed_port}")
-    # The first is not made again, the second is made, and the third is the one that the proxy is asked for.
+    # The first is not built again, the second is, and the third is requested from the proxy.
     printed = says(done, PROXY_SENTENCE, code=1)
     assert [title in printed for title in titles] == [False, True, True]
     assert (another.cache / "programs" / second).read_bytes() == programs[second]

@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A platform is installed in an earlier version and upgraded under load.
 
-The tests build on each other in the order of this file, and leave the cluster as site.yml does. Both versions of KServe
-are real; the earlier one is built from the Go module proxy the first time. The mode is
-Standard, for KServe v0.19.0 refuses to finish an InferenceService that names Knative as its mode: its validator
-takes an empty status for Standard (inference_service_validation.go, validateDeploymentMode).
+The tests depend on each other in the order of this file, and leave the cluster as site.yml does. Both versions of
+KServe are real; the earlier one is built from the Go module proxy the first time. The deployment mode is Standard,
+because KServe v0.19.0 cannot finalize an InferenceService in Knative mode: its validator treats an empty status as
+Standard (inference_service_validation.go, validateDeploymentMode).
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from tests.integration.conftest import reason
 
 from . import earlier_kserve
 from .helpers import one_line
-from .test_teardown import LONG, SERVICES, Kinds, Kubectl, Playbook, controller, kinds, recap
+from .test_teardown import LONG, SERVICES, CRDs, Kubectl, Playbook, controller, crds, recap
 from .test_trouble import says
 
 # Fixtures are found by their names in this module.
-__all__ = ["kinds"]
+__all__ = ["crds"]
 
-# Kinds of which somebody makes objects.
+# Resources whose objects users create.
 COUNTED = (SERVICES, "clusterservingruntimes.serving.kserve.io", "gateways.gateway.networking.k8s.io")
 MODEL = "iris-classifier"
 PREDICT = f"/v1/models/{MODEL}:predict"
@@ -47,13 +47,13 @@ def earlier(settings: Settings) -> list[str]:
     """The options of ansible-playbook with which site.yml installs the earlier KServe."""
     version, charts = earlier_kserve.provide(settings)
     words: dict[str, Any] = {"kserve_version": version, "kserve_chart_source": str(charts)}
-    # The images of models and initializers are those that the cluster has.
+    # The images of model servers and storage initializers are those that the cluster has.
     words["kserve_values"] = {"kserve": {"storage": {"tag": "v0.20.0"}}}
     return ["-e", json.dumps({**words, "cluster_preflight_untested": "warn"})]
 
 
 def test_site_installs_the_earlier_version(playbook: Playbook, kubectl: Kubectl, earlier: list[str]) -> None:
-    # KServe does not go back by itself.
+    # A downgrade requires that KServe is uninstalled first.
     done = playbook("playbooks/teardown.yml", "-e", "platform_teardown_models=delete", timeout=LONG)
     assert done.returncode == 0, reason(done)
     done = playbook("playbooks/site.yml", *earlier, timeout=LONG)
@@ -61,7 +61,7 @@ def test_site_installs_the_earlier_version(playbook: Playbook, kubectl: Kubectl,
     assert controller(kubectl).endswith(":v0.19.0")
 
 
-def test_an_upgrade_over_two_versions_is_refused_with_the_way(playbook: Playbook) -> None:
+def test_an_upgrade_over_two_versions_is_rejected_with_the_upgrade_path(playbook: Playbook) -> None:
     words = {"kserve_version": "v0.21.0", "cluster_preflight_untested": "warn"}
     done = playbook("playbooks/upgrade.yml", "-e", json.dumps(words))
     says(
@@ -73,7 +73,7 @@ def test_an_upgrade_over_two_versions_is_refused_with_the_way(playbook: Playbook
 
 
 class Load:
-    """Asks the model again and again, over one connection at a time, and counts what it says."""
+    """Sends prediction requests in a loop, one connection at a time, and counts the answers."""
 
     def __init__(self, settings: Settings) -> None:
         self.answers: Counter[str] = Counter()
@@ -84,7 +84,7 @@ class Load:
     def _ask(self) -> str:
         link = HTTPSConnection(demo.HOST, self._settings.https_port, context=self._context, timeout=10)
         try:
-            # To this machine, whatever the name is elsewhere.
+            # To this host, whatever DNS resolves the name to.
             plain = socket.create_connection(("127.0.0.1", self._settings.https_port), timeout=10)
             link.sock = self._context.wrap_socket(plain, server_hostname=demo.HOST)
             link.request("POST", PREDICT, demo.QUESTIONS[MODEL], {"Content-Type": "application/json"})
@@ -119,23 +119,23 @@ def loaded(settings: Settings) -> Iterator[Load]:
 
 
 def counts(kubectl: Kubectl) -> dict[str, int]:
-    """How many objects there are of the kinds whose objects somebody makes."""
+    """The number of objects of each resource whose objects users create."""
     return {plural: len(kubectl("get", plural, "-A", "-o", "name").split()) for plural in COUNTED}
 
 
 def test_an_upgrade_under_load_loses_neither_objects_nor_requests(
-    playbook: Playbook, kubectl: Kubectl, settings: Settings, kinds: Kinds, tmp_path: Path
+    playbook: Playbook, kubectl: Kubectl, settings: Settings, crds: CRDs, tmp_path: Path
 ) -> None:
     before = (counts(kubectl), uid(kubectl))
-    known = kinds()
+    known = crds()
     with loaded(settings) as load:
         done = playbook("playbooks/upgrade.yml", "-e", f"platform_upgrade_backup_folder={tmp_path}", timeout=LONG)
     assert done.returncode == 0, reason(done)
     print(load.answers)
     assert controller(kubectl).endswith(":v0.20.0")
     after = counts(kubectl)
-    # A new version may bring kinds and runtimes, and takes none.
-    assert known <= kinds()
+    # A new version may add CRDs and runtimes, and removes none.
+    assert known <= crds()
     assert all(after[plural] >= count for plural, count in before[0].items()), (before, after)
     assert (after[SERVICES], uid(kubectl)) == (before[0][SERVICES], before[1])
     (backup,) = tmp_path.iterdir()

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an upgrade has lost is noticed at its end, and the backup from its beginning brings it back."""
+"""An upgrade that loses objects fails at its end, and the backup from its start restores them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LOSS = """
 """
 
 
-def test_a_loss_stops_the_upgrade_and_the_backup_brings_it_back(
+def test_a_loss_fails_the_upgrade_and_the_backup_restores_it(
     playbook: Playbook, kubectl: Kubectl, playbook_env: dict[str, str], tmp_path: Path
 ) -> None:
     book = tmp_path / "loss.yml"
@@ -44,7 +44,7 @@ def test_a_loss_stops_the_upgrade_and_the_backup_brings_it_back(
         done,
         "1 custom resources are gone or were made anew: clusterservingruntimes.serving.kserve.io kserve-pmmlserver",
     )
-    # The command of the message, as a person would copy it.
+    # The command of the message, as a user copies it.
     found = re.search(r"`ansible localhost -m (\S+) -a '(src=\S+ force_conflicts=true kubeconfig=\S+)'`", printed)
     assert found, printed
     command = ["ansible", "localhost", "-m", found[1], "-a", found[2]]
@@ -53,7 +53,7 @@ def test_a_loss_stops_the_upgrade_and_the_backup_brings_it_back(
     assert "kserve-pmmlserver" in kubectl("get", "clusterservingruntimes", "-o", "name")
 
 
-def test_site_changes_nothing_then(playbook: Playbook) -> None:
+def test_site_changes_nothing_after_the_restore(playbook: Playbook) -> None:
     done = playbook("playbooks/site.yml")
     assert done.returncode == 0, reason(done)
     assert recap(done, "changed") == 0

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A wait comes to the right verdict over a dropped watch, an expired resourceVersion and a restarted API server.
+"""A wait returns the right verdict after a dropped watch, an expired resourceVersion and an API server restart.
 
-The module speaks to the real API server through a proxy that can drop, end and hold back what passes. The name of this
-file puts it after the others, since the API server is away for some seconds.
+The module connects to the real API server through a proxy that can drop, end and delay responses. This file sorts after
+the other tests, since the API server is unavailable for some seconds.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from local.settings import Settings
 from tests.integration.conftest import OnNode
 
 from .helpers import iris_model, wait_until
-from .trap_cluster import Cluster, Told, cluster, service
+from .trap_cluster import Cluster, Outcome, cluster, service
 
 SOURCES = 5  # InferenceService, Deployments, ReplicaSets, Pods and HTTPRoutes are watched
 
 
 @dataclass
 class Proxy:
-    """Passes GET requests on to the API server, with the kubeconfig's certificate."""
+    """Forwards GET requests to the API server, with the client certificate of the kubeconfig."""
 
     address: str
     context: ssl.SSLContext = field(repr=False)
@@ -50,7 +50,7 @@ class Proxy:
     sockets: list[socket.socket] = field(default_factory=list)
 
     def hold(self, clean: bool) -> None:
-        """End every watch, cleanly as the server does when its time is over or in the middle; hold requests back."""
+        """End every watch, cleanly as the server does at its timeout, or by a broken connection; delay requests."""
         self.open.clear()
         self.clean = clean
         sockets, self.sockets = self.sockets, []
@@ -95,18 +95,18 @@ class Handler(BaseHTTPRequestHandler):
         except (OSError, HTTPException):
             if not (watch and proxy.clean):
                 self.close_connection = True
-                return  # without the last chunk: the client sees a connection that broke
+                return  # without the last chunk: the client sees a broken connection
         finally:
             upstream.close()
         self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @contextmanager
 def proxied(settings: Settings, folder: Path) -> Iterator[Proxy]:
-    """A proxy before the API server of the kubeconfig, with a kubeconfig of its own."""
+    """A proxy to the API server of the kubeconfig, and a kubeconfig for it."""
     config = yaml.safe_load(settings.kubeconfig.read_text())
     there, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
     context = ssl.create_default_context(cadata=base64.b64decode(there["certificate-authority-data"]).decode())
@@ -131,7 +131,7 @@ def proxied(settings: Settings, folder: Path) -> Iterator[Proxy]:
 
 
 def kill_api_server(on_node: OnNode) -> None:
-    """Kill the API server; the kubelet starts the static pod's container again."""
+    """Kill the API server; the kubelet restarts the container of the static pod."""
     on_node("sh", "-c", "kill -9 $(pidof kube-apiserver)")
 
 
@@ -139,7 +139,8 @@ def kill_api_server(on_node: OnNode) -> None:
 def made(settings: Settings) -> Iterator[Cluster]:
     model = iris_model(settings)
     with cluster(settings, {"iris/v1/model.joblib": model}) as found:
-        held = {"model": {"storageUri": "ftp://store/iris/"}}  # KServe takes no such service up, so nothing happens
+        # KServe does not reconcile such a service, so its status does not change.
+        held = {"model": {"storageUri": "ftp://store/iris/"}}
         late = {"nodeSelector": {"hashfoundry.local/gpu": "yes"}}
         iris = {"storageUri": f"s3://{found.namespace}/iris/v1/"}
         found.apply(
@@ -152,7 +153,7 @@ def made(settings: Settings) -> Iterator[Cluster]:
 
 @dataclass
 class Wait:
-    """A run of the module through a proxy, up to where it watches."""
+    """A run of the module through a proxy, started and watching."""
 
     made: Cluster
     name: str
@@ -163,12 +164,12 @@ class Wait:
         self.process = self.made.start(self.name, kubeconfig=str(self.proxy.kubeconfig), **self.options)
         self.proxy.until_watching(self.process)
 
-    def told(self) -> Told:
-        return self.made.told(self.process, self.options)
+    def outcome(self) -> Outcome:
+        return self.made.outcome(self.process, self.options)
 
 
 def changed(made: Cluster, name: str, change: dict[str, object]) -> bool:
-    """Patch an InferenceService; False while the API server or KServe's webhook is not back."""
+    """Patch an InferenceService; False while the API server or KServe's webhook is unavailable."""
     try:
         words = ("inferenceservice", name, "-n", made.namespace, "--type=merge", "--request-timeout=5s")
         made.kubectl("patch", *words, "-p", json.dumps(change))
@@ -187,14 +188,14 @@ def test_a_change_while_the_watch_is_dropped(settings, made, tmp_path):
         proxy.hold(clean=False)
         assert changed(made, "dropped", STOP)
         proxy.open.set()
-        told = wait.told()
-    assert told.verdict == ("failed", "Stopped")
+        outcome = wait.outcome()
+    assert outcome.verdict == ("failed", "Stopped")
     assert len(proxy.listed) > lists
 
 
 @pytest.fixture(scope="module")
-def restarted(settings, made, on_node, tmp_path_factory) -> dict[str, tuple[Told, Proxy]]:
-    """Two waits over a restart of the API server; the watches of one had ended before it, as at the server's time."""
+def restarted(settings, made, on_node, tmp_path_factory) -> dict[str, tuple[Outcome, Proxy]]:
+    """Two waits during a restart of the API server; the watches of one ended before it, as at the server's timeout."""
     folders = [tmp_path_factory.mktemp(name) for name in ("expired", "late")]
     with proxied(settings, folders[0]) as of_expired, proxied(settings, folders[1]) as of_late:
         expired, late = Wait(made, "expired", of_expired), Wait(made, "late", of_late)
@@ -206,22 +207,22 @@ def restarted(settings, made, on_node, tmp_path_factory) -> dict[str, tuple[Told
         of_expired.open.set()
         unpinned = {"spec": {"predictor": {"nodeSelector": None}}}
         wait_until(lambda: changed(made, "late", unpinned), pause=0.05, what="a patch is accepted")
-        told = {"expired": (expired.told(), of_expired), "late": (late.told(), of_late)}
+        outcome = {"expired": (expired.outcome(), of_expired), "late": (late.outcome(), of_late)}
     made.kubectl("wait", "pods", "--all", "-n", "kserve", "--for=condition=Ready", "--timeout=60s")
-    return told
+    return outcome
 
 
 def test_an_expired_resource_version(restarted):
-    told, proxy = restarted["expired"]
+    outcome, proxy = restarted["expired"]
     events = [json.loads(line) for line in proxy.said]
     refused = [event["object"] for event in events if event["type"] == "ERROR"]
-    assert {410} == {status["code"] for status in refused}  # the real server's own "too old resource version"
-    assert told.verdict == ("failed", "Stopped")
+    assert {410} == {status["code"] for status in refused}  # the API server's "too old resource version"
+    assert outcome.verdict == ("failed", "Stopped")
 
 
-def test_an_api_server_that_is_restarted_in_the_middle(restarted):
-    told, proxy = restarted["late"]
-    assert not told.failed
-    assert told.verdict == ("serving", "ModelReady")
-    assert told.result["generation"] == 2
+def test_an_api_server_that_restarts_during_a_wait(restarted):
+    outcome, proxy = restarted["late"]
+    assert not outcome.failed
+    assert outcome.verdict == ("serving", "ModelReady")
+    assert outcome.result["generation"] == 2
     assert len(proxy.watched) > SOURCES

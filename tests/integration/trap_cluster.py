@@ -1,10 +1,10 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the tests of readiness share: a bucket, namespaces and InferenceServices of their own, and runs of the module.
+"""Shared by the readiness tests: a bucket, a namespace, InferenceServices, and runs of inference_service_ready.
 
-With HASHFOUNDRY_RECORD naming a folder, the objects that a verdict was about are written there, as the unit tests'
-fixtures in tests/unit/plugins/module_utils/fixtures/recorded are.
+If HASHFOUNDRY_RECORD names a folder, the objects of each verdict are written there, in the format of the unit tests'
+fixtures in tests/unit/plugins/module_utils/fixtures/recorded.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ Json = dict[str, Any]
 
 LABEL = "serving.kserve.io/inferenceservice"
 RUNTIME = "kserve-sklearnserver"
-# No secret of the cluster has these letters, so that every output can be searched for them.
+# Not part of any other secret of the cluster, so that every output can be searched for it.
 PLANTED = "PLANTED" + secrets.token_hex(16)
 
-# A verdict within the first is at once, for the grace period is never over; one of the second is after it.
+# With the first, a failure is reported before the grace period ends; with the second, after it.
 AT_ONCE = {"timeout": 150, "grace_period": 120}
 AFTER_GRACE = {"timeout": 150, "grace_period": 3}
 AT_TIMEOUT = {"timeout": 8, "grace_period": 120}
 SERVES = AT_ONCE
 
-# As KServe's own sklearnserver in a folder without a model file: it starts, and answers 404 to all about the model.
+# Like KServe's sklearnserver without a model file: it starts, and returns 404 for every request about the model.
 # https://github.com/kserve/kserve/blob/v0.20.0/python/sklearnserver/sklearnserver/__main__.py
 EMPTY_SERVER = [
     "python3",
@@ -50,8 +50,8 @@ EMPTY_SERVER = [
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a run of the module returned; options are those it was given."""
+class Outcome:
+    """The options and the result of a run of the module."""
 
     options: Json
     result: Json
@@ -82,7 +82,7 @@ class Told:
 def service(name: str, namespace: str, *, account: str = "reader", mode: str = "Standard", **parts: Any) -> Json:
     """An InferenceService for the iris model's format.
 
-    parts: annotations, predictor and model, merged over what every one has.
+    parts: annotations, predictor and model, merged into the defaults.
     """
     model = {
         "modelFormat": {"name": "sklearn"},
@@ -111,7 +111,7 @@ def service(name: str, namespace: str, *, account: str = "reader", mode: str = "
 class Cluster:
     """A namespace with a bucket of the same name and the ServiceAccounts reader, stranger and forgetful.
 
-    stranger's keys are wrong, and forgetful's Secret is not there.
+    The credentials of stranger are wrong, and the Secret of forgetful is missing.
     """
 
     settings: Settings
@@ -119,7 +119,7 @@ class Cluster:
     outputs: list[str] = field(default_factory=list)
 
     def kubectl(self, *words: str, stdin: str | None = None) -> str:
-        """Run kubectl and return what it prints; again while KServe's webhook is away."""
+        """Run kubectl and return its output; retry while KServe's webhook is unavailable."""
         program = [str(self.settings.state / "bin" / "kubectl"), f"--kubeconfig={self.settings.kubeconfig}"]
         done = wait_until(
             lambda: subprocess.run([*program, *words], input=stdin, capture_output=True, text=True, check=False),
@@ -150,7 +150,7 @@ class Cluster:
         return json.loads(self.kubectl("get", kinds, *words))["items"]
 
     def await_event(self, name: str, said: str) -> None:
-        """Wait until an event about an InferenceService says something; KServe has one worker for all of them."""
+        """Wait for an event of an InferenceService with this message; KServe has one worker for all of them."""
         words = ("events", "-n", self.namespace, f"--field-selector=involvedObject.name={name}", "-o", "json")
         wait_until(
             lambda: [entry["message"] for entry in json.loads(self.kubectl("get", *words))["items"]],
@@ -160,7 +160,7 @@ class Cluster:
         )
 
     def start(self, name: str, **options: Any) -> subprocess.Popen[str]:
-        """Start the module by itself, as Ansible does: its options as JSON on standard input."""
+        """Start the module as a process, as Ansible does: its options as JSON on standard input."""
         given = {"name": name, "namespace": self.namespace, "kubeconfig": str(self.settings.kubeconfig), **options}
         arguments = {"ANSIBLE_MODULE_ARGS": given}
         plain = {key: value for key, value in os.environ.items() if not key.startswith(("K8S_AUTH_", "KUBECONFIG"))}
@@ -178,24 +178,24 @@ class Cluster:
         process.stdin = None
         return process
 
-    def told(self, process: subprocess.Popen[str], options: Json) -> Told:
-        """Wait for the module's end and read what it printed, which must hold no secret."""
+    def outcome(self, process: subprocess.Popen[str], options: Json) -> Outcome:
+        """Wait until the module has finished, and read its output, which must not contain a secret."""
         printed = process.communicate(timeout=300)[0]
         self.outputs.append(printed)
         assert PLANTED not in printed
         assert "Traceback" not in printed.partition('"logs"')[0], printed
         result = json.loads(printed)
-        return Told(options, result, bool(result.get("failed")))
+        return Outcome(options, result, bool(result.get("failed")))
 
-    def tell(self, name: str, record: str | None = None, **options: Any) -> Told:
-        """Run the module for an InferenceService, and keep the objects under a name where they are to be recorded."""
-        told = self.told(self.start(name, **options), options)
+    def run(self, name: str, record: str | None = None, **options: Any) -> Outcome:
+        """Run the module for an InferenceService, and record its objects under a name if recording is on."""
+        outcome = self.outcome(self.start(name, **options), options)
         if record and os.environ.get("HASHFOUNDRY_RECORD"):
             self.record(name, record, options.get("namespace", self.namespace))
-        return told
+        return outcome
 
     def record(self, name: str, title: str, namespace: str) -> None:
-        """Write the InferenceService and what belongs to it, without what no verdict looks at."""
+        """Write the InferenceService and its objects, without the fields that no verdict reads."""
         words = ("inferenceservice", name, "-n", namespace, "--show-managed-fields", "-o", "json")
         found = json.loads(self.kubectl("get", *words))
         knative = found["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == "Knative"
@@ -214,7 +214,7 @@ class Cluster:
 
 
 class _Indented(yaml.SafeDumper):
-    """Writes lists as yamllint wants them, and nothing by reference."""
+    """Writes lists with yamllint's indentation, and no aliases."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
@@ -223,7 +223,7 @@ class _Indented(yaml.SafeDumper):
         return True
 
 
-# What stays of each part; None: all of it.
+# The fields that are recorded of each object; None: all below.
 _CONTAINER: Json = dict.fromkeys(("name", "image", "command", "args", "env", "resources"))
 _TEMPLATE: Json = {
     "metadata": {"annotations": None, "labels": None},
@@ -255,7 +255,7 @@ _KEPT: Json = {
     "Ingress": {"metadata": _METADATA, "spec": None, "status": None},
 }
 _REVISION = "deployment.kubernetes.io/revision"
-# Times but those of managedFields, and what else is nothing to a verdict.
+# Timestamps except those of managedFields, and other fields that no verdict reads.
 _NOISE = (
     *("lastTransitionTime", "lastProbeTime", "lastUpdateTime", "startedAt", "finishedAt", "containerID"),
     *("blockOwnerDeletion", "terminatingReplicas", "fullyLabeledReplicas"),
@@ -264,7 +264,7 @@ _NOISE = (
 
 
 def trimmed(thing: Json) -> Json:
-    """The parts of an object that a verdict may look at."""
+    """The fields of an object that a verdict may read."""
     for entry in thing["metadata"].get("managedFields", []):
         entry["fieldsV1"] = {key: {} for key in entry.get("fieldsV1", {}) if key == "f:spec"}
     kept = _quiet(_picked(thing, _KEPT[thing["kind"]]))
@@ -272,7 +272,7 @@ def trimmed(thing: Json) -> Json:
         kept["metadata"]["annotations"] = {_REVISION: kept["metadata"]["annotations"][_REVISION]}
     template = kept.get("spec", {}).get("template", {}).get("spec", {})
     for container in template.get("containers", []):
-        if container["name"] == "queue-proxy":  # Knative's, and long
+        if container["name"] == "queue-proxy":  # added by Knative, and long
             container.pop("env", None)
     return {"apiVersion": thing["apiVersion"], "kind": thing["kind"], **kept}
 
@@ -325,11 +325,11 @@ def _secret(name: str, namespace: str, key: str) -> Json:
 
 @contextmanager
 def cluster(settings: Settings, files: dict[str, bytes]) -> Iterator[Cluster]:
-    """Make the namespace, its bucket with the files, and all that the services need; take everything away after.
+    """Create the namespace, its bucket with the files, and what the services need; delete everything afterwards.
 
-    The storage initializer is KServe's own with a smaller request, so that many fit on a small node at once.
+    The storage initializer is KServe's with smaller requests, so that many fit on a small node.
     """
-    name = f"traps-{secrets.token_hex(3)}"  # not the last run's, which may still be going
+    name = f"traps-{secrets.token_hex(3)}"  # a new one: the last run's may still be terminating
     bucket, made = s3_client(settings), Cluster(settings, name)
     key = (settings.state / "s3-secret-key").read_text().strip()
     container = json.loads(made.kubectl("get", "clusterstoragecontainer", "default", "-o", "json"))["spec"]
@@ -361,34 +361,37 @@ def cluster(settings: Settings, files: dict[str, bytes]) -> Iterator[Cluster]:
         bucket.delete_bucket(Bucket=name)
         words = ("clusterstoragecontainer", name, "--ignore-not-found")
         made.kubectl("delete", *words)
-        taken_away(made, name)
+        delete_namespaces(made, name)
 
 
-def taken_away(made: Cluster, *namespaces: str) -> None:
+def delete_namespaces(made: Cluster, *namespaces: str) -> None:
     """Delete namespaces, and wait until no pod is left in them: other tests look at every pod."""
     made.kubectl("delete", "namespaces", *namespaces, "--ignore-not-found", "--wait=false")
     for namespace in namespaces:
         made.kubectl("delete", "pods", "--all", "-n", namespace, "--grace-period=1", "--timeout=60s")
 
 
-def at_once(told: Told) -> bool:
-    return told.verdict[0] == "failed" and told.seconds < told.options["grace_period"]
+def at_once(outcome: Outcome) -> bool:
+    return outcome.verdict[0] == "failed" and outcome.seconds < outcome.options["grace_period"]
 
 
-def after_grace(told: Told) -> bool:
-    return told.verdict[0] == "failed" and told.options["grace_period"] <= told.seconds < told.options["timeout"]
+def after_grace(outcome: Outcome) -> bool:
+    return (
+        outcome.verdict[0] == "failed"
+        and outcome.options["grace_period"] <= outcome.seconds < outcome.options["timeout"]
+    )
 
 
-def at_timeout(told: Told) -> bool:
-    return told.verdict[0] != "failed" and told.seconds >= told.options["timeout"]
+def at_timeout(outcome: Outcome) -> bool:
+    return outcome.verdict[0] != "failed" and outcome.seconds >= outcome.options["timeout"]
 
 
-def says(told: Told, *sentences: str) -> bool:
-    """See that the module has failed with one line that names the service, the cause and what to do."""
-    said = told.result["msg"]
-    assert told.failed
+def says(outcome: Outcome, *sentences: str) -> bool:
+    """Assert that the module has failed with one line that names the service, the cause and the fix."""
+    said = outcome.result["msg"]
+    assert outcome.failed
     assert said.startswith("InferenceService ") and said.endswith(".") and "\n" not in said
-    assert told.result["conditions"]
+    assert outcome.result["conditions"]
     for sentence in sentences:
         assert sentence in said
     return True

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.network_ways import NAME_LABEL, Connection, End, connections, pods, refusals
+from tests.integration.network_ways import NAME_LABEL, Connection, End, connections, denials, pods
 
 MODEL = End("10.244.0.9", "models", "iris", {"app": "iris"})
 BESIDE = End("10.244.0.8", "models", "other", {"app": "other"})
@@ -73,7 +73,7 @@ GATEWAY = {"namespaceSelector": named("gateway"), "podSelector": {}}
 def test_policies_add_up(
     policies: list[dict[str, Any]], source: End, target: End, port: int, refused: list[str]
 ) -> None:
-    assert list(refusals(Connection(source, target, "TCP", port), policies)) == refused
+    assert list(denials(Connection(source, target, "TCP", port), policies)) == refused
 
 
 def test_a_connection_ends_behind_its_service() -> None:
