@@ -70,12 +70,12 @@ options:
     description:
       - The digest that a model server must say of what it serves, by the name of the service, as C(digest) in
         C(properties) of C(/v2/models/<name>).
-      - A server that says none is believed, as are services that are not named here.
+      - A server that reports none is not checked, nor are services that are not named here.
     type: dict
     default: {}
 notes:
   - KServe does not say which generation of a spec its status is about. A field that a change takes out of the spec,
     with nothing in its place, leaves no trace in what KServe makes, and one of the service's own annotations may leave
-    none. So for the moment until its controller has seen such a change, usually less than a second, the service of
-    before is believed. What pods are to be made anew by belongs into C(spec.predictor.labels), which is compared.
+    none. So until its controller has seen such a change, usually for less than a second, the previous service counts as
+    current. What has to restart pods belongs in C(spec.predictor.labels), which is compared.
 """

@@ -24,7 +24,7 @@ options:
     description:
       - URL of the store, for example V(https://fra1.digitaloceanspaces.com).
       - E(AWS_ENDPOINT_URL_S3) and E(AWS_ENDPOINT_URL) are used when it is not set, then C(endpoint_url) of the
-        profile's C(services) for C(s3), then of the profile. C(ignore_configured_endpoint_urls) is not looked at.
+        profile's C(services) for C(s3), then of the profile. C(ignore_configured_endpoint_urls) is ignored.
       - Without any of them the module talks to Amazon S3, in the partitions of C(amazonaws.com) and
         C(amazonaws.com.cn).
     type: str

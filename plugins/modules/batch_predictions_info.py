@@ -9,7 +9,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: batch_predictions_info
-short_description: Tell whether the predictions of a model for a file are in a bucket
+short_description: Report whether the predictions of a model for a file are in a bucket
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)

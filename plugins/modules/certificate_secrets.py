@@ -18,9 +18,9 @@ description:
   - The authority and every certificate is a Secret of type C(kubernetes.io/tls) with C(tls.crt), C(tls.key) and
     C(ca.crt). Keys are made by this module and sent to the API server. No key is part of a variable, of an argument
     or of the result.
-  - A certificate is issued anew when its Secret is absent or cannot be read, when the key is of another certificate,
-    when the authority has not signed it, when it is for other DNS names, and when it has fewer than O(renew_days)
-    days left. A new authority issues every certificate anew.
+  - A certificate is renewed when its Secret is absent or cannot be read, when the key is of another certificate, when
+    the authority has not signed it, when it is for other DNS names, and when it has fewer than O(renew_days) days left.
+    A new authority issues every certificate again.
   - Only Secrets with the label C(app.kubernetes.io/managed-by=hashfoundry.kserve) are overwritten. Another Secret of
     the same name is refused before anything is written.
   - Keys are ECDSA on the curve P-256. A certificate never outlives the authority.
@@ -99,7 +99,7 @@ options:
         type: int
         default: 397
   renew_days:
-    description: A certificate, also that of the authority, with fewer days left is issued anew.
+    description: A certificate, also that of the authority, with fewer days left is renewed.
     type: int
     default: 30
   ca_file:
@@ -159,7 +159,7 @@ certificates:
       type: list
       elements: str
     not_after:
-      description: When the certificate ends, in UTC; null when check mode kept it from being issued.
+      description: When the certificate expires, in UTC; null when check mode kept it from being issued.
       type: str
       sample: '2027-12-31T23:59:59Z'
     fingerprint_sha256:
@@ -172,7 +172,7 @@ certificates:
     reason:
       description: Why the certificate was issued, empty when it was not.
       type: str
-      sample: near its end
+      sample: expires soon
 reason:
   description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
   type: str

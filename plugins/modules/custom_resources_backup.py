@@ -16,11 +16,11 @@ author:
 description:
   - Lists every object of the API groups that the cluster serves, in all namespaces, and writes a file for each
     resource that has some. Secrets are not among them, since they are in no such group.
-  - C(restore/) in the folder holds what somebody made, without status and what else the API server writes.
+  - C(restore/) in the folder contains what users created, without status and what else the API server writes.
     M(hashfoundry.kserve.manifests) takes that folder as its O(hashfoundry.kserve.manifests#module:src). C(owned/)
-    holds what controllers made for it, which they make again. C(index.json) is written last and names everything.
-  - The files may be read by their owner only, since specs can hold what is nobody else's business.
-  - The definitions of the kinds are not written; what installs the platform brings them.
+    contains what controllers created for it, which they re-create. C(index.json) is written last and names everything.
+  - The files may be read by their owner only, since specs can contain what is confidential.
+  - CRDs are not written; installing the platform installs them.
   - The credentials need C(list) on all resources of the groups.
 requirements:
   - python >= 3.11
@@ -64,12 +64,12 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Keep what KServe and Knative hold
+- name: Back up the custom resources of KServe and Knative
   hashfoundry.kserve.custom_resources_backup:
     groups: [serving.kserve.io, knative.dev]
     folder: /var/backups/models
 
-- name: Bring it back
+- name: Restore it
   hashfoundry.kserve.manifests:
     src: [/var/backups/models/restore]
     force_conflicts: true
@@ -82,12 +82,12 @@ folder:
   returned: success
   sample: /var/backups/models
 counts:
-  description: The number of objects by resource, those that controllers made among them; V(0) for an empty one.
+  description: The number of objects by resource, those that controllers created among them; V(0) for an empty one.
   type: dict
   returned: success
   sample: {inferenceservices.serving.kserve.io: 3, servingruntimes.serving.kserve.io: 0}
 objects:
-  description: By resource the objects that somebody made, as C(namespace/name), or C(name) where there is no namespace.
+  description: By resource the objects that users created, as C(namespace/name), or C(name) where there is no namespace.
   type: dict
   returned: success
   sample: {inferenceservices.serving.kserve.io: [models/iris]}

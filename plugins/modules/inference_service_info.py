@@ -9,7 +9,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: inference_service_info
-short_description: Tell whether KServe InferenceServices serve what their specs ask for, and why not
+short_description: Report whether KServe InferenceServices serve what their specs ask for, and why not
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)

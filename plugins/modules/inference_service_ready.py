@@ -15,25 +15,25 @@ author:
   - Hash Foundry (@hashfoundry)
 description:
   - Answers whether each InferenceService as it is now specified is being served, and if not, why.
-  - The condition C(Ready) alone is not believed. It can be that of the spec before, it stays true while an old pod
+  - The condition C(Ready) alone is not trusted. It can be that of the previous spec, it stays true while an old pod
     serves and new ones crash, and it says nothing of whether the model was found.
   - In Standard mode the module compares the spec with the Deployment that KServe has made of it, requires that every
     replica is of the current ReplicaSet and available and no older one is left, that the model is loaded, that all
     conditions are true, and that the gateway has accepted KServe's own HTTPRoutes as they are now.
   - In Knative mode the module compares the spec with the latest created revision in the same way, which must be the
-    latest ready one and get all requests, unless C(canaryTrafficPercent) gives it a share.
-  - At last it asks the model server, through the API server, whether the model is ready, or for O(prediction). A
-    model that Knative has scaled to zero is not asked, since that would scale it up; it serves, as its revision did.
+    latest ready one and receive all requests, unless C(canaryTrafficPercent) gives it a share.
+  - Finally it queries the model server, through the API server, whether the model is ready, or sends O(prediction). A
+    model that Knative has scaled to zero is not queried, since that would scale it up; it counts as serving, as its
+    revision did.
   - It fails at once when waiting cannot help, such as when there is no serving runtime or ServiceAccount, a pod is more
     than the whole quota, or the pod security standard forbids it, and after O(grace_period) when something is wrong
     that may still pass, such as a crashing container, a Secret that is not there, or a quota that others use up.
-  - It follows the objects with watches, goes on after a lost connection or a restart of the API server, and changes
+  - It follows the objects with watches, resumes after a lost connection or a restart of the API server, and changes
     nothing. However many services are waited for, each kind of object is listed once and watched once.
   - The credentials need C(get), C(list) and C(watch) on C(inferenceservices.serving.kserve.io), C(deployments.apps),
     C(replicasets.apps), C(pods) and C(httproutes.gateway.networking.k8s.io) in the namespace, C(get) on
     C(services/proxy) for O(model_ready_path), and for the explanation of a failure C(list) on C(events) and C(get) on
-    C(pods/log). With C(get) on C(endpoints) it also sees to it that the answer is not that of a pod which is going
-    away.
+    C(pods/log). With C(get) on C(endpoints) it also verifies that the answer is not that of a terminating pod.
 requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0

@@ -3,13 +3,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Apply many Kubernetes objects at once, sending only those that differ, or take them away."""
+"""Apply many Kubernetes objects at once, sending only those that differ, or delete them."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: manifests
-short_description: Apply many Kubernetes objects at once, sending only those that differ, or take them away
+short_description: Apply many Kubernetes objects at once, sending only those that differ, or delete them
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
@@ -17,26 +17,26 @@ description:
   - Brings a cluster to what a whole set of manifests says, in one task. It reads every object first, sends only what
     differs, by server-side apply, and waits for what it has applied.
   - An object is left alone when its fields are as the manifest has them and O(field_manager) owns no field that the
-    manifest no longer has. Lists are compared the way the API server merges them, and quantities by value. An
-    object that O(field_manager) has not applied yet is sent once, also when it looks the same, so that a field which
-    the manifest loses later can be taken away.
-  - The order is that of Helm, with namespaces and definitions of kinds first and custom resources last. Definitions
-    are waited for before the next object is sent, until they are established and the discovery knows their kinds.
+    manifest no longer has. Lists are compared the way the API server merges them, and quantities by value. An object
+    that O(field_manager) has not applied yet is sent once, also when it looks the same, so that a field which the
+    manifest loses later can be removed.
+  - The order is that of Helm, with namespaces and CRDs first and custom resources last. CRDs are waited for before the
+    next object is sent, until they are established and the discovery lists what they define.
   - Whatever disappears from the manifests stays in the cluster, unless O(prune) selects it. Delete other objects with
     M(kubernetes.core.k8s), or with O(state=absent) from the manifests that still name them.
   - With O(state=absent) the order is the other way round. Custom resources go first, so that their controllers can
-    clean up. A definition of a kind goes only when nothing of the kind is left, and a namespace only when nothing is
-    in it but what every namespace has. An object that O(field_manager) has not applied stays, and so does a
-    definition that another manager has applied, too. Who has applied a manifest that names an object and says nothing
-    else of it, as of a plain Namespace, nobody knows; it counts as applied.
-  - Long definitions of kinds are read once, and a chart on this machine that is given no values and has nothing but
-    definitions of kinds is rendered once. What came of them is kept below E(XDG_CACHE_HOME), or else C(~/.cache), in
-    C(hashfoundry-kserve/made), for 30 days or until it is deleted. Nothing else is kept.
+    clean up. A CRD is deleted only when none of its custom resources is left, and a namespace only when it contains
+    nothing but what every namespace has. An object that O(field_manager) has not applied is kept, and so is a CRD that
+    another manager has applied, too. An object whose manifest has no fields beside its identity, as a plain Namespace,
+    leaves no trace of who applied it; it counts as applied.
+  - Large CRDs are parsed once, and a local chart without values that contains only CRDs is rendered once. The results
+    are cached below E(XDG_CACHE_HOME), or else C(~/.cache), in C(hashfoundry-kserve/made), for 30 days or until they
+    are deleted. Nothing else is cached.
   - Of a Secret, C(stringData) is sent as C(data), since the API server does not keep track of what was applied in
     C(stringData). The values are shown nowhere.
   - The credentials need C(get), C(list), C(watch), C(create) and C(patch) on what is applied, C(get), C(list) and
-    C(delete) on what is taken away, and C(list) on everything in a namespace that is. The explanation of a workload
-    that does not come up needs C(list) on C(pods) and C(events).
+    C(delete) on what is deleted, and C(list) on everything in a namespace that is. The explanation of a workload that
+    does not come up needs C(list) on C(pods) and C(events).
 requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0
@@ -56,23 +56,23 @@ attributes:
   diff_mode:
     support: full
     details:
-      - Shows the objects that differ, and of those only the fields that the manifest has. A field that is taken away
-        is not shown.
+      - Shows the objects that differ, and of those only the fields that the manifest has. A field that is removed is
+        not shown.
   idempotent:
     support: full
 options:
   state:
-    description: Whether the objects are applied, V(present), or taken away, V(absent).
+    description: Whether the objects are applied, V(present), or deleted, V(absent).
     type: str
     choices: [present, absent]
     default: present
   in_use:
     description:
-      - What O(state=absent) does where a definition of a kind is among the manifests, and objects of the kind are in
-        the cluster that are not. What the objects of the manifests own, and what was made for their Gateways, goes
-        with them and does not count.
-      - With V(refuse), nothing is taken away, and the error counts them. With V(keep), these definitions stay, and
-        the rest goes.
+      - What O(state=absent) does where a CRD is among the manifests, and the cluster has custom resources of it that
+        are not. What the objects of the manifests own, and what was created for their Gateways, is deleted with them
+        and does not count.
+      - With V(refuse), nothing is deleted, and the error counts them. With V(keep), these CRDs are kept, and the rest
+        is deleted.
     type: str
     choices: [refuse, keep]
     default: refuse
@@ -103,8 +103,8 @@ options:
     default: []
   charts:
     description:
-      - Helm charts, whose objects and definitions of kinds are taken as C(helm template) prints them. There is no
-        release in the cluster; of hooks nothing is known but their objects.
+      - Helm charts, whose objects and CRDs are taken as C(helm template) prints them. There is no release in the
+        cluster; hooks are applied as ordinary objects.
       - An object in O(definitions) takes the place of the same object here.
     type: list
     elements: dict
@@ -128,7 +128,7 @@ options:
         description: Namespace of the release; that in O(namespace) without it.
         type: str
       values:
-        description: Values, laid over those of the chart. They are shown nowhere.
+        description: Values, which override those of the chart. They are shown nowhere.
         type: dict
         default: {}
   helm:
@@ -143,17 +143,17 @@ options:
   only_kinds:
     description:
       - Kinds to apply, leaving out all others, also when nothing is left then. Give it in C(module_defaults) to run
-        roles for what only an administrator may apply, such as roles and definitions of kinds.
+        roles for what only an administrator may apply, such as Roles and CRDs.
     type: list
     elements: str
     default: []
   patches:
     description:
-      - Parts of objects, each laid over the object of its C(kind) and C(metadata.name) in O(definitions) and O(src). It
-        may name C(apiVersion) and C(metadata.namespace), too, where those are needed to tell objects apart.
+      - Parts of objects, each merged into the object of its C(kind) and C(metadata.name) in O(definitions) and O(src).
+        It may name C(apiVersion) and C(metadata.namespace), too, where those are needed to tell objects apart.
       - Maps are merged key by key, and lists whose entries have a C(name), such as containers, entry by entry. V(null)
-        takes a key away, and C($patch=delete) in an entry the entry of that name. Everything else takes the place of
-        what was there.
+        removes a key, and C($patch=delete) in an entry the entry of that name. Everything else replaces the existing
+        value.
       - Under a key of a ConfigMap's C(data), a map is merged into the JSON object that the text there is.
       - A patch that fits no object is an error.
     type: list
@@ -167,9 +167,9 @@ options:
     default: ""
   images:
     description:
-      - Where images are taken from, in all objects but definitions of kinds. An image is what stands in a field, a
-        key of a ConfigMap, an environment variable or an argument whose name ends in C(image), also in a key of a
-        ConfigMap that holds JSON. Keys of a ConfigMap that begin with an underscore are left alone.
+      - Where images are pulled from, in all objects but CRDs. An image is the value of a field, a key of a ConfigMap,
+        an environment variable or an argument whose name ends in C(image), also in a key of a ConfigMap that holds
+        JSON. Keys of a ConfigMap that begin with an underscore are left alone.
     type: dict
     default: {}
     suboptions:
@@ -194,10 +194,10 @@ options:
     default: hashfoundry.kserve
   adopt:
     description:
-      - Whether to take over definitions of kinds that somebody else has made, such as a Helm release. Without it
-        nothing is applied where there are some, and they are named with their owners.
-      - The former owner should let go of them first; a Helm release that is uninstalled deletes them, and every object
-        of their kinds with them, unless they have the annotation C(helm.sh/resource-policy=keep).
+      - Whether to take over CRDs that another owner manages, such as a Helm release. Without it nothing is applied
+        where there are some, and the error names them with their owners.
+      - The former owner should give them up first; a Helm release that is uninstalled deletes them, and every custom
+        resource with them, unless they have the annotation C(helm.sh/resource-policy=keep).
     type: bool
     default: false
   force_conflicts:
@@ -231,11 +231,11 @@ options:
         required: true
   wait:
     description:
-      - Whether to wait until the objects work, also those that are unchanged. Waited for are definitions of kinds
-        (established, names accepted), Deployments, StatefulSets and DaemonSets (rolled out), Namespaces (active),
-        APIServices (available), Jobs (complete), GatewayClasses (accepted), Gateways (programmed),
-        cert-manager's Issuers, ClusterIssuers and Certificates (ready), and the configurations of webhooks that a
-        Service answers (their CA is a certificate). Everything else counts as working.
+      - Whether to wait until the objects work, also those that are unchanged. Waited for are CRDs (established, names
+        accepted), Deployments, StatefulSets and DaemonSets (rolled out), Namespaces (active), APIServices (available),
+        Jobs (complete), GatewayClasses (accepted), Gateways (programmed), cert-manager's Issuers, ClusterIssuers and
+        Certificates (ready), and the configurations of webhooks that a Service answers (their CA is a certificate).
+        Everything else counts as working.
       - It fails at once when waiting cannot help, as when a Deployment's progress deadline is exceeded.
       - With O(state=absent), whether to wait until the objects are gone, and what controllers made for a Gateway.
     type: bool
@@ -304,7 +304,7 @@ EXAMPLES = r"""
         values:
           replicas: 2
 
-- name: Take the operator away, unless somebody still has objects of its kinds
+- name: Delete the operator, unless others still have custom resources of it
   hashfoundry.kserve.manifests:
     src:
       - /opt/manifests/operator.yaml
@@ -371,7 +371,7 @@ counts:
   returned: once the cluster has been read
   sample: {created: 1, configured: 0, unchanged: 12, unvalidated: 0}
 kept:
-  description: Objects that were not taken away, and why.
+  description: Objects that were not deleted, and why.
   type: list
   elements: dict
   returned: with O(state=absent) or O(prune), once the cluster has been read
@@ -473,7 +473,7 @@ LOADING: dict[str, Any] = {
         "options": {"registries": {"type": "dict", "default": {}}, "digests": {"type": "dict", "default": {}}},
     },
 }
-# Ansible's action plugin makes definitions of them.
+# Ansible's action plugin adds them to definitions.
 TEMPLATES: dict[str, Any] = {"templates": {"type": "list", "elements": "path", "default": []}}
 CHARTS: dict[str, Any] = {
     "charts": {

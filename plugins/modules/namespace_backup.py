@@ -3,13 +3,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Write all that somebody made in a namespace to a file."""
+"""Write all that users created in a namespace to a file."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: namespace_backup
-short_description: Write all that somebody made in a namespace to a file, from which it can be applied again
+short_description: Write all that users created in a namespace to a file, from which it can be applied again
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
@@ -17,9 +17,10 @@ description:
   - Lists the objects of all kinds in a namespace and writes the namespace and them to one file of YAML, without status
     and what else the API server writes. M(hashfoundry.kserve.manifests) takes that file as its
     O(hashfoundry.kserve.manifests#module:src).
-  - Objects that another object owns are left out, since they are made again from it, and so are pods, Jobs, events and
-    what Kubernetes makes in each namespace. A claim loses the name of its volume, and a Service its address.
-  - Secrets are never written. RV(secrets) tells which there are, for somebody has to bring them.
+  - Objects that another object owns are left out, since their controllers re-create them, and so are pods, Jobs, events
+    and what Kubernetes creates in each namespace. A PersistentVolumeClaim loses the name of its volume, and a Service
+    its IP address.
+  - Secrets are never written. RV(secrets) lists those that exist, since they have to be created by other means.
   - The credentials need C(get) on the namespace and C(list) on all resources in it. Of Secrets only the names of their
     keys are used.
 requirements:
@@ -57,12 +58,12 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Keep what is in the models' namespace
+- name: Back up the model namespace
   hashfoundry.kserve.namespace_backup:
     namespace: ml-models
     path: /var/backups/ml-models.yml
 
-- name: Bring it back
+- name: Restore it
   hashfoundry.kserve.manifests:
     src: [/var/backups/ml-models.yml]
 """

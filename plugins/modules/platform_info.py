@@ -9,18 +9,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: platform_info
-short_description: Tell which components of a serving platform a cluster has, and whether they work
+short_description: Report which components of a serving platform a cluster has, and whether they work
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
   - Reads the version of a cluster and of the components in it that serve models, whoever installed them.
-  - A component is known by the definitions of its kinds and by the labels of its Deployments, as its project's own
-    manifests and charts have them. Its version is what the label C(app.kubernetes.io/version) says, or else the tag of
-    its image; that of the Gateway API is an annotation of its definitions.
+  - A component is recognized by its CRDs and by the labels of its Deployments, as its project's own manifests and
+    charts have them. Its version is the label C(app.kubernetes.io/version), or else the tag of its image; that of the
+    Gateway API is an annotation of its CRDs.
   - The credentials need C(get) on the namespace C(kube-system) and on C(customresourcedefinitions), and C(list) on
-    C(deployments) in all namespaces. With O(verify=true) also C(list) on C(endpointslices) and on the configurations
-    of webhooks, and C(create) and C(patch) on C(clusterservingruntimes), on Knative's C(services), on
+    C(deployments) in all namespaces. With O(verify=true) also C(list) on C(endpointslices) and on the webhook
+    configurations, and C(create) and C(patch) on C(clusterservingruntimes), on Knative's C(services), on
     C(clusterissuers) or on C(virtualservices).
 requirements:
   - python >= 3.11
@@ -54,9 +54,9 @@ options:
     default: []
   verify:
     description:
-      - Whether to see that the components work. Their kinds are served, their Deployments rolled out; of their
-        webhooks the CA is a certificate and the Service has an endpoint; and the webhooks take an object in a dry run,
-        which changes nothing.
+      - Whether to verify that the components work. Their APIs are served, their Deployments rolled out; of their
+        webhooks the CA is a certificate and the Service has an endpoint; and the webhooks accept an object in a dry
+        run, which changes nothing.
       - What does not is listed in C(problems), and is no failure of the module.
     type: bool
     default: false
@@ -76,7 +76,7 @@ EXAMPLES = r"""
     components: [kserve, knative_serving, cert_manager]
   register: platform
 
-- name: See that the KServe of others works
+- name: Verify that an existing KServe works
   hashfoundry.kserve.platform_info:
     components: [kserve]
     verify: true
@@ -125,7 +125,7 @@ components:
       description: The namespace of its Deployments; null for one that has none.
       type: str
     uid:
-      description: The UID of the main definition of its kinds, which is another one after it was made anew.
+      description: The UID of its main CRD, which changes when the CRD is re-created.
       type: str
     deployments:
       description: The names of its Deployments.

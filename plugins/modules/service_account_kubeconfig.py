@@ -9,14 +9,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: service_account_kubeconfig
-short_description: Write a kubeconfig with a token of a ServiceAccount that ends by itself
+short_description: Write a kubeconfig with a short-lived token of a ServiceAccount
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Asks the API server for a token of a ServiceAccount, by its TokenRequest, and writes a kubeconfig with it. No Secret
-    holds the token, and it is in no variable and no result.
-  - Another token is asked for when the file is absent, cannot be read, is open to others, holds one of another account
+  - Requests a token of a ServiceAccount by the TokenRequest API, and writes a kubeconfig with it. No Secret contains
+    the token, and it is in no variable and no result.
+  - Another token is requested when the file is absent, cannot be read, is open to others, holds one of another account
     or address, or one that has fewer than O(renew_before) seconds left.
   - The address and the authority of the API server are those that the module itself uses.
   - The credentials need C(get) on C(serviceaccounts) and C(create) on C(serviceaccounts/token).
@@ -32,7 +32,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Asks for no token. An account that is not there counts as one whose token is due.
+      - Requests no token. A ServiceAccount that does not exist counts as one whose token is due.
   diff_mode:
     support: none
   idempotent:
@@ -62,7 +62,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Let the pipeline in for a working day
+- name: Give the pipeline access for a working day
   hashfoundry.kserve.service_account_kubeconfig:
     namespace: hashfoundry-system
     name: deployer
@@ -82,9 +82,9 @@ reason:
     - On failure a stable code for what went wrong, for programs; C(msg) says it in a sentence.
   type: str
   returned: always
-  sample: about to end
+  sample: about to expire
 expires:
-  description: When the token ends, in UTC; null in check mode when another is due.
+  description: When the token expires, in UTC; null in check mode when another is due.
   type: str
   returned: success
   sample: "2026-11-21T17:00:00Z"

@@ -22,8 +22,8 @@ description:
     O(dest). That takes the place of O(dest) when all is there. A run that was stopped leaves O(dest) as it was, and the
     next one fetches only the files that are not yet there.
   - A re-run with nothing new costs one request. The folder is read and compared with the manifest.
-  - Many models are pickles, such as C(model.joblib), and a pickle is code. O(digest) makes sure that it is the one that
-    was looked at.
+  - Many models are pickles, such as C(model.joblib), and a pickle is code. O(digest) ensures that it is the one that
+    was validated.
 extends_documentation_fragment:
   - hashfoundry.kserve.attributes
   - hashfoundry.kserve.attributes.actiongroup_kserve

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: spaces_info
-short_description: Tell which models and versions an S3-compatible object store holds
+short_description: List the models and versions in an S3-compatible object store
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)

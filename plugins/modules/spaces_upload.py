@@ -16,38 +16,38 @@ author:
 description:
   - Makes C(s3://bucket/name/version/) hold what a local folder holds, in DigitalOcean Spaces, Amazon S3 or any
     store that speaks the same protocol, so that an InferenceService can take it as its C(storageUri).
-  - A version is one thing. The object C(manifest.json), written after all others have been sent and looked at, lists
-    each file with its size and sha256. A version is complete when it has one, and its digest is the sha256 of that
-    object. From then on it stays as it is. A folder that differs is refused, unless O(overwrite).
+  - A version is atomic. The object C(manifest.json), written after all others have been sent and verified, lists each
+    file with its size and sha256. A version is complete when it has one, and its digest is the sha256 of that object.
+    From then on it is immutable. A folder that differs is rejected, unless O(overwrite).
   - A re-run with nothing new costs one request, whatever the number and size of files. The folder is read and compared
     with the manifest.
   - Files of 16 MiB and more are sent in parts of that size. Files go O(connections) at once, parts half as many, and
     each is tried up to five times, with growing pauses.
-  - A run that goes on after another was stopped, even killed, sends only what is missing. It costs a request for each
+  - A run that resumes after another was stopped, even killed, sends only what is missing. It costs a request for each
     thousand objects and for the unfinished uploads, and one for each thousand parts of a file that was under way.
-    Unfinished uploads that are of no use are given up. What an earlier run has sent is known by its MD5. Where the
+    Unfinished uploads that are of no use are aborted. What an earlier run has sent is recognized by its MD5. Where the
     store encrypts with a key of its own (SSE-KMS, SSE-C), whole files are sent again.
-  - The store refuses what was damaged on the way, because each request is signed with the sha256 of its content. Parts
-    that TLS guards go unsigned, as with AWS's own clients. Amazon S3 gets this checksum of each part and object, and
-    keeps it. Other stores do not get the header, since several refuse it.
+  - The store rejects what was damaged in transit, because each request is signed with the sha256 of its content. Parts
+    that TLS protects are sent unsigned, as with AWS's own clients. Amazon S3 gets this checksum of each part and
+    object, and keeps it. Other stores do not get the header, since several reject it.
   - Many models are pickles, such as C(model.joblib), and a pickle is code. Who may write to the bucket may run programs
-    in every pod that loads a model from it. O(gate) tries a model before it is sent.
+    in every pod that loads a model from it. O(gate) validates a model before it is sent.
 notes:
-  - The gate limits what a model can do while it is tried, and finds models that do not fit. It is no sandbox against
-    somebody determined. A flaw of the kernel, or of what loads the model, is not held off. Neither is harm that a model
-    does only later, in its pod, or a model that knows its examples by heart. For models from elsewhere use
-    O(gate.allowed_digests).
-  - While a model is tried it can read the interpreter, its packages and C(/usr), use one processor up to
+  - The gate limits what a model can do while it is validated, and finds models that do not fit. It is no sandbox
+    against a determined attacker. It does not protect against a vulnerability of the kernel, or of what loads the
+    model, against harm that a model does only later, in its pod, or against a model that memorized its examples. For
+    models from elsewhere use O(gate.allowed_digests).
+  - While a model is validated it can read the interpreter, its packages and C(/usr), use one processor up to
     O(gate.timeout), and have 64 processes of O(gate.memory) each. It can write 64 MiB, which are memory. Other files,
-    sockets, processes and environment variables of the machine are out of its reach.
+    sockets, processes and environment variables of the machine are inaccessible to it.
   - Stores know no lock. Of two runs that write different folders as the same version at the same time one fails, but a
     file that it sends last can take the place of the other's. Downloads and loaders refuse such a version, since it is
-    not what its manifest says, and O(overwrite) mends it.
+    not what its manifest says, and O(overwrite) repairs it.
   - A version that is never finished keeps its parts, which cost money. A lifecycle rule of the bucket with
-    C(AbortIncompleteMultipartUpload) takes them away.
-  - The key needs the rights C(s3:ListBucket), C(s3:GetObject), C(s3:PutObject), C(s3:DeleteObject) and
+    C(AbortIncompleteMultipartUpload) removes them.
+  - The credentials need the permissions C(s3:ListBucket), C(s3:GetObject), C(s3:PutObject), C(s3:DeleteObject) and
     C(s3:AbortMultipartUpload). Without C(s3:ListBucketMultipartUploads) and C(s3:ListMultipartUploadParts) large files
-    begin anew after a kill.
+    are sent again from the beginning after a kill.
 extends_documentation_fragment:
   - hashfoundry.kserve.attributes
   - hashfoundry.kserve.attributes.actiongroup_kserve
@@ -56,7 +56,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - When the bucket does not exist yet, check mode warns and goes on as if it were empty.
+      - When the bucket does not exist yet, check mode warns and continues as if it were empty.
   diff_mode:
     support: full
     details:
@@ -68,7 +68,7 @@ options:
   source:
     description:
       - Folder on the machine that runs the module. All its files are sent, with folders below it as part of the key.
-      - Symbolic links that lead out of the folder, and links to folders, are refused.
+      - Symbolic links that point out of the folder, and links to folders, are rejected.
       - A file C(manifest.json) in it must be the manifest of the other files, as M(hashfoundry.kserve.spaces_download)
         writes it.
     type: path
@@ -76,7 +76,7 @@ options:
   bucket:
     description: Bucket to write to. It must exist, unless O(create_bucket).
   create_bucket:
-    description: Whether the bucket is made where it is not there, in O(region). Many teams' keys may not.
+    description: Whether to create the bucket in O(region) where it does not exist. Many teams' credentials may not.
     type: bool
     default: false
   name:
@@ -96,8 +96,8 @@ options:
     default: false
   gate:
     description:
-      - What the folder must pass before anything is sent. Without it nothing is looked at.
-      - In check mode it must pass, too. A version that the store already holds is not tried again.
+      - What is validated before anything is sent. Without it nothing is.
+      - In check mode it must pass, too. A version that the store already contains is not validated again.
     type: dict
     suboptions:
       metadata:
@@ -160,7 +160,7 @@ options:
             stands for all of its files.
           - For the format C(sklearn) each C(*.joblib), C(*.pkl) and C(*.pickle) must have one of them, the model file
             among them. For other formats, and without O(gate.metadata), every file but C(metadata.json) must.
-          - An empty list allows none. It is looked at before the model is tried.
+          - An empty list allows none. It is checked before the model is loaded.
         type: list
         elements: str
 seealso:
@@ -182,7 +182,7 @@ EXAMPLES = r"""
     secret_key: "{{ vault_spaces_secret_key }}"
   register: published
 
-- name: Make a version in a store of one's own exactly what the folder is, though it was complete
+- name: Overwrite a complete version in a self-hosted object store with what the folder contains
   hashfoundry.kserve.spaces_upload:
     source: /srv/models/iris/1.0.0
     bucket: models
@@ -248,7 +248,7 @@ requests:
   returned: success
   sample: 7
 gate:
-  description: What the gate has looked at, whether the trial was isolated, and how many seconds it all took.
+  description: What the gate has checked, whether the trial was isolated, and how many seconds it all took.
   type: dict
   returned: when O(gate) is set and the store did not hold the version yet
   sample: {checked: [metadata, versions, load], isolated: true, seconds: 1.253}

@@ -74,19 +74,19 @@ def _fault(name: str, rule: Rule, source: str, target: str) -> str:
     old, new = _version(name, source), _version(name, target)
     if new < old:
         return (
-            f"{title} {source} is newer than {target}, and nothing goes back: set its version to {source} or newer, "
-            "or restore a backup on a cluster of its own"
+            f"{title} {source} is newer than {target}, and a downgrade is not supported: set its version to {source} "
+            "or newer, or restore a backup on another cluster"
         )
     if old[0] != new[0]:
-        return f"{title} cannot go from {source} to {target} in one step, since a major version lies between"
+        return f"{title} cannot be upgraded from {source} to {target} in one step, since a major version lies between"
     crossed = [barrier for barrier in rule.barriers if old[:2] <= barrier.older and barrier.newer <= new[:2]]
     if rule.minors is not None and new[1] - old[1] > rule.minors:
         way = ", ".join(_names("v" * target.startswith("v"), old[0], range(old[1] + rule.minors, new[1], rule.minors)))
         most = "one minor version" if rule.minors == 1 else f"{rule.minors} minor versions"
-        said = f"{title} goes {most} at a time, and from {source} to {target} are more: go by {way} to {target}"
+        said = f"{title} is upgraded {most} at a time, and {source} to {target} is more: upgrade to {way} first"
         return "; ".join([said, *(_at(barrier) for barrier in crossed)])
     if crossed:
-        return f"{title} cannot go from {source} to {target} by being applied: {_at(crossed[0])}"
+        return f"{title} cannot be upgraded from {source} to {target} by applying it: {_at(crossed[0])}"
     return ""
 
 

@@ -166,11 +166,11 @@ def _surroundings(environment: Mapping[str, str], folder: Path) -> Iterator[None
     """
     variables, temporary = {**os.environ}, tempfile.tempdir
     # The Kubernetes client writes a kubeconfig's certificates to files that it uses as long as the process lasts, and
-    # which nobody deletes when a process of a task ends. Ansible deletes this folder at the end of the run.
+    # which is not deleted when a process of a task ends. Ansible deletes this folder at the end of the run.
     tempfile.tempdir = constants.DEFAULT_LOCAL_TMP
     os.environ.update(environment)
     try:
-        # What a library prints belongs to nobody, and would be shown as an error of Ansible's own.
+        # What a library prints would be shown as an error of Ansible's own.
         printed = io.StringIO()
         with contextlib.chdir(folder), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             yield

@@ -57,7 +57,7 @@ class VersionSet:
 class Faults:
     """What is wrong with the versions of a cluster, each in a sentence.
 
-    too_old: what cannot work; untested: pairs that nobody has tested.
+    too_old: what cannot work; untested: pairs that have not been tested.
     """
 
     too_old: tuple[str, ...] = ()

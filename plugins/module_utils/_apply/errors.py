@@ -64,7 +64,7 @@ def refusal(target: Target, error: ApiError, seconds: float, verb: str = "apply"
         )
     if error.status == 404 and _NO_NAMESPACE.match(error.text):
         return KServeError(
-            f"{target} is not applied, since its namespace is not there; create it, or add it to the definitions.",
+            f"{target} is not applied, since its namespace is not there; create it, or add it to definitions.",
             reason="NamespaceNotFound",
         )
     if is_kind_unknown(error):

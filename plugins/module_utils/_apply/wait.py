@@ -92,7 +92,7 @@ class Waiter:
 
 def _verdict(target: Target, thing: Json | None) -> Verdict | None:
     if thing is None:
-        return progressing("Absent", "somebody has deleted it")
+        return progressing("Absent", "it has been deleted")
     return readiness_problem(target.manifest.group, target.manifest.kind, thing)
 
 

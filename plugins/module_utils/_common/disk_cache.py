@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is worked out once and kept in the user's cache, named by a digest of all that it is made from.
+"""What is computed once and cached for the user, named by a digest of all that it is made from.
 
 Whoever keeps something here sees to it that nothing in it is secret. Any entry can be deleted at any time. This file is
 private to the collection and may change at any time.

@@ -37,7 +37,7 @@ def refusal(reason: str, what: str, message: str) -> Verdict:
         judged = degraded if 'serviceaccount "default"' in message else failed
         return judged("ServiceAccountMissing", f"{said}; create the ServiceAccount or name another.")
     if "exceeded quota" in message:
-        # What fits into an empty namespace may get its room from pods that are on their way out.
+        # What fits into an empty namespace may get its quota from terminating pods.
         judged = degraded if _fits_alone(message) else failed
         return judged("QuotaExceeded", f"{said}; raise the quota or ask for less.")
     if "violates PodSecurity" in message:
@@ -45,7 +45,7 @@ def refusal(reason: str, what: str, message: str) -> Verdict:
     if "secrets " in message and "not found" in message:
         # KServe's webhook for pods reads the Secrets that the ServiceAccount names. Operators bring Secrets late,
         # and what was refused is tried again.
-        return degraded("SecretMissing", f"{said}; create the Secret, or take it out of the ServiceAccount.")
+        return degraded("SecretMissing", f"{said}; create the Secret, or remove it from the ServiceAccount.")
     return degraded(reason, f"{said}; see the events.")
 
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """serving: it answers; progressing: on its way; degraded: wrong, but it may recover; failed: it will not."""
+    """serving: it answers; progressing: it needs time; degraded: wrong, but it may recover; failed: it will not."""
 
     SERVING = "serving"
     PROGRESSING = "progressing"
@@ -43,7 +43,7 @@ def degraded(reason: str, message: str) -> Verdict:
 
 
 def failed(reason: str, message: str) -> Verdict:
-    """Return the verdict that nothing but a change by somebody helps."""
+    """Return the verdict that only a change helps."""
     return Verdict(State.FAILED, reason, message)
 
 

@@ -73,7 +73,7 @@ def reconcile(api: KubeApi, wanted: Wanted, at: Server, now: datetime, check_mod
     """
     if not 0 <= wanted.renew_seconds < wanted.seconds or wanted.seconds < SHORTEST:
         raise KServeError(
-            f"A token of {wanted.seconds} seconds that is renewed with {wanted.renew_seconds} left cannot be; let "
+            f"A token of {wanted.seconds} seconds cannot be renewed with {wanted.renew_seconds} left; let "
             f"duration be at least {SHORTEST} and more than renew_before.",
             reason="InvalidOption",
         )
@@ -86,7 +86,7 @@ def reconcile(api: KubeApi, wanted: Wanted, at: Server, now: datetime, check_mod
         if check_mode:  # what would make it has not made it either
             return _result(wanted, "absent", None)
         raise KServeError(
-            f"There is no ServiceAccount {wanted.namespace}/{wanted.name}; make it first, or name another.",
+            f"There is no ServiceAccount {wanted.namespace}/{wanted.name}; create it first, or name another.",
             reason="ServiceAccountNotFound",
         ) from None
     end, reason = _held(wanted, at, uid, now)
@@ -123,7 +123,7 @@ def _held(wanted: Wanted, at: Server, uid: str, now: datetime) -> tuple[datetime
     if owner != uid:
         return None, "of another account"
     if end < now + timedelta(seconds=wanted.renew_seconds):
-        return None, "about to end"
+        return None, "about to expire"
     if found != _kubeconfig(wanted, at, token):
         return None, "of another address"
     return (None, "open to others") if mode & 0o077 else (end, "")

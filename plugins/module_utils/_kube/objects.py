@@ -69,7 +69,7 @@ class Manifest:
 
     @property
     def is_crd(self) -> bool:
-        """Whether it defines a kind."""
+        """Whether it is a CRD."""
         return (self.group, self.kind) == ("apiextensions.k8s.io", "CustomResourceDefinition")
 
     @property

@@ -56,7 +56,7 @@ def load(
     :param definitions: objects, also of kind List, and texts of YAML with any number of them; empty ones are passed
         over.
     :param src: paths of YAML or JSON files, or of folders that hold such files.
-    :param patches: parts of objects, laid over those of the same kind and name.
+    :param patches: parts of objects, merged into those of the same kind and name.
     :param images: where images come from, see Images.
     :param only_kinds: leave out all others, also when nothing is left then.
     :param ca_bundle: PEM of the authority by which the API server knows the webhooks that Services answer.
@@ -159,7 +159,7 @@ def _yaml(text: str) -> list[Any]:
 
 
 def _read(part: str) -> list[Any]:
-    # Of a manifest of megabytes, definitions of kinds are nearly all, and nothing in them is secret.
+    # A manifest of megabytes consists nearly all of CRDs, and nothing in them is secret.
     if len(part) > _LARGE and DEFINITION.search(part):
         return cached([b"YAML as of 0.1.0", part.encode()], lambda: _load_all(part))
     return _load_all(part)

@@ -171,7 +171,7 @@ def _check_load(options: GateOptions, packages: dict[str, str], description: Des
         )
     if not sys.platform.startswith("linux"):
         raise KServeError(
-            "The gate can try a model on Linux only; run there, or set gate.load to false.",
+            "The gate can load a model on Linux only; run there, or set gate.load to false.",
             reason="PlatformUnsupported",
         )
     python = options.python or sys.executable
@@ -182,7 +182,7 @@ def _check_load(options: GateOptions, packages: dict[str, str], description: Des
     wrong = version_mismatch(outcome.versions, options.python_version, packages) if outcome.versions else None
     if wrong:
         raise KServeError(
-            f"{python}, which tries the model, has {wrong}; set gate.python to an interpreter with the image's "
+            f"{python}, which loads the model, has {wrong}; set gate.python to an interpreter with the image's "
             "packages.",
             reason="InterpreterMismatch",
         )

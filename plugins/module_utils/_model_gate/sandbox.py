@@ -132,7 +132,7 @@ def try_model(
             return _outcome(code, report, output)
     except OSError as error:
         raise KServeError(
-            f"The model cannot be tried with {trial.python}: {error}; set gate.python to an interpreter "
+            f"The model cannot be loaded with {trial.python}: {error}; set gate.python to an interpreter "
             "that has the serving image's packages.",
             reason="InterpreterUnusable",
         ) from error

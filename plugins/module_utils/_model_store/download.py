@@ -95,11 +95,11 @@ def fetch(
     downloaded = sorted(wanted.keys() - fits)
     removed = sorted(local.keys() - wanted.keys())
     if (downloaded or removed) and not check_mode:
-        with _workshop(dest) as folder:
+        with _staging_folder(dest) as folder:
             _keep(folder, {name: file for name, file in local.items() if name in fits and name != MANIFEST}, missing)
             _fill(store, target, folder, missing, connections)
             (folder / MANIFEST).write_bytes(manifest.content)
-            _exchange(folder, dest)
+            _swap(folder, dest)
     return Fetched(
         target=target,
         dest=dest,
@@ -157,7 +157,7 @@ def _local(dest: Path) -> dict[str, LocalFile]:
 
 
 @contextmanager
-def _workshop(dest: Path) -> Iterator[Path]:
+def _staging_folder(dest: Path) -> Iterator[Path]:
     """Give the folder beside dest in which the version is put together; one that was left by a kill is used again."""
     folder = dest.with_name(f".{dest.name}.download")
     try:
@@ -253,7 +253,7 @@ def _damaged(key: str) -> KServeError:
     )
 
 
-def _exchange(folder: Path, dest: Path) -> None:
+def _swap(folder: Path, dest: Path) -> None:
     """Put the finished folder in the place of the old one."""
     old = dest.with_name(f".{dest.name}.old")
     shutil.rmtree(old, ignore_errors=True)

@@ -55,7 +55,7 @@ def _describe(store: ObjectStore, target: Target) -> dict[str, Any]:
         try:
             manifest = parse(content, target.uri + MANIFEST)
         except KServeError:
-            manifest = None  # as good as none, for nobody can fetch the version
+            manifest = None  # as good as none, since the version cannot be downloaded
     files = manifest.files if manifest else {}
     return {
         "name": target.name,

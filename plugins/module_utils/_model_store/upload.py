@@ -102,7 +102,7 @@ def publish(
 
     :raises KServeError: the version is not to be changed, the store refuses, or it does not hold what was sent.
     """
-    files = _without_twin(files)
+    files = _without_own_manifest(files)
     missing = None
     try:
         content = store.get(target.prefix + MANIFEST)
@@ -120,7 +120,7 @@ def publish(
             return Published(target, here.digest, [], [], names, 0, store.requests, lines, lines)
         released = _released(target, content, here, overwrite)
     passed = gate(files, lambda: _digested(files).sha256) if gate else None
-    warning = f"{missing} Check mode goes on as if it were empty." if missing and check_mode else None
+    warning = f"{missing} Check mode continues as if it were empty." if missing and check_mode else None
     if missing and not check_mode:
         store.create()
     run = _Run(store, target, files, released, connections, check_mode, overwrite)
@@ -128,14 +128,14 @@ def publish(
     return replace(done, gate=passed)
 
 
-def _without_twin(files: Sequence[LocalFile]) -> list[LocalFile]:
-    """Take a downloaded version's manifest out of the list: it is made anew, and must come out the same."""
+def _without_own_manifest(files: Sequence[LocalFile]) -> list[LocalFile]:
+    """Take a downloaded version's manifest out of the list: it is written again, and must be the same."""
     others = [file for file in files if file.name != MANIFEST]
-    for twin in (file for file in files if file.name == MANIFEST):
+    for given in (file for file in files if file.name == MANIFEST):
         digest_all(others)
-        if not others or twin.sha256 != _manifest(others).sha256:
+        if not others or given.sha256 != _manifest(others).sha256:
             raise KServeError(
-                f"{twin.path} is not the manifest of the files beside it; remove it, for this module makes its own.",
+                f"{given.path} is not the manifest of the files beside it; remove it, since the module writes its own.",
                 reason="FileUnsupported",
             )
     return others
@@ -287,7 +287,7 @@ class _Run:
     def _release(self, manifest: Manifest, outcomes: Mapping[str, Outcome]) -> None:
         key = self._target.prefix + MANIFEST
         if any(in_parts(file) for file in self._files):
-            # A start whose answer was lost has left an upload of which nobody knows.
+            # A start whose answer was lost has left an unknown upload.
             for unfinished, uploads in self._store.unfinished(self._target.prefix).items():
                 for upload in uploads:
                     self._store.abort(unfinished, upload)

@@ -368,7 +368,7 @@ def test_a_workload_that_has_given_up_is_not_waited_for() -> None:
 def test_an_object_that_is_deleted_meanwhile_is_told() -> None:
     gone = listed(WEB, deployment(UNAVAILABLE))
     time = Time([type(gone)(WEB, listed={})])
-    assert "somebody has deleted it" in str(fails(waiting_server(UNAVAILABLE), [DEPLOYMENT], time))
+    assert "it has been deleted" in str(fails(waiting_server(UNAVAILABLE), [DEPLOYMENT], time))
 
 
 def test_a_watch_that_gives_up_ends_it() -> None:
