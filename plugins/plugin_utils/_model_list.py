@@ -116,7 +116,7 @@ def _faults(given: Mapping[str, Any], model: Mapping[str, Any], volumes: Collect
     storage = model["storage"]
     for key, needed in (("volume", "pvc"), ("image", "oci")):
         if key in model and storage != needed:
-            yield f"{key} goes with storage {needed} only, and storage is {storage}; remove {key}, or set storage"
+            yield f"{key} is only for storage {needed}, and storage is {storage}; remove {key}, or set storage"
     if storage == "pvc" and volumes is not None and model["volume"] not in volumes:
         there = ", ".join(sorted(volumes)) or "none"
         yield f"volume is {model['volume']}, which is not one of the volumes ({there})"

@@ -159,7 +159,7 @@ def _for_json(other: Any) -> Any:
 
 @contextlib.contextmanager
 def _surroundings(environment: Mapping[str, str], folder: Path) -> Iterator[None]:
-    """Give a use case what a module's process has, and take back what it leaves behind.
+    """Give a use case what a module's process has, and clean up what it leaves behind.
 
     :param environment: variables to set.
     :param folder: where relative paths begin, as for a module that runs on the controller: the playbook's folder.

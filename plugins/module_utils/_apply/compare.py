@@ -85,7 +85,7 @@ def _owned(live: Json, manager: str) -> Json | None:
 
 
 def has_fields(desired: Json) -> bool:
-    """Say whether applying leaves a trace: what identifies an object nobody owns."""
+    """Say whether applying leaves a trace: no manager owns what identifies an object."""
     identity = {"name", "namespace"}
     return not desired.keys() <= {"apiVersion", "kind", "metadata"} or not desired["metadata"].keys() <= identity
 

@@ -119,7 +119,7 @@ class _Deletion:
         return result
 
     def run(self, manifests: Sequence[Manifest]) -> None:
-        """Look, refuse, delete, and wait until all is gone."""
+        """Verify that nothing is in use, delete, and wait until all is gone."""
         kinds = find_kinds(self._api, manifests)
         # What the cluster does not know cannot be in it.
         known = [(manifest, kinds.get((manifest.api_version, manifest.kind))) for manifest in reversed(manifests)]

@@ -71,7 +71,7 @@ def with_namespace(manifest: Manifest, kind: Kind, options: Options) -> Target:
     namespace = (manifest.namespace or manifest.home or options.namespace or "") if kind.namespaced else ""
     if kind.namespaced and not namespace:
         raise KServeError(
-            f"{manifest} names no namespace; set its metadata.namespace, or the option namespace.",
+            f"{manifest} has no namespace; set its metadata.namespace, or the option namespace.",
             reason="NamespaceMissing",
         )
     metadata: Mapping[str, Any] = manifest.body["metadata"]

@@ -71,7 +71,7 @@ def _dns_name(name: str) -> str:
     labels = lowered.removeprefix("*.").split(".")
     if len(lowered) > _LONGEST_DNS_NAME or not all(_LABEL.fullmatch(label) for label in labels):
         raise KServeError(
-            f"{name!r} in dns_names is no DNS name; it takes labels of at most 63 letters, digits and hyphens with "
+            f"{name!r} in dns_names is not a DNS name; use labels of at most 63 letters, digits and hyphens with "
             f"dots between them, {_LONGEST_DNS_NAME} characters at most, and * only as the whole first label; a name "
             "in another script is given in its xn-- form.",
             reason="InvalidOption",

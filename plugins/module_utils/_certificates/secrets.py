@@ -90,7 +90,7 @@ def request(ca: Mapping[str, Any], certificates: Iterable[Mapping[str, Any]], re
     authority = Authority(_place(ca), ca["common_name"], ca["days"])
     if not 0 < len(authority.common_name) <= pki.LONGEST_COMMON_NAME:
         raise KServeError(
-            f"common_name of ca is to have 1 to {pki.LONGEST_COMMON_NAME} characters.", reason="InvalidOption"
+            f"common_name of ca must have 1 to {pki.LONGEST_COMMON_NAME} characters.", reason="InvalidOption"
         )
     wanted = tuple(Wanted(_place(entry), pki.dns_names(entry["dns_names"]), entry["days"]) for entry in certificates)
     if renew_days < 0:
@@ -102,7 +102,7 @@ def request(ca: Mapping[str, Any], certificates: Iterable[Mapping[str, Any]], re
     for entry in entries:
         if places.count(entry.place) > 1:
             raise KServeError(
-                f"Secret {entry.place} is asked for more than once; name another for each certificate.",
+                f"Secret {entry.place} is requested more than once; give each certificate a Secret of its own.",
                 reason="InvalidOption",
             )
         if not renew_days < entry.days <= _LONGEST_VALIDITY:
@@ -132,7 +132,7 @@ def _place(entry: Mapping[str, Any]) -> Place:
     for option in ("namespace", "secret"):
         if not _NAME.fullmatch(entry[option]):
             raise KServeError(
-                f"{entry[option]!r} cannot be a {option}; it takes lower case letters, digits, hyphens and dots.",
+                f"{entry[option]!r} cannot be a {option}; use lower case letters, digits, hyphens and dots.",
                 reason="InvalidOption",
             )
     return Place(entry["namespace"], entry["secret"])

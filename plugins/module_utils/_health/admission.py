@@ -32,7 +32,7 @@ def refusal(reason: str, what: str, message: str) -> Verdict:
     """
     said = f"{what}: {short(message).rstrip('. ')}"
     if "serviceaccount" in message and "not found" in message:
-        # Nobody but a person or a playbook makes a ServiceAccount, and the playbook is waiting here. Only default
+        # Only a person or a playbook creates a ServiceAccount, and the playbook is waiting here. Only default
         # comes by itself, a moment after its namespace.
         judged = degraded if 'serviceaccount "default"' in message else failed
         return judged("ServiceAccountMissing", f"{said}; create the ServiceAccount or name another.")

@@ -33,7 +33,7 @@ def readiness_problem(group: str, kind: str, thing: Json) -> Verdict | None:
 
 def _definition(thing: Json) -> Verdict | None:
     if _says(thing, "NamesAccepted", "False"):
-        return failed("NamesNotAccepted", f"its names are taken: {_message(thing, 'NamesAccepted')}")
+        return failed("NamesNotAccepted", f"its names are already in use: {_message(thing, 'NamesAccepted')}")
     for kind in ("NamesAccepted", "Established"):
         if not _says(thing, kind, "True"):
             return progressing(f"Not{kind}", f"the API server has not set the condition {kind}")
@@ -83,7 +83,7 @@ def _stateful_set(thing: Json) -> Verdict | None:
     wanted = spec.get("replicas", 1)
     strategy = spec.get("updateStrategy") or {}
     partition = (strategy.get("rollingUpdate") or {}).get("partition", 0)
-    # With OnDelete, a new revision waits for somebody to delete pods.
+    # With OnDelete, a new revision waits until the pods are deleted.
     due = 0 if strategy.get("type") == "OnDelete" else max(wanted - partition, 0)
     updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
     # The status keeps no updatedReplicas once the update is complete.

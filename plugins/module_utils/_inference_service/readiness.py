@@ -69,7 +69,7 @@ def judge(objects: Objects) -> Verdict:
     """Say what can be said from the objects; serving here means that only the model itself is left to ask."""
     service = objects.service
     if service is None:
-        return failed("NotFound", "There is no such InferenceService; create it, or check name and namespace.")
+        return failed("NotFound", "The InferenceService does not exist; create it, or check name and namespace.")
     verdicts = (
         [_standing(service), _spec(service), *_knative(service, objects)]
         if deployment_mode(service) == "Knative"
@@ -297,7 +297,7 @@ def _route(route: Json) -> Verdict | None:
 
 def _knative(service: Json, objects: Objects) -> Iterator[Verdict | None]:
     """A failed revision makes Ready False, though the one before it still serves, and right after a patch Ready is
-    True for the one before: so the latest revision is looked at first."""
+    True for the one before: so the latest revision is judged first."""
     rollout = [_revision(service, component, status, objects) for component, status in _component_status(service)]
     if field_name := unmatched_runtime_field(service):
         rollout.append(_not_observed(service, "predictor", field_name))

@@ -201,7 +201,7 @@ class PlannedLoad:
 
 _TODO = {
     401: "set token",
-    403: "set a token with the right to predict",
+    403: "set a token with the permission to predict",
     404: "check model_name, and that a route leads from this host to the model",
     503: "check that the model is ready and that its route has a backend",
 }

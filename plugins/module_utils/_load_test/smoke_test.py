@@ -303,7 +303,7 @@ class SmokeTest:
         )
         if sentence:
             raise KServeError(
-                f"Model {self.check.model_name} predicts something else. {sentence}",
+                f"Model {self.check.model_name} predicts other values than expected. {sentence}",
                 reason="PredictionWrong",
                 predictions=predictions,
             )

@@ -111,7 +111,8 @@ def _printed(command: Sequence[str], chart: Mapping[str, Any]) -> str:
         done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=_LONGEST)
     except subprocess.TimeoutExpired:
         raise KServeError(
-            f"Helm has not rendered the chart {chart['ref']} after {_LONGEST} seconds; see that its place answers.",
+            f"Helm has not rendered the chart {chart['ref']} after {_LONGEST} seconds; check that its repository "
+            "answers.",
             reason="ChartTimeout",
         ) from None
     except OSError as error:

@@ -125,7 +125,7 @@ def _documents(path: Path) -> Iterator[tuple[str, Any]]:
         raise KServeError(f"{path} cannot be read ({error.strerror}); check src.", reason="FileNotReadable") from None
     if not files:
         raise KServeError(
-            f"The folder {path} holds no file that ends in {', '.join(_SUFFIXES)}; check src.", reason="NothingGiven"
+            f"The folder {path} contains no file that ends in {', '.join(_SUFFIXES)}; check src.", reason="NothingGiven"
         )
     for file in files:
         yield from _documents(file)
@@ -187,7 +187,7 @@ def _manifests(source: str, document: Any) -> Iterator[Manifest]:
         return
     if not isinstance(document, Mapping):
         raise KServeError(
-            f"{source} is not an object of Kubernetes but a {type(document).__name__}; correct it.",
+            f"{source} is not a Kubernetes object but a {type(document).__name__}; correct it.",
             reason="InvalidManifest",
         )
     if document.get("kind") == "List":
@@ -213,7 +213,7 @@ def _plain(source: str, document: Mapping[Any, Any]) -> dict[str, Any]:
         body: dict[str, Any] = json.loads(json.dumps(document))
     except (TypeError, ValueError) as error:
         raise KServeError(
-            f"{source} holds what JSON cannot express ({error}); correct it.", reason="InvalidManifest"
+            f"{source} contains values that JSON cannot express ({error}); correct it.", reason="InvalidManifest"
         ) from None
     body.pop("status", None)
     body["metadata"].pop("creationTimestamp", None)

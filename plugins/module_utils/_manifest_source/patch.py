@@ -49,12 +49,12 @@ def apply_patches(manifests: Iterable[Manifest], patches: Sequence[Mapping[str, 
         metadata = patch.get("metadata")
         if not isinstance(metadata, Mapping) or not patch.get("kind") or not metadata.get("name"):
             raise KServeError(
-                f"patches[{number}] needs kind and metadata.name, which say what it is for.", reason="InvalidPatch"
+                f"patches[{number}] needs kind and metadata.name, which select the object.", reason="InvalidPatch"
             )
         fits = [index for index, manifest in enumerate(done) if _is_for(patch, manifest)]
         if not fits:
             raise KServeError(
-                f"patches[{number}] is for {patch['kind']} {metadata['name']}, which no manifest holds; correct its "
+                f"patches[{number}] is for {patch['kind']} {metadata['name']}, which is in no manifest; correct its "
                 "kind, name and namespace, or leave it out.",
                 reason="PatchUnmatched",
             )

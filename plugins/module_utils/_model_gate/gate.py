@@ -92,7 +92,7 @@ class GateOptions:
 
 
 def gate_for(arguments: Mapping[str, Any] | None, name: str, version: str) -> Callable[..., dict[str, Any]] | None:
-    """Return examine for one version with the module's arguments, or None where no gate is asked for.
+    """Return check_model for one version with the module's arguments, or None where no gate is asked for.
 
     :raises KServeError: the arguments make no sense.
     """

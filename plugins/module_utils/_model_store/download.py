@@ -123,7 +123,7 @@ def complete_manifest(store: ObjectStore, target: Target, digest: str | None) ->
     content = store.get(target.prefix + MANIFEST)
     if content is None:
         raise KServeError(
-            f"The version {target.uri} has no manifest, so it is not there or not complete; "
+            f"The version {target.uri} has no manifest, so it does not exist or is incomplete; "
             "correct name and version, or upload it with spaces_upload.",
             reason="VersionIncomplete",
         )
@@ -149,7 +149,7 @@ def _local(dest: Path) -> dict[str, LocalFile]:
     files = {file.name: file for file in scan_any(dest)}
     if files and MANIFEST not in files:
         raise KServeError(
-            f"The folder {dest} holds files ({shortened(sorted(files))}) and no {MANIFEST}, so it is no downloaded "
+            f"The folder {dest} holds files ({shortened(sorted(files))}) and no {MANIFEST}, so it is not a downloaded "
             "version; empty it, or set dest to another path.",
             reason="DestinationNotEmpty",
         )

@@ -207,7 +207,7 @@ class _Run:
         removed = sorted(stored.keys() - {file.name for file in self._files})
         if removed and not self._overwrite:
             raise KServeError(
-                f"The unfinished version {self._target.uri} holds objects that the folder lacks "
+                f"The incomplete version {self._target.uri} contains objects that are not in the folder "
                 f"({shortened(removed)}); remove them, or set overwrite.",
                 reason="VersionIncomplete",
             )
@@ -259,7 +259,7 @@ class _Run:
         entries = {}
         for file in self._files:
             sent = outcomes[file.name].sha256 if file.name in outcomes else file.sha256
-            # What was looked at before, by whoever decided that this folder may be sent, must be what was sent.
+            # What was validated before, by whoever decided that this folder may be sent, must be what was sent.
             if file.known_sha256 not in (None, sent):
                 raise changed(file)
             entries[file.name] = Entry(sent, file.size)
@@ -271,7 +271,7 @@ class _Run:
                 pass
 
     def _verify(self, kept: Mapping[str, StoredObject], outcomes: Mapping[str, Outcome]) -> None:
-        """Look whether the store holds what it said it took, and nothing else."""
+        """Verify that the store contains what it said it stored, and nothing else."""
         wanted = {name: (found.size, found.etag) for name, found in kept.items()}
         sizes = {file.name: file.size for file in self._files}
         wanted |= {name: (sizes[name], outcome.etag or "") for name, outcome in outcomes.items()}
@@ -279,7 +279,7 @@ class _Run:
         wrong = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
         if wrong:
             raise KServeError(
-                f"The store does not hold {self._target.uri} as it was sent ({shortened(wrong)}); "
+                f"The object store does not contain {self._target.uri} as it was uploaded ({shortened(wrong)}); "
                 "see that only one run writes to this version, and run again.",
                 reason="ConcurrentRun",
             )
@@ -315,7 +315,7 @@ class _Run:
         if damaged:
             self._store.remove(self._target.prefix + MANIFEST)
             raise KServeError(
-                f"Two runs with other files wrote to {where} at once, so it is not complete; run one of them again.",
+                f"Two runs with different files wrote to {where} at once, so it is incomplete; run one of them again.",
                 reason="ConcurrentRun",
             )
         raise KServeError(

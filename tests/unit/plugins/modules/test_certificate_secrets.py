@@ -164,7 +164,7 @@ def test_no_output_holds_a_key(run_module, api: Api) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"certificates": [{**GATEWAY, "dns_names": ["a_b.c"]}]}, "'a_b.c' in dns_names is no DNS name"),
+        ({"certificates": [{**GATEWAY, "dns_names": ["a_b.c"]}]}, "'a_b.c' in dns_names is not a DNS name"),
         ({"certificates": [{**GATEWAY, "dns_names": ["10.0.0.1"]}]}, "'10.0.0.1' in dns_names is an IP address"),
         ({"certificates": [{**GATEWAY, "days": 3}]}, "let days be more than renew_days"),
     ],

@@ -232,7 +232,10 @@ def test_a_right_that_is_missing_is_told() -> None:
     text = 'configmaps "c" is forbidden: User "u" cannot delete resource "configmaps"'
     server.errors["configmaps/c"] = [ApiError("x", 403, text)]
     message = str(fails(server, [CONFIG]))
-    assert "may not delete ConfigMap models/c" in message and "get, list, watch, and delete on configmaps" in message
+    assert (
+        "lack the permission to delete ConfigMap models/c" in message
+        and "get, list, watch, and delete on configmaps" in message
+    )
 
 
 GATEWAY_OBJECT = thing("Gateway", "models", api="gateway.networking.k8s.io/v1", spec={"a": 1})

@@ -161,8 +161,8 @@ def test_what_is_no_dns_name_is_refused(name: str) -> None:
     ("changes", "says"),
     [
         ({"certificates": [{**GATEWAY, "dns_names": []}]}, "has no dns_names"),
-        ({"certificates": [GATEWAY, GATEWAY]}, "gateway/tls is asked for more than once"),
-        ({"certificates": [{**GATEWAY, "namespace": "system", "secret": "ca"}]}, "system/ca is asked for more than"),
+        ({"certificates": [GATEWAY, GATEWAY]}, "gateway/tls is requested more than once"),
+        ({"certificates": [{**GATEWAY, "namespace": "system", "secret": "ca"}]}, "system/ca is requested more than"),
         ({"certificates": [{**GATEWAY, "secret": "../configmaps/x"}]}, "cannot be a secret"),
         ({"certificates": [{**GATEWAY, "namespace": "A"}]}, "cannot be a namespace"),
         ({"certificates": [{**GATEWAY, "days": 30}]}, "days be more than renew_days, which is 30"),
