@@ -16,11 +16,9 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -31,10 +29,9 @@ sys.path.insert(0, str(ROOT))
 
 from local import settings  # noqa: E402
 from local.errors import LocalError  # noqa: E402
-from tests import scenarios  # noqa: E402
+from tests import scenarios, shown  # noqa: E402
 from tests.scenarios import ALL, Choice, Scenario  # noqa: E402
 
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # A line of pytest's short summary, perhaps as an entry of a list that Ansible shows.
 FAULT = re.compile(r"\b(?:FAILED|ERROR) \S+\.py(?:::\S.*)?$")
 # pytest's last line: 61 passed, 2 skipped in 210.31s (0:03:30)
@@ -104,31 +101,11 @@ class Results:
         """Run a program to its end, and show its output as it comes."""
         self.say(name, f"=== {' '.join(Path(word).name if isinstance(word, Path) else word for word in command)}")
         begun = time.monotonic()
-        closed = Closed(False, "", 0)
-        last: deque[str] = deque(maxlen=1)
-        with subprocess.Popen(
-            [str(word) for word in command],
-            cwd=ROOT,
-            env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as process:
-            assert process.stdout
-            for line in process.stdout:
-                self.say(name, line.rstrip("\n"))
-                if plain := COLOUR.sub("", line).strip():
-                    last.append(plain)
-                if found := FAULT.search(plain):
-                    closed.faults.append(found.group())
-                if found := SUMMARY.search(plain):
-                    closed.summaries.append(found.group())
-        closed.passed = process.returncode == 0
-        closed.line = last[-1] if last else ""
-        closed.seconds = time.monotonic() - begun
-        return closed
+        code, lines = shown.run(command, lambda line: self.say(name, line), env, ROOT)
+        # A scenario's output shows what its verifier printed, and shows it again where it fails.
+        faults = dict.fromkeys(found.group() for line in lines if (found := FAULT.search(line)))
+        summaries = dict.fromkeys(found.group() for line in lines if (found := SUMMARY.search(line)))
+        return Closed(code == 0, lines[-1] if lines else "", time.monotonic() - begun, [*faults], [*summaries])
 
     def make(self, target: str, before: Sequence[str] = ()) -> Closed:
         return self.run(target, [*before, "make", "--no-print-directory", target])
