@@ -61,7 +61,11 @@ def test_the_page_has_examples_in_both_languages_of_both_protocols() -> None:
     assert not within({"a": [1]}, {"a": [2]}) and not within({"a": 1}, {}) and within({"a": 1}, {"a": 1, "b": 2})
 
 
-@pytest.mark.parametrize(("language", "source", "shown"), EXAMPLES)
+@pytest.mark.parametrize(
+    ("language", "source", "shown"),
+    EXAMPLES,
+    ids=[f"{number}-{language}" for number, (language, *_rest) in enumerate(EXAMPLES, 1)],
+)
 def test_the_example_answers_what_the_page_shows(
     settings: Settings, tmp_path: Path, language: str, source: str, shown: Any
 ) -> None:
