@@ -9,18 +9,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: namespace_backup
-short_description: Write all that users created in a namespace to a file, from which it can be applied again
+short_description: Back up the objects of a namespace to a file that can be applied again
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Lists the objects of all kinds in a namespace and writes the namespace and them to one file of YAML, without status
-    and what else the API server writes. M(hashfoundry.kserve.manifests) takes that file as its
+  - Lists all objects in a namespace and writes the namespace and them to one YAML file, without status and other
+    fields that the API server sets. M(hashfoundry.kserve.manifests) takes that file as its
     O(hashfoundry.kserve.manifests#module:src).
-  - Objects that another object owns are left out, since their controllers re-create them, and so are pods, Jobs, events
-    and what Kubernetes creates in each namespace. A PersistentVolumeClaim loses the name of its volume, and a Service
-    its IP address.
-  - Secrets are never written. RV(secrets) lists those that exist, since they have to be created by other means.
+  - Objects that another object owns are left out, since it re-creates them, and so are pods, Jobs, events and what
+    Kubernetes creates in each namespace. A PVC loses its volume's name, and a Service its cluster IP.
+  - Secrets are never written. RV(secrets) lists those that must be provided for a restore.
   - The credentials need C(get) on the namespace and C(list) on all resources in it. Of Secrets only the names of their
     keys are used.
 requirements:
@@ -39,7 +38,7 @@ attributes:
   diff_mode:
     support: none
     details:
-      - The file may hold what no log should.
+      - The file may contain confidential values.
   idempotent:
     support: full
 options:
@@ -49,7 +48,7 @@ options:
     required: true
   path:
     description:
-      - The file, on the host that runs the module. Its folder must be there. Only its owner may read it.
+      - The file, on the host that runs the module. Its folder must exist. Its mode is 0600.
     type: path
     required: true
 seealso:
@@ -63,7 +62,7 @@ EXAMPLES = r"""
     namespace: ml-models
     path: /var/backups/ml-models.yml
 
-- name: Restore it
+- name: Restore them
   hashfoundry.kserve.manifests:
     src: [/var/backups/ml-models.yml]
 """
@@ -93,7 +92,7 @@ secrets:
     - name: model-reader
       keys: [AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY]
 reason:
-  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
   type: str
   returned: failure
   sample: NamespaceNotFound

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: platform_info
-short_description: Report which components of a serving platform a cluster has, and whether they work
+short_description: Report which components of a serving platform a cluster has, and whether they are healthy
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Reads the version of a cluster and of the components in it that serve models, whoever installed them.
-  - A component is recognized by its CRDs and by the labels of its Deployments, as its project's own manifests and
-    charts have them. Its version is the label C(app.kubernetes.io/version), or else the tag of its image; that of the
-    Gateway API is an annotation of its CRDs.
+  - Reads the version of a cluster and of the installed components of a serving platform, however they were installed.
+  - A component is identified by its CRDs and by the labels of its Deployments, as its project's manifests and charts
+    set them. Its version is the label C(app.kubernetes.io/version), or else the tag of its image; that of the Gateway
+    API is an annotation of its CRDs.
   - The credentials need C(get) on the namespace C(kube-system) and on C(customresourcedefinitions), and C(list) on
-    C(deployments) in all namespaces. With O(verify=true) also C(list) on C(endpointslices) and on the webhook
+    C(deployments) in all namespaces. With O(verify=true) also C(list) on C(endpointslices) and on webhook
     configurations, and C(create) and C(patch) on C(clusterservingruntimes), on Knative's C(services), on
     C(clusterissuers) or on C(virtualservices).
 requirements:
@@ -38,7 +38,7 @@ attributes:
     support: full
 options:
   components:
-    description: The components to read. With an empty list only the cluster itself is.
+    description: The components to read. With an empty list only the cluster itself is read.
     type: list
     elements: str
     choices:
@@ -54,16 +54,16 @@ options:
     default: []
   verify:
     description:
-      - Whether to verify that the components work. Their APIs are served, their Deployments rolled out; of their
-        webhooks the CA is a certificate and the Service has an endpoint; and the webhooks accept an object in a dry
-        run, which changes nothing.
-      - What does not is listed in C(problems), and is no failure of the module.
+      - Whether to verify that the components are healthy. Their CRDs are served, their Deployments rolled out; their
+        webhooks have a CA certificate and their Services an endpoint; and the webhooks accept an object in a
+        server-side dry run, which changes nothing.
+      - What is not healthy is listed in C(problems), and is no failure of the module.
     type: bool
     default: false
   api_server:
     description:
-      - Whether to say at which addresses pods reach the API server. The credentials need C(list) on C(endpointslices)
-        in the namespace C(default) for that.
+      - Whether to return the addresses at which pods reach the API server. The credentials need C(list) on
+        C(endpointslices) in the namespace C(default) for that.
     type: bool
     default: false
 seealso:
@@ -76,7 +76,7 @@ EXAMPLES = r"""
     components: [kserve, knative_serving, cert_manager]
   register: platform
 
-- name: Verify that an existing KServe works
+- name: Verify the existing KServe
   hashfoundry.kserve.platform_info:
     components: [kserve]
     verify: true
@@ -91,7 +91,7 @@ cluster:
   returned: success
   contains:
     uid:
-      description: The UID of the namespace C(kube-system), by which clusters are told apart.
+      description: The UID of the namespace C(kube-system), which identifies the cluster.
       type: str
     version:
       description: The version of the API server.
@@ -119,7 +119,7 @@ components:
       description: Whether the cluster has it.
       type: bool
     version:
-      description: Its version; null where nothing says it.
+      description: Its version; null if it is unknown.
       type: str
     namespace:
       description: The namespace of its Deployments; null for one that has none.
@@ -132,7 +132,7 @@ components:
       type: list
       elements: str
     problems:
-      description: What does not work, one clause each; empty without O(verify=true).
+      description: What is not healthy, one clause each; empty without O(verify=true).
       type: list
       elements: str
   sample:
@@ -144,7 +144,7 @@ components:
       deployments: [kserve-controller-manager]
       problems: []
 reason:
-  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
   type: str
   returned: failure
   sample: Forbidden
