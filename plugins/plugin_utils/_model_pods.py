@@ -48,7 +48,7 @@ def pod_faults(
     credentials: Json,
     digests: Mapping[str, str],
 ) -> list[str]:
-    """Return a sentence for each way in which a pod was made otherwise than its model's entry says.
+    """Return a sentence for each way in which a pod differs from its model's entry.
 
     KServe passes over what it does not find in silence: a ServiceAccount, a Secret, an annotation with a misspelt key.
     Where a public bucket or another store answers all the same, the pod serves what nobody meant.

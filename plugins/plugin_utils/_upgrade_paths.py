@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which version of a component may go to which, and the way there where it is farther than one step.
+"""Which upgrades of a component are supported in one step, and the upgrade path where more are needed.
 
 For plugins that run where Ansible runs: the rules are in a file of the collection, meta/upgrade_paths.yml. This file is
 private to the collection and may change at any time.
@@ -28,7 +28,7 @@ Version = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Barrier:
-    """A step between two minor versions that applying the newer one does not make."""
+    """An upgrade between two minor versions that applying the newer one does not achieve."""
 
     older: tuple[int, int]
     newer: tuple[int, int]
@@ -38,7 +38,7 @@ class Barrier:
 
 @dataclass(frozen=True)
 class Rule:
-    """How far a component may go; minors: how many minor versions at once, or None for any number."""
+    """How far a component can be upgraded at once; minors: how many minor versions, or None for any number."""
 
     minors: int | None = None
     barriers: tuple[Barrier, ...] = ()
@@ -69,7 +69,7 @@ def plan(rules: Mapping[str, Rule], installed: Mapping[str, str], wanted: Mappin
 
 
 def _fault(name: str, rule: Rule, source: str, target: str) -> str:
-    """Return why a component cannot go there in one step, with the way that it can take, or nothing."""
+    """Return why a component cannot be upgraded in one step, with the upgrade path, or nothing."""
     title = TITLES.get(name, name)
     old, new = _version(name, source), _version(name, target)
     if new < old:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The versions that go together, and whether those of a cluster do.
+"""Tested version sets, and whether the versions of a cluster match one.
 
 For plugins that run where Ansible runs: the sets are in a file of the collection, meta/version_sets.yml. Two versions
 count as the same when major and minor agree. This file is private to the collection and may change at any time.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Bringing a cluster to what a list of manifests says: read, send what differs, wait.
+"""Applying a list of manifests to a cluster: read, send what differs, wait.
 
 This file is private to the collection and may change at any time.
 """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a live object already is what a manifest says.
+"""Whether a live object already matches a manifest.
 
 Server-side apply keeps in metadata.managedFields which fields each manager has applied ("Field management",
 Kubernetes docs). That tells what the manifest alone cannot: which fields it has lost since it was last applied, what

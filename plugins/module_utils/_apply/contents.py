@@ -87,7 +87,7 @@ def _own(kind: str, things: Iterable[Json]) -> Iterator[Json]:
 
 
 def remaining_after(things: Iterable[Json], going: Collection[str]) -> Iterator[Json]:
-    """Return the objects that stay when others go, and with them what they own and what was made for a Gateway.
+    """Return the objects that remain when others are deleted, with what those own and what was created for a Gateway.
 
     :param going: the uids of those that go.
     """

@@ -40,7 +40,7 @@ def refuse_crds_of_others(objects: Iterable[tuple[Target, Json | None]], manager
 
 
 def owner_of(live: Json, manager: str) -> str:
-    """Return who made an object that a field manager has never applied, or nothing."""
+    """Return the owner of an object that a field manager has never applied, or nothing."""
     metadata = live["metadata"]
     managed = metadata.get("managedFields") or ()
     if any((entry.get("manager"), entry.get("operation")) == (manager, "Apply") for entry in managed):

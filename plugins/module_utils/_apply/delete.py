@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Taking away what a list of manifests has put into a cluster, and nothing that belongs to others.
+"""Deleting the objects of a list of manifests from a cluster, and none that others manage.
 
 Custom resources go first, while the controllers run that clean up after them; then everything else against the order
 of applying; CRDs when none of their custom resources is left, and namespaces when they are empty. This file is
@@ -95,7 +95,7 @@ class _Deletion:
         self._entries: list[_Entry] = []
 
     def with_result(self, work: Callable[[], None]) -> dict[str, Any]:
-        """Do the work and return the result, which an error of it has, too."""
+        """Do the work and return the result, which is also added to an error of it."""
         try:
             work()
         except KServeError as error:
@@ -248,7 +248,7 @@ class _Deletion:
         return live is not None and before is not None and live["metadata"].get("uid") == before["metadata"].get("uid")
 
     def _await_gateways(self, entries: Iterable[_Entry]) -> None:
-        """Wait for what a controller has made of a Gateway: it must clean up before it is deleted itself."""
+        """Wait until a controller has deleted what it created for a Gateway, before it is deleted itself."""
         if self._options.check_mode or not self._options.wait:
             return
         for entry in entries:
@@ -295,7 +295,7 @@ class _Deletion:
 
 
 class _GatewayObjects:
-    """What a controller has made for a Gateway; left: what of it was still there at the last look."""
+    """What a controller has created for a Gateway; left: what of it still existed at the last poll."""
 
     def __init__(self, api: ApplyApi, gateway: Manifest) -> None:
         self._api = api
@@ -303,7 +303,7 @@ class _GatewayObjects:
         self.left: list[str] = []
 
     def gone(self) -> bool:
-        """Look whether all is gone."""
+        """Poll whether all is deleted."""
         self.left = namespace_contents(self._api, self._gateway.namespace, f"{GATEWAY}={self._gateway.name}")
         return not self.left
 

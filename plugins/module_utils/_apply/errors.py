@@ -30,7 +30,7 @@ _NO_NAMESPACE = re.compile(r'^namespaces "[^"]+" not found$')
 
 
 def is_webhook_away(error: ApiError) -> bool:
-    """Say whether the API server could not reach a webhook, which passes once that has started."""
+    """Say whether the API server could not reach a webhook, which is temporary until that has started."""
     return error.status >= 500 and bool(_WEBHOOK_AWAY.search(error.text))
 
 

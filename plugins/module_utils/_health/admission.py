@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Why the API server does not take an object, as a verdict.
+"""Why the API server rejects an object, as a verdict.
 
 There is no reason for machines in such a refusal, so the words are read: those of the admission plug-ins
 ServiceAccount, ResourceQuota and PodSecurity of Kubernetes v1.35, and of KServe's webhook for pods. This file is
@@ -24,7 +24,7 @@ with suppress(ImportError):  # the module says so before it judges anything
 
 
 def refusal(reason: str, what: str, message: str) -> Verdict:
-    """Return the verdict on an object that is not taken.
+    """Return the verdict on an object that is rejected.
 
     :param reason: the reason when the message says nothing that is known here.
     :param what: what is not taken, as the beginning of a sentence.
@@ -50,7 +50,7 @@ def refusal(reason: str, what: str, message: str) -> Verdict:
 
 
 def _fits_alone(message: str) -> bool:
-    """Say whether what a quota refuses asks for less than the whole of it.
+    """Say whether a request that exceeds a quota would fit into the empty quota.
 
     :param message: of the admission plug-in ResourceQuota: "exceeded quota: NAME, requested: a=1,b=2, used: a=1,b=1,
         limited: a=1,b=2", with more behind a colon where a webhook passes it on.

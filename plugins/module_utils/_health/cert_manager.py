@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What cert-manager says of a Certificate that it does not issue: the request, its ACME order, the order's challenges.
+"""Why cert-manager does not issue a Certificate: its request, its ACME order, and the order's challenges.
 
 A Certificate itself says little more than that its Secret is not there. This file is private to the collection and may
 change at any time.

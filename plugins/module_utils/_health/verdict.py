@@ -38,7 +38,7 @@ def progressing(reason: str, message: str) -> Verdict:
 
 
 def degraded(reason: str, message: str) -> Verdict:
-    """Return the verdict that something is wrong which may still pass."""
+    """Return the verdict that something is wrong which may still recover."""
     return Verdict(State.DEGRADED, reason, message)
 
 

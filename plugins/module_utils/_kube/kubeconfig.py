@@ -66,7 +66,7 @@ def server(configuration: Any) -> Server:
 
 
 def reconcile(api: KubeApi, wanted: Wanted, at: Server, now: datetime, check_mode: bool) -> dict[str, Any]:
-    """Ask for a token where the file holds none that serves, and return the module's result.
+    """Request a token where the file contains no valid one, and return the module's result.
 
     :param now: the time, with a time zone.
     :raises KServeError: an option cannot be met, there is no such account, or the file cannot be written.
@@ -108,7 +108,7 @@ def _result(wanted: Wanted, reason: str, end: datetime | None) -> dict[str, Any]
 
 
 def _held(wanted: Wanted, at: Server, uid: str, now: datetime) -> tuple[datetime | None, str]:
-    """Return when the file's token ends, and why another is due, or nothing."""
+    """Return when the file's token expires, and why another is due, or nothing."""
     try:
         found = yaml.safe_load(wanted.path.read_text(encoding="utf-8"))
         token = str(found["users"][0]["user"]["token"])
@@ -130,7 +130,7 @@ def _held(wanted: Wanted, at: Server, uid: str, now: datetime) -> tuple[datetime
 
 
 def _claims(token: str) -> Mapping[str, Any]:
-    """Return what a token says of itself; whether it is true is the API server's to judge."""
+    """Return the claims of a token, which only the API server can verify."""
     part = token.split(".")[1]
     claims: Mapping[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     return claims

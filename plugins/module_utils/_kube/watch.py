@@ -53,7 +53,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that a follower has to say about its source.
+    """One change of a source, as its follower reports it.
 
     Either the whole collection by uid (listed), or one object that is there (present) or gone (absent),
     or the error with which it gave up.
@@ -73,7 +73,7 @@ class Feed(Protocol):
         """Wait for changes for the given seconds; return them, or nothing."""
 
     def stop(self) -> None:
-        """Follow nothing any more."""
+        """Stop following."""
 
 
 Follow = Callable[[KubeApi, Mapping[str, Source]], Feed]
@@ -110,7 +110,7 @@ class Follower:
         self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
 
     def run(self, watch: bool = True) -> None:
-        """Put every change of the source, until pause says so or the first list is refused for good.
+        """Report every change of the source, until pause says so or the first list fails for good.
 
         Once the server has answered, it is waited for when it no longer does, since it may be restarting: it then
         refuses connections, and for a moment also what it allows later.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Letting manifests take their images from a mirror, and by digest.
+"""Rewriting the images of manifests to a mirror, and pinning them by digest.
 
 An image is named in more places than a container: in environment variables and arguments of controllers that start
 further containers, in keys of ConfigMaps, and in the JSON texts that some of these keys hold. This file is private to

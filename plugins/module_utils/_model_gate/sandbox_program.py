@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The program that loads a model and lets it predict, shut off from network, files and other processes.
+"""The program that loads a model and lets it predict, isolated from network, files and other processes.
 
 It is started as ``python -I -c SOURCE`` by sandbox.py, which documents the job it reads from stdin and the lines
 it writes. As its interpreter is the serving image's, not Ansible's, it stands alone: it imports nothing but the

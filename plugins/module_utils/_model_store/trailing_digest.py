@@ -28,7 +28,7 @@ _BLOCK = 1024 * 1024
 
 
 class TrailingDigest:
-    """The sha256 of an open file, reckoned in a thread that gives way to others.
+    """The sha256 of an open file, computed in a thread of low priority.
 
     Used as a context, it ends with the last byte that the reader has announced, or with what goes wrong.
     """

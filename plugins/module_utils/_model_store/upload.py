@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Putting one version of a model into an object store, as one thing.
+"""Uploading one version of a model to an object store, atomically.
 
 A version is complete when its manifest is there, which is written last, and from then on it stays as it is.
 
@@ -95,7 +95,7 @@ def publish(
     connections: int = 8,
     gate: Gate | None = None,
 ) -> Published:
-    """Make the version in the store what the folder is; with create_bucket make its bucket if need be.
+    """Upload the folder as the version; with create_bucket create its bucket if needed.
 
     A version that is the same costs one request. One that is complete and differs is refused unless overwrite, and so
     are objects that the folder lacks in one that is not complete. Where there is something to do, the gate comes first.
@@ -197,7 +197,7 @@ class _Run:
         self._overwrite = overwrite
 
     def complete(self, *, withdraw: bool, empty: bool, warning: str | None) -> Published:
-        """Send what is missing, remove what is too much, look whether it is there, and write the manifest.
+        """Send what is missing, remove what is superfluous, verify the result, and write the manifest.
 
         :param withdraw: whether a manifest is there, which has to go before anything else changes.
         :param empty: whether the bucket is not there.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the components of a serving platform are known by in a cluster: one row each, and pure functions.
+"""How the components of a serving platform are identified in a cluster: one row each, and pure functions.
 
 Names and labels are those of the components' own manifests and charts. This file is private to the collection and may
 change at any time.
@@ -28,7 +28,7 @@ _TAG = re.compile(r":(v?\d+\.\d+[\w.+-]*)(?:@|$)")
 
 @dataclass(frozen=True)
 class Component:
-    """What a component is known by.
+    """How a component is identified.
 
     crd: its main CRD; kinds: those that must be served, by API version; deployments: the selector of
     its Deployments, none for one that has no program; image: what the names of their images hold; bundle: the
