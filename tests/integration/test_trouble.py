@@ -89,6 +89,12 @@ def test_a_cluster_that_does_not_match_the_inventory(playbook, kubectl):
     assert len(errors(done)) == 1
 
 
+def test_a_folder_that_cannot_be_written(playbook):
+    done = playbook("playbooks/addons.yml", "-e", "platform_ca_file=/proc/hashfoundry/ca.crt")
+    says(done, "ca_file /proc/hashfoundry/ca.crt cannot be written (", "; name another place.")
+    assert len(errors(done)) == 1
+
+
 STORAGE = {
     "a wrong secret key": (
         {"model_storage_secret_key": "not-the-key-of-the-server"},
@@ -167,7 +173,7 @@ MODELS = {
     ),
     "a misspelt key": (
         {"replicas": 2},
-        "Model lost-model: replicas is no key that a model has; those there are",
+        "Model lost-model: replicas is not a key of a model; the keys are",
     ),
 }
 

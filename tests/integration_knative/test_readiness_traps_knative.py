@@ -122,7 +122,7 @@ def test_ready_stays_true_for_a_spec_that_the_controller_cannot_reconcile(outcom
     stale = outcome("rolled", "not taken up")
     assert stale.ready == "True"
     assert at_timeout(stale) and stale.verdict == ("progressing", "SpecNotObserved")
-    assert says(stale, "has not brought predictor.model.storageUri of generation 2 into the Deployment", "the events")
+    assert says(stale, "has not applied predictor.model.storageUri of generation 2 to the Deployment", "the events")
     assert says(stale, "The latest warning about it: ", "StorageURI not supported")
     assert "StorageURI not supported" in stale.event_text
 
@@ -184,7 +184,7 @@ def test_a_missing_service_account(outcome):
 def test_a_missing_secret_of_the_service_account(outcome):
     missing = outcome("no-secret")
     assert after_grace(missing) and missing.verdict[1] == "SecretMissing"
-    assert says(missing, 'secrets "not-there" not found; create the Secret, or take it out of the ServiceAccount.')
+    assert says(missing, 'secrets "not-there" not found; create the Secret, or remove it from the ServiceAccount.')
 
 
 def test_an_object_that_is_missing_from_the_bucket(outcome):
