@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Timing
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Change, Source
 
@@ -250,8 +251,7 @@ class Time:
     """
 
     def __init__(self, *script: list[Change]) -> None:
-        self.now = 100.0
-        self.slept: list[float] = []
+        self.now = self._started = 100.0
         self.script = list(script)
         self.sources: dict[str, Source] = {}
         self.stopped = 0
@@ -259,8 +259,17 @@ class Time:
     def clock(self) -> float:
         return self.now
 
+    @property
+    def passed(self) -> float:
+        """The seconds since the start."""
+        return self.now - self._started
+
+    @property
+    def timing(self) -> Timing:
+        """The clock as the modules take it."""
+        return Timing(clock=self.clock, sleep=self.sleep, follow=self.follow)
+
     def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
         self.now += seconds
 
     def follow(self, api: Any, sources: Mapping[str, Source]) -> Time:

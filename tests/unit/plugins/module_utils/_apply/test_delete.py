@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.contents import GATEWAY, namespace_contents
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.delete import delete_manifests
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Options, Timing
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Options
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.load import load
@@ -28,8 +28,7 @@ ALL = [SPACE, crd(), CONFIG, DEPLOYMENT, FOO]
 
 def run(server: Server, definitions: list[dict[str, Any]], time: Time | None = None, **options: Any) -> dict[str, Any]:
     time = time or Time()
-    timing = Timing(clock=time.clock, sleep=time.sleep, follow=time.follow)
-    return delete_manifests(server, load(definitions, []), Options(**options), timing)
+    return delete_manifests(server, load(definitions, []), Options(**options), time.timing)
 
 
 def fails(server: Server, definitions: list[dict[str, Any]], time: Time | None = None, **options: Any) -> KServeError:
@@ -203,7 +202,7 @@ def test_what_does_not_go_is_waited_for_and_told() -> None:
     server.objects["/apis/example.com/v1/namespaces/models/foos/f"]["metadata"]["finalizers"] = ["example.com/clean"]
     error = fails(server, ALL, time, wait_timeout=20)
     assert "Foo models/f is not gone after 20 seconds: its finalizers example.com/clean remain" in str(error)
-    assert sum(time.slept) == pytest.approx(20) and error.result["waited_seconds"] == 20
+    assert time.passed == pytest.approx(20) and error.result["waited_seconds"] == 20
     # What should clean up after it is still there.
     assert [path for path, _dry_run in server.deleted] == ["/apis/example.com/v1/namespaces/models/foos/f"]
     assert run(server, [FOO], wait=False)["waited_seconds"] == 0

@@ -31,9 +31,8 @@ def config(name: str, label: str | None = "ours") -> dict[str, Any]:
 
 def run(server: Server, *bodies: dict[str, Any], **options: Any) -> dict[str, Any]:
     time = Time()
-    timing = Timing(clock=time.clock, sleep=time.sleep, follow=time.follow)
     options = {"prune": [CONFIGS], "namespace": "models", **options}
-    return apply_manifests(server, load(bodies, [], may_be_empty=True), Options(**options), timing)
+    return apply_manifests(server, load(bodies, [], may_be_empty=True), Options(**options), time.timing)
 
 
 def names(server: Server) -> set[str]:

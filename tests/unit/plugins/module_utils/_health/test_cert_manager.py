@@ -10,7 +10,6 @@ import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.apply import (
     Options,
-    Timing,
     apply_manifests,
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
@@ -103,7 +102,7 @@ def failure(server: Server, status: Json) -> str:
             server,
             load([CERTIFICATE], []),
             Options(wait_timeout=5),
-            Timing(clock=time.clock, sleep=time.sleep, follow=time.follow),
+            time.timing,
         )
     return str(caught.value)
 

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, Unreachable
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import (
+    LONGEST_PAUSE,
     PAGE,
     Change,
     Follower,
@@ -152,14 +153,15 @@ def test_a_server_that_restarts_is_waited_for_with_growing_pauses() -> None:
     refused = [ApiError(str(status), status) for status in (401, 403, 429, 500, 503)]
     script = Script([pod("a", 3)], away, away, away, [refused[0]], *refused[1:], [pod("a", 9)], [])
     changes, pauses = run(script)
-    assert pauses[:-1] == [0, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+    assert pauses[0] == 0 and pauses[:-1] == sorted(pauses[:-1]) and max(pauses) == LONGEST_PAUSE
     assert changes == [Change("pods", listed={"a": pod("a", 3)}), Change("pods", listed={"a": pod("a", 9)})]
 
 
 def test_a_server_that_ends_every_watch_at_once_is_asked_ever_more_slowly() -> None:
-    assert run(Script([], [], [], [], [], [], [], []))[1] == [0, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0]
+    pauses = run(Script([], [], [], [], [], [], [], []))[1]
+    assert pauses[0] == 0 and pauses == sorted(pauses) and pauses[-1] == LONGEST_PAUSE
     # One that ends them when their time is over, also without a word, is asked on at once.
-    assert run(Script([], [], [], [], lasts=60))[1] == [0, 0, 0]
+    assert max(run(Script([], [], [], [], lasts=60))[1]) == 0
 
 
 @pytest.mark.parametrize("error", [Unreachable("refused"), ApiError("forbidden", 403), ApiError("no CRD", 404)])
@@ -170,8 +172,8 @@ def test_what_fails_the_first_time_is_reported(error: KServeError) -> None:
 
 def test_a_server_that_is_busy_the_first_time_is_asked_again_for_some_seconds() -> None:
     busy = ApiError("too many requests", 429)
-    changes, pauses = run(Script(busy, busy, [pod("a", 3)], []))
-    assert changes == [Change("pods", listed={"a": pod("a", 3)})] and pauses[:2] == [0, 0.1]
+    changes, _pauses = run(Script(busy, busy, [pod("a", 3)], []))
+    assert changes == [Change("pods", listed={"a": pod("a", 3)})]
     changes, pauses = run(Script(*[busy] * 20))
     assert changes == [Change("pods", error=busy)]
     assert 5 < sum(pauses) < 30
