@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Check that plugins/ uses documented interfaces only: no name of another package that begins with an underscore.
 
-A release of ansible-core may change such a name, and an action plugin that cannot be imported ends every play. Settings
-of the whole process that a worker shares with Ansible count as well. What is allowed stands in ALLOWED, each with the
-page that documents it.
+A release of ansible-core may change such a name, and an action plugin that cannot be imported fails every play.
+Settings of the whole process, which a worker shares with Ansible, are checked as well. ALLOWED lists the exceptions,
+each with the page that documents it.
 
 Usage: private_names.py [file or folder ...], by default plugins/.
 """
@@ -25,9 +25,9 @@ PYTHON = "https://docs.python.org/3/library/"
 ALLOWED = {
     "self._task": f"{GUIDE}developing_plugins.html#action-plugins",
     "self._execute_module": f"{GUIDE}developing_plugins.html#action-plugins",
-    # The loader of files, which the guide shows in a lookup plugin; ActionBase keeps it under the same name.
+    # The DataLoader, which the guide shows in a lookup plugin. ActionBase has it under the same name.
     "self._loader": f"{GUIDE}developing_plugins.html#lookup-plugins",
-    # For a process that is a copy of another one.
+    # For a forked process.
     "os._exit": f"{PYTHON}os.html#os._exit",
     "module._diff": f"{GUIDE}developing_program_flow_modules.html#ansible-diff",
     "result._no_log_values": f"{REFERENCE}module_utils.html#validationresult",

@@ -1,14 +1,14 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run the checks and the scenarios, and tell at the end how each of them closed.
+"""Run the checks and the scenarios, and print the result of each at the end.
 
     run_all.py [--scenarios all] [lint sanity …]
 
-Lanes run side by side, because most of the time something waits for a cluster: the checks, which need none, and the
-scenarios of each cluster, one after another. Where Standard mode has many scenarios, they share two clusters. Each line
-of output says whose it is. What fails does not keep the others from running; the exit code is 1 if anything failed.
-Which tests of pytest have failed is told once more at the end, for a log may be long.
+Lanes run in parallel, since most of the time is spent waiting for clusters: one for the checks, and one for each
+cluster, which runs its scenarios one after another. Many scenarios of Standard mode are divided between two clusters.
+Each line of output has the name of its check. A failure does not stop the other lanes; the exit code is 1 if anything
+failed. Failed tests of pytest are listed again at the end, because the log may be long.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from local.errors import LocalError  # noqa: E402
 from tests import scenarios, shown  # noqa: E402
 from tests.scenarios import ALL, Choice, Scenario  # noqa: E402
 
-# A line of pytest's short summary, perhaps as an entry of a list that Ansible shows.
+# A line of pytest's short summary, possibly as an entry of a list that Ansible prints.
 FAULT = re.compile(r"\b(?:FAILED|ERROR) \S+\.py(?:::\S.*)?$")
 # pytest's last line: 61 passed, 2 skipped in 210.31s (0:03:30)
 SUMMARY = re.compile(
     r"(?:\d+ (?:passed|failed|skipped|deselected|xfailed|xpassed|warnings?|errors?)(?:, )?)+ in [\d.]+s"
 )
 BIN = ROOT / ".venv" / "bin"
-# They have what the clusters leave: a test against the clock is not theirs.
+# The checks run at a lower priority than the clusters, because no check depends on time.
 BEHIND = ("nice", "-n", "10")
 
 
 @dataclass
 class Closed:
-    """How a check ended; line: the last of its output, or pytest's; faults: pytest's lines of the tests that failed."""
+    """The result of a check; line: its last line of output, or pytest's; faults: pytest's lines of failed tests."""
 
     passed: bool
     line: str
@@ -54,7 +54,7 @@ class Closed:
     summaries: list[str] = field(default_factory=list)
 
     def and_then(self, other: Closed) -> Closed:
-        """What the two are together."""
+        """The combined result of two steps."""
         return Closed(
             self.passed and other.passed,
             self.line if not self.passed else other.line,
@@ -65,9 +65,9 @@ class Closed:
 
 
 class Results:
-    """How checks have closed, from several threads, and their output without lines mixed up.
+    """The results of checks that run in several threads, and their output line by line.
 
-    minutes: after so many no further scenario is begun; None: there is no such limit.
+    minutes: no scenario starts after this time; None: no limit.
     """
 
     def __init__(self, minutes: float | None = None) -> None:
@@ -86,7 +86,7 @@ class Results:
             self.closed[name] = closed
 
     def too_late(self, row: Scenario) -> bool:
-        """Tell whether the time is over, and remember that the scenario is left out then."""
+        """Whether the time is over; if so, record the scenario as skipped."""
         if self._minutes is None or self.seconds < self._minutes * 60:
             return False
         with self._lock:
@@ -98,11 +98,11 @@ class Results:
             print(f"[{name}] {text}", flush=True)
 
     def run(self, name: str, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> Closed:
-        """Run a program to its end, and show its output as it comes."""
+        """Run a command until it exits, and print its output line by line."""
         self.say(name, f"=== {' '.join(Path(word).name if isinstance(word, Path) else word for word in command)}")
         begun = time.monotonic()
         code, lines = shown.run(command, lambda line: self.say(name, line), env, ROOT)
-        # A scenario's output shows what its verifier printed, and shows it again where it fails.
+        # The output of a scenario contains that of its verifier, and again if it fails.
         faults = dict.fromkeys(found.group() for line in lines if (found := FAULT.search(line)))
         summaries = dict.fromkeys(found.group() for line in lines if (found := SUMMARY.search(line)))
         return Closed(code == 0, lines[-1] if lines else "", time.monotonic() - begun, [*faults], [*summaries])
@@ -118,7 +118,7 @@ def checks_lane(results: Results, targets: Iterable[str]) -> None:
 
 
 def second_cluster() -> dict[str, str]:
-    """The variables that give Molecule another cluster of Standard mode, beside the first one."""
+    """The variables of Molecule for a second cluster of Standard mode."""
     name = os.environ.get("HASHFOUNDRY_MOLECULE_CLUSTER", "hashfoundry-molecule")
     return {
         "HASHFOUNDRY_MOLECULE_CLUSTER": f"{name}-second",
@@ -129,7 +129,7 @@ def second_cluster() -> dict[str, str]:
 
 
 class Molecule:
-    """The scenarios that share one cluster; env: variables that say which, by default the first of its mode."""
+    """The scenarios that share one cluster; env: variables that select it, by default the first of its mode."""
 
     def __init__(self, results: Results, rows: Sequence[Scenario], env: Mapping[str, str] | None = None) -> None:
         self._results = results
@@ -141,7 +141,7 @@ class Molecule:
         return self._results.run(row.name, [BIN / "molecule", *words, "-s", row.name], env)
 
     def lane(self) -> None:
-        """Run the scenarios one after another on a new cluster, and take it away."""
+        """Run the scenarios one after another on a new cluster, and delete it."""
         first = self._rows[0]
         usable = False
         if not first.core:
@@ -150,7 +150,7 @@ class Molecule:
             if not row.core and self._results.too_late(row):
                 continue
             if row.core:
-                # Without the look at the clock: what a run of before has left is not this scenario's.
+                # The core has no time limit. It first deletes what an interrupted run has left.
                 done = self._run(row, "destroy").and_then(self._run(row, "test", "--destroy=never"))
             elif usable or (done := self._run(row, "converge")).passed:
                 done = self._run(row, "verify")
@@ -166,14 +166,14 @@ class Molecule:
 
 
 def build(results: Results, mode: str, rows: Sequence[Scenario]) -> Closed:
-    """Build what the scenarios of a mode need, where it can be seen: Molecule shows a step's output at its end."""
+    """Build what the scenarios of a mode need, before Molecule, which prints the output of a step only at its end."""
     tables = sorted({row.components for row in rows if row.components})
     command = [BIN / "python", "-m", "local", "build", *tables]
     return results.run(f"build-{mode.lower()}", command, {"HASHFOUNDRY_MODE": mode})
 
 
 def clusters(results: Results, rows: Sequence[Scenario]) -> list[Molecule]:
-    """Build what the clusters are made of, one after another; return those on which the scenarios can run."""
+    """Build the components of the clusters one after another; return the clusters whose scenarios can run."""
     lanes = []
     for mode in dict.fromkeys(row.cluster for row in rows):
         mine = [row for row in rows if row.cluster == mode]
@@ -191,7 +191,7 @@ def clusters(results: Results, rows: Sequence[Scenario]) -> list[Molecule]:
 
 
 def run(results: Results, checks: Sequence[str], choice: Choice) -> None:
-    """Run everything, each lane in a thread of its own."""
+    """Run all lanes, each in its own thread."""
     if not (ready := results.make("collections")).passed:
         results.close("collections", ready)
         return
@@ -216,7 +216,7 @@ def left_out(rows: Mapping[Scenario, str]) -> list[str]:
 
 
 def closing(results: Results, order: Sequence[str], choice: Choice) -> str:
-    """The closing lines, of which the last says how many passed and failed."""
+    """The closing lines; the last has the numbers of passed and failed checks."""
     lines = ["", "=== closing lines"]
     closed = results.closed
     for name in sorted(closed, key=lambda name: order.index(name) if name in order else len(order)):
@@ -246,7 +246,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     print(plan(choice), flush=True)
-    # At a slow hour, too, a run that nobody has asked more of comes to its end.
+    # A default run has a time limit, so that it finishes on a slow machine, too.
     results = Results(None if given.scenarios else scenarios.BUDGET)
     run(results, given.checks, choice)
     passed = all(done.passed for done in results.closed.values())

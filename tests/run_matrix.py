@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run lint, sanity and unit tests on each ansible-core of meta/tested_platforms.yml, in a container with its Python.
 
-Each row works on a copy of the checkout in which the versions of the row stand in for those of requirements.lock and
-requirements.yml. Its environment, collections and home are kept in the cache.
+Each row runs on a copy of the checkout, in which the versions of the row replace those of requirements.lock and
+requirements.yml. Its virtual environment, collections and home directory are cached.
 
 Usage: run_matrix.py [minor versions of ansible-core, e.g. 2.21; by default all but that of this environment, whose
 checks are make lint, sanity and unit]
@@ -48,7 +48,7 @@ ENTRY = re.compile(r"^ansible-core==.*\\\n(?: +--hash=.*\n)+", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Closed:
-    """How a check ended; line: the last of its output."""
+    """The result of a check; line: its last line of output."""
 
     row: Platform
     check: str
@@ -62,7 +62,7 @@ class Closed:
 
 
 def lay_out(copy: Path, row: Platform) -> None:
-    """Copy the checkout's files, with the versions of the row, as a repository of its own."""
+    """Copy the checkout's files, with the versions of the row, into a new git repository."""
     for path in checkout_files(ROOT):
         (copy / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / path, copy / path, follow_symlinks=False)
@@ -76,7 +76,7 @@ def lay_out(copy: Path, row: Platform) -> None:
     collections = copy / "requirements.yml"
     version = yaml.safe_load(collections.read_text())["collections"][0]["version"]
     collections.write_text(collections.read_text().replace(version, row.kubernetes_core))
-    # Checks that ask git for the files get the same answer.
+    # Checks that list the files by git find the same ones.
     for words in (["init", "--quiet"], ["add", "--all"]):
         subprocess.run(["git", "-C", copy, *words], check=True)
     (copy / LINK).parent.mkdir(parents=True)
@@ -84,7 +84,7 @@ def lay_out(copy: Path, row: Platform) -> None:
 
 
 def run(docker: Engine, row: Platform, copy: Path, kept: Path, check: str) -> Closed:
-    """Run one check in the row's container and show its output as it comes."""
+    """Run one check in the row's container and print its output line by line."""
     print(f"\n=== ansible-core {row.ansible_core}, Python {row.python}: {check}", flush=True)
     home, environment, collection = kept / "home", kept / "environment", kept / "kubernetes"
     for folder in (home, environment, collection):

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run `ansible-test sanity` on the files of this checkout, on this Python, without containers.
 
-ansible-test wants to stand in `ansible_collections/<namespace>/<name>`, so it is given a copy of the files that git
-knows or would add, in a temporary tree beside links to the collections this one builds on. The virtual environments
-of the single tests stay where ansible-test keeps them (`~/.ansible/test/venv`), for the next run.
+ansible-test requires the path `ansible_collections/<namespace>/<name>`, so it runs on a copy of the files that git
+tracks or would add, in a temporary tree beside links to the required collections. The virtual environments of the tests
+are retained in `~/.ansible/test/venv`, for the next run.
 
 Usage: run_sanity.py [options of ansible-test sanity, e.g. `--test pylint` or a path]
 """
@@ -36,12 +36,12 @@ PROGRAM_MISSING = re.compile(
 
 
 class SanityError(Exception):
-    """Why the tests cannot run, and what to do about it."""
+    """The tests cannot run; the message names the reason and the fix."""
 
 
 @dataclass
 class Tally:
-    """The results of one run: names of tests; for those skipped, the reason as well."""
+    """The results of a run: names of tests, and the reasons of skipped ones."""
 
     passed: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -65,7 +65,7 @@ def checkout_files(root: Path) -> list[Path]:
 
 
 def lay_out(destination: Path) -> Path:
-    """Copy the checkout below `destination` as a collection and return the collection's directory."""
+    """Copy the checkout below `destination` as a collection, and return its folder."""
     tree = destination / "ansible_collections"
     collection = tree / "hashfoundry" / "kserve"
     for path in checkout_files(ROOT):
@@ -82,12 +82,12 @@ def lay_out(destination: Path) -> Path:
 
 
 def ansible_test(collection: Path, arguments: list[str]) -> tuple[int, str]:
-    """Run the sanity tests, show their output as it comes, and return the exit code and that output."""
+    """Run the sanity tests, print their output line by line, and return the exit code and the output."""
     program = Path(sys.executable).with_name("ansible-test")
     if not program.exists():
         raise SanityError(f"{program} is missing: run this script with the Python of the environment that has it.")
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    # Programs such as shellcheck may come from the same environment.
+    # Commands such as shellcheck may be installed in the same environment.
     environment = {**os.environ, "PATH": f"{program.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
     command = [str(program), "sanity", "--local", "--python", version, "--junit", "--color", "no", *arguments]
     lines = []
@@ -103,7 +103,7 @@ def ansible_test(collection: Path, arguments: list[str]) -> tuple[int, str]:
 
 
 def tally(results: Path, output: str) -> Tally:
-    """Count the tests by the JUnit files in `results`, one for each test; `output` knows why a program was missing."""
+    """Count the tests by their JUnit files in `results`; `output` contains the reasons of missing commands."""
     counted = Tally()
     missing = {match["test"]: match["reason"] for match in PROGRAM_MISSING.finditer(output)}
     for path in sorted(results.glob("ansible-test-sanity-*.xml")):

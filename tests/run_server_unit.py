@@ -1,9 +1,9 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run the tests of the containers' programs, each in an environment of exactly its image's packages.
+"""Run the tests of the container servers, each in a virtual environment with the packages of its image.
 
-The environments are kept in the cache, keyed by their lock.
+The environments are cached by the digest of their lock file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from local.cache import digest  # noqa: E402
 
 PYTEST = "pytest==9.1.1"
 PYTHON = "3.11"
-# The folder of a lock, and the tests that need its packages.
+# The folder of a lock file, and the tests that need its packages.
 SUITES = {
     "batch": ["test_batch_rows.py", "test_batch_run.py"],
     "server": [f"test_server_{part}.py" for part in ("churn", "http", "model", "protocol", "requirements", "rows")],
@@ -29,7 +29,7 @@ SUITES = {
 
 
 def environment(name: str) -> Path:
-    """The Python of the environment, made where it is not in the cache."""
+    """The Python of the environment, which is created unless it is cached."""
     lock = ROOT / "model" / name / "requirements.txt"
     folder = settings.load().cache / "environments" / f"{name}-{digest(lock, PYTEST)}"
     made = folder / "made"

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Choose the scenarios of a run of `make test` from the table of scenarios.toml.
 
-Chosen are the core of each cluster, what has changed since all scenarios passed, and one more in turn. It runs before
-there is a virtual environment: nothing but the standard library.
+It chooses the core of each cluster, the scenarios whose files have changed since all scenarios passed, and one more in
+turn. It runs before the virtual environment exists, so it imports only the standard library.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ ALL = "all"
 
 
 class UnknownScenario(Exception):
-    """SCENARIOS names what the table does not have."""
+    """SCENARIOS contains a name that is not in the table."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A row of scenarios.toml, where the columns are explained."""
+    """A row of scenarios.toml, which documents the columns."""
 
     name: str
     minutes: float
@@ -48,7 +48,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows in their order; everywhere: patterns of files that concern all of them."""
+    """The rows in order; everywhere: patterns of files that affect all scenarios."""
 
     scenarios: tuple[Scenario, ...]
     everywhere: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class Table:
 
 @dataclass
 class Choice:
-    """The scenarios that run, in the table's order, and those that do not; both with the reason."""
+    """The scenarios that run, in the order of the table, and the skipped ones, each with the reason."""
 
     chosen: dict[Scenario, str] = field(default_factory=dict)
     left_out: dict[Scenario, str] = field(default_factory=dict)
@@ -72,9 +72,9 @@ class Choice:
 
 @dataclass(frozen=True)
 class History:
-    """What git says. changed: files since all scenarios passed, or None; why: then the reason, else since when.
+    """The history in git; changed: files since all scenarios passed, or None; why: the reason of None, or since when.
 
-    commits: how many there are, or 0.
+    commits: their number, or 0 if unknown.
     """
 
     changed: tuple[str, ...] | None
@@ -83,19 +83,19 @@ class History:
 
 
 def load(path: Path = TABLE) -> Table:
-    """Read the table; an unknown column is a TypeError, for the table is code."""
+    """Read the table; an unknown column is a TypeError."""
     raw = tomllib.loads(path.read_text(encoding="utf-8"))
     rows = [Scenario(**{**row, "paths": tuple(row.get("paths", ()))}) for row in raw["scenario"]]
     return Table(tuple(rows), tuple(raw.get("everywhere", ())))
 
 
 def concerns(patterns: Sequence[str], files: Sequence[str]) -> str | None:
-    """The first of the files that one of the patterns matches."""
+    """The first of the files that matches one of the patterns."""
     return next((file for file in files if any(fnmatchcase(file, pattern) for pattern in patterns)), None)
 
 
 def _git(root: Path, *words: str) -> str | None:
-    """What git prints, or None where it fails or is not there."""
+    """The output of git, or None if it fails or is not installed."""
     command = ["git", "-C", str(root), *words]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -105,7 +105,7 @@ def _git(root: Path, *words: str) -> str | None:
 
 
 def history(root: Path = ROOT, passed: Path = PASSED) -> History:
-    """Ask git which files of the working tree differ from the last commit on which all scenarios passed."""
+    """The files of the working tree that differ from the last commit on which all scenarios passed."""
     counted = _git(root, "rev-list", "--count", "HEAD")
     if counted is None:
         return History(None, "git does not know this checkout")
@@ -114,7 +114,7 @@ def history(root: Path = ROOT, passed: Path = PASSED) -> History:
     commit = passed.read_text(encoding="utf-8").strip() if passed.exists() else ""
     if not commit:
         return History(None, f"{name} names no commit", commits)
-    # Of a file that was renamed both names count: the scenario that it is taken from has changed, too.
+    # Both names of a renamed file count, since the scenario that it belonged to has changed, too.
     changed = _git(root, "diff", "--no-renames", "--name-only", "-z", commit, "--")
     new = _git(root, "ls-files", "-z", "--others", "--exclude-standard")
     if changed is None or new is None:
@@ -123,7 +123,7 @@ def history(root: Path = ROOT, passed: Path = PASSED) -> History:
 
 
 def record(root: Path = ROOT, passed: Path = PASSED) -> str:
-    """Write that all scenarios have passed on the commit that is checked out; return what there is to say about it."""
+    """Record that all scenarios have passed on the current commit, and return a message about it."""
     name = passed.relative_to(root)
     commit, status = _git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain")
     if commit is None or status is None:
@@ -135,7 +135,7 @@ def record(root: Path = ROOT, passed: Path = PASSED) -> str:
 
 
 def not_at_hand(scenario: Scenario, where: settings.Settings) -> list[str]:
-    """The programs that only this scenario needs and that would have to be built."""
+    """The programs that only this scenario needs and that are not built yet."""
     if not scenario.components:
         return []
     known = table.load().programs.values()
@@ -147,9 +147,9 @@ def not_at_hand(scenario: Scenario, where: settings.Settings) -> list[str]:
 
 
 def choose(rows: Table, wanted: str, seen: History, missing: Callable[[Scenario], Sequence[str]]) -> Choice:
-    """Choose the scenarios: wanted is empty, `all`, or the names of further ones, with commas between them.
+    """Choose the scenarios; wanted: empty, `all`, or names separated by commas, in addition to the core.
 
-    missing gives the programs of a scenario that would have to be built.
+    missing returns the programs of a scenario that are not built yet.
     """
     if wanted == ALL:
         return _in_order(rows, dict.fromkeys(rows.scenarios, "all are asked for"), {})
@@ -170,7 +170,7 @@ def _by_change(rows: Table, seen: History, missing: Callable[[Scenario], Sequenc
     turn = seen.commits % len(further) if further else 0
     reasons: dict[Scenario, str] = {}
     left_out: dict[Scenario, str] = {}
-    # From the one in turn on, so that where there is not time for all, each comes first now and then.
+    # Starting with the scenario in turn, so that each is first at times if there is not enough time for all.
     for scenario in further[turn:] + further[:turn]:
         if seen.changed is None:
             reasons[scenario] = seen.why
@@ -201,10 +201,10 @@ def _by_change(rows: Table, seen: History, missing: Callable[[Scenario], Sequenc
 
 
 def split(rows: Sequence[Scenario]) -> tuple[list[Scenario], list[Scenario]]:
-    """Divide the scenarios of a cluster between it and a second one, so that both end as early as they can.
+    """Divide the scenarios of a cluster between it and a second one, so that both finish as early as possible.
 
-    The first keeps its core; the second is empty where it would save less time than it takes. Only Standard mode has a
-    second cluster.
+    The first has the core. The second is empty if it takes more time than it saves. Only Standard mode has a second
+    cluster.
     """
 
     def longest(kept: int) -> float:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs whose output is shown while they run, for the runners of the checks."""
+"""Run commands and print their output while they run, for the runners of the checks."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def run(
     env: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> tuple[int, list[str]]:
-    """Run a program to its end; return its exit code and the lines that it printed, without colours and empty ones.
+    """Run a command until it exits; return its exit code and its lines of output, without colours and empty lines.
 
-    command: the program and its arguments; show: is given each line as it comes; env: variables beside those of this
-    process; folder: where the program begins.
+    command: the argument list; show: called with each line; env: variables in addition to those of this process;
+    folder: the working directory.
     """
     lines = []
     with subprocess.Popen(

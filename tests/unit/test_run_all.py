@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `make test` runs, in which order on a cluster, and what it says at the end."""
+"""What `make test` runs, in which order on a cluster, and what it prints at the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MADE = Scenario("matrix", 1, kind="make")
 
 
 class Script(Results):
-    """Runs nothing: what has been started, and what fails by its words."""
+    """Runs nothing; records the started commands, and fails those that contain one of the given words."""
 
     def __init__(self, *failing: str, minutes: float | None = None) -> None:
         super().__init__(minutes)
@@ -44,7 +44,7 @@ def passed(results: Results) -> dict[str, bool]:
     return {name: done.passed for name, done in results.closed.items()}
 
 
-def test_the_scenarios_share_one_cluster_that_is_made_anew_and_taken_away() -> None:
+def test_the_scenarios_share_one_new_cluster_that_is_deleted() -> None:
     script = Script()
     Molecule(script, [CORE, FIRST, SECOND]).lane()
     assert script.started == [
@@ -57,7 +57,7 @@ def test_the_scenarios_share_one_cluster_that_is_made_anew_and_taken_away() -> N
     assert passed(script) == {"core": True, "first": True, "second": True}
 
 
-def test_what_fails_shows_the_cluster_and_the_next_begins_with_site_yml() -> None:
+def test_a_failure_shows_the_cluster_and_the_next_scenario_starts_with_site_yml() -> None:
     script = Script("verify -s first")
     Molecule(script, [CORE, FIRST, SECOND, THIRD]).lane()
     assert script.started[2:] == [
@@ -71,7 +71,7 @@ def test_what_fails_shows_the_cluster_and_the_next_begins_with_site_yml() -> Non
     assert passed(script) == {"core": True, "first": False, "second": True, "third": True}
 
 
-def test_a_second_cluster_begins_with_site_yml_and_is_told_by_its_variables() -> None:
+def test_a_second_cluster_starts_with_site_yml_and_has_its_own_variables() -> None:
     script = Script()
     Molecule(script, [FIRST, SECOND], run_all.second_cluster()).lane()
     assert script.started == [
@@ -84,7 +84,7 @@ def test_a_second_cluster_begins_with_site_yml_and_is_told_by_its_variables() ->
     assert {env["HASHFOUNDRY_MOLECULE_CLUSTER"] for env in script.environments} == {"hashfoundry-molecule-second"}
 
 
-def test_nothing_is_verified_on_a_cluster_that_does_not_come_up() -> None:
+def test_nothing_is_verified_on_a_cluster_that_was_not_created() -> None:
     script = Script("test --destroy=never -s core", "converge -s first", "converge -s second")
     Molecule(script, [CORE, FIRST, SECOND]).lane()
     assert not any("verify" in words for words in script.started)
@@ -92,7 +92,7 @@ def test_nothing_is_verified_on_a_cluster_that_does_not_come_up() -> None:
     assert script.closed["first"].line == "site.yml fails on the cluster"
 
 
-def test_when_the_time_is_over_only_the_core_is_begun() -> None:
+def test_after_the_time_limit_only_the_core_starts() -> None:
     script = Script(minutes=0)
     Molecule(script, [CORE, FIRST, SECOND]).lane()
     assert passed(script) == {"core": True}
@@ -100,7 +100,7 @@ def test_when_the_time_is_over_only_the_core_is_begun() -> None:
     assert "first              left out: 0 minutes are over" in run_all.closing(script, [], Choice())
 
 
-def test_a_cluster_that_cannot_be_taken_away_is_a_failure() -> None:
+def test_a_cluster_that_cannot_be_deleted_is_a_failure() -> None:
     script = Script("destroy -s core")
     Molecule(script, [CORE]).lane()
     assert passed(script) == {"core": False, "core destroy": False}
@@ -121,14 +121,14 @@ def test_only_what_the_chosen_scenarios_need_is_built() -> None:
     assert passed(script) == {"lint": True, "matrix": True, "core": True, "knative": True}
 
 
-def test_what_cannot_be_built_fails_its_scenarios_only() -> None:
+def test_a_failed_build_fails_only_its_scenarios() -> None:
     script = Script("local build more.toml")
     run_all.run(script, ["lint"], Choice(dict.fromkeys((CORE, OF_KNATIVE), "core")))
     assert passed(script) == {"lint": True, "core": True, "knative": False}
     assert script.closed["knative"].line == "not run, for its cluster cannot be built: end of build-knative"
 
 
-def test_without_its_environment_nothing_runs() -> None:
+def test_without_a_virtual_environment_nothing_runs() -> None:
     script = Script("make --no-print-directory collections")
     run_all.run(script, ["lint"], Choice({CORE: "core"}))
     assert passed(script) == {"collections": False}
@@ -145,7 +145,7 @@ raise SystemExit(CODE)
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_the_output_is_shown_and_pytests_lines_are_kept(
+def test_the_output_is_printed_and_pytests_lines_are_recorded(
     code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program = tmp_path / "program.py"
@@ -195,7 +195,7 @@ def test_the_closing_lines() -> None:
     assert re.fullmatch(r"\w+: \d+ passed, \d+ failed", lines[-1])
 
 
-def test_a_scenario_that_nobody_knows_is_told_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_scenario_is_reported_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_all.main(["--scenarios", "nothing"]) == 1
     said = capsys.readouterr()
     assert said.err.startswith("Error: SCENARIOS=nothing names nothing: take all, or of default, ")

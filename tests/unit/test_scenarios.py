@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which scenarios a run of `make test` takes, and that the table and molecule/ have every test."""
+"""Which scenarios `make test` chooses; the table and molecule/ contain every test."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def of(changed: tuple[str, ...] | None, commits: int = 0, **options: object) -> 
     return choose(rows, "", History(changed, "since abc", commits), missing)  # type: ignore[arg-type]
 
 
-def test_what_has_not_changed_is_left_out_but_for_the_one_in_turn() -> None:
+def test_unchanged_scenarios_are_skipped_except_the_one_in_turn() -> None:
     for commits, turn in ((0, "store"), (1, "serve"), (2, "slow"), (3, "store")):
         choice = of(("docs/a.md",), commits)
         assert {row.name for row in choice.chosen} == {"core", "other", turn}
@@ -56,7 +56,7 @@ def test_what_has_not_changed_is_left_out_but_for_the_one_in_turn() -> None:
         ("plugins/modules/a.py", ["core", "store", "serve", "other", "slow"]),
     ],
 )
-def test_what_has_changed_runs_in_the_tables_order(file: str, expected: list[str]) -> None:
+def test_changed_scenarios_run_in_the_order_of_the_table(file: str, expected: list[str]) -> None:
     assert names(of((file,))) == expected
 
 
@@ -70,7 +70,7 @@ def test_without_a_history_all_run() -> None:
     assert choice.chosen[STORE] == "git does not know this checkout"
 
 
-def test_what_does_not_fit_into_the_time_is_left_out_and_comes_first_another_time() -> None:
+def test_a_scenario_beyond_the_time_limit_is_skipped_and_first_another_time() -> None:
     rows = replace(ROWS, scenarios=(CORE, STORE, SERVE, replace(STORE, name="third"), OTHER, SLOW))
     choice = of(("plugins/a.py",), 0, rows=rows)
     assert names(choice) == ["core", "store", "serve", "other", "slow"]
@@ -78,11 +78,11 @@ def test_what_does_not_fit_into_the_time_is_left_out_and_comes_first_another_tim
     assert names(of(("plugins/a.py",), 1, rows=rows)) == ["core", "serve", "third", "other", "slow"]
 
 
-def test_a_cluster_has_its_own_time_for_they_run_side_by_side() -> None:
+def test_each_cluster_has_its_own_time_limit() -> None:
     assert names(of(("plugins/a.py",))) == [row.name for row in ROWS.scenarios]
 
 
-def test_programs_that_take_long_to_build_leave_a_scenario_out_where_they_are_missing() -> None:
+def test_a_scenario_with_a_long_build_is_skipped_unless_it_is_built() -> None:
     choice = of(("roles/slow/a.yml",), missing=lambda row: ["program v1"])
     assert names(choice) == ["core", "store", "other"]
     assert choice.left_out[SLOW] == (
@@ -90,12 +90,12 @@ def test_programs_that_take_long_to_build_leave_a_scenario_out_where_they_are_mi
     )
 
 
-def test_programs_that_are_built_soon_do_not() -> None:
+def test_a_scenario_with_a_short_build_is_not_skipped() -> None:
     rows = replace(ROWS, scenarios=(CORE, replace(SLOW, build_minutes=15)))
     assert names(of(("roles/slow/a.yml",), rows=rows, missing=lambda row: ["program v1"])) == ["core", "slow"]
 
 
-def test_who_asks_for_all_or_some_gets_them_whatever_is_missing() -> None:
+def test_all_or_named_scenarios_run_whatever_must_be_built() -> None:
     seen = History((), "since abc")
     assert names(choose(ROWS, "all", seen, lambda row: ["program"])) == [row.name for row in ROWS.scenarios]
     choice = choose(ROWS, "slow, store", seen, lambda row: ["program"])
@@ -103,13 +103,13 @@ def test_who_asks_for_all_or_some_gets_them_whatever_is_missing() -> None:
     assert choice.left_out == {SERVE: "not asked for"}
 
 
-def test_a_name_that_is_unknown_is_told_with_those_there_are() -> None:
+def test_an_unknown_name_is_reported_with_the_known_ones() -> None:
     with pytest.raises(UnknownScenario, match=r"SCENARIOS=store,stoer names stoer: take all, or of core, store, "):
         choose(ROWS, "store,stoer", History((), ""), nothing_missing)
 
 
 class Checkout:
-    """A repository of git with one commit."""
+    """A git repository with one commit."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.passed = root, root / "passed"
@@ -138,7 +138,7 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
-def test_what_differs_from_the_commit_that_passed(checkout: Checkout) -> None:
+def test_files_that_differ_from_the_commit_that_passed(checkout: Checkout) -> None:
     assert "names" in checkout.record()
     commit = checkout.git("rev-parse", "HEAD")
     assert checkout.passed.read_text().strip() == commit
@@ -156,25 +156,25 @@ def test_a_renamed_file_counts_by_both_names(checkout: Checkout) -> None:
     assert changed is not None and {"first", "moved"} <= set(changed)
 
 
-def test_nothing_is_known_where_no_commit_is_named_or_it_is_not_there(checkout: Checkout, tmp_path: Path) -> None:
+def test_without_a_known_commit_there_is_no_history(checkout: Checkout, tmp_path: Path) -> None:
     assert checkout.history() == History(None, "passed names no commit", 1)
     checkout.passed.write_text("0123456789abcdef0123456789abcdef01234567\n")
     assert checkout.history() == History(None, "git does not have the commit 0123456789 of passed", 1)
 
 
-def test_without_git_nothing_is_known(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_git_there_is_no_history(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert checkout.history() == History(None, "git does not know this checkout")
     assert checkout.record() == "passed is left as it is: git does not know this checkout."
 
 
-def test_only_what_is_committed_is_said_to_have_passed(checkout: Checkout) -> None:
+def test_only_a_committed_state_is_recorded_as_passed(checkout: Checkout) -> None:
     (checkout.root / "first").write_text("changed")
     assert checkout.record() == "passed is left as it is: there are changes that no commit has."
     assert not checkout.passed.exists()
 
 
-def test_a_program_is_at_hand_where_it_is_cached_or_seeded(tmp_path: Path) -> None:
+def test_a_program_is_available_if_it_is_cached_or_seeded(tmp_path: Path) -> None:
     (row,) = (row for row in scenarios.load().scenarios if row.name == "upgrade")
     (tmp_path / "seed").mkdir()
     cache = tmp_path / "cache" / "programs"
@@ -190,7 +190,7 @@ def test_a_program_is_at_hand_where_it_is_cached_or_seeded(tmp_path: Path) -> No
     assert scenarios.not_at_hand(CORE, where) == []
 
 
-# The table as it is.
+# The table of this checkout.
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def rows() -> Table:
 
 
 def environment(name: str) -> dict[str, str]:
-    """The environment that a scenario of molecule/ gives to its playbooks, over the base configuration's."""
+    """The environment of a scenario's playbooks, merged into that of the base configuration."""
     found: dict[str, str] = {}
     for path in (REPOSITORY / ".config" / "molecule" / "config.yml", REPOSITORY / "molecule" / name / "molecule.yml"):
         found |= yaml.safe_load(path.read_text())["provisioner"]["env"]
@@ -207,7 +207,7 @@ def environment(name: str) -> dict[str, str]:
 
 
 def files_of(name: str) -> set[str]:
-    """The files of tests that a scenario of molecule/ runs, or runs tests of."""
+    """The test files of a scenario of molecule/, complete or in part."""
     return {test.partition("::")[0] for test in environment(name)["HASHFOUNDRY_TESTS"].split()}
 
 
@@ -218,7 +218,7 @@ def test_the_table_and_molecule_have_the_same_scenarios(rows: Table) -> None:
     assert all(f"\n{row.name}:" in makefile for row in rows.scenarios if row.kind == "make")
 
 
-def test_each_scenario_is_on_the_cluster_that_the_table_says(rows: Table) -> None:
+def test_each_scenario_runs_on_the_cluster_of_the_table(rows: Table) -> None:
     places = {row.name: environment(row.name) for row in rows.scenarios if row.kind == "molecule"}
     assert {row.cluster for row in rows.core} == {"Standard", "Knative"}
     for row in rows.scenarios:
@@ -231,7 +231,7 @@ def test_each_scenario_is_on_the_cluster_that_the_table_says(rows: Table) -> Non
     assert len({place["HASHFOUNDRY_HTTPS_PORT"] for place in places.values()}) == 2
 
 
-def test_the_core_comes_first_on_its_cluster(rows: Table) -> None:
+def test_the_core_is_first_on_its_cluster(rows: Table) -> None:
     for core in rows.core:
         assert next(row for row in rows.scenarios if row.cluster == core.cluster) is core
 
@@ -265,7 +265,7 @@ def test_every_pattern_matches_a_file(rows: Table) -> None:
     assert [pattern for pattern in patterns if not scenarios.concerns([pattern], files)] == []
 
 
-def test_every_role_playbook_and_module_concerns_a_scenario(rows: Table) -> None:
+def test_every_role_playbook_and_module_belongs_to_a_scenario(rows: Table) -> None:
     patterns = [*rows.everywhere, *(pattern for row in rows.scenarios for pattern in row.paths)]
     found = [*REPOSITORY.glob("plugins/modules/*.py"), *REPOSITORY.glob("playbooks/*.yml")]
     found += REPOSITORY.glob("roles/*/defaults/main.yml")
@@ -273,7 +273,7 @@ def test_every_role_playbook_and_module_concerns_a_scenario(rows: Table) -> None
     assert [file for file in files if not scenarios.concerns(patterns, [file])] == []
 
 
-def test_all_fit_into_the_time_of_a_default_run(rows: Table) -> None:
+def test_all_scenarios_fit_into_a_default_run(rows: Table) -> None:
     for cluster in ("Standard", "Knative"):
         assert sum(row.minutes for row in rows.core if row.cluster == cluster) <= scenarios.BUDGET
 

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 import venv
 from collections.abc import Callable
@@ -16,7 +14,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.unit.ansible_run import ROOT, run_play
+
 Said = Callable[..., str]
 
 
@@ -35,22 +34,12 @@ def said(tmp_path: Path) -> Said:
     def run(module: str, options: dict[str, Any], python: Path | str = sys.executable, **env: str) -> str:
         task = {"name": "Try", f"hashfoundry.kserve.{module}": options, "register": "tried", "ignore_errors": True}
         show = {"name": "Show", "ansible.builtin.debug": {"msg": "SAID {{ tried.msg | default('nothing') }}"}}
-        play = [{"name": "Try", "hosts": "localhost", "gather_facts": False, "tasks": [task, show]}]
-        (tmp_path / "play.yml").write_text(json.dumps(play))
-        command = [Path(sys.executable).with_name("ansible-playbook"), "play.yml", "-i", "localhost,", "-c", "local"]
-        done = subprocess.run(
-            [*command, "-e", f"ansible_python_interpreter={python}"],
-            cwd=tmp_path,
-            env={"PATH": os.defpath, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), **env},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        assert "Traceback" not in done.stdout
-        (line,) = (line for line in done.stdout.splitlines() if "SAID " in line)
+        play = {"name": "Try", "hosts": "localhost", "gather_facts": False, "tasks": [task, show]}
+        words = ("-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={python}")
+        paths = {"PATH": os.defpath, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections")}
+        output = run_play(tmp_path, play, *words, env={**paths, **env})
+        assert "Traceback" not in output
+        (line,) = (line for line in output.splitlines() if "SAID " in line)
         return line.partition("SAID ")[2].strip('"')
 
     return run

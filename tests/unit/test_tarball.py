@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -17,7 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.unit.ansible_run import ROOT, run_ansible
+
 PLAYBOOKS = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
 FOLDERS = {"changelogs", "docs", "meta", "playbooks", "plugins", "roles"}
 FILES = {
@@ -28,18 +28,8 @@ FILES = {
 
 def run(program: str, *words: str | Path, folder: Path, **env: str) -> str:
     """Run a program of Ansible as somebody with nothing else on the machine, and return what it prints."""
-    done = subprocess.run(
-        [Path(sys.executable).with_name(program), *words],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), **env},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), **env}
+    return run_ansible(program, *words, folder=folder, env=env)
 
 
 @pytest.fixture(scope="module")

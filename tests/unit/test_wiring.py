@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.unit.ansible_run import ROOT
 from tests.unit.test_conformity_roles import FACTS, ROLES, is_reckoned, load, specified
-from tests.unit.test_tarball import ROOT, values
+from tests.unit.test_tarball import values
 
 FIXTURE = Path(__file__).with_name("fixtures") / "wiring.yml"
 CASES = {

@@ -10,17 +10,15 @@ Ansible with a host for each way of giving the options.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.unit.ansible_run import ROOT, run_play
+
 KEYS = {"access_key": "a", "secret_key": "b"}
 CREDENTIALS = {"name": "reader", "endpoint_url": "https://s3.example.org", "verify_ssl": False, **KEYS}
 MODEL = {
@@ -192,18 +190,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict
     }
     (folder / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
     play = {"hosts": "all", "gather_facts": False, "roles": list(ROLES)}
-    (folder / "play.yml").write_text(yaml.safe_dump([play]))
-    env = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-    env["ANSIBLE_COLLECTIONS_PATH"] = str(ROOT / "collections")
-    done = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), "-i", "hosts.json", "play.yml"],
-        cwd=folder,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_play(folder, play, "-i", "hosts.json")
     read = {(role, way): json.loads((folder / f"{role}-{way}.json").read_text()) for role in ROLES for way in WAYS}
     return {key: {name: parsed(name, value) for name, value in made.items()} for key, made in read.items()}
 

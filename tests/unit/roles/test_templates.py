@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-ROLES = Path(__file__).resolve().parents[3] / "roles"
+from tests.unit.ansible_run import ROOT, run_ansible
+
+ROLES = ROOT / "roles"
 OURS = {"manager": "hashfoundry.kserve", "operation": "Apply", "fieldsV1": {"f:metadata": {"f:labels": {"f:a": {}}}}}
 SECURED = {**OURS, "manager": "hashfoundry.kserve.namespace-security"}
 NAMED = {"f:metadata": {"f:labels": {".": {}, "f:kubernetes.io/metadata.name": {}}}}
@@ -30,15 +29,9 @@ def rendered(name: str, variables: dict[str, Any], folder: Path) -> Any:
 def text_of(name: str, variables: dict[str, Any], folder: Path) -> str:
     """What Ansible makes of a role's template."""
     (folder / "variables.json").write_text(json.dumps(variables))
-    program = Path(sys.executable).with_name("ansible")
     words = ["localhost", "-c", "local", "-e", f"@{folder / 'variables.json'}", "-m", "ansible.builtin.template"]
     arguments = json.dumps({"src": str(ROLES / name), "dest": str(folder / "rendered.yml")})
-    env = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-    env["ANSIBLE_COLLECTIONS_PATH"] = str(ROLES.parent / "collections")
-    done = subprocess.run(
-        [program, *words, "-a", arguments], cwd=folder, env=env, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_ansible("ansible", *words, "-a", arguments, folder=folder)
     return (folder / "rendered.yml").read_text()
 
 

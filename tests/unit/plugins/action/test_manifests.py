@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ..played import played
+from tests.unit.ansible_run import run_play
 
 OBJECT = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "of-a-template"}}
 TEMPLATE = """
@@ -45,7 +45,7 @@ def said(folder: Path, **options: Any) -> str:
         "vars": {"prefix": "of-a", "value": "{{ prefix }}"},
         "tasks": [task, {"ansible.builtin.copy": copy}],
     }
-    played(folder, play, "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}")
+    run_play(folder, play, "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}")
     found: str = json.loads((folder / "said.json").read_text())["msg"]
     return found
 

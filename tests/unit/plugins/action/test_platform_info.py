@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.unit.ansible_run import environment, run_play
+
 from ..module_utils.scripted_server import Authority
-from ..played import played
 
 CLUSTERS = ("amsterdam", "frankfurt", "new-york", "toronto")
 
@@ -111,8 +112,8 @@ def uids(folder: Path, hosts: dict[str, Any], tasks: list[dict[str, Any]], *word
     copy = {"content": "{{ told | to_json }}", "dest": str(folder / "{{ inventory_hostname }}.json")}
     play = {"hosts": "all", "gather_facts": False, "tasks": [*tasks, {"ansible.builtin.copy": copy}]}
     settings = {"ANSIBLE_LOCAL_TEMP": str(folder / "local"), "HOME": str(folder)}
-    done = played(folder, play, "-i", "hosts.yml", *words, **settings)
-    assert "MII" not in done.stdout + done.stderr and "PRIVATE" not in done.stdout + done.stderr
+    output = run_play(folder, play, "-i", "hosts.yml", *words, env=environment(**settings))
+    assert "MII" not in output and "PRIVATE" not in output
     # The certificates and keys that the Kubernetes client has written to files are gone with the run.
     assert not [path for path in (folder / "local").rglob("*") if path.is_file()]
     return {host: json.loads((folder / f"{host}.json").read_text()) for host in hosts}

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ..played import played
+from tests.unit.ansible_run import environment, run_play
 
 PROBE = """
 import os
@@ -189,9 +189,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Results], s
     play = {"hosts": "all", "gather_facts": False, "tasks": tasks, "environment": {"SAID": "by the play"}}
     words = ("-i", "hosts.yml", "-vvv", "--vault-password-file", "password")
     places = {"ANSIBLE_REMOTE_TEMP": str(folder / "remote"), "ANSIBLE_ASYNC_DIR": str(folder / "async")}
-    done = played(folder, play, *words, **places)
+    output = run_play(folder, play, *words, env=environment(**places))
     results = {host: json.loads((folder / f"{host}.json").read_text()) for host in hosts}
-    return results, done.stdout + done.stderr
+    return results, output
 
 
 TASKS = {**BOTH_WAYS, **OTHERS}
