@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The inventories fit one screen, name variables that there are, have the same models, and hold no secret."""
+"""The inventories are short, name existing variables, have the same models, and contain no secret."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-# How many lines an inventory has at most, all of its files together. The local one has to name what its machine makes.
+# The maximum number of lines of an inventory, in all of its files. The local one names locally built components, too.
 ENVIRONMENTS = {"local": 120, "staging": 50, "prod": 50}
 SECRET = re.compile(r"(access_key|secret_key|password|token)$")
 
 
 def variables(root: Path, environment: str) -> dict[str, dict[str, Any]]:
-    """Return the variables by the file that they stand in."""
+    """Return the variables by the file in which they are set."""
     folder = root / "inventories" / environment / "group_vars"
     files = sorted(folder.rglob("*.yml"))
     return {str(path.relative_to(folder)): yaml.safe_load(path.read_text()) for path in files}
@@ -44,7 +44,7 @@ def length_faults(root: Path) -> list[str]:
 
 
 def known(root: Path) -> set[str]:
-    """Return the variables that the roles take, and the list of models."""
+    """Return the variables that the roles accept, and the list of models."""
     names = {"models"}
     for path in (root / "roles").glob("*/meta/argument_specs.yml"):
         for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
@@ -55,7 +55,7 @@ def known(root: Path) -> set[str]:
 
 
 def variable_faults(root: Path) -> list[str]:
-    """Look for variables that no role takes."""
+    """Return the variables that no role accepts."""
     names = known(root)
     return [
         f"inventories/{name} names {variable}, which no role takes"
@@ -74,7 +74,7 @@ def model_faults(root: Path) -> list[str]:
 
 
 def secrets_in(value: Any, name: str = "") -> list[str]:
-    """Return the names of secrets that stand there as they are; a template refers to them."""
+    """Return the names of secrets in plain text; a template only refers to a secret."""
     if isinstance(value, dict):
         return [found for key, inner in value.items() for found in secrets_in(inner, str(key))]
     if isinstance(value, list):
@@ -84,7 +84,7 @@ def secrets_in(value: Any, name: str = "") -> list[str]:
 
 
 def secret_faults(root: Path) -> list[str]:
-    """Return the secrets that an inventory holds. The local one names the owner of a store that only it reaches."""
+    """Return the secrets of an inventory. The local one contains the owner of an object store that only it reaches."""
     return [
         f"{name}: {file} holds {secret}"
         for name in ENVIRONMENTS
@@ -99,12 +99,12 @@ CHECKS: list[Check] = [length_faults, variable_faults, model_faults, secret_faul
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_the_inventories_keep_the_rules(check: Check) -> None:
+def test_the_inventories_follow_the_rules(check: Check) -> None:
     assert check(ROOT) == []
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_an_inventory_is_one_cluster_that_needs_nothing_to_be_read(environment: str, tmp_path: Path) -> None:
+def test_an_inventory_is_one_cluster_and_is_readable_without_secrets(environment: str, tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("ansible-inventory")
     done = subprocess.run(
         [program, "-i", ROOT / "inventories" / environment, "--list"],
@@ -120,7 +120,7 @@ def test_an_inventory_is_one_cluster_that_needs_nothing_to_be_read(environment: 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Three inventories that break no rule, and the role that takes their variables."""
+    """Three inventories that violate no rule, and the role that accepts their variables."""
     for folder, file, text in (
         ("meta", "argument_specs.yml", "argument_specs: {main: {options: {probe_count: {type: int}}}}\n"),
         ("defaults", "main.yml", "probe_secret_key:\n"),
@@ -136,7 +136,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_sound_tree_has_no_fault(tree: Path) -> None:
+def test_a_correct_tree_has_no_fault(tree: Path) -> None:
     assert [check(tree) for check in CHECKS] == [[], [], [], []]
 
 

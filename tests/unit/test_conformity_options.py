@@ -1,11 +1,11 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options that arrive as text, as surveys and `-e name=value` give them, have the type that they were declared with.
+"""Options that arrive as strings, from surveys or `-e name=value`, are converted to their declared type.
 
-Ansible checks that "false" could be a bool and leaves it the text, which is true to Jinja. So wherever an expression
-looks into an option of another type than text, it says the type: `| bool`, `| int`, `| hashfoundry.kserve.typed(...)`.
-An option that is only handed on, to a module's argument or to another option, is converted there.
+Ansible validates that "false" is a bool and leaves it a string, which is true in Jinja. So an expression that evaluates
+an option of another type than str converts it: `| bool`, `| int`, `| hashfoundry.kserve.typed(...)`. An option that is
+only passed to a module's argument or to another option is converted there.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FILES = sorted(
     for path in ROOT.glob(pattern)
 )
 
-# What makes of text the value that it stands for; checked_models does it for a whole list of models.
+# The filters that convert a string to its value; checked_models converts a list of models.
 SAYS: dict[str, set[str]] = {
     "bool": {"bool"},
     "int": {"int", "string"},
@@ -43,7 +43,7 @@ SAYS: dict[str, set[str]] = {
     "list": {"hashfoundry.kserve.typed", "hashfoundry.kserve.checked_models"},
     "dict": {"hashfoundry.kserve.typed"},
 }
-# Handed to a module bare, these are converted as meant; of a list in JSON a module would make one of its pieces.
+# A module converts these types itself; it would split a JSON list at its commas.
 CONVERTED_BY_MODULES = {"bool", "int", "float", "dict"}
 # Keywords that are expressions without braces.
 EXPRESSIONS = {"when", "until", "failed_when", "changed_when", "that"}
@@ -52,14 +52,14 @@ JINJA = jinja2.Environment(extensions=["jinja2.ext.loopcontrols", "jinja2.ext.do
 
 
 class Types(NamedTuple):
-    """The declared types of options, and of the bools and numbers inside of them, by name."""
+    """The declared types of options, and of the bools and numbers in them, by name."""
 
     options: dict[str, str]
     inner: dict[str, str]
 
 
 def declared(spec: dict[str, Any]) -> Types:
-    """Return the types of a role's options that text is not."""
+    """Return the types of a role's options, except str."""
     types = Types({}, {})
 
     def note(options: dict[str, Any], into: dict[str, str], kinds: set[str]) -> None:
@@ -85,14 +85,14 @@ def all_declared() -> Types:
 
 
 def untyped(text: str, types: Types, bare: set[str]) -> list[str]:
-    """Return the options of which an expression, or a template, takes text as it comes.
+    """Return the options that an expression or a template evaluates without conversion.
 
-    bare: the types that may be the whole of an expression, since what takes it converts it.
+    bare: the types of which an option may be the complete expression, since its receiver converts it.
     """
     tree = JINJA.parse(text)
     parents = {id(child): parent for parent in tree.find_all(nodes.Node) for child in parent.iter_child_nodes()}
     parents.update((id(child), tree) for child in tree.iter_child_nodes())
-    # The text of a whole expression is its value; a template's is read as YAML, in which 20 is a number.
+    # A complete expression returns a string as it is; a template is read as YAML, in which 20 is a number.
     faults = []
     for node in tree.find_all((nodes.Name, nodes.Getattr, nodes.Getitem, nodes.Filter)):
         name, kind = _typed(node, types)
@@ -113,7 +113,7 @@ def _typed(node: nodes.Node, types: Types) -> tuple[str, str | None]:
     if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
         return str(node.arg.value), types.inner.get(node.arg.value)
     if isinstance(node, nodes.Filter) and node.name == "default" and node.args:
-        # Whatever has true or false where it is not given is a bool, declared or not.
+        # An option with a default of true or false is a bool, declared or not.
         default = node.args[0]
         is_bool = isinstance(default, nodes.Const) and isinstance(default.value, bool)
         return f"default({default.value})" if is_bool else "", "bool" if is_bool else None
@@ -134,7 +134,7 @@ def _says_type(node: nodes.Node, kind: str, parents: dict[int, nodes.Node], bare
 
 
 def expressions(value: Any, bare: set[str], key: str = "") -> Iterator[tuple[str, set[str]]]:
-    """Give the expressions of tasks, plays or variables, each with the types that may be the whole of it."""
+    """Yield the expressions of tasks, plays or variables, each with the types that it may return unconverted."""
     if isinstance(value, dict):
         for name, item in value.items():
             yield from expressions(item, _bare_in(str(name), bare), str(name))
@@ -151,27 +151,27 @@ def _bare_in(key: str, bare: set[str]) -> set[str]:
     if key in NOT_FOR_ITS_ARGUMENTS or key in ("loop", "when") or key.startswith("__"):
         return set()
     if key == "environment":
-        return {"dict"}  # Ansible refuses text in one sentence
+        return {"dict"}  # Ansible rejects a string with one message
     if key.count(".") == 2:
         return CONVERTED_BY_MODULES
     if key in all_declared().options or key == "vars":
-        # Another option's value, which is converted where that is looked into.
+        # The value of another option, which is converted where that is evaluated.
         return set(SAYS)
     return bare
 
 
 def faults(path: Path, types: Types) -> list[str]:
-    """Return the options that a file takes as text."""
+    """Return the options that a file evaluates as strings."""
     text = path.read_text()
     if path.suffix == ".j2":
-        # A number's text in YAML is the number; "false" in a condition is true.
+        # In YAML the string of a number is the number; in a condition "false" is true.
         return untyped(text, types, {"int", "float"})
     every = expressions(yaml.safe_load(text), set())
     return sorted({name for expression, bare in every for name in untyped(expression, types, bare)})
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_an_expression_says_the_type_of_every_option_that_it_looks_into(path: Path) -> None:
+def test_an_expression_converts_every_option_that_it_evaluates(path: Path) -> None:
     assert faults(path, all_declared()) == []
 
 
@@ -196,6 +196,6 @@ def test_an_expression_says_the_type_of_every_option_that_it_looks_into(path: Pa
         ("{{ yes is defined and names is not defined }}", set(), []),
     ],
 )
-def test_what_takes_text_as_it_comes_is_found(text: str, bare: set[str], found: list[str]) -> None:
+def test_an_unconverted_option_is_found(text: str, bare: set[str], found: list[str]) -> None:
     types = Types({"yes": "bool", "number": "int", "names": "list"}, {"existing": "bool"})
     assert untyped(text, types, bare) == found

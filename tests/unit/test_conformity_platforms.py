@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the collection says it works with is what meta/tested_platforms.yml says was run."""
+"""The supported versions of the collection are the tested ones of meta/tested_platforms.yml."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EE = yaml.safe_load((ROOT / "execution-environment.yml").read_text())
 
 
 def exactly(accepted: str, versions: list[str]) -> bool:
-    """Tell whether a range begins with the oldest minor version, holds all, and ends before the next minor version."""
+    """Whether a range starts with the oldest minor version, contains all, and ends before the next minor version."""
     known = sorted(map(Version, versions))
     first, last = f"{known[0].major}.{known[0].minor}.0", f"{known[-1].major}.{known[-1].minor + 1}.0"
     return SpecifierSet(accepted) == SpecifierSet(f">={first},<{last}")
@@ -31,35 +31,35 @@ def exactly(accepted: str, versions: list[str]) -> bool:
     ("accepted", "right"),
     [(">=2.19.0,<2.22.0", True), (">=2.19.0", False), (">=2.18.0,<2.22.0", False), (">=2.19.0,<2.23.0", False)],
 )
-def test_only_a_range_of_what_was_run_is_right(accepted: str, right: bool) -> None:
+def test_only_the_range_of_tested_versions_is_right(accepted: str, right: bool) -> None:
     assert exactly(accepted, ["2.19.14", "2.21.5"]) is right
 
 
-def test_ansible_is_promised_as_it_was_run() -> None:
+def test_the_supported_ansible_versions_are_the_tested_ones() -> None:
     promised = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["requires_ansible"]
     assert exactly(promised, [row["ansible_core"] for row in ROWS])
 
 
-def test_kubernetes_core_is_promised_as_it_was_run() -> None:
+def test_the_supported_kubernetes_core_versions_are_the_tested_ones() -> None:
     promised = yaml.safe_load((ROOT / "galaxy.yml").read_text())["dependencies"]["kubernetes.core"]
     assert exactly(promised, [row["kubernetes_core"] for row in ROWS])
 
 
-def test_the_checkout_works_with_the_oldest_row() -> None:
+def test_the_checkout_supports_the_oldest_row() -> None:
     pins = (ROOT / "requirements.txt").read_text().splitlines()
     collections = yaml.safe_load((ROOT / "requirements.yml").read_text())["collections"]
     assert f"ansible-core=={ROWS[0]['ansible_core']}" in pins
-    # The copy of the checkout that the matrix makes for a row has that of the row.
+    # The matrix sets the row's version in its copy of the checkout.
     assert collections in [[{"name": "kubernetes.core", "version": row["kubernetes_core"]}] for row in ROWS]
 
 
 @pytest.mark.parametrize("row", ROWS[1:], ids=lambda row: row["ansible_core"])
-def test_the_lock_of_each_other_row_is_of_its_version(row: dict[str, Any]) -> None:
+def test_the_lock_of_each_other_row_has_its_version(row: dict[str, Any]) -> None:
     lock = ROOT / "tests" / "matrix" / f"{row['ansible_core'].rpartition('.')[0]}.lock"
     assert lock.read_text().startswith(f"ansible-core=={row['ansible_core']} ")
 
 
-def test_the_execution_environment_is_of_the_newest_row_and_of_the_pins_of_the_checks() -> None:
+def test_the_execution_environment_has_the_newest_row_and_the_pins_of_the_checks() -> None:
     pins = (ROOT / "requirements.txt").read_text().splitlines()
     dependencies = EE["dependencies"]
     assert dependencies["ansible_core"] == {"package_pip": f"ansible-core=={ROWS[-1]['ansible_core']}"}

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rules that the playbooks keep: each role has its own name as its tag, and there is a play for each role.
+"""The rules for playbooks: each role is tagged with its name, and there is a play for each role.
 
-What a task includes has the tag twice, on the task and on what it brings.
+An included role has the tag twice, on the task and in `apply`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "hashfoundry.kserve."
-# It has no tasks: the other roles depend on it.
+# It has no tasks; the other roles depend on it.
 FACTS = "platform"
 ENVIRONMENT = "{{ platform_environment }}"
 
@@ -33,7 +33,7 @@ def entries(root: Path) -> list[tuple[str, Any]]:
 
 
 def included(play: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the roles of the play's tasks as those are that it lists."""
+    """Yield the roles that the play's tasks include, in the form of listed roles."""
     for task in [*(play.get("pre_tasks") or []), *(play.get("tasks") or [])]:
         if (static := task.get("ansible.builtin.import_role")) is not None:
             yield {"role": static["name"], "tags": task.get("tags")}
@@ -44,7 +44,7 @@ def included(play: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def playbook_faults(root: Path) -> list[str]:
-    """Compare the playbooks with the roles. A role that is only named, without tags, is a fault too."""
+    """Compare the playbooks with the roles. A role without tags is a fault, too."""
     roles = {path.name for path in (root / "roles").iterdir() if path.is_dir()}
     faults, listed = [], set()
     for playbook, entry in entries(root):
@@ -59,7 +59,7 @@ def playbook_faults(root: Path) -> list[str]:
 
 
 def cluster_faults(root: Path) -> list[str]:
-    """See that the tasks of every play are told of the cluster in the same way. verify.yml asks from outside only."""
+    """Check that every play passes the cluster to its tasks in the same way. verify.yml needs no cluster access."""
     return [
         f"{path.name}: the environment of a play is {play.get('environment')}, not {ENVIRONMENT}"
         for path in sorted((root / "playbooks").glob("*.yml"))
@@ -68,7 +68,7 @@ def cluster_faults(root: Path) -> list[str]:
     ]
 
 
-def test_the_playbooks_keep_the_rules() -> None:
+def test_the_playbooks_follow_the_rules() -> None:
     assert entries(ROOT)
     assert playbook_faults(ROOT) == []
     assert cluster_faults(ROOT) == []
@@ -95,7 +95,7 @@ INCLUDED = """
 """
 
 
-def test_a_play_that_is_told_of_another_cluster_has_the_fault(tmp_path: Path) -> None:
+def test_a_play_with_another_cluster_has_the_fault(tmp_path: Path) -> None:
     (tmp_path / "playbooks").mkdir()
     for name in ("site.yml", "verify.yml"):
         (tmp_path / "playbooks" / name).write_text(SOUND)
@@ -103,7 +103,7 @@ def test_a_play_that_is_told_of_another_cluster_has_the_fault(tmp_path: Path) ->
 
 
 def faults_of(tree: Path, playbook: str, old: str, new: str) -> list[str]:
-    """Return the faults of a tree whose only playbook has something new for something old, if that is given."""
+    """Return the faults of a tree with one playbook, in which old is replaced by new, if given."""
     (tree / "roles" / "probe").mkdir(parents=True)
     (tree / "playbooks").mkdir()
     assert old in playbook

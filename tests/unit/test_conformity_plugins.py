@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rules that every plugin of the collection keeps; each check is also shown a tree that breaks it."""
+"""The rules for every plugin of the collection. Each check is also run on a tree that violates it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def modules(root: Path) -> list[Path]:
 
 
 def action_group_faults(root: Path) -> list[str]:
-    """Compare the modules with the action group of the collection's own name, in both directions."""
+    """Compare the modules with the action group kserve, in both directions."""
     runtime = yaml.safe_load((root / "meta" / "runtime.yml").read_text())
     group = set(runtime.get("action_groups", {}).get("kserve", []))
     names = {path.stem for path in modules(root)}
@@ -51,7 +51,7 @@ def strings(body: list[ast.stmt]) -> dict[str, str]:
 
 
 def code_lines(module: Path) -> int:
-    """Count the lines below the RETURN block, blank ones and comments too."""
+    """Count the lines below the RETURN block, with blank lines and comments."""
     text = module.read_text()
     for statement in ast.parse(text).body:
         if isinstance(statement, ast.Assign) and [getattr(target, "id", None) for target in statement.targets] == [
@@ -63,7 +63,7 @@ def code_lines(module: Path) -> int:
 
 
 def code_length_faults(root: Path) -> list[str]:
-    """Return the modules that are not thin, and the collection if its typical module is not."""
+    """Return the modules whose code is too long, and the collection if its median is."""
     lengths = {path.name: code_lines(path) for path in modules(root)}
     faults = [
         f"{name} has {lines} lines after RETURN, not at most {MAX_CODE}"
@@ -76,7 +76,7 @@ def code_length_faults(root: Path) -> list[str]:
 
 
 def fragment(root: Path, name: str) -> dict[str, Any]:
-    """Return the attributes of a doc fragment of this collection, or none for a fragment of another one."""
+    """Return the attributes of a doc fragment of this collection; none for one of another collection."""
     prefix = "hashfoundry.kserve."
     if not name.startswith(prefix):
         return {}
@@ -87,7 +87,7 @@ def fragment(root: Path, name: str) -> dict[str, Any]:
 
 
 def attribute_faults(root: Path) -> list[str]:
-    """Return the attributes that a module does not state its support for, in its own text or by a fragment."""
+    """Return the attributes that neither a module nor its doc fragments document."""
     faults = []
     for module in modules(root):
         documentation = yaml.safe_load(strings(ast.parse(module.read_text()).body)["DOCUMENTATION"])
@@ -103,7 +103,7 @@ def attribute_faults(root: Path) -> list[str]:
 
 
 def private_name_faults(root: Path) -> list[str]:
-    """Return the module_utils that look public: another collection could start to rely on them."""
+    """Return the module_utils with public names, on which another collection could depend."""
     utils = root / "plugins" / "module_utils"
     return [
         f"{path.relative_to(root)} must begin with an underscore"
@@ -113,13 +113,13 @@ def private_name_faults(root: Path) -> list[str]:
 
 
 def reason_faults(root: Path) -> list[str]:
-    """Return the errors without a reason code, by which programs and tests tell them apart."""
+    """Return the errors without a reason code, by which programs and tests distinguish them."""
     faults = []
     for path in sorted((root / "plugins").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "KServeError"):
                 continue
-            # ** passes on what another error has.
+            # ** passes the keys of another error on.
             if not {"reason", None} & {keyword.arg for keyword in node.keywords}:
                 faults.append(f"{path.relative_to(root)}:{node.lineno} gives no reason")
     return faults
@@ -134,7 +134,7 @@ def test_there_is_a_module() -> None:
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_the_collection_keeps_the_rule(check: Check) -> None:
+def test_the_collection_follows_the_rule(check: Check) -> None:
     assert check(ROOT) == []
 
 
@@ -172,7 +172,7 @@ attributes:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A collection of one module that breaks no rule."""
+    """A collection of one module that violates no rule."""
     files = {
         "meta/runtime.yml": "action_groups: {kserve: [probe]}\n",
         "plugins/modules/probe.py": MODULE,
@@ -186,7 +186,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_sound_tree_has_no_fault(tree: Path) -> None:
+def test_a_correct_tree_has_no_fault(tree: Path) -> None:
     assert [check(tree) for check in CHECKS] == [[], [], [], [], []]
 
 

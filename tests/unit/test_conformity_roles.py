@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rules that every role of the collection keeps; each check is also shown a role that breaks it."""
+"""The rules for every role of the collection. Each check is also run on a role that violates it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ROLES = sorted(path for path in (ROOT / "roles").glob("*") if path.is_dir())
 
 MAX_TASK_FILE = 120
 NOT_FOR_KUBERNETES = {"command", "expect", "pause", "raw", "script", "shell"}
-# A model is trained by a program on the machine that runs Ansible, once, and no shell reads its words.
+# A model is trained by a command on the control node, which runs once and without a shell.
 RUNS_A_PROGRAM = {"model_training"}
 PROGRAM_NEEDS = {"argv", "creates"}
 PROGRAM_MAY_HAVE = PROGRAM_NEEDS | {"chdir"}
 BLOCKS = ("block", "rescue", "always")
-# The role that the others depend on, and those of its facts that may be missing or may come from a vault: as options
-# Ansible would look at them in every play.
+# The role on which the others depend, and those of its variables that may be undefined or come from a vault. Ansible
+# would evaluate them in every play if they were options.
 FACTS = "platform"
 UNSEEN = {
     *("platform_domain", "platform_bucket", "platform_access_key", "platform_secret_key"),
@@ -34,7 +34,7 @@ WAITS_FOR = {"active_connection_states", "host", "path", "port", "search_regex"}
 
 
 def load(path: Path) -> Any:
-    """Return the content of a YAML file, or None when it is missing or empty."""
+    """Return the content of a YAML file, or None if it is missing or empty."""
     return yaml.safe_load(path.read_text()) if path.exists() else None
 
 
@@ -44,7 +44,7 @@ def task_files(role: Path) -> list[Path]:
 
 
 def tasks(role: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give every task with the name of its file, those inside blocks and the blocks themselves too."""
+    """Yield every task with the name of its file, including blocks and the tasks in them."""
 
     def flat(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for entry in entries:
@@ -63,20 +63,20 @@ def actions(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def missing_file_faults(role: Path) -> list[str]:
-    """Return the files that a role must have and this one lacks."""
+    """Return the required files that are missing from a role."""
     wanted = ("README.md", "defaults/main.yml", "meta/argument_specs.yml")
     return [f"{name} is missing" for name in wanted if not (role / name).is_file()]
 
 
 def dependency_faults(role: Path) -> list[str]:
-    """See that the facts are visible to the role wherever it runs."""
+    """Check that the shared variables are defined for the role wherever it runs."""
     named = (load(role / "meta" / "main.yml") or {}).get("dependencies")
     wanted = None if role.name == FACTS else [{"role": f"hashfoundry.kserve.{FACTS}"}]
     return [] if named == wanted else [f"meta/main.yml has the dependencies {named}, not {wanted}"]
 
 
 def specified(role: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Return name and specification of the options of all entry points."""
+    """Return the names and specifications of the options of all entry points."""
     specs = (load(role / "meta" / "argument_specs.yml") or {}).get("argument_specs", {})
     return [option for entry in specs.values() for option in (entry.get("options") or {}).items()]
 
@@ -84,9 +84,9 @@ def specified(role: Path) -> list[tuple[str, dict[str, Any]]]:
 def default_faults(role: Path) -> list[str]:
     """Compare defaults/main.yml with meta/argument_specs.yml: the same names, and the same values.
 
-    Only an option that the user must give has no default. One that may be left out is null in the defaults. One that is
-    reckoned from others may stand in the defaults only, and has to where it names a fact: Ansible would look at it, and
-    show it, even where the option is given.
+    Only a required option has no default. An optional one may be null. A default that is computed from other variables
+    may be set in defaults/main.yml only. It must if it names a shared variable: Ansible would evaluate and print it
+    even if the option is set.
     """
     defaults = load(role / "defaults" / "main.yml") or {}
     options = specified(role)
@@ -107,23 +107,23 @@ def default_faults(role: Path) -> list[str]:
 
 
 def is_reckoned(value: Any) -> bool:
-    """Say whether a default is made of other variables."""
+    """Whether a default is computed from other variables."""
     return any("{{" in text for text in texts(value))
 
 
 def set_inside(task: dict[str, Any]) -> list[str]:
-    """Return the variables that a task makes for its own role."""
+    """Return the variables that a task sets for its role."""
     named = actions(task)
     control = task.get("loop_control") or {}
     names = [task.get("register"), control.get("loop_var"), control.get("index_var")]
-    # What an included role is given are that role's public variables.
+    # The variables of an included role are that role's public ones.
     if not named.keys() & {"import_role", "include_role"}:
         names += task.get("vars") or {}
     return [name for name in names if name]
 
 
 def name_faults(role: Path) -> list[str]:
-    """Return the variables whose name does not say whose they are: `<role>_*` is public, `__<role>_*` is not."""
+    """Return the variables without the prefix of their role: `<role>_*` is public, `__<role>_*` is internal."""
     public, private = f"{role.name}_", f"__{role.name}_"
     outside = [*(load(role / "defaults" / "main.yml") or {}), *(name for name, _option in specified(role))]
     faults = [f"{name} is public and must begin with {public}" for name in outside if not name.startswith(public)]
@@ -133,7 +133,7 @@ def name_faults(role: Path) -> list[str]:
     for file, task in tasks(role):
         inside += [(file, name) for name in set_inside(task)]
         for name in actions(task).get("set_fact") or {}:
-            # A fact may be a role's result.
+            # A shared variable may be a role's result.
             if name != "cacheable" and not name.startswith((public, private)):
                 faults.append(f"{file}: {name} must begin with {public} or {private}")
     for file, name in inside:
@@ -143,7 +143,7 @@ def name_faults(role: Path) -> list[str]:
 
 
 def length_faults(role: Path) -> list[str]:
-    """Return the task files that nobody can read at one sitting."""
+    """Return the task files that are too long."""
     lengths = {path: len(path.read_text().splitlines()) for path in task_files(role)}
     return [
         f"{path.relative_to(role)} has {lines} lines, not at most {MAX_TASK_FILE}"
@@ -153,7 +153,7 @@ def length_faults(role: Path) -> list[str]:
 
 
 def texts(value: Any) -> Iterator[str]:
-    """Give every string inside a value."""
+    """Yield every string in a value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -164,12 +164,12 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def is_program(task: Any) -> bool:
-    """Say whether a command names its words one by one and runs once only."""
+    """Whether a command has an argument list and runs only once."""
     return isinstance(task, dict) and PROGRAM_NEEDS <= task.keys() <= PROGRAM_MAY_HAVE
 
 
 def action_faults(role: Path) -> list[str]:
-    """Return the tasks that run a program instead of a module, or wait for time to pass instead of a condition."""
+    """Return the tasks that run a command instead of a module, or wait for time instead of a condition."""
     faults = []
     for file, task in tasks(role):
         named = actions(task)
@@ -184,7 +184,7 @@ def action_faults(role: Path) -> list[str]:
         waited = named.get("wait_for", WAITS_FOR)
         if not set(waited or ()) & WAITS_FOR:
             faults.append(f"{file}: wait_for without a condition only lets time pass")
-        # Tasks inside a block are seen on their own.
+        # Tasks in a block are checked separately.
         alone = {key: value for key, value in task.items() if key not in BLOCKS}
         if any(re.search(r"\bsleep\s+[\d$\"'{]", text) for text in texts(alone)):
             faults.append(f"{file}: sleep only lets time pass")
@@ -208,7 +208,7 @@ def test_there_is_a_role() -> None:
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 @pytest.mark.parametrize("check", CHECKS)
-def test_the_role_keeps_the_rule(check: Check, role: Path) -> None:
+def test_the_role_follows_the_rule(check: Check, role: Path) -> None:
     assert check(role) == []
 
 
@@ -258,7 +258,7 @@ argument_specs:
 
 @pytest.fixture
 def role(tmp_path: Path) -> Path:
-    """A role that breaks no rule."""
+    """A role that violates no rule."""
     for name, text in FILES.items():
         path = tmp_path / "probe" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -266,7 +266,7 @@ def role(tmp_path: Path) -> Path:
     return tmp_path / "probe"
 
 
-def test_a_sound_role_has_no_fault(role: Path) -> None:
+def test_a_correct_role_has_no_fault(role: Path) -> None:
     assert [fault for check in CHECKS for fault in check(role)] == []
 
 
@@ -341,7 +341,7 @@ PROGRAM = "- name: Train\n  ansible.builtin.command: {argv: [python3], chdir: /t
         ("model_training", PROGRAM.replace("command", "shell"), ["tasks/main.yml: shell is not for roles"]),
     ],
 )
-def test_only_training_runs_a_program_and_only_once(tmp_path: Path, name: str, task: str, faults: list[str]) -> None:
+def test_only_training_runs_a_command_and_only_once(tmp_path: Path, name: str, task: str, faults: list[str]) -> None:
     path = tmp_path / name / "tasks" / "main.yml"
     path.parent.mkdir(parents=True)
     path.write_text(task)
@@ -349,15 +349,15 @@ def test_only_training_runs_a_program_and_only_once(tmp_path: Path, name: str, t
 
 
 @pytest.mark.parametrize(("lines", "faults"), [(120, []), (121, ["tasks/long.yml has 121 lines, not at most 120"])])
-def test_a_task_file_has_a_greatest_length(role: Path, lines: int, faults: list[str]) -> None:
+def test_a_task_file_has_a_maximum_length(role: Path, lines: int, faults: list[str]) -> None:
     (role / "tasks" / "long.yml").write_text("# Again.\n" * lines)
     assert length_faults(role) == faults
 
 
 def foreign_options(role: Path, owners: dict[str, str]) -> list[str]:
-    """Return the options of other roles that a role looks into without a default.
+    """Return the options of other roles that a role evaluates without a default.
 
-    Only in a play that has the other role they would have a value. owners: the role of each option.
+    They are defined only in a play with the other role. owners: the role of each option.
     """
     files = [path for path in role.rglob("*") if path.suffix in (".yml", ".j2") and "meta" not in path.parts]
     found = set()

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The places that name a version agree; each check is also shown a tree where they do not."""
+"""All files name the same versions. Each check is also run on a tree in which they differ."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def go_faults(root: Path) -> list[str]:
     for program in programs:
         folder = program.get("gomod", program["name"])
         own, locked = go_requirements(root / "local" / "go" / folder / "go.mod")
-        # A program whose source is in the folder itself has no version to lock.
+        # A program whose source is in the folder has no locked version.
         if program["module"] != own and locked.get(program["module"]) != program["version"]:
             found = locked.get(program["module"])
             faults.append(
@@ -83,7 +83,7 @@ def go_faults(root: Path) -> list[str]:
 
 
 def release_faults(root: Path) -> list[str]:
-    """Compare the releases in local/components.toml with the tags of their images and with what the roles tell of."""
+    """Compare the releases in local/components.toml with the tags of their images and the READMEs of roles."""
     table = tomllib.loads((root / "local" / "components.toml").read_text())
     readmes = {path: path.read_text() for path in sorted((root / "roles").glob("*/README.md"))}
     faults = []
@@ -102,7 +102,7 @@ def release_faults(root: Path) -> list[str]:
 
 
 def kserve_faults(root: Path) -> list[str]:
-    """Compare the versions in local/components.toml with those that KServe's controller is built with."""
+    """Compare the versions in local/components.toml with the dependencies of KServe's controller."""
     programs = tomllib.loads((root / "local" / "components.toml").read_text())["program"]
     _own, locked = go_requirements(root / "local" / "go" / "kserve" / "go.mod")
     return [
@@ -112,7 +112,7 @@ def kserve_faults(root: Path) -> list[str]:
     ]
 
 
-# The component of a version set, and the program or the release of local/components.toml that its version is of.
+# Component of a version set, and the program or release of local/components.toml with its version.
 TESTED = {"kserve": "kserve-manager", "contour": "contour"}
 RELEASED = {"knative_serving": "knative-serving", "net_kourier": "net-kourier"}
 
@@ -137,7 +137,7 @@ Check = Callable[[Path], list[str]]
 
 
 def serving_faults(root: Path) -> list[str]:
-    """Compare what a model is tried against, and the tags of this project's images, with the images themselves."""
+    """Compare the versions that validate a model, and the tags of this project's images, with the images."""
     storage = yaml.safe_load((root / "roles" / "model_storage" / "defaults" / "main.yml").read_text())
     packages = storage["model_storage_gate"]["packages"]
     text = (root / "model" / "server" / "requirements.txt").read_text()
@@ -233,7 +233,7 @@ version = "3.0.0"
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """The files that name versions, all in agreement."""
+    """Files with the same versions."""
     for name, text in FILES.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -241,7 +241,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_sound_tree_has_no_fault(tree: Path) -> None:
+def test_a_correct_tree_has_no_fault(tree: Path) -> None:
     assert [check(tree) for check in CHECKS] == [[] for _check in CHECKS]
 
 

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rights of the account that runs the playbooks, beside what it has used.
+"""The RBAC rules of the deployer account, compared with the permissions that it has used.
 
-fixtures/account/<mode>.txt is what an API server's audit log (HASHFOUNDRY_AUDIT=1) says of the account in a site.yml on
-a cluster where only account.yml has been: place, API group, resource, verbs.
+fixtures/account/<mode>.txt lists the requests of the account in an API server's audit log (HASHFOUNDRY_AUDIT=1), for a
+site.yml on a cluster on which only account.yml has run: scope, API group, resource, verbs.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ RECORDED = Path(__file__).with_name("fixtures") / "account"
 PLACES = {"cluster": "cluster", "platform": "platform", "models": "model", "default": "default"}
 Right = tuple[str, str, str, str]
 
-# What a run without errors, without another exposure and on new namespaces has no use for.
+# Permissions that a run without errors, with the default exposure and in new namespaces does not use.
 UNUSED_BY_A_FIRST_RUN = {
-    ("platform", "", "pods", "list"): "an error is explained by it",
-    ("platform", "", "events", "list"): "an error is explained by it",
-    ("platform", "cert-manager.io", "certificaterequests", "list"): "an error is explained by it",
-    ("platform", "acme.cert-manager.io", "orders", "list"): "an error is explained by it",
-    ("platform", "acme.cert-manager.io", "challenges", "list"): "an error is explained by it",
-    ("cluster", "apps", "deployments", "list"): "platform_info reads which components there are",
-    ("models", "", "events", "list"): "an error is explained by it",
-    ("models", "", "pods/log", "get"): "an error is explained by it",
-    ("models", "", "services/proxy", "create"): "inference_service_ready asks for a prediction where it is told to",
-    ("models", "batch", "jobs", "delete"): "model_volume takes a Job that has failed away",
+    ("platform", "", "pods", "list"): "it explains an error",
+    ("platform", "", "events", "list"): "it explains an error",
+    ("platform", "cert-manager.io", "certificaterequests", "list"): "it explains an error",
+    ("platform", "acme.cert-manager.io", "orders", "list"): "it explains an error",
+    ("platform", "acme.cert-manager.io", "challenges", "list"): "it explains an error",
+    ("cluster", "apps", "deployments", "list"): "platform_info detects the components",
+    ("models", "", "events", "list"): "it explains an error",
+    ("models", "", "pods/log", "get"): "it explains an error",
+    ("models", "", "services/proxy", "create"): "inference_service_ready sends a prediction request if configured",
+    ("models", "batch", "jobs", "delete"): "model_volume deletes a failed Job",
     ("models", "gateway.networking.k8s.io", "httproutes", "get"): "kubernetes.core reads what it deletes",
-    ("models", "gateway.networking.k8s.io", "httproutes", "delete"): "a model gets another exposure",
-    ("cluster", "", "persistentvolumes", "delete"): "model_volume frees a volume of a namespace that is gone",
+    ("models", "gateway.networking.k8s.io", "httproutes", "delete"): "the exposure of a model is changed",
+    ("cluster", "", "persistentvolumes", "delete"): "model_volume deletes the volume of a deleted namespace",
 }
-# Whole kinds that the local inventory has none of.
+# Resources of which the local inventory creates no object.
 UNUSED_KINDS = {
     ("platform", "networking.k8s.io", "ingresses"): "a model's Ingress in Knative mode",
     ("models", "networking.k8s.io", "ingresses"): "a model's Ingress in Standard mode",
     ("models", "policy", "poddisruptionbudgets"): "models of several replicas",
-    ("platform", "", "resourcequotas"): "a namespace that is given one",
-    ("platform", "", "limitranges"): "a namespace that is given one",
-    ("platform", "cert-manager.io", "issuers"): "an issuer of the inventory's own",
+    ("platform", "", "resourcequotas"): "a namespace with limits",
+    ("platform", "", "limitranges"): "a namespace with limits",
+    ("platform", "cert-manager.io", "issuers"): "an issuer in the inventory",
     ("platform", "networking.istio.io", "gateways"): "Istio",
     ("platform", "security.istio.io", "peerauthentications"): "Istio",
-    ("models", "external-secrets.io", "externalsecrets"): "keys that External Secrets brings",
-    # In Knative mode, of which no log has been kept.
+    ("models", "external-secrets.io", "externalsecrets"): "credentials from External Secrets",
+    # In Knative mode, for which no log is recorded.
     ("platform", "cert-manager.io", "certificates"): "Knative mode",
     ("cluster", "cert-manager.io", "clusterissuers"): "Knative mode",
     ("platform", "autoscaling", "horizontalpodautoscalers"): "Knative mode",
@@ -66,7 +66,7 @@ UNUSED_KINDS = {
 
 
 def rules() -> dict[str, list[dict[str, Any]]]:
-    """The rules by place, with the lists of verbs in the place of their names."""
+    """The rules by scope, with the lists of verbs instead of their variables."""
     given = yaml.safe_load(RULES.read_text())
 
     def verbs(value: Any) -> list[str]:
@@ -102,20 +102,20 @@ def used() -> set[Right]:
     }
 
 
-def test_all_that_was_used_is_granted() -> None:
+def test_every_used_permission_is_granted() -> None:
     assert len(used()) > 60
     assert used() - granted() == set()
 
 
-def test_nothing_is_granted_that_was_not_used() -> None:
-    # Server-side apply is a patch and needs create where there is no object yet, which the log does not tell apart; a
-    # watch comes only where the first list did not end the waiting.
+def test_no_unused_permission_is_granted() -> None:
+    # Server-side apply is a patch, and needs create for a missing object, which the log does not show. A watch is sent
+    # only if the first list does not finish the wait.
     implied = {(*right[:3], verb) for right in used() if right[3] == "patch" for verb in ("create", "list", "watch")}
     idle = granted() - used() - implied - UNUSED_BY_A_FIRST_RUN.keys()
     assert {right for right in idle if right[:3] not in UNUSED_KINDS} == set()
 
 
-def test_no_reason_is_given_for_what_needs_none() -> None:
+def test_every_exception_is_granted_and_unused() -> None:
     assert UNUSED_BY_A_FIRST_RUN.keys() <= granted()
     assert UNUSED_BY_A_FIRST_RUN.keys() & used() == set()
     assert UNUSED_KINDS.keys() <= {right[:3] for right in granted()}
@@ -123,11 +123,11 @@ def test_no_reason_is_given_for_what_needs_none() -> None:
 
 
 @pytest.mark.parametrize("verb", ["*", "escalate", "bind", "impersonate", "deletecollection", "update"])
-def test_no_verb_gives_more_than_it_says(verb: str) -> None:
+def test_no_broad_verb_is_granted(verb: str) -> None:
     assert not [right for right in granted() if verb in right]
 
 
-def test_nothing_that_gives_rights_can_be_written() -> None:
+def test_no_object_that_grants_permissions_can_be_written() -> None:
     kinds = {
         *("clusterroles", "clusterrolebindings", "roles", "rolebindings", "namespaces", "customresourcedefinitions"),
         *("mutatingwebhookconfigurations", "validatingwebhookconfigurations"),
@@ -137,7 +137,7 @@ def test_nothing_that_gives_rights_can_be_written() -> None:
     assert {right[3] for right in found} <= {"get", "list", "watch"}
 
 
-def test_secrets_are_read_by_their_names_only_and_in_no_other_place() -> None:
+def test_secrets_are_read_by_name_and_only_in_managed_namespaces() -> None:
     assert {(place, verb) for place, _group, resource, verb in granted() if resource == "secrets"} == {
         (place, verb) for place in ("platform", "models") for verb in ("get", "create", "patch")
     }

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "docsite" / "rst" / "troubleshoot.rst"
 SOURCES = ROOT / "plugins" / "module_utils"
 CODE = re.compile(r"``((?:[A-Z][a-z]+){2,}|Stopped|Deleting|Unschedulable|OOMKilled|NoCABundle)``")
-# What KServe's and Kubernetes' own reasons are taken over as, or is made of a part of a message.
+# Reasons that are taken from KServe or Kubernetes, or formed from a part of a message.
 COMPUTED = {"ConfigmapMissing"}
 
 
@@ -31,7 +31,7 @@ def test_each_verdict_that_names_its_code_is_in_the_guide() -> None:
         for path in SOURCES.rglob("*.py")
         for code in re.findall(r'\b(?:degraded|failed)\(\s*"([A-Z]\w+)"', path.read_text())
     }
-    # They are verdicts on objects that are applied, not on models.
+    # Verdicts on applied objects, not on models.
     applied = {"JobFailed", "NamesNotAccepted", "Terminating"}
     assert len(given) > 10
     assert {code for code in given - applied if f"``{code}``" not in guide} == set()

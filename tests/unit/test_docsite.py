@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the generated pages of roles say about defaults that defaults/main.yml computes."""
+"""The generated role pages document defaults that defaults/main.yml computes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the integration tests take NetworkPolicies and a table of connections to say."""
+"""How the integration tests evaluate NetworkPolicies and a connection table."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ GATEWAY = {"namespaceSelector": named("gateway"), "podSelector": {}}
         ([DENY, open_to(GATEWAY)], ENVOY, BESIDE, 8080, ["Ingress"]),
         ([DENY, open_to(GATEWAY)], OUTSIDE, MODEL, 8080, ["Ingress"]),
         ([DENY, open_to()], OUTSIDE, MODEL, 8080, []),
-        ([DENY, open_to({"podSelector": {}})], ENVOY, MODEL, 8080, ["Ingress"]),  # of the policy's own namespace
+        ([DENY, open_to({"podSelector": {}})], ENVOY, MODEL, 8080, ["Ingress"]),  # in the namespace of the policy
         ([open_to({"podSelector": {"matchLabels": {"app": "other"}}})], BESIDE, MODEL, 8080, []),
         ([open_to({"ipBlock": {"cidr": "203.0.113.0/24"}})], OUTSIDE, MODEL, 8080, []),
         (
@@ -70,13 +70,13 @@ GATEWAY = {"namespaceSelector": named("gateway"), "podSelector": {}}
         ([policy({"matchExpressions": [{"key": "no", "operator": "Exists"}]}, ["Egress"])], MODEL, OUTSIDE, 443, []),
     ],
 )
-def test_policies_add_up(
+def test_policies_are_additive(
     policies: list[dict[str, Any]], source: End, target: End, port: int, refused: list[str]
 ) -> None:
     assert list(denials(Connection(source, target, "TCP", port), policies)) == refused
 
 
-def test_a_connection_ends_behind_its_service() -> None:
+def test_a_connection_is_resolved_behind_its_service() -> None:
     running = {"namespace": "models", "name": "iris", "labels": {"app": "iris"}}
     listed = [
         {"metadata": running, "spec": {}, "status": {"podIP": "10.244.0.9", "phase": "Running"}},

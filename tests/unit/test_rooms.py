@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""import-linter.toml holds the rooms of plugins/module_utils to their floors: an import upwards is found."""
+"""import-linter.toml enforces the layers of the rooms of plugins/module_utils: an import upwards is found."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOM = "from ansible_collections.hashfoundry.kserve.plugins.module_utils"
 
 
 def lint(packages: Path) -> subprocess.CompletedProcess[str]:
-    """Check the rooms that are found below a folder."""
+    """Check the rooms below a folder."""
     return subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo", ROOT / "import-linter.toml"],
         cwd=packages,
@@ -30,7 +30,7 @@ def lint(packages: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_rooms_keep_to_their_floors() -> None:
+def test_the_rooms_import_only_lower_layers() -> None:
     done = lint(ROOT / "collections")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
@@ -45,7 +45,7 @@ def test_the_rooms_keep_to_their_floors() -> None:
     ],
     ids=["upwards", "beside", "a-room-without-a-floor", "ansible"],
 )
-def test_what_breaks_a_contract_is_found(tmp_path: Path, file: str, line: str, contract: str) -> None:
+def test_an_import_that_violates_a_contract_is_found(tmp_path: Path, file: str, line: str, contract: str) -> None:
     shutil.copytree(ROOT / "plugins" / "module_utils", tmp_path / PACKAGE)
     path = tmp_path / PACKAGE / file
     path.parent.mkdir(exist_ok=True)

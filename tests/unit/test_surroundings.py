@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ansible-playbook says where the machine around it lacks something: one sentence with the cure."""
+"""The message of a module for missing requirements of its environment: one sentence with the fix."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Said = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python with nothing but its standard library."""
+    """A Python without packages."""
     folder = tmp_path_factory.mktemp("bare")
     venv.create(folder, symlinks=True)
     return folder / "bin" / "python"
@@ -29,7 +29,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def said(tmp_path: Path) -> Said:
-    """Run one task in an environment of nothing but what is given, and return its message."""
+    """Run one task with only the given environment variables, and return its message."""
 
     def run(module: str, options: dict[str, Any], python: Path | str = sys.executable, **env: str) -> str:
         task = {"name": "Try", f"hashfoundry.kserve.{module}": options, "register": "tried", "ignore_errors": True}
@@ -57,7 +57,7 @@ def said(tmp_path: Path) -> Said:
         ),
     ],
 )
-def test_a_package_that_the_interpreter_lacks_is_named(
+def test_a_missing_package_of_the_interpreter_is_named(
     said: Said, bare: Path, module: str, options: dict[str, Any], package: str
 ) -> None:
     assert said(module, options, bare) == (
@@ -67,14 +67,14 @@ def test_a_package_that_the_interpreter_lacks_is_named(
 
 
 @pytest.mark.parametrize("env", [{"LANG": "C"}, {"LANG": "C", "HOME": "/"}, {}], ids=["C", "root", "no-home"])
-def test_neither_a_home_nor_a_language_is_needed(said: Said, env: dict[str, str], tmp_path: Path) -> None:
+def test_neither_home_nor_locale_is_needed(said: Said, env: dict[str, str], tmp_path: Path) -> None:
     kubeconfig = tmp_path / "größe"
     message = said("platform_info", {"kubeconfig": str(kubeconfig)}, **env)
     assert message.startswith("There is no usable Kubernetes configuration")
     assert message.endswith("set kubeconfig and context, or host and api_key.")
 
 
-def test_a_helm_that_is_not_there_is_named(said: Said) -> None:
+def test_a_missing_helm_is_named(said: Said) -> None:
     options = {"charts": [{"ref": "/tmp", "release": "x", "namespace": "x"}], "helm": "/nowhere/helm"}
     options |= {"kubeconfig": "/dev/null", "field_manager": "x"}
     message = said("manifests", options)

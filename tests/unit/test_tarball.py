@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a user has who installs the collection into an empty folder: its files and playbooks, and who wins over them."""
+"""The collection, installed into an empty folder: its files, playbooks, and the precedence of variables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FILES = {
 
 
 def run(program: str, *words: str | Path, folder: Path, **env: str) -> str:
-    """Run a program of Ansible as somebody with nothing else on the machine, and return what it prints."""
+    """Run a command of Ansible without any configuration of the user, and return its output."""
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), **env}
     return run_ansible(program, *words, folder=folder, env=env)
 
@@ -41,17 +41,17 @@ def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with collections/ and nothing else."""
+    """A folder that contains only collections/."""
     folder = tmp_path_factory.mktemp("user")
     words = ("collection", "install", tarball, "--no-deps", "--offline", "-p", "collections")
     run("ansible-galaxy", *words, folder=folder)
-    # The dependency, which only Galaxy could give.
+    # The dependency, which is otherwise installed from Galaxy.
     kubernetes = ROOT / "collections" / "ansible_collections" / "kubernetes"
     (folder / "collections" / "ansible_collections" / "kubernetes").symlink_to(kubernetes)
     return folder
 
 
-def test_the_tarball_holds_what_a_user_runs_and_nothing_else(tarball: Path) -> None:
+def test_the_tarball_contains_only_what_a_user_runs(tarball: Path) -> None:
     with tarfile.open(tarball) as opened:
         held = {member.name for member in opened if member.isfile()}
     assert {name.partition("/")[0] for name in held if "/" in name} == FOLDERS
@@ -59,7 +59,7 @@ def test_the_tarball_holds_what_a_user_runs_and_nothing_else(tarball: Path) -> N
     assert not [name for name in held if re.search(r"__pycache__|\.pyc$", name)]
 
 
-def test_no_file_of_these_folders_is_left_out(tarball: Path) -> None:
+def test_no_file_of_these_folders_is_missing(tarball: Path) -> None:
     with tarfile.open(tarball) as opened:
         held = {member.name for member in opened if member.isfile()}
     there = {
@@ -71,7 +71,7 @@ def test_no_file_of_these_folders_is_left_out(tarball: Path) -> None:
     assert there - held == set()
 
 
-def test_the_folders_beside_do_not_make_it_larger(tmp_path: Path) -> None:
+def test_other_folders_are_excluded(tmp_path: Path) -> None:
     for name in ("galaxy.yml", "README.md", "LICENSE"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     for name in ("backups/huge.bin", "roles/probe/tasks/main.yml", "roles/probe/files/data.bin"):
@@ -83,7 +83,7 @@ def test_the_folders_beside_do_not_make_it_larger(tmp_path: Path) -> None:
     assert held == {"README.md", "LICENSE", "MANIFEST.json", "FILES.json", "roles/probe/tasks/main.yml"}
 
 
-def test_nothing_in_the_tarball_looks_for_the_checkout() -> None:
+def test_nothing_in_the_tarball_refers_to_the_checkout() -> None:
     outside = re.compile(r"playbook_dir|inventory_dir|\.\./\.\./(?!meta|roles|plugins|playbooks|docs)")
     found = [
         str(path.relative_to(ROOT))
@@ -94,7 +94,7 @@ def test_nothing_in_the_tarball_looks_for_the_checkout() -> None:
     assert found == []
 
 
-def test_every_playbook_is_there_by_its_full_name(installed: Path) -> None:
+def test_every_playbook_is_found_by_its_full_name(installed: Path) -> None:
     inventory = installed / "syntax.yml"
     inventory.write_text("clusters: {hosts: {mine: {ansible_connection: local}}}\n")
     names = [f"hashfoundry.kserve.{name}" for name in PLAYBOOKS]
@@ -107,7 +107,7 @@ def test_every_playbook_is_there_by_its_full_name(installed: Path) -> None:
     assert "[WARNING]" not in said
 
 
-# In each place of an inventory a fact, and a role's own variable: what the play sees is what is said there.
+# A shared variable and a role variable at each level of an inventory: the roles must have these values.
 PLACES: dict[str, dict[str, Any]] = {
     "group_vars/all.yml": {"platform_domain": "all.example.com", "gateway_timeout": 1},
     "group_vars/clusters.yml": {"platform_bucket": "of-the-group", "model_serving_timeout": 2},
@@ -131,7 +131,7 @@ SEEN = {
 
 
 def values(folder: Path, inventory: Path, roles: dict[str, list[str]], **env: str) -> dict[str, dict[str, Any]]:
-    """Return what each role would be given, alone in a play; a variable that has no value is left out."""
+    """Return the variables of each role, alone in a play; undefined variables are omitted."""
     plays: list[dict[str, Any]] = [
         {
             "name": "Look at what the role would be given",
@@ -164,7 +164,7 @@ def values(folder: Path, inventory: Path, roles: dict[str, list[str]], **env: st
     return found
 
 
-def test_what_an_inventory_says_anywhere_wins(installed: Path) -> None:
+def test_the_inventory_has_precedence_over_role_defaults(installed: Path) -> None:
     for place, said in PLACES.items():
         path = installed / "mine" / place
         path.parent.mkdir(parents=True, exist_ok=True)

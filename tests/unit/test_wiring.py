@@ -1,11 +1,11 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the roles are given by each inventory, as it is written down in fixtures/wiring.yml.
+"""The values of role variables with each inventory, as recorded in fixtures/wiring.yml.
 
-Written down are the facts, and of the roles' own variables those that an inventory names and those whose default is
-made of facts and is more than the name of one; what all four cases share stands under `all`. After a change that is
-meant HASHFOUNDRY_RECORD=1 writes the file anew, and the diff tells it.
+The file contains the shared variables, and of the roles' variables those that an inventory sets and those whose default
+is computed from shared variables. Values that all four cases share are under `all`. After an intended change,
+HASHFOUNDRY_RECORD=1 writes the file again, and the diff shows the change.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ENVIRONMENT = {"SPACES_ACCESS_KEY_ID": "the-access-key", "SPACES_SECRET_ACCESS_K
 
 
 def watched() -> dict[str, list[str]]:
-    """Return the variables that are written down, by their role."""
+    """Return the recorded variables by role."""
     named = set()
     for path in (ROOT / "inventories").glob("*/group_vars/*.yml"):
         named |= load(path).keys()
@@ -60,9 +60,9 @@ def effective(case: str, folder: Path) -> dict[str, Any]:
     env |= {"HASHFOUNDRY_STATE": str(state)} if mode else {}
     found = values(folder, ROOT / "inventories" / inventory, watched(), **env)
     text = yaml.safe_dump({name: value for options in found.values() for name, value in options.items()}, width=10000)
-    # What is of this machine only.
+    # Values that are specific to this machine.
     text = text.replace(str(state), "STATE").replace(str(folder), "HOME").replace(str(ROOT), "CHECKOUT")
-    # The folder above that of the playbook, which is the checkout's for a playbook of the collection.
+    # The parent folder of the playbook, which is the checkout for a playbook of the collection.
     text = text.replace(str(folder.parent), "CHECKOUT")
     return yaml.safe_load(re.sub(r"\S+/bin/python\S*", "PYTHON", text))
 
@@ -81,6 +81,6 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_inventory_gives_the_roles_what_is_written_down(case: str, found: dict[str, dict[str, Any]]) -> None:
+def test_an_inventory_sets_the_recorded_values(case: str, found: dict[str, dict[str, Any]]) -> None:
     expected = load(FIXTURE)
     assert found[case] == {**expected["all"], **expected[case]}

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The GitHub workflows run targets that the Makefile has, and all of the checks of `make test`."""
+"""The GitHub workflows run existing targets of the Makefile, and all checks of `make test`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.M))
 
 
 def targets(workflow: dict[str, Any]) -> Iterator[str]:
-    """The targets of make that a workflow runs; those of a matrix one by one."""
+    """The make targets that a workflow runs, with those of its matrix expanded."""
     for job in workflow["jobs"].values():
         matrix = job.get("strategy", {}).get("matrix", {})
         for step in job.get("steps", ()):

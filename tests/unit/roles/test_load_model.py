@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The loader's program over a bucket that is a folder: what is in the volume is whole, or what it was before."""
+"""The loader with a folder as its bucket: a version in the volume is complete, or unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROGRAM = Path(__file__).resolve().parents[3] / "roles" / "model_volume" / "file
 
 
 def program() -> ModuleType:
-    """The program, which is no part of a package."""
+    """The loader as a module; its file is not part of a package."""
     spec = importlib.util.spec_from_file_location("load_model", PROGRAM)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -36,7 +36,7 @@ load_model = program()
 
 
 class Folder:
-    """A bucket as the loader sees it; spoil: called before an object is written."""
+    """The bucket interface of the loader; spoil: called before an object is written."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -56,7 +56,7 @@ class Folder:
         path.write_bytes((self.root / key).read_bytes())
 
     def publish(self, version: str, **files: str) -> str:
-        """Make a version of the model, and return its digest."""
+        """Create a version of the model, and return its digest."""
         folder = self.root / "iris" / version
         folder.mkdir(parents=True, exist_ok=True)
         entries = {}
@@ -89,7 +89,7 @@ def loader(bucket: Folder, volume: Path) -> Any:
 
 
 def content(volume: Path) -> dict[str, str]:
-    """All files below the model's folder but the lock."""
+    """All files below the model's folder, except the lock."""
     root = volume / "iris"
     return {
         str(path.relative_to(root)): path.read_text()
@@ -107,9 +107,7 @@ def test_a_version_is_loaded_once(bucket: Folder, volume: Path, loader: Any) -> 
     assert len(bucket.fetched) == 2
 
 
-def test_files_below_folders_are_loaded_and_a_path_that_leads_outside_is_refused(
-    bucket: Folder, volume: Path, loader: Any
-) -> None:
+def test_files_in_folders_are_loaded_and_a_path_outside_is_rejected(bucket: Folder, volume: Path, loader: Any) -> None:
     (bucket.root / "iris/v1/sub").mkdir(parents=True)
     bucket.publish("v1", **{"sub/model": "abc"})
     loader().load("v1")
@@ -124,20 +122,20 @@ def test_files_below_folders_are_loaded_and_a_path_that_leads_outside_is_refused
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"files": {}}', '{"files": {"a": {"sha256": "x", "size": 1}}}', "\xff"]
 )
-def test_what_is_no_manifest_is_refused(bucket: Folder, loader: Any, text: str) -> None:
+def test_an_invalid_manifest_is_rejected(bucket: Folder, loader: Any, text: str) -> None:
     bucket.publish("v1", model="abc")
     (bucket.root / "iris/v1/manifest.json").write_text(text, encoding="latin-1")
     with pytest.raises(load_model.LoadError, match="upload the version again with overwrite"):
         loader().load("v1")
 
 
-def test_a_version_without_a_manifest_is_none(bucket: Folder, volume: Path, loader: Any) -> None:
+def test_a_version_without_a_manifest_is_incomplete(bucket: Folder, volume: Path, loader: Any) -> None:
     with pytest.raises(load_model.LoadError, match="so the version is not there or not complete"):
         loader().load("v1")
     assert content(volume) == {}
 
 
-def test_another_digest_than_was_uploaded_is_refused(bucket: Folder, volume: Path, loader: Any) -> None:
+def test_a_digest_that_does_not_match_is_rejected(bucket: Folder, volume: Path, loader: Any) -> None:
     bucket.publish("v1", model="abc")
     with pytest.raises(load_model.LoadError, match="in the bucket and not sha256:other: see who has changed it"):
         loader().load("v1", "sha256:other")
@@ -155,7 +153,7 @@ def test_a_corrupt_object_leaves_nothing(bucket: Folder, volume: Path, loader: A
     assert content(volume) == {"v1/model": "abc"}
 
 
-def test_a_damaged_version_is_mended(bucket: Folder, volume: Path, loader: Any) -> None:
+def test_a_corrupt_version_is_repaired(bucket: Folder, volume: Path, loader: Any) -> None:
     bucket.publish("v1", model="abc")
     loader().load("v1")
     (volume / "iris/v1/model").write_text("abd")
@@ -165,7 +163,9 @@ def test_a_damaged_version_is_mended(bucket: Folder, volume: Path, loader: Any) 
     assert content(volume) == {"v1/model": "abc"}
 
 
-def test_a_version_with_other_content_is_refused_unless_told(bucket: Folder, volume: Path, loader: Any) -> None:
+def test_a_version_with_other_content_is_rejected_unless_overwrite_is_set(
+    bucket: Folder, volume: Path, loader: Any
+) -> None:
     first = bucket.publish("v1", model="abc")
     loader().load("v1")
     second = bucket.publish("v1", model="xyz")
@@ -177,7 +177,7 @@ def test_a_version_with_other_content_is_refused_unless_told(bucket: Folder, vol
     assert content(volume) == {"v1/model": "xyz"}
 
 
-def test_a_folder_that_is_no_loaded_version_is_refused(bucket: Folder, volume: Path, loader: Any) -> None:
+def test_a_folder_that_is_not_a_loaded_version_is_rejected(bucket: Folder, volume: Path, loader: Any) -> None:
     bucket.publish("v1", model="abc")
     (volume / "iris/v1").mkdir(parents=True)
     (volume / "iris/v1/model").write_text("by hand")
@@ -186,19 +186,21 @@ def test_a_folder_that_is_no_loaded_version_is_refused(bucket: Folder, volume: P
     assert content(volume) == {"v1/model": "by hand"}
 
 
-def test_the_last_versions_asked_for_stay_and_what_serves(bucket: Folder, volume: Path, loader: Any) -> None:
+def test_the_last_requested_versions_and_the_serving_one_are_retained(
+    bucket: Folder, volume: Path, loader: Any
+) -> None:
     for number in range(1, 6):
         bucket.publish(f"v{number}", model=f"{number}")
         loader(keep=2, serving=["v1"]).load(f"v{number}")
     assert list(content(volume)) == ["v1/model", "v4/model", "v5/model"]
-    # v4 is asked for again, and so v5 is the one that goes.
+    # v4 is requested again, so v5 is deleted.
     assert loader(keep=2).load("v4").endswith("Removed: v1.")
     bucket.publish("v6", model="6")
     assert loader(keep=2).load("v6").endswith("Removed: v5.")
     assert list(content(volume)) == ["v4/model", "v6/model"]
 
 
-def test_a_version_larger_than_the_volume_is_refused_before_it_is_loaded(
+def test_a_version_larger_than_the_volume_is_rejected_before_it_is_loaded(
     bucket: Folder, loader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.publish("v1", model="abc")
@@ -239,15 +241,15 @@ def test_a_volume_that_cannot_be_written(bucket: Folder, volume: Path, loader: A
 
 
 class Killed(BaseException):
-    """The end of the process, which no handler sees."""
+    """Ends the process; no handler catches it."""
 
 
 @pytest.mark.parametrize("moment", range(20))
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_kill_at_any_moment_leaves_a_whole_version_or_none(
+def test_an_interruption_at_any_time_leaves_a_complete_version_or_none(
     bucket: Folder, volume: Path, loader: Any, monkeypatch: pytest.MonkeyPatch, moment: int, overwrite: bool
 ) -> None:
-    """After each of the system calls that change the volume."""
+    """Interrupt it after each of the system calls that change the volume."""
     old = {"v1/data": "old", "v1/model": "old"}
     if overwrite:
         bucket.publish("v1", model="old", data="old")
@@ -284,7 +286,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_version_or_none(
     assert sorted(path.name for path in (volume / "iris").iterdir()) == [".lock", "v1"]
 
 
-def test_a_kill_while_a_version_is_removed_leaves_no_half_of_it(
+def test_an_interrupted_deletion_leaves_no_incomplete_version(
     bucket: Folder, volume: Path, loader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for version in ("v1", "v2"):
@@ -323,7 +325,7 @@ def test_a_second_loader_waits_for_the_first(bucket: Folder, volume: Path, loade
     other.start()
     assert held.wait(20)
     if freed:
-        # The lock of a loader that is killed is free.
+        # The lock of a killed loader is released.
         other.kill()
         assert loader().load("v1").endswith("is loaded.")
     else:
@@ -335,7 +337,7 @@ def test_a_second_loader_waits_for_the_first(bucket: Folder, volume: Path, loade
     other.join()
 
 
-def test_what_serves_is_read_from_a_file_that_may_be_absent(tmp_path: Path) -> None:
+def test_the_serving_version_is_read_from_an_optional_file(tmp_path: Path) -> None:
     path = tmp_path / "serving.json"
     assert load_model._serving(path, "iris") == load_model._serving(None, "iris") == []
     path.write_text('{"iris": ["v1"]}')

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How near to its examples a model must predict: as near as for the gate and for the model server."""
+"""The tolerance of predictions is that of the gate and of the model server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TASKS = Path(__file__).resolve().parents[3] / "roles" / "model_verification" / "
 
 
 def tolerance() -> Tolerance:
-    """The one that the role gives to inference_smoke_test."""
+    """The tolerance that the role passes to inference_smoke_test."""
     named = [task for entry in yaml.safe_load(TASKS.read_text()) for task in entry.get("block", ())]
     (task,) = [task for task in named if "hashfoundry.kserve.inference_smoke_test" in task]
     return Tolerance(**task["hashfoundry.kserve.inference_smoke_test"]["tolerance"])

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the roles apply is the same whether an option is false or "false", 20 or "20", a list or its text.
+"""The roles apply the same objects whether an option is false or "false", 20 or "20", a list or its JSON string.
 
-test_conformity_options.py holds every expression to its option's type; this renders what comes of them, in one run of
-Ansible with a host for each way of giving the options.
+test_conformity_options.py checks every expression against the type of its option. This test renders the results, in one
+run of Ansible with a host for each form of the options.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MODEL = {
 STORED = "s3://models/iris/v1/"
 VOLUME = {"name": "models", "size": "1Gi"}
 
-# What each role needs beside its defaults, and the internal variables that go to modules beside its templates.
+# Required variables of each role, and the internal variables that it passes to modules.
 ROLES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "batch_inference": (
         {
@@ -117,25 +117,25 @@ ROLES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["platform_namespaces", "platform_service_type", "platform_pod_endpoint_url"],
     ),
 }
-# They read what a run has found in the cluster, and none of the role's options.
+# These templates read objects of the cluster, and no option of the role.
 OF_THE_CLUSTER = {"istio-webhooks.yml.j2", "ways.j2"}
 WAYS = ("false", "text-false", "true", "text-true")
 
 
 def specs(role: str) -> dict[str, Any]:
-    """Return a role's options, with what each was declared as."""
+    """Return the specifications of a role's options."""
     text = (ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text()
     options: dict[str, Any] = yaml.safe_load(text)["argument_specs"]["main"]["options"]
     return options
 
 
 def structured(option: dict[str, Any]) -> bool:
-    """Tell whether an option is a list of dictionaries, of which Ansible takes no text."""
+    """Whether an option is a list of dictionaries, for which Ansible accepts no string."""
     return option.get("type") == "list" and option.get("elements") == "dict"
 
 
 def inner_text(value: Any) -> Any:
-    """Return the value with every bool and number within it as text."""
+    """Return the value with every bool and number in it as a string."""
     if isinstance(value, dict):
         return {key: inner_text(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -144,7 +144,7 @@ def inner_text(value: Any) -> Any:
 
 
 def given(role: str, way: str) -> dict[str, Any]:
-    """Return the role's variables in one of the ways: each bool true or false, each number 20, all or none as text."""
+    """Return the role's variables in one of the forms: bools true or false, numbers 20, all or none as strings."""
     needed = ROLES[role][0]
     defaults = yaml.safe_load((ROOT / "roles" / role / "defaults" / "main.yml").read_text())
     values = dict(needed)
@@ -156,7 +156,7 @@ def given(role: str, way: str) -> dict[str, Any]:
         elif kind in ("int", "float"):
             value = 20
         elif kind not in ("list", "dict") or isinstance(value, str) or value is None:
-            continue  # text is what it is, and another option's value is that option's
+            continue  # strings, and references to another option
         if way.startswith("text"):
             value = inner_text(value) if structured(option) or "options" in option else value
             value = value if structured(option) else json.dumps(value)
@@ -166,7 +166,7 @@ def given(role: str, way: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return what the templates and variables of each role are in each way of giving its options."""
+    """Return the rendered templates and variables of each role, for each form of its options."""
     folder = tmp_path_factory.mktemp("text")
     for role, (_needed, internal) in ROLES.items():
         ours = folder / "roles" / role
@@ -175,7 +175,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict
             if (ROOT / "roles" / role / part).exists():
                 (ours / part).symlink_to(ROOT / "roles" / role / part)
         if (ROOT / "roles" / role / "meta" / "main.yml").exists():
-            # What it depends on sets defaults.
+            # Its dependencies set defaults.
             (ours / "meta").mkdir()
             (ours / "meta" / "main.yml").symlink_to(ROOT / "roles" / role / "meta" / "main.yml")
         names = sorted({path.name for path in (ours / "templates").glob("*.j2")} - OF_THE_CLUSTER)
@@ -196,20 +196,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict
 
 
 def parsed(name: str, value: Any) -> Any:
-    """Return a rendered template's documents; a variable is what it is."""
+    """Return the documents of a rendered template; a variable unchanged."""
     return list(yaml.safe_load_all(value)) if name.endswith(".yml.j2") else value
 
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("value", ["false", "true"])
-def test_an_option_given_as_text_makes_what_its_value_makes(
+def test_a_string_option_renders_the_same_as_its_value(
     made: dict[tuple[str, str], dict[str, Any]], role: str, value: str
 ) -> None:
     assert made[role, f"text-{value}"] == made[role, value]
 
 
 @pytest.mark.parametrize("role", ["batch_inference", "deployer_account", "gateway", "model_volume"])
-def test_a_false_option_makes_something_else_than_a_true_one(
+def test_a_false_option_renders_differently_from_a_true_one(
     made: dict[tuple[str, str], dict[str, Any]], role: str
 ) -> None:
     assert made[role, "false"] != made[role, "true"]
@@ -225,8 +225,8 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize(("role", "name", "option"), OPTIONS, ids=[f"{role}-{name}" for role, name, _option in OPTIONS])
-def test_text_of_no_such_value_is_refused(role: str, name: str, option: dict[str, Any]) -> None:
-    """Ansible checks a role's options by this before the role's first task."""
+def test_an_invalid_string_is_rejected(role: str, name: str, option: dict[str, Any]) -> None:
+    """Ansible validates the options by this before the first task of a role."""
     keys = ("type", "elements", "options")
     spec = {name: {key: value for key, value in option.items() if key in keys}}
     for text in (REFUSED[option["type"]], "") if option["type"] in REFUSED else ("[]", '[{"name": "a"}]', ""):

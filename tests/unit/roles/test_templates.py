@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Templates that judge: which namespaces the collection has made, and which models have no pod with the new keys."""
+"""Templates that decide: which namespaces the collection has created, which models have no pod with new credentials."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ LABEL = "kserve.hashfoundry.io/keys"
 
 
 def rendered(name: str, variables: dict[str, Any], folder: Path) -> Any:
-    """What Ansible makes of a role's template, as YAML."""
+    """The rendered template of a role, parsed as YAML."""
     return yaml.safe_load(text_of(name, variables, folder))
 
 
 def text_of(name: str, variables: dict[str, Any], folder: Path) -> str:
-    """What Ansible makes of a role's template."""
+    """The rendered template of a role."""
     (folder / "variables.json").write_text(json.dumps(variables))
     words = ["localhost", "-c", "local", "-e", f"@{folder / 'variables.json'}", "-m", "ansible.builtin.template"]
     arguments = json.dumps({"src": str(ROLES / name), "dest": str(folder / "rendered.yml")})
@@ -46,7 +46,9 @@ def text_of(name: str, variables: dict[str, Any], folder: Path) -> str:
         ([], False),
     ],
 )
-def test_only_namespaces_that_the_collection_has_made_go(managers: list[Any], made: bool, tmp_path: Path) -> None:
+def test_only_namespaces_that_the_collection_has_created_are_deleted(
+    managers: list[Any], made: bool, tmp_path: Path
+) -> None:
     space = {"metadata": {"name": "models", "managedFields": managers}}
     variables = {"__platform_teardown_spaces": {"results": [{"resources": [space]}, {"resources": []}]}}
     assert rendered("platform_teardown/templates/made.yml.j2", variables, tmp_path) == (["models"] if made else None)
@@ -71,7 +73,7 @@ def pod(mark: str | None, ready: bool = True) -> dict[str, Any]:
         ([], False),  # scaled to zero
     ],
 )
-def test_a_model_whose_pods_have_not_the_new_keys_is_a_fault(pods: list[Any], fault: bool, tmp_path: Path) -> None:
+def test_a_model_without_a_pod_with_new_credentials_is_a_fault(pods: list[Any], fault: bool, tmp_path: Path) -> None:
     variables = {
         "__key_rotation_ready": {"services": [{"name": "iris", "pods": pods}]},
         "__key_rotation_label": LABEL,
@@ -91,7 +93,7 @@ def test_a_model_whose_pods_have_not_the_new_keys_is_a_fault(pods: list[Any], fa
         ),
     ],
 )
-def test_kserve_is_told_of_the_store_or_finds_aws(
+def test_kserve_is_configured_with_the_object_store_or_uses_aws(
     given: dict[str, Any], expected: dict[str, str], tmp_path: Path
 ) -> None:
     keys = {"name": "reader", "access_key": "a", "secret_key": "b"}

@@ -67,7 +67,7 @@ def test_the_form_of_the_refused_ones_is_right() -> None:
         manifest().replace(b":", b": "),
     ],
 )
-def test_what_is_no_manifest_is_refused(content: bytes) -> None:
+def test_an_invalid_manifest_is_rejected(content: bytes) -> None:
     with pytest.raises(KServeError, match=r"^s3://m/i/1/manifest\.json is no manifest of schema 1"):
         parse(content, "s3://m/i/1/manifest.json")
 
