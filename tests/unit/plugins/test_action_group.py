@@ -17,7 +17,7 @@ ACTIONS = sorted(path.stem for path in (ROOT / "plugins" / "action").glob("[!_]*
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("[!_]*.py"))
 
 
-def test_the_group_holds_every_module() -> None:
+def test_the_action_group_contains_every_module() -> None:
     groups = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))["action_groups"]
     assert set(MODULES) <= set(groups["kserve"])
     assert groups["kserve"] == sorted(groups["kserve"])

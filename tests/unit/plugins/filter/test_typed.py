@@ -29,11 +29,11 @@ from ansible_collections.hashfoundry.kserve.plugins.filter.typed import typed
         ("", "dict", {}),
     ],
 )
-def test_text_becomes_what_it_stands_for(value: Any, kind: str, made: Any) -> None:
+def test_a_string_becomes_its_value(value: Any, kind: str, made: Any) -> None:
     assert typed(value, kind) == made
 
 
 @pytest.mark.parametrize(("value", "kind"), [("[a", "list"), ("{a", "dict"), ("many", "dict"), ("a", "set")])
-def test_text_of_neither_is_refused(value: str, kind: str) -> None:
+def test_an_invalid_string_is_rejected(value: str, kind: str) -> None:
     with pytest.raises(AnsibleFilterError):
         typed(value, kind)

@@ -16,7 +16,7 @@ def found(**versions: str | None) -> dict[str, object]:
     return {"components": {name: {"installed": bool(one), "version": one} for name, one in versions.items()}}
 
 
-def test_only_what_is_managed_and_there_is_compared() -> None:
+def test_only_managed_and_present_components_are_compared() -> None:
     components = {
         "kserve": {"state": "managed", "version": "v0.20.0"},
         "istio": {"state": "existing", "version": "1.28.6"},
@@ -28,11 +28,11 @@ def test_only_what_is_managed_and_there_is_compared() -> None:
     }
 
 
-def test_a_refusal_is_a_sentence() -> None:
+def test_a_rejected_upgrade_is_one_sentence() -> None:
     plan = upgrade_plan(found(kserve="v0.17.0"), {"kserve": {"state": "managed", "version": "v0.20.0"}})
     assert plan["refused"][0].endswith("upgrade to v0.18, v0.19 first")
 
 
-def test_a_version_that_is_none_is_an_error_of_the_filter() -> None:
+def test_an_invalid_version_is_an_error_of_the_filter() -> None:
     with pytest.raises(AnsibleFilterError, match="is not one such as"):
         upgrade_plan(found(kserve="main"), {"kserve": {"state": "managed", "version": "v0.20.0"}})

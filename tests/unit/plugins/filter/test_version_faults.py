@@ -41,13 +41,13 @@ def platform(kubernetes: str = "v1.35.4", **versions: str | None) -> dict[str, A
         (platform(), {"kserve": KSERVE, "knative_serving": {"state": "existing"}}, []),
     ],
 )
-def test_what_is_there_and_what_will_be(found: dict[str, Any], components: dict[str, Any], untested: Any) -> None:
+def test_present_and_planned_versions(found: dict[str, Any], components: dict[str, Any], untested: Any) -> None:
     faults = version_faults(found, components)
     wanted = ["KServe v0.20.0 with Knative Serving v1.18.0"] if untested else []
     assert faults == {"too_old": [], "untested": wanted}
 
 
-def test_a_version_that_nothing_says_a_cluster_that_is_too_old_and_a_set_that_is_none() -> None:
+def test_an_unknown_version_an_old_cluster_and_an_unknown_set() -> None:
     there = {"kserve": KSERVE, "cert_manager": {"state": "existing"}}
     faults = version_faults(platform(cert_manager=None), there)
     assert faults["untested"] == ["cert-manager, of which nothing says the version"]
@@ -60,7 +60,7 @@ def test_a_version_that_nothing_says_a_cluster_that_is_too_old_and_a_set_that_is
 
 
 @pytest.mark.parametrize(("python", "warnings"), [((3, 11), 0), ((3, 99), 1)])
-def test_it_warns_of_a_python_that_is_not_tested_and_goes_on(
+def test_it_warns_of_an_untested_python_and_continues(
     monkeypatch: pytest.MonkeyPatch, python: tuple[int, int], warnings: int
 ) -> None:
     said: list[str] = []

@@ -31,7 +31,7 @@ def test_the_version_of_the_default_set_and_of_another() -> None:
     assert look("kserve", version_set="") == ["v0.20.0"]
 
 
-def test_names_that_are_none() -> None:
+def test_unknown_names() -> None:
     with pytest.raises(AnsibleLookupError, match="no version set other"):
         look("kserve", version_set="other")
     with pytest.raises(AnsibleLookupError, match="no component knative;"):

@@ -31,21 +31,21 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[S3Options]:
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_it_looks_and_changes_nothing(run_module: Any, seen: list[S3Options], check_mode: bool) -> None:
+def test_it_changes_nothing(run_module: Any, seen: list[S3Options], check_mode: bool) -> None:
     told = run_module(batch_predictions_info.main, ARGUMENTS, check_mode=check_mode)
     assert (told["changed"], told["complete"], told["requests"]) == (False, False, 2)
     assert told["uri"] == f"s3://models/in/rows.csv.predictions/iris-v1-{told['id']}/"
     assert (seen[0].bucket, seen[0].access_key) == ("models", "PLANTED-ACCESS")
 
 
-def test_an_error_is_a_failure_in_one_sentence(run_module: Any, seen: list[S3Options]) -> None:
+def test_an_error_fails_with_one_sentence(run_module: Any, seen: list[S3Options]) -> None:
     failed = run_module(batch_predictions_info.main, {**ARGUMENTS, "input": "in/others.csv"})
     assert failed["failed"]
     assert (failed["failed"], failed["reason"]) == (True, "ObjectNotFound")
     assert "PLANTED" not in str(failed)
 
 
-def test_a_name_that_is_no_segment_is_refused(run_module: Any, seen: list[S3Options]) -> None:
+def test_an_invalid_name_is_rejected(run_module: Any, seen: list[S3Options]) -> None:
     failed = run_module(batch_predictions_info.main, {**ARGUMENTS, "name": "../iris"})
     assert (failed["failed"], failed["reason"]) == (True, "InvalidOption")
     assert seen == []

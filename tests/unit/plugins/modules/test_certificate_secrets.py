@@ -32,7 +32,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     return cluster
 
 
-def test_issue_then_nothing(run_module, api: Api) -> None:
+def test_issue_and_a_second_run_without_changes(run_module, api: Api) -> None:
     result = run_module(certificate_secrets.main, ARGUMENTS)
     assert (result["changed"], result["ca_action"], result["ca_reason"]) == (True, "issued", "absent")
     authority = x509.load_pem_x509_certificate(result["ca_certificate"].encode())
@@ -54,7 +54,7 @@ def test_issue_then_nothing(run_module, api: Api) -> None:
     assert second["certificates"] == [{**entry, "action": "unchanged", "reason": ""}]
 
 
-def test_options_reach_what_they_are_for(run_module, api: Api) -> None:
+def test_options_are_passed_on(run_module, api: Api) -> None:
     ca = {"namespace": "pki", "secret": "root", "common_name": "Mine", "days": 100}
     arguments = {**ARGUMENTS, "ca": ca, "certificates": [{**GATEWAY, "days": 50}], "renew_days": 10}
     assert run_module(certificate_secrets.main, arguments)["changed"]
@@ -67,7 +67,7 @@ def test_options_reach_what_they_are_for(run_module, api: Api) -> None:
     assert (renewed["ca_action"], renewed["certificates"][0]["reason"]) == ("unchanged", "expires soon")
 
 
-def test_the_authority_for_clients(run_module, api: Api, tmp_path: Path) -> None:
+def test_the_ca_for_clients(run_module, api: Api, tmp_path: Path) -> None:
     file = tmp_path / "for" / "clients" / "ca.crt"
     arguments = {**ARGUMENTS, "ca_file": str(file)}
     # While there is no authority there is nothing to give.
@@ -128,7 +128,7 @@ def secrets_of(api: Api) -> set[str]:
     return found
 
 
-def test_no_output_holds_a_key(run_module, api: Api) -> None:
+def test_no_output_contains_a_key(run_module, api: Api) -> None:
     secrets: set[str] = set()
     outputs: list[dict[str, Any]] = []
 
@@ -169,12 +169,12 @@ def test_no_output_holds_a_key(run_module, api: Api) -> None:
         ({"certificates": [{**GATEWAY, "days": 3}]}, "let days be more than renew_days"),
     ],
 )
-def test_options_that_cannot_be_met(run_module, api: Api, arguments: dict[str, Any], says: str) -> None:
+def test_invalid_certificate_options(run_module, api: Api, arguments: dict[str, Any], says: str) -> None:
     result = run_module(certificate_secrets.main, arguments)
     assert result["failed"] and says in result["msg"] and "Traceback" not in json.dumps(result)
 
 
-def test_another_ones_secret(run_module, api: Api) -> None:
+def test_a_secret_of_another_field_manager(run_module, api: Api) -> None:
     api.put("gateway/tls", metadata={"name": "tls"})
     result = run_module(certificate_secrets.main, ARGUMENTS)
     assert result["failed"] and result["msg"].startswith("Secret gateway/tls exists already and is not managed by")

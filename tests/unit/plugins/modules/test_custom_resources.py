@@ -18,7 +18,7 @@ ARGUMENTS = {"groups": ["serving.kserve.io"], "api_key": "PLANTED-KEY"}
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_a_backup_is_written_and_compared_with(run_module, serve, tmp_path: Path, check_mode: bool) -> None:
+def test_a_backup_is_written_and_compared(run_module, serve, tmp_path: Path, check_mode: bool) -> None:
     serve(Api(thing("iris"), thing("rose")))
     folder = tmp_path / "backup"
     kept = run_module(custom_resources_backup.main, {**ARGUMENTS, "folder": str(folder)}, check_mode=check_mode)
@@ -39,7 +39,7 @@ def test_counting_changes_nothing(run_module, serve) -> None:
 
 
 @pytest.mark.parametrize("module", [custom_resources_backup, custom_resources_info])
-def test_a_refusal_is_a_failure_in_one_sentence(run_module, serve, tmp_path: Path, module) -> None:
+def test_a_rejected_request_fails_with_one_sentence(run_module, serve, tmp_path: Path, module) -> None:
     api = Api()
     api.refusals["/apis"] = ApiError("The credentials lack a permission: no.", 403)
     serve(api)

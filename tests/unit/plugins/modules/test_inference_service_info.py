@@ -28,7 +28,7 @@ ARGUMENTS = {"namespace": "models", "api_key": "PLANTED-KEY"}
         ({"names": []}, []),
     ],
 )
-def test_what_is_chosen_is_told(
+def test_the_selected_services_are_returned(
     run_module,
     serve,
     check_mode: bool,
@@ -43,7 +43,7 @@ def test_what_is_chosen_is_told(
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_what_does_not_serve_is_explained_and_no_failure(run_module, serve, check_mode: bool) -> None:
+def test_a_service_that_does_not_serve_is_explained_without_failure(run_module, serve, check_mode: bool) -> None:
     api = Api(*named("rose", things(changes=CRASHING)), *things())
     serve(api)
     arguments = {**ARGUMENTS, "names": ["iris", "rose", "lily"]}
@@ -67,7 +67,7 @@ def test_a_cluster_without_kserve_has_no_services(run_module, serve, check_mode:
     assert result["services"] == [] and "KServe is not installed" in result["msg"]
 
 
-def test_a_model_that_is_not_ready_is_asked_once(run_module, serve) -> None:
+def test_a_model_that_is_not_ready_is_queried_once(run_module, serve) -> None:
     api = Api()
     api.model = ApiError("busy", 503)
     serve(api)
@@ -76,7 +76,7 @@ def test_a_model_that_is_not_ready_is_asked_once(run_module, serve) -> None:
     assert len([path for path, _query in api.asked if path.endswith("/ready")]) == 1
 
 
-def test_a_cluster_that_cannot_be_read_is_a_failure(run_module, serve) -> None:
+def test_an_unreadable_cluster_is_a_failure(run_module, serve) -> None:
     api = Api()
     serve(api)
 

@@ -39,7 +39,7 @@ def test_success(run_module, serve, check_mode: bool, chosen: dict[str, Any]) ->
     }
 
 
-def test_what_is_asked_of_the_cluster_for_each_choice(run_module, serve) -> None:
+def test_the_queries_for_each_selection(run_module, serve) -> None:
     def queries(chosen: dict[str, Any]) -> list[tuple[str | None, str | None]]:
         api = Api()
         serve(api)
@@ -57,20 +57,20 @@ def test_what_is_asked_of_the_cluster_for_each_choice(run_module, serve) -> None
 
 
 @pytest.mark.parametrize("chosen", [{}, {"name": "iris", "names": ["rose"]}, {"name": "a", "label_selectors": ["b"]}])
-def test_there_is_exactly_one_way_to_choose(run_module, chosen: dict[str, Any]) -> None:
+def test_exactly_one_kind_of_selection_is_required(run_module, chosen: dict[str, Any]) -> None:
     result = run_module(inference_service_ready.main, {**without("name"), **chosen})
     assert result["failed"] is True
     assert "name, names, label_selectors" in result["msg"] or "name|names|label_selectors" in result["msg"]
 
 
-def test_no_names_are_nothing_to_wait_for(run_module, serve) -> None:
+def test_an_empty_list_of_names_waits_for_nothing(run_module, serve) -> None:
     api = Api()
     serve(api)
     result = run_module(inference_service_ready.main, {**without("name"), "names": []})
     assert (result["services"], api.listed) == ([], [])
 
 
-def test_the_model_is_not_asked_when_told_so(run_module, serve) -> None:
+def test_the_model_is_not_queried_if_disabled(run_module, serve) -> None:
     api = Api()
     serve(api)
     result = run_module(inference_service_ready.main, {**ARGUMENTS, "model_ready_path": ""})
@@ -78,7 +78,7 @@ def test_the_model_is_not_asked_when_told_so(run_module, serve) -> None:
     assert result["message"].endswith("The model was not asked, since model_ready_path is empty.")
 
 
-def test_a_knative_service_that_is_scaled_to_zero_serves_and_is_not_asked(run_module, serve) -> None:
+def test_a_knative_service_scaled_to_zero_serves_and_is_not_queried(run_module, serve) -> None:
     api = Api(*load("recorded/knative-scaled-to-zero")["items"])
     serve(api)
     result = run_module(inference_service_ready.main, {**ARGUMENTS, "name": "idle"})
@@ -93,7 +93,7 @@ def test_without_gateway_api(run_module, serve) -> None:
     assert run_module(inference_service_ready.main, ARGUMENTS)["verdict"] == "serving"
 
 
-def test_a_model_that_is_not_there(run_module, serve) -> None:
+def test_a_missing_model(run_module, serve) -> None:
     api = Api()
     api.model = ApiError("not found", 404)
     serve(api)
@@ -106,7 +106,7 @@ def test_a_model_that_is_not_there(run_module, serve) -> None:
 PREDICTION = {"instances": [[1, 2], [3, 4]], "expected": [0, 2]}
 
 
-def test_a_prediction_takes_the_place_of_the_question(run_module, serve) -> None:
+def test_a_prediction_request_replaces_the_readiness_query(run_module, serve) -> None:
     api = Api()
     api.model = json.dumps({"predictions": [0, 2]})
     serve(api)
@@ -130,12 +130,12 @@ def test_a_prediction_takes_the_place_of_the_question(run_module, serve) -> None
         ({"instances": ["x"], "protocol": "v2"}, "not a list of numbers"),
     ],
 )
-def test_a_prediction_that_cannot_be_sent(run_module, prediction: dict[str, Any], says: str) -> None:
+def test_an_invalid_prediction_request(run_module, prediction: dict[str, Any], says: str) -> None:
     result = run_module(inference_service_ready.main, {**ARGUMENTS, "prediction": prediction})
     assert result["failed"] is True and says in result["msg"]
 
 
-def test_a_failure_explains_itself_and_keeps_secrets(run_module, serve) -> None:
+def test_a_failure_is_explained_without_secrets(run_module, serve) -> None:
     api = Api(changes=CRASHING)
     serve(api)
     result = run_module(inference_service_ready.main, ARGUMENTS)
@@ -153,14 +153,14 @@ def test_a_failure_explains_itself_and_keeps_secrets(run_module, serve) -> None:
     assert "PLANTED" not in json.dumps(result)
 
 
-def test_the_end_of_time_is_a_failure_with_the_last_verdict(run_module, serve) -> None:
+def test_a_timeout_fails_with_the_last_verdict(run_module, serve) -> None:
     serve(Api(changes={"HTTPRoute/iris": {"status": {"parents": []}}}))
     result = run_module(inference_service_ready.main, {**ARGUMENTS, "timeout": 0})
     assert (result["failed"], result["verdict"], result["reason"]) == (True, "progressing", "RouteNotAccepted")
     assert "does not serve after 0 seconds: " in result["msg"]
 
 
-def test_at_the_end_of_time_the_latest_warning_about_the_service_is_told(run_module, serve) -> None:
+def test_a_timeout_reports_the_latest_warning_about_the_service(run_module, serve) -> None:
     api = Api(changes={"HTTPRoute/iris": {"status": {"parents": []}}})
     service = next(thing for thing in api.items if thing["kind"] == "InferenceService")
     about = {"kind": "InferenceService", "name": "iris", "uid": service["metadata"]["uid"]}
@@ -209,7 +209,7 @@ def test_every_state_in_both_modules_and_modes(run_module, serve, module: Any, s
 
 @pytest.mark.parametrize("crd", [True, False])
 @pytest.mark.parametrize("check_mode", [True, False])
-def test_what_is_not_there_is_skipped_in_check_mode_only(run_module, serve, crd: bool, check_mode: bool) -> None:
+def test_a_missing_service_is_skipped_in_check_mode_only(run_module, serve, crd: bool, check_mode: bool) -> None:
     api = Api(changes={"InferenceService/iris": None})
     api.missing = () if crd else ("inferenceservices",)
     serve(api)
@@ -220,7 +220,7 @@ def test_what_is_not_there_is_skipped_in_check_mode_only(run_module, serve, crd:
 
 
 @pytest.mark.parametrize("check_mode", [True, False])
-def test_labels_that_nothing_has(run_module, serve, check_mode: bool) -> None:
+def test_labels_without_a_match(run_module, serve, check_mode: bool) -> None:
     serve(Api(changes={"InferenceService/iris": None}))
     arguments = {**without("name"), "label_selectors": ["team=a"]}
     result = run_module(inference_service_ready.main, arguments, check_mode=check_mode)
@@ -229,7 +229,7 @@ def test_labels_that_nothing_has(run_module, serve, check_mode: bool) -> None:
 
 
 @pytest.mark.parametrize("check_mode", [True, False])
-def test_one_of_several_that_is_not_there(run_module, serve, check_mode: bool) -> None:
+def test_one_missing_service_of_several(run_module, serve, check_mode: bool) -> None:
     serve(Api())
     arguments = {**without("name"), "names": ["iris", "rose"], "fail_fast": False}
     result = run_module(inference_service_ready.main, arguments, check_mode=check_mode)
@@ -242,7 +242,7 @@ def test_one_of_several_that_is_not_there(run_module, serve, check_mode: bool) -
         )
 
 
-def test_those_that_were_no_longer_waited_for_are_counted(run_module, serve) -> None:
+def test_services_whose_wait_was_stopped_are_counted(run_module, serve) -> None:
     rolling = things(changes={"Deployment/iris-predictor": {"status": {"availableReplicas": 1}}})
     serve(Api(*named("rose", things(changes=CRASHING)), *named("lily", rolling)))
     result = run_module(inference_service_ready.main, {**without("name"), "names": ["rose", "lily"]})
@@ -251,7 +251,7 @@ def test_those_that_were_no_longer_waited_for_are_counted(run_module, serve) -> 
     assert [entry["verdict"] for entry in result["services"]] == ["failed", "progressing"]
 
 
-def test_of_many_that_fail_the_message_and_the_explanations_are_bounded(run_module, serve) -> None:
+def test_the_message_about_many_failures_is_bounded(run_module, serve) -> None:
     names = [f"m{n:03}" for n in range(40)]
     crashing = things(changes=CRASHING)
     found = [thing for name in names for thing in named(name, crashing)]

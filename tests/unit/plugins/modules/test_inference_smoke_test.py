@@ -86,7 +86,7 @@ def test_a_wrong_prediction_fails_in_check_mode_as_well(run_module, serve, check
 
 @pytest.mark.parametrize("check_mode", [False, True])
 @pytest.mark.parametrize("answer", [Answer(404, b""), Unanswered("It cannot be reached.", retry=True)])
-def test_what_does_not_answer_is_skipped_at_once_in_check_mode_only(
+def test_an_unavailable_server_is_skipped_at_once_in_check_mode_only(
     run_module, serve, answer: Answer | Unanswered, check_mode: bool
 ) -> None:
     server = serve(answer)
@@ -115,20 +115,20 @@ def test_wrong_arguments(run_module, serve, change: dict[str, Any], says: str) -
     assert result["failed"] is True and says in result["msg"] and server.sent == []
 
 
-def test_one_of_url_and_host_is_needed(run_module, serve) -> None:
+def test_either_url_or_host_is_required(run_module, serve) -> None:
     serve(RIGHT)
     arguments = {key: value for key, value in ARGUMENTS.items() if key != "host"}
     assert run_module(inference_smoke_test.main, arguments)["reason"] == "InvalidOption"
 
 
-def test_a_key_is_of_a_certificate(run_module, serve) -> None:
+def test_a_key_requires_a_certificate(run_module, serve) -> None:
     serve(RIGHT)
     result = run_module(inference_smoke_test.main, {**ARGUMENTS, "client_key": "/none"})
     assert (result["failed"], result["reason"]) == (True, "InvalidOption")
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_a_threshold_that_is_missed(run_module, serve, tmp_path, check_mode: bool) -> None:
+def test_a_missed_threshold(run_module, serve, tmp_path, check_mode: bool) -> None:
     serve(RIGHT)
     reports = {"junit_path": str(tmp_path / "a.xml"), "svg_path": str(tmp_path / "a.svg")}
     arguments = {**ARGUMENTS, **reports, "thresholds": {"p95_ms": 5}}
@@ -175,7 +175,7 @@ def test_all_options_at_once(run_module, serve, tmp_path) -> None:
         ({"thresholds": {"p90_ms": 1}}, "p90_ms"),
     ],
 )
-def test_options_that_cannot_be(run_module, serve, change: dict[str, Any], says: str) -> None:
+def test_invalid_options(run_module, serve, change: dict[str, Any], says: str) -> None:
     server = serve(RIGHT)
     result = run_module(inference_smoke_test.main, {**ARGUMENTS, **change})
     assert result["failed"] is True and says in result["msg"] and server.sent == []

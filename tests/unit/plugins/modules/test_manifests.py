@@ -127,7 +127,7 @@ def test_wrong_arguments(
         ({"host": "https://127.0.0.1:1", "api_key": "PLANTED-KEY"}, "cannot be reached"),
     ],
 )
-def test_a_cluster_that_cannot_be_read_is_told_in_a_sentence(
+def test_an_unreadable_cluster_is_reported_in_one_sentence(
     run_module, change: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("K8S_AUTH_KUBECONFIG", "KUBECONFIG", "KUBERNETES_SERVICE_HOST"):

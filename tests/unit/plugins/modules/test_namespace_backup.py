@@ -24,7 +24,7 @@ def test_a_namespace_is_written(run_module, serve, tmp_path: Path, check_mode: b
     assert (told["changed"], told["counts"]["InferenceService"], file.exists()) == (True, 1, not check_mode)
 
 
-def test_a_refusal_is_a_failure_in_one_sentence(run_module, serve, tmp_path: Path) -> None:
+def test_a_rejected_request_fails_with_one_sentence(run_module, serve, tmp_path: Path) -> None:
     api = Api()
     api.answers["/apis"] = ApiError("The credentials lack a permission: no.", 403)
     serve(api)

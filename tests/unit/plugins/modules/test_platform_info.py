@@ -17,7 +17,9 @@ from ..module_utils.platform_fixtures import kserve
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_the_cluster_and_its_components_are_told(run_module, monkeypatch: pytest.MonkeyPatch, check_mode: bool) -> None:
+def test_the_cluster_and_its_components_are_returned(
+    run_module, monkeypatch: pytest.MonkeyPatch, check_mode: bool
+) -> None:
     monkeypatch.setattr(apply_client, "session", lambda _options: nullcontext(kserve()))
     arguments = {"components": ["kserve"], "verify": True, "api_key": "PLANTED-KEY"}
     result = run_module(platform_info.main, arguments, check_mode=check_mode)

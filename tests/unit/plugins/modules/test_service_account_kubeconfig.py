@@ -27,7 +27,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     return cluster
 
 
-def test_the_options_reach_what_they_are_for(run_module, api: Api, tmp_path: Path) -> None:
+def test_the_options_are_passed_on(run_module, api: Api, tmp_path: Path) -> None:
     path = tmp_path / "deployer"
     given = {**ARGUMENTS, "path": str(path), "duration": 900, "renew_before": 60}
     result = run_module(service_account_kubeconfig.main, given)
@@ -37,7 +37,7 @@ def test_the_options_reach_what_they_are_for(run_module, api: Api, tmp_path: Pat
     assert "PLANTED" not in json.dumps(result)
 
 
-def test_what_is_wrong_is_said(run_module, api: Api, tmp_path: Path) -> None:
+def test_errors_are_reported(run_module, api: Api, tmp_path: Path) -> None:
     api.uid = ""
     result = run_module(service_account_kubeconfig.main, {**ARGUMENTS, "path": str(tmp_path / "x")})
     assert (result["failed"], result["reason"]) == (True, "ServiceAccountNotFound")

@@ -100,7 +100,7 @@ GATE = {"load": False}
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_what_the_gate_refuses_is_not_sent(
+def test_a_version_that_the_gate_rejects_is_not_uploaded(
     run_module, server: S3Server, arguments: dict[str, Any], check_mode: bool
 ) -> None:
     server.store.missing = True
@@ -112,7 +112,7 @@ def test_what_the_gate_refuses_is_not_sent(
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_a_version_that_is_there_is_not_put_through_the_gate_again(
+def test_an_existing_version_is_not_validated_again(
     run_module, server: S3Server, arguments: dict[str, Any], check_mode: bool
 ) -> None:
     arguments["endpoint_url"] = server.url
@@ -124,7 +124,7 @@ def test_a_version_that_is_there_is_not_put_through_the_gate_again(
     assert other["reason"] == "VersionExists" and "(changed: model.joblib)" in other["msg"]
 
 
-def test_what_the_gate_allows_is_sent(run_module, server: S3Server, arguments: dict[str, Any]) -> None:
+def test_a_version_that_the_gate_accepts_is_uploaded(run_module, server: S3Server, arguments: dict[str, Any]) -> None:
     digest = hashlib.sha256(b"model").hexdigest()
     arguments |= {"endpoint_url": server.url, "gate": {**GATE, "metadata": False, "allowed_digests": [digest]}}
     result = run_module(spaces_upload.main, arguments)
@@ -152,7 +152,7 @@ def test_upload_info_and_download(run_module, server: S3Server, arguments: dict[
     assert (other["failed"], other["reason"]) == (True, "DigestMismatch")
 
 
-def test_options_reach_the_store_and_the_environment_fills_gaps(
+def test_options_are_passed_on_and_default_to_the_environment(
     run_module, options: list[S3Options], arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_REGION", "fra1")
@@ -195,7 +195,9 @@ def test_a_missing_library_is_named(
     assert run_module(spaces_upload.main, arguments)["reason"] == "LibraryMissing"
 
 
-def test_half_a_pair_of_keys_is_refused(run_module, options: list[S3Options], arguments: dict[str, Any]) -> None:
+def test_an_access_key_without_a_secret_key_is_rejected(
+    run_module, options: list[S3Options], arguments: dict[str, Any]
+) -> None:
     del arguments["secret_key"]
     result = run_module(spaces_upload.main, arguments)
     assert (result["failed"], result["reason"]) == (True, "InvalidOption")

@@ -18,12 +18,12 @@ ROOT = Path(__file__).resolve().parents[4]
 IRIS: dict[str, Any] = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver"}
 
 
-def test_an_entry_gets_its_defaults_and_loses_what_is_null() -> None:
+def test_an_entry_gets_defaults_and_loses_null_values() -> None:
     given = {**IRIS, "scaling": {"min_replicas": "2", "max_replicas": None}, "exposure": None, "owner": "ml"}
     assert checked([given]) == ([{**IRIS, "storage": "s3", "scaling": {"min_replicas": 2}, "owner": "ml"}], [])
 
 
-def test_a_checked_list_is_left_as_it_is() -> None:
+def test_a_checked_list_is_unchanged() -> None:
     once, _faults = checked([{**IRIS, "storage": "pvc", "volume": "models"}])
     assert checked(once, ["models"]) == (once, [])
 
@@ -100,7 +100,7 @@ def test_faults_of_the_list_itself(models: Any, said: str) -> None:
     assert said in fault
 
 
-def test_the_filter_tells_all_faults() -> None:
+def test_the_filter_reports_all_faults() -> None:
     check = FilterModule().filters()["checked_models"]
     assert check([IRIS])[0]["storage"] == "s3"
     with pytest.raises(AnsibleFilterError, match=r"Model iris: value of storage(.|\n)*Model b: missing required"):
@@ -117,7 +117,7 @@ def plain(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_the_roles_options_say_the_same() -> None:
+def test_the_roles_options_agree() -> None:
     spec = yaml.safe_load((ROOT / "roles" / "model_serving" / "meta" / "argument_specs.yml").read_text())
     option = spec["argument_specs"]["main"]["options"]["model_serving_models"]
     assert plain(option["options"]) == MODEL

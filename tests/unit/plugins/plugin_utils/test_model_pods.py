@@ -67,11 +67,11 @@ def faults(*pods: dict[str, Any]) -> list[str]:
     return pod_faults(pods, MODELS, "bucket", CREDENTIALS, DIGESTS)
 
 
-def test_pods_as_meant_have_no_fault() -> None:
+def test_pods_that_match_the_spec_have_no_fault() -> None:
     assert faults(IRIS, CHURN) == []
 
 
-def test_a_store_without_an_address_is_aws() -> None:
+def test_an_object_store_without_an_endpoint_is_aws() -> None:
     pod = copy.deepcopy(IRIS)
     env(pod).pop(2)
     for credentials in ({"name": "reader"}, {"name": "reader", "endpoint_url": None, "region": None}):
@@ -118,7 +118,9 @@ def env(pod: dict[str, Any]) -> list[dict[str, Any]]:
         (CHURN, lambda pod: pod["spec"].pop("volumes"), "does not mount churn/v2 of the volume models"),
     ],
 )
-def test_a_pod_that_was_made_otherwise(pod: dict[str, Any], change: Callable[[dict[str, Any]], Any], said: str) -> None:
+def test_a_pod_that_does_not_match_the_spec(
+    pod: dict[str, Any], change: Callable[[dict[str, Any]], Any], said: str
+) -> None:
     changed = copy.deepcopy(pod)
     change(changed)
     (fault,) = faults(changed)
@@ -126,28 +128,28 @@ def test_a_pod_that_was_made_otherwise(pod: dict[str, Any], change: Callable[[di
     assert fault.startswith(f"Pod {name}-1 of model {name} {said}") and fault.endswith(".")
 
 
-def test_pods_of_no_model_and_those_on_their_way_out_are_passed_over() -> None:
+def test_pods_without_a_model_and_terminating_ones_are_ignored() -> None:
     going = copy.deepcopy(IRIS)
     going["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "annotations": {}}
     assert faults(going, {"metadata": {"name": "other"}}, {"metadata": metadata("fraud", "v1")}) == []
     assert pod_faults_filter.FilterModule().filters()["pod_faults"]([IRIS], [], "b", {}, {}) == []
 
 
-def test_pods_of_an_older_revision_are_passed_over() -> None:
+def test_pods_of_an_older_revision_are_ignored() -> None:
     older = copy.deepcopy(CHURN)
     older["metadata"] = metadata("churn", "v1")
     older["metadata"]["labels"]["serving.knative.dev/revision"] = "churn-00001"
     assert faults(older) == []
 
 
-def test_a_digest_that_is_not_known_and_an_image_are_not_compared() -> None:
+def test_an_unknown_digest_and_an_image_are_not_compared() -> None:
     pod = copy.deepcopy(IRIS)
     pod["metadata"]["annotations"] = {}
     assert pod_faults([pod], MODELS, "bucket", CREDENTIALS, {}) == []
     assert pod_faults([pod], [{**MODELS[0], "storage": "oci"}], "bucket", CREDENTIALS, DIGESTS) == []
 
 
-def test_what_serves_is_what_services_ask_for_and_pods_have() -> None:
+def test_serving_versions_are_those_of_services_and_pods() -> None:
     service = {"kind": "InferenceService", "metadata": {**metadata("churn", "v3"), "name": "churn"}}
     foreign = {"kind": "InferenceService", "metadata": {"name": "foreign"}}
     found = serving_versions([service, foreign, CHURN, CHURN, IRIS, {"kind": "Pod", "metadata": {"name": "x"}}])

@@ -12,7 +12,7 @@ ROWS = [{"python": "3.9"}, {"python": "3.13"}, {"python": "3.11"}]
 
 
 @pytest.mark.parametrize("python", [(3, 9), (3, 11), (3, 12), (3, 13)])
-def test_nothing_is_said_of_a_python_within_the_tested_ones(python: tuple[int, int]) -> None:
+def test_a_tested_python_is_not_reported(python: tuple[int, int]) -> None:
     assert _tested_platforms.untested_python(python, ROWS) == ""
 
 
@@ -23,6 +23,6 @@ def test_an_older_and_a_newer_python_are_named_with_the_tested_ones(python: tupl
     assert "3.9 to 3.13" in said
 
 
-def test_the_collections_own_table_says_what_is_tested() -> None:
+def test_the_collections_table_names_the_tested_versions() -> None:
     assert _tested_platforms.untested_python((3, 11)) == ""
     assert _tested_platforms.untested_python((3, 99)) != ""

@@ -63,34 +63,36 @@ def test_one_step_is_no_fault(component: str, source: str, target: str) -> None:
         ("knative_serving", "v1.21.1", "v2.0.0", "since a major version lies between"),
     ],
 )
-def test_farther_and_back_are_refused_with_the_way(component: str, source: str, target: str, said: str) -> None:
+def test_skipped_versions_and_downgrades_are_rejected_with_the_upgrade_path(
+    component: str, source: str, target: str, said: str
+) -> None:
     assert said in refused(component, source, target)
 
 
-def test_the_step_that_no_apply_makes_is_refused_with_what_to_do() -> None:
+def test_a_step_that_needs_a_manual_action_is_rejected_with_that_action() -> None:
     said = refused("kserve", "v0.16.0", "v0.17.0")
     assert said.startswith("KServe cannot be upgraded from v0.16.0 to v0.17.0 by applying it: from v0.16 to v0.17 ")
     assert "helm.sh/resource-policy=keep" in said
 
 
-def test_a_long_way_over_such_a_step_names_both() -> None:
+def test_a_long_upgrade_path_with_such_a_step_names_both() -> None:
     said = refused("kserve", "v0.15.2", "v0.20.0")
     assert "upgrade to v0.16, v0.17, v0.18, v0.19 first; from v0.16 to v0.17 its charts" in said
     # Where the way begins behind it, nothing is said of it.
     assert "v0.16" not in refused("kserve", "v0.17.0", "v0.20.0")
 
 
-def test_what_is_not_there_or_as_it_is_needs_no_step() -> None:
+def test_an_absent_or_unchanged_component_needs_no_step() -> None:
     wanted = {"kserve": "v0.20.0", "contour": "v1.33.8"}
     assert _upgrade_paths.plan(RULES, {}, wanted) == _upgrade_paths.Plan((), ())
     assert _upgrade_paths.plan(RULES, {"kserve": "0.20.0", "istio": "1.1.0"}, wanted) == _upgrade_paths.Plan((), ())
 
 
-def test_a_version_that_is_none_is_said() -> None:
+def test_an_invalid_version_is_reported() -> None:
     with pytest.raises(KServeError, match="'latest' of KServe is not one such as"):
         _upgrade_paths.plan(RULES, {"kserve": "latest"}, {"kserve": "v0.20.0"})
 
 
-def test_the_rules_are_of_components_that_are_known() -> None:
+def test_the_rules_are_for_known_components() -> None:
     assert RULES.keys() <= _version_sets.TITLES.keys()
     assert all(rule.minors == 1 for rule in RULES.values())

@@ -217,17 +217,17 @@ def _of_the_result(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", BOTH_WAYS)
-def test_both_ways_give_the_same(results: dict[str, Results], name: str) -> None:
+def test_both_ways_return_the_same(results: dict[str, Results], name: str) -> None:
     assert _of_the_result(results["here"][name]) == _of_the_result(results["process"][name])
 
 
-def test_one_way_starts_no_program(results: dict[str, Results]) -> None:
+def test_the_action_plugin_starts_no_process(results: dict[str, Results]) -> None:
     assert results["here"]["plain"]["program"] == "ansible-playbook"
     assert results["process"]["plain"]["program"] != "ansible-playbook"
 
 
 @pytest.mark.parametrize("name", ["by_async", "read_at_start", "become", "become_by_variable", "delegated"])
-def test_what_is_not_ansibles_own_process_runs_as_a_module(results: dict[str, Results], name: str) -> None:
+def test_tasks_outside_of_ansibles_process_run_as_a_module(results: dict[str, Results], name: str) -> None:
     assert not results["here"][name].get("failed"), json.dumps(results["here"][name])
     assert results["here"][name]["program"] != "ansible-playbook"
 
@@ -255,7 +255,7 @@ def test_options_and_keywords_reach_the_use_case(results: dict[str, Results]) ->
     assert here["refused"]["failed"] and here["refused"]["reason"] == "NoSecret"
 
 
-def test_one_item_of_a_loop_leaves_the_next_nothing(ran: tuple[dict[str, Results], str]) -> None:
+def test_one_item_of_a_loop_does_not_affect_the_next(ran: tuple[dict[str, Results], str]) -> None:
     results, printed = ran
     first, second = results["here"]["looped"]["results"]
     assert (first["said"], second["said"]) == ("1", "")
@@ -265,7 +265,7 @@ def test_one_item_of_a_loop_leaves_the_next_nothing(ran: tuple[dict[str, Results
     assert "errantly" not in printed
 
 
-def test_a_use_case_that_breaks_fails_its_task(results: dict[str, Results]) -> None:
+def test_an_exception_in_a_use_case_fails_its_task(results: dict[str, Results]) -> None:
     for host, found in results.items():
         assert found["crashed"]["failed"] and "ValueError: the probe broke" in found["crashed"]["msg"], host
         assert found["crashed"]["reason"] == "InternalError", host
@@ -273,7 +273,7 @@ def test_a_use_case_that_breaks_fails_its_task(results: dict[str, Results]) -> N
         assert found["ended"]["failed"], host
 
 
-def test_a_long_loop_keeps_its_files_and_its_memory(results: dict[str, Results]) -> None:
+def test_a_long_loop_leaks_neither_files_nor_memory(results: dict[str, Results]) -> None:
     items = results["here"]["many"]["results"]
     assert {item["program"] for item in items} == {"ansible-playbook"} and len(items) == 300
     assert items[-1]["files"] == items[9]["files"]

@@ -75,12 +75,12 @@ GOOD = {"kserve": "v0.20.0", "knative_serving": "v1.21.1"}
         ("v1.34.1", {}, []),
     ],
 )
-def test_a_pair_of_no_set_is_untested(kubernetes: str, versions: dict[str, str], untested: list[str]) -> None:
+def test_a_pair_that_is_in_no_set_is_untested(kubernetes: str, versions: dict[str, str], untested: list[str]) -> None:
     faults = SETS.faults(None, kubernetes, versions)
     assert list(faults.untested) == untested and faults.too_old == ()
 
 
-def test_a_cluster_that_is_too_old_is_told_of_the_set_and_of_nothing_else() -> None:
+def test_a_cluster_that_is_too_old_is_the_only_fault_reported() -> None:
     faults = SETS.faults(None, "v1.32.9", {"kserve": "v0.1.0", "istio": "0.1.0"})
     assert faults.too_old == ("Kubernetes v1.32.9 is too old for the version set new, which needs 1.33 or newer",)
     assert faults.untested == ()
@@ -89,7 +89,7 @@ def test_a_cluster_that_is_too_old_is_told_of_the_set_and_of_nothing_else() -> N
     assert SETS.faults(None, "v1.9.0", {}).too_old and not SETS.faults(None, "v1.100.0", {}).too_old
 
 
-def test_a_set_that_is_not_there_and_a_version_that_is_none() -> None:
+def test_a_missing_set_and_an_invalid_version() -> None:
     with pytest.raises(KServeError, match="no version set other; choose one of new, mesh, old"):
         SETS.named("other")
     assert SETS.named("") is SETS.named(None) is SETS.sets["new"]
@@ -118,7 +118,7 @@ def test_the_sets_of_the_collection() -> None:
     assert sets.faults("kserve-0.11", "1.28", first.versions).untested
 
 
-def test_a_file_of_one_s_own(tmp_path: Path) -> None:
+def test_a_custom_file(tmp_path: Path) -> None:
     file = tmp_path / "sets.yml"
     with pytest.raises(KServeError, match="cannot be read"):
         _version_sets.load(str(file))

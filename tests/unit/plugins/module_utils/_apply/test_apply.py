@@ -131,7 +131,7 @@ def test_a_conflict_names_the_object_the_other_manager_and_the_option() -> None:
     assert server.sent[-1][1]["force"] == "true"
 
 
-def test_a_webhook_that_starts_in_time_is_waited_for() -> None:
+def test_a_webhook_that_becomes_ready_in_time_is_waited_for() -> None:
     server, time = Server(), Time()
     server.errors["/c"] = [AWAY] * 6
     assert run(server, [CONFIG], time, webhook_timeout=20)["counts"]["created"] == 1
@@ -148,7 +148,7 @@ def test_a_webhook_that_starts_in_time_is_waited_for() -> None:
         'conversion webhook for example.com/v1, Kind=Foo failed: Post "https://x": context deadline exceeded',
     ],
 )
-def test_a_webhook_that_does_not_start_ends_it(text: str) -> None:
+def test_a_webhook_that_does_not_become_ready_fails(text: str) -> None:
     server, time = Server(), Time()
     server.errors["/c"] = [ApiError("500", 500, text)] * 100
     message = str(fails(server, [CONFIG], time, webhook_timeout=20))
@@ -178,7 +178,7 @@ def test_a_webhook_that_does_not_start_ends_it(text: str) -> None:
         (Unreachable("No answer from the API server."), "No answer from the API server."),
     ],
 )
-def test_every_other_error_ends_it_at_once(error: KServeError, says: str) -> None:
+def test_every_other_error_fails_at_once(error: KServeError, says: str) -> None:
     server, time = Server(), Time()
     server.errors["/c"] = [error]  # type: ignore[list-item]
     failure = fails(server, [thing("ConfigMap", "a", data={}), CONFIG], time)
@@ -188,7 +188,7 @@ def test_every_other_error_ends_it_at_once(error: KServeError, says: str) -> Non
     assert failure.result["changed"] is True and failure.result["counts"]["created"] == 1
 
 
-def test_an_error_of_reading_is_told() -> None:
+def test_a_read_error_is_reported() -> None:
     server = Server()
     text = 'configmaps "c" is forbidden: User "u" cannot get resource "configmaps"'
     server.read_errors["/api/v1/namespaces/models/configmaps/c"] = ApiError("x", 403, text)
@@ -201,7 +201,7 @@ def test_an_error_of_reading_is_told() -> None:
     assert str(fails(server, [thing("Foo", "f", api="example.com/v1")])) == "The cluster says no."
 
 
-def test_a_definition_and_its_object_in_one_call() -> None:
+def test_a_crd_and_its_object_in_one_call() -> None:
     server, definition = Server(), crd()
     server.established = False
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/foos.example.com"
@@ -224,7 +224,7 @@ def test_a_definition_and_its_object_in_one_call() -> None:
     assert [path.rpartition("/")[2] for path, _body in server.sent] == ["foos.example.com", "f", "f", "g"]
 
 
-def test_a_controller_is_sent_when_discovery_knows_its_kinds() -> None:
+def test_a_controller_is_applied_once_its_crds_are_discoverable() -> None:
     server, time = Server(), Time()
     server.late = 3
     asked: list[int] = []
@@ -238,7 +238,7 @@ def test_a_controller_is_sent_when_discovery_knows_its_kinds() -> None:
     assert run(server, [crd(), CONFIG], wait=False)["counts"]["created"] == 1 and len(asked) == 4
 
 
-def test_a_kind_that_discovery_never_knows_ends_it() -> None:
+def test_a_crd_that_never_becomes_discoverable_fails() -> None:
     server, time = Server(), Time()
     server.late = 1000
     message = str(fails(server, [crd(), DEPLOYMENT], time, wait_timeout=30))
@@ -249,14 +249,14 @@ def test_a_kind_that_discovery_never_knows_ends_it() -> None:
     assert run(server, [crd(), CONFIG], Time())["counts"]["created"] == 2
 
 
-def test_a_kind_that_never_comes_ends_it() -> None:
+def test_a_crd_that_is_never_served_fails() -> None:
     server, time = Server(), Time()
     server.errors["/foos/f"] = [ApiError("404", 404, "404 page not found")] * 100
     assert "does not serve the kind of Foo models/f" in str(fails(server, [crd(), FOO], time, webhook_timeout=3))
     assert time.passed == 3
 
 
-def test_an_object_of_a_known_kind_is_compared_after_its_definition_changed() -> None:
+def test_an_existing_object_is_compared_after_its_crd_has_changed() -> None:
     server = Server(crd(), FOO)
     wider = crd()
     wider["spec"]["versions"].append({"name": "v2", "served": True, "storage": False})
@@ -264,7 +264,7 @@ def test_an_object_of_a_known_kind_is_compared_after_its_definition_changed() ->
     assert [entry["action"] for entry in result["objects"]] == ["configured", "unchanged"]
 
 
-def test_an_unknown_kind_ends_it_before_anything_is_sent() -> None:
+def test_an_unknown_kind_fails_before_anything_is_applied() -> None:
     server = Server()
     assert "does not serve the kind of Foo models/f in example.com/v1" in str(fails(server, [CONFIG, FOO]))
     assert server.sent == []
@@ -309,13 +309,13 @@ def test_check_mode_lists_what_it_cannot_check() -> None:
     assert only["changed"] is True and only["counts"]["unvalidated"] == 1
 
 
-def test_an_unchanged_workload_that_works_costs_no_wait() -> None:
+def test_an_unchanged_ready_workload_is_not_waited_for() -> None:
     server, time = waiting_server(AVAILABLE), Time()
     result = run(server, [DEPLOYMENT], time)
     assert (result["requests"], result["waited_seconds"], time.sources) == (1, 0.0, {})
 
 
-def test_an_unchanged_workload_that_does_not_work_yet_is_waited_for() -> None:
+def test_an_unchanged_workload_that_is_not_ready_is_waited_for() -> None:
     server = waiting_server(UNAVAILABLE)
     time = Time([listed(WEB, deployment(UNAVAILABLE))], [listed(WEB, deployment(AVAILABLE))])
     result = run(server, [DEPLOYMENT], time)
@@ -323,11 +323,11 @@ def test_an_unchanged_workload_that_does_not_work_yet_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("options", [{"wait": False}, {"check_mode": True}])
-def test_nothing_is_waited_for_when_not_asked(options: dict[str, Any]) -> None:
+def test_nothing_is_waited_for_if_disabled(options: dict[str, Any]) -> None:
     assert run(waiting_server(UNAVAILABLE), [DEPLOYMENT], **options)["waited_seconds"] == 0
 
 
-def test_the_end_of_the_time_is_told_with_pods_and_events() -> None:
+def test_a_timeout_is_reported_with_pods_and_events() -> None:
     server = waiting_server(UNAVAILABLE)
     pull = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
     pod = {"metadata": {"name": "web-1"}, "status": {"containerStatuses": [{"name": "web", "state": pull}]}}
@@ -353,7 +353,7 @@ def test_the_end_of_the_time_is_told_with_pods_and_events() -> None:
     assert failure.result["waited_seconds"] == 30 and time.stopped == 1
 
 
-def test_a_workload_that_has_given_up_is_not_waited_for() -> None:
+def test_a_failed_workload_is_not_waited_for() -> None:
     condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "so"}
     given_up = {**UNAVAILABLE, "conditions": [condition]}
     server, time = waiting_server(UNAVAILABLE), Time([listed(WEB, deployment(given_up))])
@@ -364,13 +364,13 @@ def test_a_workload_that_has_given_up_is_not_waited_for() -> None:
     assert time.sources == {}
 
 
-def test_an_object_that_is_deleted_meanwhile_is_told() -> None:
+def test_an_object_that_is_deleted_during_the_wait_is_reported() -> None:
     gone = listed(WEB, deployment(UNAVAILABLE))
     time = Time([type(gone)(WEB, listed={})])
     assert "it has been deleted" in str(fails(waiting_server(UNAVAILABLE), [DEPLOYMENT], time))
 
 
-def test_a_watch_that_gives_up_ends_it() -> None:
+def test_a_failed_watch_ends_the_wait() -> None:
     change = type(listed(WEB, deployment({})))(WEB, error=ApiError("May not list.", 403, "no"))
     assert "May not list." in str(fails(waiting_server(UNAVAILABLE), [DEPLOYMENT], Time([change])))
 
@@ -396,7 +396,7 @@ def test_values_of_secrets_are_in_no_output() -> None:
         assert base64.b64encode(b"PLANTED-OLDER").decode() not in text
 
 
-def test_a_secret_of_the_wrong_shape_is_masked_in_its_refusal() -> None:
+def test_an_invalid_secret_is_masked_in_the_error() -> None:
     secret = thing("Secret", "s", data={"a": {"b": ["PLANTED"]}, "c": 12345678}, stringData={"d": {"e": "PLANTED2"}})
     server = Server()
     server.errors["/s"] = [ApiError("x", 500, "failed to create typed patch object: got PLANTED PLANTED2 12345678")]
@@ -404,7 +404,7 @@ def test_a_secret_of_the_wrong_shape_is_masked_in_its_refusal() -> None:
     assert "PLANTED" not in message and "12345678" not in message and "Secret models/s is not valid" in message
 
 
-def test_a_secret_at_the_end_of_a_long_refusal_is_not_cut_in_two() -> None:
+def test_a_secret_at_the_end_of_a_long_error_is_masked_completely() -> None:
     secret = thing("Secret", "s", stringData={"key": "PLANTED-AND-LONG-ENOUGH-TO-BE-CUT"})
     server = Server()
     # The message is shown up to 800 characters: the secret begins before and ends after them.

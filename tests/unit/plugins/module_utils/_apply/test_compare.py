@@ -91,7 +91,7 @@ def container(body: dict[str, Any]) -> dict[str, Any]:
     return entry
 
 
-def test_what_others_have_added_and_other_spellings_are_no_difference() -> None:
+def test_fields_of_others_and_equivalent_values_are_no_difference() -> None:
     assert first_difference(DESIRED, live(), MANAGER) is None
 
 
@@ -177,7 +177,7 @@ def test_quantities_are_compared_by_value(desired: Any, found: Any, same: bool) 
     assert (first_difference(quota(desired), body, MANAGER) is None) is same
 
 
-def test_text_that_looks_like_a_quantity_is_text() -> None:
+def test_a_string_that_looks_like_a_quantity_is_a_string() -> None:
     body = thing("ConfigMap", "c", data={"limits": "1"})
     body["metadata"]["managedFields"] = [
         {"manager": MANAGER, "operation": "Apply", "apiVersion": "v1", "fieldsV1": {"f:data": {"f:limits": {}}}}
@@ -186,7 +186,7 @@ def test_text_that_looks_like_a_quantity_is_text() -> None:
 
 
 @pytest.mark.parametrize(("group", "path"), [("", None), ("rbac.authorization.k8s.io", "subjects.0.apiGroup")])
-def test_the_empty_name_of_the_core_group_is_not_kept(group: str, path: str | None) -> None:
+def test_the_empty_name_of_the_core_group_is_dropped(group: str, path: str | None) -> None:
     subject = {"kind": "ServiceAccount", "name": "x", "namespace": "n"}
     desired = thing("RoleBinding", "x", api="rbac.authorization.k8s.io/v1", subjects=[{"apiGroup": group, **subject}])
     body = {**copy.deepcopy(desired), "subjects": [subject]}
@@ -196,7 +196,7 @@ def test_the_empty_name_of_the_core_group_is_not_kept(group: str, path: str | No
     assert first_difference(desired, body, MANAGER) == path
 
 
-def test_projection_keeps_what_the_manifest_names() -> None:
+def test_projection_contains_the_fields_of_the_manifest() -> None:
     shown = projection(live(), DESIRED)
     assert "status" not in shown and "managedFields" not in shown["metadata"] and "strategy" not in shown["spec"]
     assert [entry["name"] for entry in shown["spec"]["template"]["spec"]["containers"]] == ["web"]

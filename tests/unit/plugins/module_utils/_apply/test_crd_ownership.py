@@ -42,7 +42,7 @@ def live(*managed: dict[str, Any], **annotations: str) -> dict[str, Any]:
         (live(STATUS), "an owner that is not known"),
     ],
 )
-def test_the_owner_is_who_made_it(thing_there: dict[str, Any], owner: str) -> None:
+def test_the_owner_is_the_field_manager_that_created_it(thing_there: dict[str, Any], owner: str) -> None:
     assert owner_of(thing_there, OURS) == owner
 
 
@@ -55,7 +55,7 @@ def server() -> Server:
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_nothing_is_applied_over_the_definition_of_another(check_mode: bool) -> None:
+def test_nothing_is_applied_to_a_crd_of_another_owner(check_mode: bool) -> None:
     found = server()
     manifests = load([thing("ConfigMap", "c", data={}), crd()], [])
     with pytest.raises(KServeError) as caught:
@@ -67,13 +67,13 @@ def test_nothing_is_applied_over_the_definition_of_another(check_mode: bool) -> 
     assert found.sent == []
 
 
-def test_it_is_taken_over_where_that_is_asked_for() -> None:
+def test_it_is_adopted_if_configured() -> None:
     found = server()
     apply_manifests(found, load([crd()], []), Options(adopt=True, wait=False))
     assert [path.rpartition("/")[2] for path, _query in found.sent] == ["foos.example.com"]
 
 
-def test_many_definitions_are_counted() -> None:
+def test_many_crds_are_counted() -> None:
     found = Server(*(crd(f"{name}s", name.title()) for name in ("foo", "bar", "baz", "qux")))
     for there in found.objects.values():
         there["metadata"]["managedFields"] = [made("kubectl")]

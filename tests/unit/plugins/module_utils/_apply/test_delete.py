@@ -68,7 +68,7 @@ def test_state_by_check_mode(there: bool, check_mode: bool) -> None:
     assert [(entry["before_header"], entry["after"]) for entry in result["diff"][:1]] == [("Foo models/f", {})] * there
 
 
-def test_a_role_that_is_made_of_others_goes_before_them() -> None:
+def test_an_aggregated_role_is_deleted_before_its_parts() -> None:
     rbac = "rbac.authorization.k8s.io/v1"
     whole = thing("ClusterRole", "b", None, rbac, aggregationRule={"clusterRoleSelectors": []})
     parts = [thing("ClusterRole", name, None, rbac, rules=[]) for name in ("a", "c")]
@@ -77,7 +77,7 @@ def test_a_role_that_is_made_of_others_goes_before_them() -> None:
     assert [path.rpartition("/")[2] for path, _dry_run in server.deleted] == ["b", "web", "c", "a", "c"]
 
 
-def test_a_second_run_finishes_what_a_first_left() -> None:
+def test_a_second_run_finishes_the_first() -> None:
     server = Server(*ALL)
     server.errors["deployments/web"] = [ApiError("x", 500, "etcdserver: request timed out")]
     error = fails(server, ALL)
@@ -87,7 +87,7 @@ def test_a_second_run_finishes_what_a_first_left() -> None:
     assert server.objects == {}
 
 
-def test_an_object_that_nobody_names_refuses_all_before_anything_is_deleted() -> None:
+def test_a_remaining_custom_resource_fails_before_anything_is_deleted() -> None:
     server = Server(*ALL, OTHER)
     error = fails(server, ALL)
     assert "Nothing is deleted" in str(error) and "1 of foos.example.com;" in str(error) and "in_use" in str(error)
@@ -96,7 +96,7 @@ def test_an_object_that_nobody_names_refuses_all_before_anything_is_deleted() ->
     assert "Nothing is deleted" in str(fails(server, ALL, check_mode=True))
 
 
-def test_a_kind_in_use_can_be_kept() -> None:
+def test_a_crd_in_use_can_be_retained() -> None:
     server = Server(*ALL, OTHER)
     result = run(server, ALL, in_use="keep")
     assert actions(result) == {
@@ -113,7 +113,7 @@ def test_a_kind_in_use_can_be_kept() -> None:
     assert run(server, ALL, in_use="keep")["changed"] is False
 
 
-def test_what_the_objects_own_goes_with_them_and_what_others_own_stays() -> None:
+def test_dependents_are_deleted_with_their_owners_and_others_are_retained() -> None:
     def owned(name: str, owner: dict[str, Any]) -> dict[str, Any]:
         body = thing("Bar", name, api="example.com/v1")
         body["metadata"]["ownerReferences"] = [{"uid": f"{owner['kind']}-{owner['metadata']['name']}"}]
@@ -130,7 +130,7 @@ def test_what_the_objects_own_goes_with_them_and_what_others_own_stays() -> None
     assert {entry["name"] for entry in kept} == {"foos.example.com", "bars.example.com"}
 
 
-def test_what_others_have_made_is_kept() -> None:
+def test_objects_of_other_field_managers_are_retained() -> None:
     server = Server()
     foreign(server, CONFIG)
     result = run(server, [CONFIG])
@@ -143,7 +143,7 @@ def test_what_others_have_made_is_kept() -> None:
     assert run(server, [crd(), account])["counts"]["deleted"] == 2
 
 
-def test_a_definition_that_another_has_applied_too_is_kept_but_not_for_a_controller_that_adds_to_it() -> None:
+def test_a_crd_applied_by_another_is_retained_unless_that_is_a_controller() -> None:
     server = Server(crd())
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/foos.example.com"
     managed = server.objects[path]["metadata"]["managedFields"]
@@ -155,7 +155,7 @@ def test_a_definition_that_another_has_applied_too_is_kept_but_not_for_a_control
     assert run(server, [crd()])["changed"] is True
 
 
-def test_a_namespace_with_something_in_it_is_kept() -> None:
+def test_a_namespace_that_is_not_empty_is_retained() -> None:
     server = Server(*ALL)
     foreign(server, thing("Secret", "tls", data={}))
     token = {**thing("Secret", "token", data={}), "type": "kubernetes.io/service-account-token"}
@@ -171,7 +171,7 @@ def test_a_namespace_with_something_in_it_is_kept() -> None:
 
 
 @pytest.mark.parametrize("phase", ["Running", "Succeeded"])
-def test_a_namespace_goes_after_the_pods_that_are_ending(phase: str) -> None:
+def test_a_namespace_is_deleted_after_its_terminating_pods(phase: str) -> None:
     server, time = Server(SPACE), Time()
     pods = "/api/v1/namespaces/models/pods"
     server.objects[pods] = {"items": [{"metadata": {"name": "activator"}, "status": {"phase": phase}}]}
@@ -188,7 +188,7 @@ def test_a_namespace_goes_after_the_pods_that_are_ending(phase: str) -> None:
     assert order == (["waited, 0 deleted"] if phase == "Running" else [])
 
 
-def test_many_things_in_a_namespace_are_counted() -> None:
+def test_many_objects_in_a_namespace_are_counted() -> None:
     server = Server(SPACE)
     for number in range(7):
         foreign(server, thing("ConfigMap", f"c{number}", data={}))
@@ -196,7 +196,7 @@ def test_many_things_in_a_namespace_are_counted() -> None:
     assert kept["reason"] == "it holds ConfigMap c0, ConfigMap c1, ConfigMap c2, ConfigMap c3, ConfigMap c4 and 2 more"
 
 
-def test_what_does_not_go_is_waited_for_and_told() -> None:
+def test_an_object_that_is_not_deleted_is_waited_for_and_reported() -> None:
     server, time = Server(*ALL), Time()
     server.finalized = ("foos/f",)
     server.objects["/apis/example.com/v1/namespaces/models/foos/f"]["metadata"]["finalizers"] = ["example.com/clean"]
@@ -208,7 +208,7 @@ def test_what_does_not_go_is_waited_for_and_told() -> None:
     assert run(server, [FOO], wait=False)["waited_seconds"] == 0
 
 
-def test_a_webhook_that_comes_back_is_waited_for() -> None:
+def test_a_webhook_that_recovers_is_waited_for() -> None:
     server, time = Server(CONFIG), Time()
     server.errors["configmaps/c"] = [AWAY, AWAY]
     assert run(server, [CONFIG], time)["changed"] is True
@@ -220,13 +220,13 @@ def test_a_webhook_that_comes_back_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("status", [404, 409])
-def test_what_somebody_else_deletes_meanwhile_is_no_failure(status: int) -> None:
+def test_a_concurrent_deletion_is_no_failure(status: int) -> None:
     server = Server(CONFIG)
     server.errors["configmaps/c"] = [ApiError("x", status, "the UID in the precondition does not match")]
     assert run(server, [CONFIG], wait=False)["counts"]["deleted"] == 1
 
 
-def test_a_right_that_is_missing_is_told() -> None:
+def test_a_missing_permission_is_reported() -> None:
     server = Server(CONFIG)
     text = 'configmaps "c" is forbidden: User "u" cannot delete resource "configmaps"'
     server.errors["configmaps/c"] = [ApiError("x", 403, text)]
@@ -251,7 +251,7 @@ def gateway_server() -> Server:
     return server
 
 
-def test_what_a_controller_made_for_a_gateway_goes_before_the_controller() -> None:
+def test_objects_of_a_gateway_are_deleted_before_their_controller() -> None:
     server, time = gateway_server(), Time()
     error = fails(server, [GATEWAY_OBJECT, DEPLOYMENT], time, wait_timeout=9)
     assert "What was made for Gateway models/models is not gone after 9 seconds (ConfigMap envoy)" in str(error)
@@ -262,7 +262,7 @@ def test_what_a_controller_made_for_a_gateway_goes_before_the_controller() -> No
     assert run(server, [SPACE, GATEWAY_OBJECT, DEPLOYMENT], time)["counts"] == {"deleted": 3, "kept": 0, "absent": 0}
 
 
-def test_what_was_made_for_a_gateway_counts_neither_as_use_nor_in_check_mode_as_content() -> None:
+def test_objects_of_a_gateway_count_neither_as_use_nor_as_content_in_check_mode() -> None:
     server = gateway_server()
     made = copy.deepcopy(OTHER)
     made["metadata"]["labels"] = {GATEWAY: "models"}
@@ -272,14 +272,14 @@ def test_what_was_made_for_a_gateway_counts_neither_as_use_nor_in_check_mode_as_
     assert result["kept"] == []
 
 
-def test_contents_need_an_api_server_that_lists_its_kinds() -> None:
+def test_contents_require_aggregated_discovery() -> None:
     server = Server(SPACE)
     server.discovery = lambda path="/apis": {"kind": "APIGroupList", "groups": []}  # type: ignore[method-assign]
     with pytest.raises(KServeError, match=r"as Kubernetes does from 1\.30 on"):
         namespace_contents(server, "models")
 
 
-def test_what_belongs_to_another_object_goes_with_it() -> None:
+def test_a_dependent_is_deleted_with_its_owner() -> None:
     server = Server(SPACE)
     owned = thing("ConfigMap", "owned", data={})
     owned["metadata"]["ownerReferences"] = [{"name": "x"}]

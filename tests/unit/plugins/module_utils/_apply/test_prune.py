@@ -40,7 +40,7 @@ def names(server: Server) -> set[str]:
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_what_the_list_has_no_more_goes(check_mode: bool) -> None:
+def test_an_object_that_is_no_longer_listed_is_deleted(check_mode: bool) -> None:
     server = Server(config("a"), config("b"), config("of-another", "theirs"), config("plain", None))
     result = run(server, config("a"), check_mode=check_mode, diff=True)
     assert names(server) == {"a", "of-another", "plain"} | ({"b"} if check_mode else set())
@@ -51,19 +51,19 @@ def test_what_the_list_has_no_more_goes(check_mode: bool) -> None:
     assert result["requests"] == server.requests
 
 
-def test_the_same_again_is_no_change() -> None:
+def test_a_second_run_changes_nothing() -> None:
     server = Server(config("a"))
     result = run(server, config("a"))
     assert (result["changed"], result["counts"]["deleted"], server.deleted) == (False, 0, [])
 
 
-def test_an_empty_list_leaves_nothing() -> None:
+def test_an_empty_list_deletes_everything() -> None:
     server = Server(config("a"), config("b"))
     assert run(server)["counts"]["deleted"] == 2
     assert names(server) == set()
 
 
-def test_what_somebody_else_has_applied_is_kept() -> None:
+def test_an_object_of_another_field_manager_is_retained() -> None:
     server = Server()
     body = config("theirs")
     server.apply(server.path(body), body, fieldManager="kubectl")
@@ -94,15 +94,15 @@ def test_an_object_is_the_same_in_another_version() -> None:
     ("only_kinds", "exclude_kinds", "left"),
     [([], [], True), (["ConfigMap"], [], True), (["Namespace"], [], False), ([], ["ConfigMap"], False)],
 )
-def test_what_is_left_out_is_not_pruned(only_kinds: list[str], exclude_kinds: list[str], left: bool) -> None:
+def test_an_excluded_object_is_not_pruned(only_kinds: list[str], exclude_kinds: list[str], left: bool) -> None:
     assert bool(selections_of_kinds([CONFIGS], only_kinds, exclude_kinds)) is left
 
 
-def test_a_kind_that_the_cluster_does_not_know_has_no_objects() -> None:
+def test_an_unknown_kind_has_no_objects() -> None:
     assert run(Server(), prune=[{**CONFIGS, "api_version": "example.com/v1", "kind": "Foo"}])["changed"] is False
 
 
-def test_without_the_right_to_list_it_is_said_what_is_needed() -> None:
+def test_a_missing_permission_to_list_is_reported() -> None:
     server = Server(config("a"))
     server.read_errors["/api/v1/namespaces/models/configmaps"] = ApiError("403", 403, 'User "x" cannot list configmaps')
     with pytest.raises(

@@ -21,13 +21,13 @@ KSERVE = ["serving.kserve.io"]
 ISVC, RUNTIMES = "inferenceservices.serving.kserve.io", "servingruntimes.serving.kserve.io"
 
 
-def test_a_group_and_what_is_below_it_belong_but_no_other() -> None:
+def test_a_group_and_its_subdomains_match_and_no_other() -> None:
     groups = ["knative.dev", "cert-manager.io"]
     named = ("knative.dev", "serving.knative.dev", "acme.cert-manager.io", "notknative.dev", "apps", "dev")
     assert [custom_resources.is_in_groups(group, groups) for group in named] == [True, True, True, False, False, False]
 
 
-def test_each_kind_is_read_once_in_the_version_that_the_server_prefers() -> None:
+def test_each_resource_is_read_once_in_the_preferred_version() -> None:
     api = Api(thing("iris"), thing("rose", "other"))
     found = {entry.resource.name: entry for entry in custom_resources.read(api, KSERVE)}
     assert list(found) == [ISVC, RUNTIMES]
@@ -40,17 +40,17 @@ def test_each_kind_is_read_once_in_the_version_that_the_server_prefers() -> None
     ]
 
 
-def test_more_objects_than_one_answer_holds_are_all_read() -> None:
+def test_all_pages_of_a_list_are_read() -> None:
     api = Api(*(thing(f"model-{number:02d}") for number in range(25)), page=10)
     assert custom_resources.index(custom_resources.read(api, KSERVE))["counts"][ISVC] == 25
 
 
-def test_a_group_that_is_not_served_has_nothing() -> None:
+def test_a_group_that_is_not_served_has_no_objects() -> None:
     assert custom_resources.read(Api(), ["cert-manager.io"]) == []
 
 
 @pytest.mark.parametrize("path", ["v1alpha1", "v1alpha1/servingruntimes"])
-def test_a_definition_that_goes_meanwhile_is_no_error_but_a_refusal_is(path: str) -> None:
+def test_a_crd_deleted_during_the_backup_is_no_error_but_other_errors_are(path: str) -> None:
     api = Api(thing("iris"))
     api.refusals[f"/apis/serving.kserve.io/{path}"] = ApiError("gone", 404)
     assert [len(entry.roots) for entry in custom_resources.read(api, KSERVE)][:1] == [1]
@@ -63,18 +63,18 @@ def snapshot(*things: dict[str, Any]) -> dict[str, Any]:
     return custom_resources.index(custom_resources.read(Api(*things), KSERVE))
 
 
-def test_what_is_gone_is_lost_and_what_is_new_is_not() -> None:
+def test_missing_objects_are_lost_and_new_ones_are_not() -> None:
     before, now = snapshot(thing("iris"), thing("rose")), snapshot(thing("rose"), thing("lily"))
     assert custom_resources.lost_objects(before, now) == [{"resource": ISVC, "name": "models/iris", "what": "object"}]
     assert custom_resources.lost_objects(before, before) == []
 
 
-def test_what_somebody_made_anew_is_lost_too() -> None:
+def test_a_re_created_object_is_lost_too() -> None:
     before, now = snapshot(thing("iris", uid="1")), snapshot(thing("iris", uid="2"))
     assert custom_resources.lost_objects(before, now) == [{"resource": ISVC, "name": "models/iris", "what": "replaced"}]
 
 
-def test_a_kind_that_is_not_served_any_more_is_lost_with_its_objects() -> None:
+def test_a_deleted_crd_is_lost_with_its_objects() -> None:
     before = snapshot(thing("iris"))
     now = {"counts": {}, "objects": {RUNTIMES: {}}}
     assert custom_resources.lost_objects(before, now) == [
@@ -83,14 +83,14 @@ def test_a_kind_that_is_not_served_any_more_is_lost_with_its_objects() -> None:
     ]
 
 
-def test_what_a_controller_made_is_counted_and_never_missed() -> None:
+def test_objects_of_a_controller_are_counted_and_never_lost() -> None:
     owned = thing("iris-child", owner="iris")
     before, now = snapshot(thing("iris"), owned), snapshot(thing("iris"))
     assert (before["counts"][ISVC], now["counts"][ISVC]) == (2, 1)
     assert custom_resources.lost_objects(before, now) == []
 
 
-def test_the_files_hold_what_can_be_applied_again(tmp_path: Path) -> None:
+def test_the_files_contain_objects_that_can_be_applied_again(tmp_path: Path) -> None:
     api = Api(thing("iris"), thing("rose"), thing("iris-child", owner="iris"))
     result = custom_resources.backup(api, KSERVE, tmp_path / "backup", check_mode=False)
     assert result == {
@@ -115,7 +115,7 @@ def test_the_files_hold_what_can_be_applied_again(tmp_path: Path) -> None:
     assert stat.S_IMODE(restore.parent.stat().st_mode) == 0o700
 
 
-def test_a_second_backup_changes_nothing_and_a_third_forgets_what_is_gone(tmp_path: Path) -> None:
+def test_a_second_backup_changes_nothing_and_a_third_drops_deleted_objects(tmp_path: Path) -> None:
     api = Api(thing("iris"))
     assert custom_resources.backup(api, KSERVE, tmp_path, check_mode=False)["changed"] is True
     assert custom_resources.backup(api, KSERVE, tmp_path, check_mode=False)["changed"] is False
@@ -129,7 +129,7 @@ def test_check_mode_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "backup").exists()
 
 
-def test_check_mode_tells_what_the_next_run_does(tmp_path: Path) -> None:
+def test_check_mode_predicts_the_next_run(tmp_path: Path) -> None:
     def changes(check_mode: bool, *things: dict[str, Any]) -> bool:
         return bool(custom_resources.backup(Api(*things), KSERVE, tmp_path, check_mode=check_mode)["changed"])
 
@@ -140,7 +140,7 @@ def test_check_mode_tells_what_the_next_run_does(tmp_path: Path) -> None:
     assert not changes(False, thing("iris"))
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(KServeError, match=r"The folder .*/file/backup cannot be written \(Not a directory\)"):
         custom_resources.backup(Api(thing("iris")), KSERVE, tmp_path / "file" / "backup", check_mode=False)
@@ -160,7 +160,7 @@ def test_info_compares_with_a_backup(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "", "[]", '{"counts": {}}', '{"counts": {}, "objects": []}'])
-def test_half_a_backup_is_not_compared_with(tmp_path: Path, text: str | None) -> None:
+def test_an_incomplete_backup_is_not_compared(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "index.json").write_text(text)
     with pytest.raises(KServeError, match="contains no complete backup of custom resources"):

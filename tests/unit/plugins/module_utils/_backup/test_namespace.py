@@ -94,7 +94,7 @@ class Api:
         return answer
 
 
-def test_what_is_written_can_be_applied_and_holds_no_secret(tmp_path: Path) -> None:
+def test_the_backup_can_be_applied_and_contains_no_secret(tmp_path: Path) -> None:
     file = tmp_path / "objects.yml"
     result = backup(Api(), "models", file, check_mode=False)
     assert result["changed"] is True
@@ -128,7 +128,7 @@ def test_what_is_written_can_be_applied_and_holds_no_secret(tmp_path: Path) -> N
     }
 
 
-def test_the_same_again_is_no_change(tmp_path: Path) -> None:
+def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "objects.yml"
     first = backup(Api(), "models", file, check_mode=False)
     again = backup(Api(), "models", file, check_mode=False)
@@ -141,14 +141,14 @@ def test_check_mode_writes_nothing(tmp_path: Path) -> None:
     assert not file.exists()
 
 
-def test_a_namespace_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_namespace(tmp_path: Path) -> None:
     api = Api()
     api.answers["/api/v1/namespaces/models"] = ApiError("not found", 404)
     with pytest.raises(KServeError, match="There is no namespace models; correct namespace"):
         backup(api, "models", tmp_path / "objects.yml", check_mode=False)
 
 
-def test_a_refusal_is_passed_on(tmp_path: Path) -> None:
+def test_an_error_of_the_api_server_is_passed_on(tmp_path: Path) -> None:
     api = Api()
     api.answers["/api/v1/namespaces/models/services"] = ApiError("The credentials lack a permission.", 403)
     with pytest.raises(KServeError, match="lack a permission"):
@@ -156,6 +156,6 @@ def test_a_refusal_is_passed_on(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(KServeError, match=r"gone/objects\.yml cannot be written \(No such file or directory\)"):
         backup(Api(), "models", tmp_path / "gone" / "objects.yml", check_mode=False)

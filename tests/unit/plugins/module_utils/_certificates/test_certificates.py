@@ -56,7 +56,7 @@ UNCHANGED = ("unchanged", "")
 # What is issued.
 
 
-def test_an_authority_may_issue_certificates_of_servers_only() -> None:
+def test_a_ca_may_issue_only_server_certificates() -> None:
     pair = pki.new_authority("Test CA", 10, NOW)
     extensions = pair.certificate.extensions
     basic = extensions.get_extension_for_class(x509.BasicConstraints)
@@ -87,7 +87,7 @@ def test_a_certificate_is_for_its_names_and_for_servers() -> None:
     assert again.public_key() != pair.certificate.public_key()
 
 
-def test_a_client_that_trusts_the_authority_accepts_its_certificates_and_no_other_name() -> None:
+def test_a_client_that_trusts_the_ca_accepts_its_certificates_and_no_other_name() -> None:
     authority = pki.new_authority("Test CA", 1000, NOW)
     leaf = pki.issue(authority, NAMES, 10, NOW).certificate
     policy = PolicyBuilder().store(Store([authority.certificate])).time(NOW)
@@ -100,13 +100,13 @@ def test_a_client_that_trusts_the_authority_accepts_its_certificates_and_no_othe
         stranger.build_server_verifier(x509.DNSName("example.com")).verify(leaf, [])
 
 
-def test_a_certificate_never_outlives_its_authority() -> None:
+def test_a_certificate_never_outlives_its_ca() -> None:
     authority = pki.new_authority("Test CA", 50, NOW)
     leaf = pki.issue(authority, NAMES, 397, NOW).certificate
     assert leaf.not_valid_after_utc == authority.certificate.not_valid_after_utc
 
 
-def test_a_name_too_long_for_a_common_name_stands_among_the_names_only() -> None:
+def test_a_name_too_long_for_a_common_name_is_only_an_alternative_name() -> None:
     authority = pki.new_authority("Test CA", 50, NOW)
     long = f"{'a' * 40}.{'b' * 40}.svc"
     leaf = pki.issue(authority, [long], 10, NOW).certificate
@@ -152,7 +152,7 @@ def test_names_are_compared_in_lower_case_and_once() -> None:
         "a.b:443",
     ],
 )
-def test_what_is_no_dns_name_is_refused(name: str) -> None:
+def test_an_invalid_dns_name_is_rejected(name: str) -> None:
     with pytest.raises(KServeError, match="in dns_names is"):
         pki.dns_names(["a.b", name])
 
@@ -173,7 +173,7 @@ def test_what_is_no_dns_name_is_refused(name: str) -> None:
         ({"renew_days": -1}, "renew_days is less than 0"),
     ],
 )
-def test_what_cannot_be_met_is_refused(changes: dict[str, Any], says: str) -> None:
+def test_an_impossible_request_is_rejected(changes: dict[str, Any], says: str) -> None:
     api = Api()
     with pytest.raises(KServeError, match=says):
         run(api, **changes)
@@ -183,7 +183,7 @@ def test_what_cannot_be_met_is_refused(changes: dict[str, Any], says: str) -> No
 # The first run, and the next ones.
 
 
-def test_the_first_run_makes_all_and_the_second_nothing() -> None:
+def test_the_first_run_creates_everything_and_the_second_nothing() -> None:
     api = Api("gateway")
     result = run(api)
     assert result["changed"] and actions(result) == [("issued", "absent")] * 3
@@ -212,7 +212,7 @@ def test_the_first_run_makes_all_and_the_second_nothing() -> None:
         assert (before["not_after"], before["fingerprint_sha256"]) == (after["not_after"], after["fingerprint_sha256"])
 
 
-def test_check_mode_says_the_same_and_writes_nothing() -> None:
+def test_check_mode_returns_the_same_and_writes_nothing() -> None:
     api = Api()
     result = run(api, check_mode=True)
     assert result["changed"] and actions(result) == [("issued", "absent")] * 3
@@ -220,7 +220,7 @@ def test_check_mode_says_the_same_and_writes_nothing() -> None:
     assert {entry["fingerprint_sha256"] for entry in result["certificates"]} == {None}
 
 
-def test_without_certificates_there_is_still_the_authority() -> None:
+def test_without_certificates_the_ca_is_still_created() -> None:
     api = Api()
     assert run(api, certificates=[])["ca_action"] == "issued"
     assert not run(api, certificates=[])["changed"]
@@ -288,9 +288,7 @@ LEAF = "gateway/tls"
     ],
 )
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_a_leaf_that_is_damaged_is_issued_anew_alone(
-    change: Callable[[Api], None], reason: str, check_mode: bool
-) -> None:
+def test_only_a_corrupt_certificate_is_renewed(change: Callable[[Api], None], reason: str, check_mode: bool) -> None:
     api = Api()
     run(api)
     change(api)
@@ -323,7 +321,7 @@ def test_the_set_of_names_decides(names: list[str], reason: str) -> None:
     assert result["certificates"][0]["reason"] == reason and result["changed"] is bool(reason)
 
 
-def test_a_leaf_near_its_end_is_issued_anew_and_no_second_before() -> None:
+def test_a_certificate_about_to_expire_is_renewed_and_no_second_earlier() -> None:
     api = Api()
     run(api)
     last = NOW.replace(microsecond=0) + timedelta(days=90 - 30)
@@ -344,7 +342,7 @@ def test_a_leaf_near_its_end_is_issued_anew_and_no_second_before() -> None:
         (lambda api: api.put(CA_PLACE, data=api.secret("kserve/hook")["data"]), "not an authority"),
     ],
 )
-def test_a_new_authority_issues_every_leaf(change: Callable[[Api], None], reason: str) -> None:
+def test_a_new_ca_issues_every_certificate(change: Callable[[Api], None], reason: str) -> None:
     api = Api()
     old = run(api)["ca_certificate"]
     change(api)
@@ -357,7 +355,7 @@ def test_a_new_authority_issues_every_leaf(change: Callable[[Api], None], reason
     assert not run(api)["changed"]
 
 
-def test_an_authority_near_its_end_or_with_another_name_is_replaced() -> None:
+def test_a_ca_about_to_expire_or_with_another_name_is_replaced() -> None:
     api = Api()
     old = run(api)["ca_certificate"]
     later = NOW + timedelta(days=3650 - 29)
@@ -368,7 +366,7 @@ def test_an_authority_near_its_end_or_with_another_name_is_replaced() -> None:
     assert not run(api, later, ca={"common_name": "Other"})["changed"]
 
 
-def test_keys_of_another_kind_are_not_used() -> None:
+def test_keys_of_another_type_are_not_used() -> None:
     """An authority put there by hand may have a key that SHA-256 does not go with."""
     key = ed25519.Ed25519PrivateKey.generate()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")])
@@ -392,7 +390,7 @@ def test_keys_of_another_kind_are_not_used() -> None:
     assert actions(run(api, check_mode=True))[0] == ("issued", "unreadable")
 
 
-def test_a_run_that_ended_in_the_middle_is_brought_to_its_end() -> None:
+def test_an_interrupted_run_is_finished_by_the_next() -> None:
     api = Api()
     run(api)
     without(CA_PLACE)(api)
@@ -414,7 +412,7 @@ def test_a_run_that_ended_in_the_middle_is_brought_to_its_end() -> None:
         ({"type": "Opaque"}, "SecretTypeMismatch"),
     ],
 )
-def test_anothers_secret_is_refused_before_anything_is_written(
+def test_a_secret_of_another_field_manager_is_rejected_before_anything_is_written(
     place: str, check_mode: bool, fields: dict[str, Any], reason: str
 ) -> None:
     api = Api("gateway", "kserve", "system")
@@ -438,7 +436,7 @@ class Meanwhile(Api):
             self.objects[path] = {**self.objects[path], "metadata": {"resourceVersion": "someone's"}}
 
 
-def test_what_someone_else_has_written_in_the_meantime_stays() -> None:
+def test_a_concurrent_change_is_not_overwritten() -> None:
     api = Meanwhile("system")
     with pytest.raises(KServeError, match="system/ca was changed by another client") as stop:
         run(api)
@@ -446,7 +444,7 @@ def test_what_someone_else_has_written_in_the_meantime_stays() -> None:
     assert api.writes == []
 
 
-def test_other_refusals_of_a_read_go_through() -> None:
+def test_other_errors_of_a_read_are_passed_on() -> None:
     class Forbidden(Api):
         def get(self, path: str, **query: Any) -> dict[str, Any]:
             raise ApiError("The credentials lack a permission", 403)
@@ -464,7 +462,7 @@ def test_other_refusals_of_a_read_go_through() -> None:
         (500, "etcdserver: leader changed", "Secret system/ca is not applied, the API server answers 500: etcdserver"),
     ],
 )
-def test_refusals_of_a_write(status: int, text: str, says: str) -> None:
+def test_rejected_writes(status: int, text: str, says: str) -> None:
     api = Api("system")
     api.refusals = [ApiError(f"the sentence for {status}", status, text)]
     with pytest.raises(KServeError, match=says):
@@ -500,7 +498,7 @@ def test_a_webhook_that_repeats_the_secret_does_not_reveal_it() -> None:
     assert len(api.said) >= 4 and not [piece for piece in pieces if piece in message]
 
 
-def test_a_pair_does_not_show_its_key() -> None:
+def test_the_representation_of_a_pair_has_no_key() -> None:
     pair = pki.new_authority("Test CA", 50, NOW)
     assert "key" not in repr(pair).replace("PublicKey", "")
 

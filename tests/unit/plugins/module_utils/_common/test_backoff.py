@@ -14,7 +14,7 @@ def test_pauses_double_up_to_the_longest() -> None:
     assert [backoff.grow() for _number in range(4)] == [0.5, 1.0, 2.0, 2.0]
 
 
-def test_the_longest_may_be_another_each_time() -> None:
+def test_the_longest_pause_may_differ_each_time() -> None:
     backoff = Backoff(1.0, 2.0)
     assert [backoff.grow(8.0) for _number in range(5)] == [1.0, 2.0, 4.0, 8.0, 8.0]
     assert backoff.grow() == 2.0

@@ -40,7 +40,7 @@ def aged(folder: Path) -> Path:
     return entry
 
 
-def test_it_is_made_once_for_the_same_parts() -> None:
+def test_a_value_is_computed_once_for_the_same_key() -> None:
     made = {"a": [1, "x", None, {"b": 1.5}]}
     maker = Maker(made)
     assert [disk_cache.cached([b"a", b"bc"], maker) for _time in range(3)] == [made] * 3
@@ -50,19 +50,19 @@ def test_it_is_made_once_for_the_same_parts() -> None:
     assert maker.times == 4
 
 
-def test_only_its_owner_reads_it(folder: Path) -> None:
+def test_an_entry_has_mode_0600(folder: Path) -> None:
     disk_cache.cached([b"a"], Maker(1))
     assert [entry.stat().st_mode & 0o777 for entry in folder.iterdir()] == [0o600]
 
 
-def test_what_json_cannot_express_is_not_kept(folder: Path) -> None:
+def test_a_value_that_json_cannot_express_is_not_cached(folder: Path) -> None:
     maker = Maker({"a": b"x"})
     assert [disk_cache.cached([b"a"], maker) for _time in range(2)] == [{"a": b"x"}] * 2
     assert maker.times == 2 and not list(folder.iterdir())
 
 
 @pytest.mark.parametrize("text", ["", "{", "\x00"])
-def test_a_broken_entry_is_made_again(folder: Path, text: str) -> None:
+def test_a_corrupt_entry_is_computed_again(folder: Path, text: str) -> None:
     maker = Maker([1])
     disk_cache.cached([b"a"], maker)
     (entry,) = folder.iterdir()
@@ -71,7 +71,7 @@ def test_a_broken_entry_is_made_again(folder: Path, text: str) -> None:
     assert maker.times == 2
 
 
-def test_without_a_place_for_it_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_writable_folder_nothing_is_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     maker = Maker([1])
@@ -79,7 +79,7 @@ def test_without_a_place_for_it_nothing_is_kept(tmp_path: Path, monkeypatch: pyt
     assert maker.times == 2
 
 
-def test_without_a_home_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_nothing_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -90,13 +90,13 @@ def test_without_a_home_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None
     assert maker.times == 2
 
 
-def test_what_is_not_to_be_kept_is_made_each_time(folder: Path) -> None:
+def test_an_uncacheable_value_is_computed_each_time(folder: Path) -> None:
     maker = Maker([1])
     assert [disk_cache.cached([b"a"], maker, lambda made: made != [1]) for _time in range(2)] == [[1], [1]]
     assert maker.times == 2 and not folder.exists()
 
 
-def test_what_is_old_is_made_again(folder: Path) -> None:
+def test_an_expired_entry_is_computed_again(folder: Path) -> None:
     maker = Maker([1])
     disk_cache.cached([b"a"], maker)
     aged(folder)
@@ -104,7 +104,7 @@ def test_what_is_old_is_made_again(folder: Path) -> None:
     assert maker.times == 2
 
 
-def test_what_is_old_goes_when_something_new_comes(folder: Path) -> None:
+def test_an_expired_entry_is_deleted_when_a_new_one_is_written(folder: Path) -> None:
     disk_cache.cached([b"old"], Maker(1))
     old = aged(folder)
     disk_cache.cached([b"new"], Maker(2))

@@ -40,7 +40,7 @@ def test_secret_looking_values_are_masked(line: str) -> None:
     assert MASK in redact(line)
 
 
-def test_access_key_identifiers_are_masked_wherever_they_stand() -> None:
+def test_access_key_identifiers_are_masked_everywhere() -> None:
     assert redact("key AKIAIOSFODNN7EXAMPLE used") == f"key {MASK} used"
 
 
@@ -53,7 +53,7 @@ def test_access_key_identifiers_are_masked_wherever_they_stand() -> None:
         "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhYmMifQ.c2lnbmF0dXJl",
     ],
 )
-def test_tokens_are_known_by_their_form(secret: str) -> None:
+def test_tokens_are_recognized_by_their_form(secret: str) -> None:
     assert redact(f"using {secret} now") == f"using {MASK} now"
 
 
@@ -61,7 +61,7 @@ def test_given_secrets_are_masked_longest_first() -> None:
     assert redact("abc abcdef", "abc", "abcdef", None, "") == f"{MASK} {MASK}"
 
 
-def test_what_explains_a_failure_stays() -> None:
+def test_explanations_are_not_masked() -> None:
     text = "botocore.exceptions.ClientError: An error occurred (403) when calling the HeadObject operation: Forbidden"
     assert redact(text) == text
     text = "unknown option --tokenizer gpt2; key error: 'species'; access key missing; token count: 12"

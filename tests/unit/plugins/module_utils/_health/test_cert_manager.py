@@ -59,11 +59,11 @@ FAILED = ("Ready", "False", "Failed", "The order is invalid.")
         ([request(FAILED, uid="10"), request(PENDING, uid="9")], "CertificateRequest tls-10 is Failed"),
     ],
 )
-def test_the_newest_request_is_told(requests: list[Json], said: str) -> None:
+def test_the_newest_request_is_reported(requests: list[Json], said: str) -> None:
     assert certificate_problem(CERTIFICATE, requests, [], []).startswith(said)
 
 
-def test_an_order_is_told_with_its_open_challenges() -> None:
+def test_an_order_is_reported_with_its_pending_challenges() -> None:
     orders = [owned("1", "order", {"state": "pending"}), owned("2", "other", {"state": "invalid"})]
     spec = {"type": "HTTP-01", "dnsName": "a.example.com"}
     why = "Waiting for HTTP-01 challenge propagation: wrong status code '404', expected '200'."
@@ -112,7 +112,7 @@ def not_ready(**more: Any) -> Json:
     return {"conditions": [{"type": "Ready", "status": "False", **why}], **more}
 
 
-def test_a_certificate_that_is_not_issued_in_time_is_told_with_its_request(server: Server) -> None:
+def test_a_certificate_that_is_not_issued_in_time_is_reported_with_its_request(server: Server) -> None:
     assert failure(server, not_ready()) == (
         "Certificate models/tls is not ready after 5 seconds: the condition Ready is not True: Issuing certificate as "
         f"Secret does not exist; CertificateRequest tls-1 is Pending: {PENDING[3]}."
@@ -131,7 +131,7 @@ def test_a_certificate_that_cannot_be_issued_ends_the_wait(server: Server) -> No
     )
 
 
-def test_a_request_that_cannot_be_read_is_said(server: Server) -> None:
+def test_an_unreadable_request_is_reported(server: Server) -> None:
     path = "/apis/cert-manager.io/v1/namespaces/models/certificaterequests"
     server.read_errors[path] = ApiError("certificaterequests is forbidden", 403)
     assert "; what cert-manager says of it cannot be read (certificaterequests is forbidden)." in failure(

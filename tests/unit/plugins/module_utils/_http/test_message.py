@@ -24,7 +24,7 @@ def test_a_request() -> None:
     assert b"Content-Length: 0\r\n" in request("POST", "/a", {})
 
 
-def test_no_header_can_be_smuggled_in() -> None:
+def test_no_header_can_be_injected() -> None:
     with pytest.raises(MessageError, match="end of line"):
         request("GET", "/", {"Authorization": "Bearer a\r\nX-Other: b"})
 
@@ -60,7 +60,7 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("case", WHOLE)
-def test_answers_in_any_pieces(case: str) -> None:
+def test_responses_in_chunks_of_any_size(case: str) -> None:
     data, wanted, reusable = WHOLE[case]
     for size in (1, 2, 7, len(data)):
         reader = AnswerReader()
@@ -99,7 +99,7 @@ def test_a_tunnel_has_no_body() -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n",
     ],
 )
-def test_what_is_cut_off_is_no_answer(data: bytes) -> None:
+def test_a_truncated_response_is_an_error(data: bytes) -> None:
     reader = AnswerReader()
     assert reader.feed(data) is None
     with pytest.raises(MessageError, match="in the middle"):
@@ -127,6 +127,6 @@ def test_what_is_cut_off_is_no_answer(data: bytes) -> None:
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * (MAX_HEAD + 1), "chunk is too long"),
     ],
 )
-def test_what_must_not_be_guessed_at(data: bytes, says: str) -> None:
+def test_an_ambiguous_response_is_an_error(data: bytes, says: str) -> None:
     with pytest.raises(MessageError, match=says):
         AnswerReader().feed(data)

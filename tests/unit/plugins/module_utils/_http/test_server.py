@@ -38,17 +38,17 @@ def test_servers(made: http_server.Server, connects_to: tuple[str, int], url: st
 
 
 @pytest.mark.parametrize("url", ["iris.example.com", "ftp://iris", "https://", "https://x:port", "https://[x"])
-def test_urls_that_are_none(url: str) -> None:
+def test_invalid_urls(url: str) -> None:
     with pytest.raises(KServeError, match="The url is not valid"):
         server(url)
 
 
-def test_a_port_that_is_none() -> None:
+def test_an_invalid_port() -> None:
     with pytest.raises(KServeError, match="The port 70000 is none"):
         server(host="iris", port=70000)
 
 
-def test_a_proxy_that_is_given() -> None:
+def test_an_explicit_proxy() -> None:
     found = server("https://iris", proxy="http://me:p%40ss@proxy:3128").proxy
     assert found == http_server.Proxy("proxy", 3128, "Basic bWU6cEBzcw==")
     assert "bWU6" not in repr(found)
@@ -56,7 +56,7 @@ def test_a_proxy_that_is_given() -> None:
 
 
 @pytest.mark.parametrize("proxy", ["socks5://proxy:1080", "https://proxy", "http://", "http://proxy:port"])
-def test_proxies_that_are_none(proxy: str) -> None:
+def test_invalid_proxies(proxy: str) -> None:
     with pytest.raises(KServeError, match="The proxy is not one that is spoken to by HTTP"):
         server("https://iris", proxy=proxy)
 
@@ -97,7 +97,7 @@ def test_the_address_may_be_exempt_as_well_as_the_name() -> None:
     assert server("https://iris", proxy="", environ={"https_proxy": "http://proxy:1"}).proxy is None
 
 
-def test_where_a_proxy_only_passes_on() -> None:
+def test_when_a_proxy_tunnels() -> None:
     assert server("https://iris", proxy="proxy").tunnel
     assert not server("http://iris", proxy="proxy").tunnel
     assert server("http://iris", address="10.0.0.1", proxy="proxy").tunnel
@@ -115,12 +115,12 @@ def test_where_a_proxy_only_passes_on() -> None:
         ({"ca_content": "none"}, "There is no certificate in ca_content"),
     ],
 )
-def test_files_that_cannot_be_used(options: dict[str, str], says: str) -> None:
+def test_unusable_files(options: dict[str, str], says: str) -> None:
     with pytest.raises(KServeError, match=says):
         http_server.tls_context(server("https://iris", **options))
 
 
-def test_the_name_is_checked_unless_told_otherwise() -> None:
+def test_the_host_name_is_verified_unless_disabled() -> None:
     context = http_server.tls_context(server("https://iris"))
     assert context and context.check_hostname and context.verify_mode is ssl.CERT_REQUIRED
     unchecked = http_server.tls_context(server("https://iris", validate_certs=False))
@@ -142,7 +142,7 @@ def test_the_name_is_checked_unless_told_otherwise() -> None:
         (MessageError("its header is too long"), True, "does not speak HTTP as it should: its header is too long"),
     ],
 )
-def test_what_does_not_answer(error: Exception, retry: bool, says: str) -> None:
+def test_connection_failures(error: Exception, retry: bool, says: str) -> None:
     found = http_server.unanswered(server("https://iris.example.com", address="10.0.0.1"), error)
     assert found.retry is retry
     with pytest.raises(http_server.Unanswered, match=says):
@@ -150,13 +150,13 @@ def test_what_does_not_answer(error: Exception, retry: bool, says: str) -> None:
     assert "https://iris.example.com" in str(found) or "10.0.0.1" in str(found)
 
 
-def test_a_proxy_is_named_where_it_is_between() -> None:
+def test_a_proxy_is_named_in_the_error() -> None:
     between = server("https://iris", proxy="http://me:PLANTED@proxy:3128")
     for error in (OSError(errno.ECONNREFUSED, ""), socket.gaierror(-2, "unknown")):
         said = str(http_server.unanswered(between, error))
         assert "proxy" in said and "PLANTED" not in said
 
 
-def test_a_certificate_that_is_shown_and_refused() -> None:
+def test_a_rejected_client_certificate() -> None:
     error = ssl.SSLError(1, "[SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca")
     assert "does not accept the client's" in str(http_server.unanswered(server("https://iris", client_cert="c"), error))

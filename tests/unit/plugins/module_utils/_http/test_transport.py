@@ -74,7 +74,7 @@ def test_a_request() -> None:
     assert body == b"{}" and got.startswith("GET /v2/y HTTP/1.1\r\n") and nothing == b""
 
 
-def test_a_token_cannot_smuggle_a_header_in() -> None:
+def test_a_token_cannot_inject_a_header() -> None:
     with pytest.raises(Unanswered, match="correct token") as caught:
         ask(echo, token="a\r\nX: y")
     assert not caught.value.retry
@@ -108,7 +108,7 @@ def ask_securely(context: ssl.SSLContext, script: Script = echo, **changes: Any)
         return client.ask("POST", "/p", b"[1]")
 
 
-def test_the_name_is_sent_and_checked_apart_from_the_address(authority: Authority, pem: str) -> None:
+def test_the_host_name_is_sent_and_verified_independent_of_the_address(authority: Authority, pem: str) -> None:
     names: list[str | None] = []
     assert ask_securely(secure(pem, names), ca_path=authority.path) == Answer(200, b"[1]")
     assert names == [HOST]
@@ -117,13 +117,13 @@ def test_the_name_is_sent_and_checked_apart_from_the_address(authority: Authorit
 
 
 @pytest.mark.parametrize(("ca", "host"), [(False, HOST), (True, "other.example.com")])
-def test_a_certificate_of_another_authority_or_name(authority: Authority, pem: str, ca: bool, host: str) -> None:
+def test_a_certificate_of_another_ca_or_name(authority: Authority, pem: str, ca: bool, host: str) -> None:
     with pytest.raises(Unanswered, match=r"is not accepted .* or correct host") as caught:
         ask_securely(secure(pem), ca_path=authority.path if ca else None, host=host)
     assert not caught.value.retry
 
 
-def test_an_unchecked_certificate(pem: str) -> None:
+def test_an_unverified_certificate(pem: str) -> None:
     assert ask_securely(secure(pem), validate_certs=False, host="other").status == 200
 
 
@@ -137,7 +137,7 @@ def test_mutual_tls(authority: Authority, pem: str) -> None:
     assert not caught.value.retry
 
 
-def test_mutual_tls_with_the_certificate_of_another_authority(authority: Authority, pem: str, tmp_path: Path) -> None:
+def test_mutual_tls_with_a_certificate_of_another_ca(authority: Authority, pem: str, tmp_path: Path) -> None:
     shown = Authority(tmp_path, "other").sign("client.example.com")
     with pytest.raises(Unanswered, match="does not accept the client's certificate") as caught:
         ask_securely(secure(pem, clients=authority.path), ca_path=authority.path, client_cert=shown)
@@ -158,7 +158,7 @@ def test_a_server_without_tls(authority: Authority) -> None:
     assert caught.value.retry
 
 
-def test_a_listener_that_is_not_there_yet_ends_the_handshake(authority: Authority) -> None:
+def test_a_listener_that_is_not_ready_ends_the_handshake(authority: Authority) -> None:
     with (
         Server(lambda connection, _number: connection.raw.close()) as server,
         transport(server, scheme="https", ca_path=authority.path) as client,
@@ -207,7 +207,7 @@ def test_http_with_another_name_goes_through_a_tunnel_as_well() -> None:
     assert heads[0].startswith(f"CONNECT 127.0.0.1:{server.port} ")
 
 
-def test_http_asks_the_proxy_itself() -> None:
+def test_http_requests_are_sent_to_the_proxy() -> None:
     heads: list[str] = []
 
     def script(connection: Connection, _number: int) -> None:
@@ -235,7 +235,7 @@ def test_http_asks_the_proxy_itself() -> None:
         ("502 Bad Gateway", True, r"answered 502"),
     ],
 )
-def test_a_proxy_that_refuses(authority: Authority, status: str, retry: bool, says: str) -> None:
+def test_a_proxy_that_rejects(authority: Authority, status: str, retry: bool, says: str) -> None:
     with Server() as server, Server(tunnel([], status)) as proxy:
         url = f"http://127.0.0.1:{proxy.port}"
         with (
@@ -246,7 +246,7 @@ def test_a_proxy_that_refuses(authority: Authority, status: str, retry: bool, sa
     assert caught.value.retry is retry
 
 
-def test_a_proxy_that_is_not_there() -> None:
+def test_a_missing_proxy() -> None:
     with (
         Server() as server,
         transport(server, scheme="https", proxy=f"http://127.0.0.1:{closed_port()}") as client,
@@ -264,7 +264,7 @@ def closed_port() -> int:
     return port
 
 
-def test_nobody_listens() -> None:
+def test_a_closed_port() -> None:
     with (
         Server() as server,
         transport(server, port=closed_port()) as client,
@@ -325,19 +325,19 @@ def sends(data: bytes, reset: bool = False) -> Script:
         (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", False, "does not speak HTTP as it should: .* check scheme and port"),
     ],
 )
-def test_answers_that_are_none(data: bytes, reset: bool, says: str) -> None:
+def test_invalid_responses(data: bytes, reset: bool, says: str) -> None:
     with pytest.raises(Unanswered, match=says) as caught:
         ask(sends(data, reset))
     assert caught.value.retry
 
 
-def test_chunks_and_an_answer_without_length() -> None:
+def test_chunks_and_a_response_without_length() -> None:
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[1\r\n1\r\n]\r\n0\r\n\r\n"
     assert ask(sends(chunked)) == Answer(200, b"[1]")
     assert ask(sends(b"HTTP/1.1 200 OK\r\n\r\n[1]")) == Answer(200, b"[1]")
 
 
-def test_bytes_that_nobody_asked_for_are_not_taken_for_an_answer() -> None:
+def test_unsolicited_bytes_are_not_a_response() -> None:
     sent = threading.Event()
 
     def script(connection: Connection, number: int) -> None:
@@ -375,14 +375,14 @@ def closes_after(answers: int, farewell: bool = True) -> Script:
 
 @pytest.mark.parametrize("farewell", [True, False])
 @pytest.mark.parametrize("rate", [None, 200.0])
-def test_a_connection_that_the_server_closes_between_requests_is_no_error(farewell: bool, rate: float | None) -> None:
+def test_a_connection_closed_between_requests_is_no_error(farewell: bool, rate: float | None) -> None:
     with Server(closes_after(3, farewell)) as server, transport(server) as client:
         load = carried_out(client, Plan(30, rate=rate, concurrency=1))
         assert load.failure is None and len(load.seconds) == 30
         assert server.connections >= 10
 
 
-def test_a_used_connection_that_is_reset_is_healed_once() -> None:
+def test_a_reset_of_a_reused_connection_is_retried_once() -> None:
     def script(connection: Connection, _number: int) -> None:
         connection.request()
         connection.answer(b"[0]")
@@ -394,7 +394,7 @@ def test_a_used_connection_that_is_reset_is_healed_once() -> None:
         assert server.connections == 3
 
 
-def test_a_server_that_closes_each_time() -> None:
+def test_a_server_that_closes_each_connection() -> None:
     def script(connection: Connection, _number: int) -> None:
         connection.request()
         connection.answer(b"[0]", "200 OK", "Connection: close")
@@ -404,7 +404,7 @@ def test_a_server_that_closes_each_time() -> None:
         assert load.failure is None and len(load.seconds) == 5 and server.connections == 5
 
 
-def test_a_server_that_goes_away_under_load_is_counted() -> None:
+def test_a_server_that_stops_under_load_is_counted() -> None:
     def script(connection: Connection, number: int) -> None:
         if number == 1:
             echo_some(connection, 4)
@@ -425,7 +425,7 @@ def test_a_load_on_many_connections() -> None:
         assert load.failure is None and len(load.seconds) == 200 and server.connections == 8
 
 
-def test_a_fault_in_a_callback_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_in_a_callback_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def judge(_body: int, _answer: Answer) -> None:
         raise ZeroDivisionError
 
@@ -440,7 +440,7 @@ def stalls(connection: Connection, number: int) -> None:
         connection.answer(asked[1])
 
 
-def test_a_stall_shows_in_an_open_load_and_hides_in_a_closed_one() -> None:
+def test_a_stall_shows_in_an_open_load_but_not_in_a_closed_one() -> None:
     with Server(stalls) as server, transport(server) as client:
         closed = latencies(carried_out(client, Plan(0, seconds=2)).seconds)
         opened = latencies(carried_out(client, Plan(0, seconds=2, rate=100)).seconds)

@@ -58,7 +58,7 @@ def test_v2_sends_one_tensor_row_after_row() -> None:
         ([[]], "Row 1 of instances"),
     ],
 )
-def test_v2_refuses_what_is_no_tensor(rows: list[Any], says: str) -> None:
+def test_v2_rejects_rows_that_are_no_tensor(rows: list[Any], says: str) -> None:
     with pytest.raises(KServeError, match=says):
         encode("v2", rows)
 
@@ -90,7 +90,7 @@ def test_answers(protocol: str, answer: Any, rows: int, predictions: list[Any]) 
         ("v1", b'{"predictions": "00"}', "one prediction for each of the 2 rows"),
     ],
 )
-def test_other_answers(protocol: str, body: bytes, says: str) -> None:
+def test_other_responses(protocol: str, body: bytes, says: str) -> None:
     with pytest.raises(KServeError, match=says):
         decode(protocol, body, 2)
 
@@ -161,7 +161,7 @@ def test_batches() -> None:
         ("BOOL", [[True], [False]], [2, 1], [True, False]),
     ],
 )
-def test_v2_sends_what_the_model_takes(datatype: str, rows: list[Any], shape: list[int], data: list[Any]) -> None:
+def test_v2_sends_the_datatype_of_the_model(datatype: str, rows: list[Any], shape: list[int], data: list[Any]) -> None:
     assert json.loads(encode("v2", rows, [Tensor("x", datatype, (-1, -1))])) == {
         "inputs": [{"name": "x", "shape": shape, "datatype": datatype, "data": data}]
     }
@@ -171,7 +171,7 @@ def test_v2_sends_what_the_model_takes(datatype: str, rows: list[Any], shape: li
     ("datatype", "row"),
     [("INT64", [1.5]), ("INT64", [True]), ("BOOL", [1]), ("FP64", [[1, 2], [3]]), ("INT8", [float("inf")])],
 )
-def test_v2_refuses_what_the_model_does_not_take(datatype: str, row: list[Any]) -> None:
+def test_v2_rejects_values_of_another_datatype(datatype: str, row: list[Any]) -> None:
     with pytest.raises(KServeError, match="Row 1 of instances is not a list of"):
         encode("v2", [row], [Tensor("x", datatype, (-1, -1))])
 
@@ -224,7 +224,7 @@ def test_v1_sends_rows_for_several_inputs_as_they_are() -> None:
         (5, "is neither a list nor a dictionary; give a value for each of the inputs months, charge, contract."),
     ],
 )
-def test_v2_refuses_rows_that_do_not_fit_several_inputs(row: Any, says: str) -> None:
+def test_v2_rejects_rows_that_do_not_match_several_inputs(row: Any, says: str) -> None:
     with pytest.raises(KServeError) as caught:
         encode("v2", [[1, 1, "a"], row], CHURN, first=5)
     assert str(caught.value).startswith(f"Row 6 of instances {says}")
@@ -264,5 +264,5 @@ def test_health_paths() -> None:
         (b'{"name": "iris", "ready": "False"}', True),
     ],
 )
-def test_what_a_health_endpoint_says(body: bytes, denies: bool) -> None:
+def test_responses_of_a_health_endpoint(body: bytes, denies: bool) -> None:
     assert says_not_ready(body) is denies

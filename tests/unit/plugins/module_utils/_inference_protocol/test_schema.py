@@ -86,7 +86,7 @@ def change(**changes: Any) -> bytes:
         (b"[]", "is not one of protocol v2"),
     ],
 )
-def test_what_the_server_says(iris: Schema, body: bytes, says: str | None) -> None:
+def test_model_metadata_of_the_server(iris: Schema, body: bytes, says: str | None) -> None:
     found = server_difference(iris, body)
     assert found is None if says is None else says in (found or "")
 
@@ -116,12 +116,12 @@ def test_rows_for_several_inputs_have_no_common_size() -> None:
         ([{"data": [0, 2]}], "but none"),
     ],
 )
-def test_answers_of_v2(iris: Schema, outputs: list[Any], says: str | None) -> None:
+def test_responses_of_v2(iris: Schema, outputs: list[Any], says: str | None) -> None:
     found = answer_difference(iris, "v2", json.dumps({"outputs": outputs}).encode(), 2)
     assert found is None if says is None else says in (found or "")
 
 
-def test_a_server_may_leave_out_what_nobody_asked_for() -> None:
+def test_a_server_may_omit_outputs_that_were_not_requested() -> None:
     schema = of(("INT64", [-1]), ("FP64", [-1, 3]))
     first, second = (tensor.name for tensor in schema.outputs)
     predictions = {"name": first, "datatype": "INT64", "shape": [2], "data": [0, 2]}
@@ -148,6 +148,6 @@ def test_a_server_may_leave_out_what_nobody_asked_for() -> None:
         (of(("INT64", [-1]), ("FP64", [-1])), [{"a": 1}], None),
     ],
 )
-def test_answers_of_v1(schema: Schema, predictions: list[Any], says: str | None) -> None:
+def test_responses_of_v1(schema: Schema, predictions: list[Any], says: str | None) -> None:
     found = answer_difference(schema, "v1", json.dumps({"predictions": predictions}).encode(), len(predictions))
     assert found is None if says is None else says in (found or "")

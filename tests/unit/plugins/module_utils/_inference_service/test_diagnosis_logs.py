@@ -57,7 +57,7 @@ class Logs:
         (RUNNING, 0, "starting", "not asked for", "starting"),
     ],
 )
-def test_the_log_is_that_of_the_life_that_failed(
+def test_the_log_is_that_of_the_failed_container_run(
     state: dict[str, Any], restarts: int, now: str | None, before: str | None, said: str
 ) -> None:
     status = {"name": "kserve-container", "image": "i", "ready": False, "restartCount": restarts, "state": state}

@@ -85,14 +85,14 @@ FORBIDDEN = 'services "http:iris-predictor:80" is forbidden: User "x" cannot get
         (AnswerTimeout("no answer"), State.DEGRADED, "ModelSilent"),
     ],
 )
-def test_what_the_model_server_answers(answer: str | Exception, state: State, reason: str) -> None:
+def test_responses_of_the_model_server(answer: str | Exception, state: State, reason: str) -> None:
     proxy = Proxy(answer)
     verdict = ask(proxy, "models", READY, "iris", "iris-predictor")
     assert (verdict.state, verdict.reason) == (state, reason)
     assert proxy.paths == ["/api/v1/namespaces/models/services/http:iris-predictor:80/proxy/v2/models/iris/ready"]
 
 
-def test_a_right_that_is_missing_for_the_proxy_names_the_way_out() -> None:
+def test_a_missing_permission_for_the_proxy_is_reported_with_an_alternative() -> None:
     verdict = ask(Proxy(ApiError("The credentials lack a permission.", 403, FORBIDDEN)), "n", READY, "iris", "s")
     assert "An empty model_ready_path switches" in verdict.message
 
@@ -106,9 +106,7 @@ def test_a_right_that_is_missing_for_the_proxy_names_the_way_out() -> None:
         ({"other": "sha256:a"}, {"digest": "sha256:b"}, "ModelReady"),
     ],
 )
-def test_the_digest_that_the_server_says_is_the_one_wanted(
-    digests: dict[str, str], said: dict[str, str], reason: str
-) -> None:
+def test_the_servers_digest_must_match(digests: dict[str, str], said: dict[str, str], reason: str) -> None:
     proxy = Proxy(json.dumps({"ready": True, "properties": said}))
     verdict = ask(proxy, "models", Question(READY.ready_path, digests=digests), "iris", "iris-predictor")
     assert verdict.reason == reason
@@ -116,7 +114,7 @@ def test_the_digest_that_the_server_says_is_the_one_wanted(
     assert proxy.paths[-1].endswith("/proxy/v2/models/iris" if "iris" in digests else "/ready")
 
 
-def test_a_server_without_a_description_is_believed() -> None:
+def test_a_server_without_model_metadata_is_accepted() -> None:
     class Plain(Proxy):
         def text(self, path: str, **query: Any) -> str:
             if not path.endswith("/ready"):
@@ -136,7 +134,7 @@ def test_a_server_without_a_description_is_believed() -> None:
         (ApiError("forbidden", 403), "ModelReady"),
     ],
 )
-def test_a_pod_that_is_going_away_does_not_answer_for_the_new_one(endpoints: Any, reason: str) -> None:
+def test_a_terminating_pod_does_not_count_for_the_new_one(endpoints: Any, reason: str) -> None:
     proxy = Proxy('{"ready": true}')
     proxy.endpoints = endpoints
     verdict = ask(proxy, "models", READY, "iris", "iris-predictor", {"old", "older"})
@@ -171,7 +169,9 @@ def predicted(answer: str | Exception, **options: Any) -> tuple[Verdict, Proxy]:
         (ApiError("x", 403, FORBIDDEN), ROWS, State.DEGRADED, "ModelNotAllowed"),
     ],
 )  # fmt: skip
-def test_what_a_prediction_says(answer: str | Exception, options: dict[str, Any], state: State, reason: str) -> None:
+def test_responses_to_a_prediction_request(
+    answer: str | Exception, options: dict[str, Any], state: State, reason: str
+) -> None:
     verdict, _proxy = predicted(answer, **options)
     assert (verdict.state, verdict.reason) == (state, reason)
 
@@ -189,7 +189,7 @@ def test_a_secret_that_the_model_server_repeats_is_masked() -> None:
         ({"body": {"a": 1}, "protocol": "v2"}, "/v2/models/iris/infer", {"a": 1}),
     ],
 )
-def test_where_and_what_is_sent(options: dict[str, Any], path: str, body: Any) -> None:
+def test_path_and_body_of_the_request(options: dict[str, Any], path: str, body: Any) -> None:
     _verdict, proxy = predicted("{}", **options)
     (sent,) = proxy.paths
     assert sent == f"/api/v1/namespaces/models/services/http:iris-predictor:80/proxy{path}"
@@ -238,7 +238,7 @@ PREDICT = Question("", Prediction("/x", {}))
         ),
     ],
 )
-def test_which_service_is_asked(objects: Objects, question: Question, name: str | None) -> None:
+def test_the_service_that_is_queried(objects: Objects, question: Question, name: str | None) -> None:
     assert target(objects, question) == name
 
 
@@ -253,11 +253,11 @@ def test_a_pod_that_starts_from_zero_is_waited_for() -> None:
     assert isinstance(verdict, Verdict) and verdict.state is State.DEGRADED
 
 
-def test_there_is_nothing_to_ask_without_a_question() -> None:
+def test_without_a_query_no_request_is_sent() -> None:
     assert not Question("") and Question("/x") and PREDICT
 
 
-def test_models_are_asked_at_the_same_time_up_to_a_bound() -> None:
+def test_models_are_queried_in_parallel_up_to_a_limit() -> None:
     answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
     # All threads must be asking for one of them to go on.
     together = threading.Barrier(AT_ONCE, timeout=10)

@@ -82,7 +82,7 @@ def test_verdict(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("trap", RECORDED)
-def test_verdict_on_what_was_recorded(trap: str) -> None:
+def test_verdict_on_recorded_objects(trap: str) -> None:
     state, reason, says = RECORDED[trap]
     verdict = judge(objects(f"recorded/{trap}"))
     assert (verdict.state, verdict.reason) == (state, reason)
@@ -91,7 +91,7 @@ def test_verdict_on_what_was_recorded(trap: str) -> None:
     assert "\n" not in verdict.message and verdict.message.endswith(".")
 
 
-def test_every_recording_is_judged() -> None:
+def test_every_recording_has_a_case() -> None:
     assert {file.stem for file in (FIXTURES / "recorded").iterdir()} == set(RECORDED)
 
 
@@ -154,7 +154,7 @@ def deployment(container: dict[str, Any], init: list[dict[str, Any]] | None = No
         ({"model": {}, "nodeSelector": {"gpu": "yes"}}, {}, "nodeSelector"),
     ],
 )  # fmt: skip
-def test_what_the_deployment_must_have_of_the_spec(
+def test_fields_of_the_spec_that_the_deployment_must_have(
     spec: dict[str, Any], container: dict[str, Any], field: str | None
 ) -> None:
     assert unmatched_field(spec, deployment(container)) == field
@@ -171,7 +171,7 @@ def test_several_storage_uris_are_arguments_of_the_init_container_unless_mounted
     )
 
 
-def test_patience_runs_over_reasons_and_ends_after_the_grace_period() -> None:
+def test_the_grace_period_spans_several_reasons() -> None:
     patience = GracePeriod(30)
     assert patience.left(0) is None
     assert patience.judge(degraded("ErrImagePull", ""), 100).state is State.DEGRADED
@@ -181,7 +181,7 @@ def test_patience_runs_over_reasons_and_ends_after_the_grace_period() -> None:
     assert (ended.state, ended.reason, ended.message) == (State.FAILED, "CrashLoopBackOff", "why")
 
 
-def test_patience_begins_anew_after_recovery() -> None:
+def test_the_grace_period_restarts_after_recovery() -> None:
     patience = GracePeriod(30)
     patience.judge(degraded("A", ""), 0)
     assert patience.judge(progressing("B", ""), 20).state is State.PROGRESSING
@@ -189,7 +189,7 @@ def test_patience_begins_anew_after_recovery() -> None:
     assert patience.left(40) == 30
 
 
-def test_no_grace_means_at_once() -> None:
+def test_without_a_grace_period_a_failure_is_immediate() -> None:
     assert GracePeriod(0).judge(degraded("A", ""), 0).state is State.FAILED
 
 

@@ -30,7 +30,7 @@ def kept(thing: dict[str, Any], selection: Selection) -> Any:
     return sources(selection)[SOURCES[thing["kind"]]].keep(thing)
 
 
-def test_sources_name_the_services_and_their_namespace_only() -> None:
+def test_sources_are_limited_to_the_services_and_their_namespace() -> None:
     found = sources(Selection("models", ("iris",)))
     assert found["service"].path == "/apis/serving.kserve.io/v1beta1/namespaces/models/inferenceservices"
     assert found["service"].query == {"fieldSelector": "metadata.name=iris"}
@@ -40,14 +40,14 @@ def test_sources_name_the_services_and_their_namespace_only() -> None:
 
 
 @pytest.mark.parametrize("thing", things(), ids=lambda thing: thing["kind"])
-def test_what_is_of_other_services_is_not_kept(thing: dict[str, Any]) -> None:
+def test_objects_of_other_services_are_dropped(thing: dict[str, Any]) -> None:
     assert kept(thing, Selection("models", ("iris", "rose"))) is not None
     assert kept(thing, Selection("models")) is not None
     assert kept(thing, Selection("models", ("lily", "rose"))) is None
 
 
 @pytest.mark.parametrize("thing", things(), ids=lambda thing: thing["kind"])
-def test_what_nothing_reads_is_not_kept(thing: dict[str, Any]) -> None:
+def test_unused_fields_are_dropped(thing: dict[str, Any]) -> None:
     fields = {"f:spec": {"f:predictor": {"f:PLANTED": {}}}}
     managed = [{"manager": "m", "time": "2026-11-20T10:00:00Z", "fieldsV1": fields}]
     metadata = {**thing["metadata"], "managedFields": managed, "annotations": {LAST_APPLIED: "PLANTED", "a": "b"}}
@@ -59,7 +59,7 @@ def test_what_nothing_reads_is_not_kept(thing: dict[str, Any]) -> None:
     assert told == ([{**managed[0], "fieldsV1": {"f:spec": {}}}] if thing["kind"] == "InferenceService" else None)
 
 
-def test_pods_that_are_returned_are_kept_whole() -> None:
+def test_returned_pods_are_complete() -> None:
     (pod,) = (thing for thing in things() if thing["kind"] == "Pod")
     pod = {**pod, "spec": {"nodeName": "worker", "containers": [{"name": "kserve-container"}]}}
     assert kept(pod, Selection("models", whole_pods=True))["spec"] == pod["spec"]
@@ -70,7 +70,7 @@ RECORDED = sorted(path.stem for path in (FIXTURES / "recorded").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_a_verdict_on_what_is_kept_is_the_verdict_on_all(name: str) -> None:
+def test_a_verdict_on_reduced_objects_is_the_same(name: str) -> None:
     whole = objects(f"recorded/{name}")
     assert whole.service is not None
     slim = Services()
@@ -88,7 +88,7 @@ def present(*found: dict[str, Any]) -> list[Change]:
     return [Change(SOURCES[thing["kind"]], present=thing) for thing in found]
 
 
-def test_a_change_is_about_the_service_that_an_object_belongs_to() -> None:
+def test_a_change_belongs_to_the_service_of_its_object() -> None:
     services = Services()
     assert not services.complete
     for source in SOURCES.values():
@@ -103,7 +103,7 @@ def test_a_change_is_about_the_service_that_an_object_belongs_to() -> None:
     assert {len(rose.deployments), len(rose.pods)} <= {1, 2} and len(rose.routes) == len(services.get("iris").routes)
 
 
-def test_what_is_gone_is_forgotten() -> None:
+def test_deleted_objects_are_dropped() -> None:
     services = Services()
     for change in present(*things()):
         services.apply(change)
@@ -119,12 +119,12 @@ def test_what_is_gone_is_forgotten() -> None:
     assert services.get("never").service is None
 
 
-def test_what_belongs_to_no_service_is_nobodys() -> None:
+def test_an_object_without_a_service_belongs_to_none() -> None:
     stray = {"metadata": {"uid": "1", "name": "stray"}}
     assert Services().apply(Change("pods", present=stray)) == set()
 
 
-def test_a_follower_that_gave_up_is_an_error() -> None:
+def test_a_failed_follower_is_an_error() -> None:
     with pytest.raises(ApiError):
         Services().apply(Change("pods", error=ApiError("forbidden", 403)))
 

@@ -125,12 +125,12 @@ CRASHING = {
 GOOD, SLOW, BAD = things(), things(changes=ROLLING), things(changes=CRASHING)
 
 
-def test_what_serves_ends_the_wait_at_once() -> None:
+def test_a_serving_service_ends_the_wait_at_once() -> None:
     only, seconds = one(Cluster((1.5, listed(*GOOD)), answers=[SERVING]))
     assert (only.verdict, only.model_ready, only.seconds, seconds) == (SERVING, True, 1.5, 1.5)
 
 
-def test_nothing_is_judged_before_everything_is_read() -> None:
+def test_there_is_no_verdict_before_everything_is_listed() -> None:
     # Without the service itself the verdict would be failed.
     first, *rest = listed(*GOOD)
     only, seconds = one(Cluster((1, rest), (2, [first])))
@@ -146,14 +146,14 @@ def test_it_waits_for_a_rollout() -> None:
     assert cluster.asked == [(200, "iris")]
 
 
-def test_the_end_of_time_tells_the_last_verdict() -> None:
+def test_a_timeout_returns_the_last_verdict() -> None:
     cluster = Cluster((1, listed(*SLOW)))
     outcome = run(cluster)
     assert [entry.verdict.state for entry in outcome.services] == [State.PROGRESSING]
     assert (outcome.services[0].verdict.reason, outcome.seconds, outcome.late) == ("RollingOut", 300, True)
 
 
-def test_no_time_is_enough_to_judge_and_to_ask_once() -> None:
+def test_a_timeout_of_zero_allows_one_verdict_and_one_query() -> None:
     cluster = Cluster((20, listed(*GOOD)), answers=[NOT_READY], took=5)
     only, seconds = one(cluster, replace(LIMITS, timeout=0))
     assert (only.verdict, seconds, cluster.asked) == (NOT_READY, 25, [(20, "iris")])
@@ -170,12 +170,12 @@ def test_a_degraded_state_ends_the_wait_after_the_grace_period() -> None:
     assert seconds == 31
 
 
-def test_a_degraded_state_that_passes_is_tolerated() -> None:
+def test_a_temporary_degraded_state_is_tolerated() -> None:
     only, seconds = one(Cluster((1, listed(*BAD)), (30, present(*GOOD))))
     assert (only.verdict.state, seconds) == (State.SERVING, 30)
 
 
-def test_a_model_that_is_not_there_is_asked_for_again_ever_more_slowly_and_then_given_up() -> None:
+def test_a_missing_model_is_queried_with_growing_pauses_until_the_grace_period_ends() -> None:
     cluster = Cluster((0, listed(*GOOD)), answers=[degraded("ModelNotFound", "404.")])
     only, seconds = one(cluster)
     assert (only.verdict.state, only.verdict.reason) == (State.FAILED, "ModelNotFound")
@@ -185,12 +185,12 @@ def test_a_model_that_is_not_there_is_asked_for_again_ever_more_slowly_and_then_
     assert pauses[0] == FIRST_PAUSE and pauses[:-1] == sorted(pauses[:-1]) and max(pauses) == LONGEST_PAUSE
 
 
-def test_a_model_that_comes_late_serves() -> None:
+def test_a_model_that_becomes_ready_late_serves() -> None:
     only, seconds = one(Cluster((0, listed(*GOOD)), answers=[NOT_READY, NOT_READY, SERVING]))
     assert (only.verdict, round(seconds, 3)) == (SERVING, 0.3)
 
 
-def test_a_change_lets_the_model_be_asked_at_once() -> None:
+def test_after_a_change_the_model_is_queried_at_once() -> None:
     # By then the pauses have grown to two seconds.
     answers = [NOT_READY] * 7 + [SERVING]
     pod = next(thing for thing in GOOD if thing["kind"] == "Pod")
@@ -199,14 +199,14 @@ def test_a_change_lets_the_model_be_asked_at_once() -> None:
     assert len(cluster.asked) == 8
 
 
-def test_a_change_during_a_question_leads_to_another_question_right_after_it() -> None:
+def test_a_change_during_a_query_leads_to_another_query_right_after_it() -> None:
     pod = next(thing for thing in GOOD if thing["kind"] == "Pod")
     cluster = Cluster((0, listed(*GOOD)), (1, present(pod)), answers=[NOT_READY, SERVING], took=3)
     assert one(cluster)[1] == 6
     assert [when for when, _name in cluster.asked] == [0, 3]
 
 
-def test_an_answer_of_pods_that_are_replaced_does_not_count() -> None:
+def test_a_response_of_replaced_pods_does_not_count() -> None:
     restarted = next(copy.deepcopy(thing) for thing in GOOD if thing["kind"] == "Pod")
     restarted["status"]["containerStatuses"][0]["restartCount"] = 1
     cluster = Cluster((0, listed(*GOOD)), (1, present(restarted)), answers=[SERVING, SERVING], took=3)
@@ -215,7 +215,7 @@ def test_an_answer_of_pods_that_are_replaced_does_not_count() -> None:
     assert [when for when, _name in cluster.asked] == [0, 3]
 
 
-def test_pods_that_are_going_away_are_named_when_the_model_is_asked() -> None:
+def test_terminating_pods_are_passed_to_the_query() -> None:
     pod = next(thing for thing in GOOD if thing["kind"] == "Pod")
     old = {**pod, "metadata": {**pod["metadata"], "name": "iris-old", "uid": "old", "ownerReferences": []}}
     cluster = Cluster((0, listed(*GOOD, old)), answers=[SERVING])
@@ -223,11 +223,11 @@ def test_pods_that_are_going_away_are_named_when_the_model_is_asked() -> None:
     assert cluster.old == {"iris-old"}
 
 
-def test_that_a_model_was_not_asked_is_said() -> None:
+def test_a_model_that_was_not_queried_is_reported_as_such() -> None:
     assert one(Cluster((0, listed(*GOOD))))[0].verdict.message.endswith(" Not asked.")
 
 
-def test_the_model_is_not_asked_before_the_objects_are_right() -> None:
+def test_the_model_is_not_queried_before_its_objects_are_ready() -> None:
     cluster = Cluster((0, listed(*SLOW)), answers=[SERVING])
     assert one(cluster)[0].model_ready is None and cluster.asked == []
 
@@ -253,7 +253,7 @@ def verdicts(outcome: Outcome) -> dict[str, tuple[str, str]]:
     return {entry.name: (entry.verdict.state.value, entry.verdict.reason) for entry in outcome.services}
 
 
-def test_all_of_several_must_serve_each_with_its_own_time() -> None:
+def test_all_of_several_services_must_serve_each_with_its_own_time() -> None:
     # The fixture's ROLLING is of iris, so the others' changes are of renamed objects.
     slow = named("rose", SLOW)
     cluster = Cluster(
@@ -265,7 +265,7 @@ def test_all_of_several_must_serve_each_with_its_own_time() -> None:
     assert sorted(cluster.asked) == [(1, "iris"), (1, "lily"), (9, "rose")]
 
 
-def test_the_first_failed_one_of_several_ends_the_wait_only_when_told_so() -> None:
+def test_the_first_failure_of_several_ends_the_wait_only_with_fail_fast() -> None:
     def cluster() -> Cluster:
         return Cluster((1, three(rose=SLOW, lily=BAD)), (100, present(*named("rose", GOOD))), answers=[SERVING])
 
@@ -276,21 +276,21 @@ def test_the_first_failed_one_of_several_ends_the_wait_only_when_told_so() -> No
     assert [state for state, _reason in verdicts(patient).values()] == ["serving", "serving", "failed"]
 
 
-def test_one_that_stops_serving_while_others_are_waited_for_is_waited_for_again() -> None:
+def test_a_service_that_stops_serving_during_the_wait_is_waited_for_again() -> None:
     cluster = Cluster(
         (1, three(rose=SLOW)), (5, present(*SLOW)), (9, present(*named("rose", GOOD))), (12, present(*GOOD))
     )
     assert run(cluster, ALL).seconds == 12
 
 
-def test_those_that_are_absent_are_no_failure_in_check_mode() -> None:
+def test_absent_services_are_no_failure_in_check_mode() -> None:
     some = listed(*GOOD)
     assert run(Cluster((1, some)), ALL).services[1].verdict.state is State.FAILED
     outcome = run(Cluster((1, some), (2, [])), ALL, replace(LIMITS, absent_is_fine=True))
     assert verdicts(outcome)["iris"] == ("serving", "Serving") and not outcome.late
 
 
-def test_services_chosen_by_labels_come_and_go() -> None:
+def test_services_selected_by_labels_may_appear_and_disappear() -> None:
     gone = next(thing for thing in named("rose", SLOW) if thing["kind"] == "InferenceService")
     cluster = Cluster(
         (1, listed(*SLOW, *named("rose", SLOW))),
@@ -303,7 +303,7 @@ def test_services_chosen_by_labels_come_and_go() -> None:
     assert outcome.seconds == 5
 
 
-def test_hundreds_of_models_that_are_not_ready_are_asked_in_moderation() -> None:
+def test_hundreds_of_models_that_are_not_ready_are_queried_at_a_limited_rate() -> None:
     names = tuple(f"m{number}" for number in range(300))
     found = [thing for name in names for thing in named(name, GOOD)]
     cluster = Cluster((0, listed(*found)), answers=[NOT_READY])
@@ -312,6 +312,6 @@ def test_hundreds_of_models_that_are_not_ready_are_asked_in_moderation() -> None
     assert len(late) / 24 == pytest.approx(25, rel=0.3)
 
 
-def test_a_fault_of_the_feed_is_told() -> None:
+def test_an_error_of_the_feed_is_reported() -> None:
     with pytest.raises(KServeError):
         run(Cluster((0, [Change("service", error=KServeError("x"))])))

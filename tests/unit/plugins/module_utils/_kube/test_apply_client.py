@@ -50,7 +50,7 @@ def refused(status: int, message: str) -> ApiException:
     return error
 
 
-def test_an_apply_is_sent_as_the_api_server_wants_it_and_counted() -> None:
+def test_an_apply_request_is_valid_and_counted() -> None:
     client = Client(Answer(b'{"kind": "ConfigMap"}'))
     api = connect(lambda: client)
     assert api.apply(PATH, {"data": {}}, fieldManager="m", force="true") == {"kind": "ConfigMap"}
@@ -63,14 +63,14 @@ def test_an_apply_is_sent_as_the_api_server_wants_it_and_counted() -> None:
     assert isinstance(client.answer, Answer) and client.answer.released
 
 
-def test_the_whole_of_a_refusal_is_kept() -> None:
+def test_an_error_message_is_complete() -> None:
     long = 'conflicts with "kubectl" using v1: ' + " ".join(f".data.key{number}" for number in range(200))
     with pytest.raises(ApiError) as caught:
         connect(lambda: Client(refused(409, long))).apply(PATH, {})
     assert (caught.value.status, caught.value.text) == (409, long)
 
 
-def test_other_errors_are_told_as_everywhere() -> None:
+def test_other_errors_are_reported_as_by_the_client() -> None:
     with pytest.raises(Unreachable):
         connect(lambda: Client(urllib3.exceptions.ProtocolError("gone"))).apply(PATH, {})
     with pytest.raises(Unreachable, match="cut short"):
@@ -79,7 +79,7 @@ def test_other_errors_are_told_as_everywhere() -> None:
         connect(lambda: Client(refused(401, "Unauthorized"))).apply(PATH, {})
 
 
-def test_a_deletion_names_the_object_that_was_seen_and_discovery_asks_for_all_groups() -> None:
+def test_a_deletion_has_the_uid_and_discovery_requests_all_groups() -> None:
     client = Client(Answer(b'{"items": []}'))
     api = connect(lambda: client)
     api.delete(PATH, "uid-1", dry_run=True)

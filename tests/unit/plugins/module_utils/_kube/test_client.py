@@ -69,7 +69,7 @@ def test_a_read_is_authenticated_and_has_limits() -> None:
     assert client.call["_request_timeout"] == (kube_client.CONNECT_TIMEOUT, kube_client.READ_TIMEOUT)
 
 
-def test_a_watch_gives_events_as_they_come_and_is_closed() -> None:
+def test_a_watch_yields_events_as_they_arrive_and_is_closed() -> None:
     response = Response(b'{"type": "ADDED", "object": {}}\n\n{"type": "DELETED", "object": {}}\n')
     client = Client(response)
     events = kube_client.RestApi(client).watch("/api/v1/x", resourceVersion="7")
@@ -89,7 +89,7 @@ def test_a_watch_gives_events_as_they_come_and_is_closed() -> None:
         Response(b'{"type": "ADD'),
     ],
 )
-def test_a_watch_that_breaks_is_unreachable(response: Response) -> None:
+def test_a_broken_watch_is_unreachable(response: Response) -> None:
     with pytest.raises(kube_client.Unreachable):
         list(kube_client.RestApi(Client(response)).watch("/api/v1/x"))
     assert response.closed
@@ -108,7 +108,7 @@ def test_a_watch_that_breaks_is_unreachable(response: Response) -> None:
         (refusal(500, "[]"), 500, r"answered 500 to /api/v1/x: \[\]"),
     ],
 )
-def test_refusals(error: ApiException, status: int, says: str) -> None:
+def test_error_statuses(error: ApiException, status: int, says: str) -> None:
     with pytest.raises(kube_client.ApiError, match=says) as caught:
         kube_client.RestApi(Client(error)).get("/api/v1/x")
     assert caught.value.status == status
@@ -123,7 +123,7 @@ def test_refusals(error: ApiException, status: int, says: str) -> None:
         (urllib3.exceptions.ReadTimeoutError(None, "/", "Read timed out."), "has not answered in time"),
     ],
 )
-def test_connections_that_fail(error: Exception, says: str) -> None:
+def test_failed_connections(error: Exception, says: str) -> None:
     with pytest.raises(kube_client.Unreachable, match=says):
         kube_client.RestApi(Client(error)).text("/api/v1/x")
 
@@ -139,14 +139,14 @@ def test_connect_finds_the_client_of_the_client() -> None:
     assert api.requests == 1
 
 
-def test_what_is_posted_is_json() -> None:
+def test_a_posted_body_is_json() -> None:
     client = Client(Response(b"text"))
     assert kube_client.RestApi(client).post("/x", {"a": 1}) == "text"
     assert (client.call["method"], client.call["body"]) == ("POST", {"a": 1})
     assert client.call["header_params"]["Content-Type"] == "application/json"
 
 
-def test_a_long_refusal_is_kept_in_full_and_shown_in_part() -> None:
+def test_a_long_error_is_kept_completely_and_shown_in_part() -> None:
     long = "no " * 400 + "password=PLANTED"
     with pytest.raises(kube_client.ApiError) as caught:
         kube_client.RestApi(Client(refusal(422, json.dumps({"message": long})))).get("/api/v1/x")
@@ -179,6 +179,6 @@ def raises(error: Exception) -> Any:
         (raises(ValueError("token: PLANTED-TOKEN password=PLANTED")), r"password=\*+"),
     ],
 )
-def test_connect_explains_itself(get_client: Any, says: str) -> None:
+def test_connect_reports_the_fix(get_client: Any, says: str) -> None:
     with pytest.raises(KServeError, match=says):
         kube_client.connect(get_client)

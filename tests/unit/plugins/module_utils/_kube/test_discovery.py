@@ -22,13 +22,13 @@ from ..manifests_server import Server, crd, thing
         ("StorageClass", "storage.k8s.io/v1", "storageclasses", False),
     ],
 )
-def test_kubernetes_own_kinds_are_not_asked_for(kind: str, api: str, plural: str, namespaced: bool) -> None:
+def test_builtin_resources_are_not_discovered(kind: str, api: str, plural: str, namespaced: bool) -> None:
     server = Server()
     assert find_kinds(server, [Manifest(thing(kind, "x", api=api), "")])[api, kind] == Kind(plural, namespaced)
     assert server.requests == 0
 
 
-def test_others_are_asked_for_once_a_version_unless_they_are_defined_with_them() -> None:
+def test_other_resources_are_discovered_once_per_version_unless_their_crds_are_applied() -> None:
     server = Server()
     manifests = [Manifest(thing("Foo", name, api="example.com/v1"), "") for name in ("a", "b")]
     find_kinds(server, manifests)

@@ -65,7 +65,7 @@ def wanted(tmp_path: Path) -> Wanted:
     return Wanted("system", "deployer", tmp_path / "kube" / "deployer", 28800, 3600)
 
 
-def test_a_token_is_asked_for_once_and_is_in_no_result(api: Api, wanted: Wanted) -> None:
+def test_a_token_is_requested_once_and_is_in_no_result(api: Api, wanted: Wanted) -> None:
     first = reconcile(api, wanted, AT, NOW, check_mode=False)
     assert first == {
         "changed": True,
@@ -100,7 +100,7 @@ def test_a_token_is_asked_for_once_and_is_in_no_result(api: Api, wanted: Wanted)
         ("token", "unreadable"),
     ],
 )
-def test_another_is_asked_for_where_the_one_that_is_there_does_not_serve(
+def test_another_token_is_requested_if_the_existing_one_is_unusable(
     api: Api, wanted: Wanted, what: str, reason: str
 ) -> None:
     if what == "short":
@@ -130,7 +130,7 @@ def test_another_is_asked_for_where_the_one_that_is_there_does_not_serve(
     assert stat.S_IMODE(wanted.path.stat().st_mode) == 0o600
 
 
-def test_an_account_that_is_not_there_is_said(api: Api, wanted: Wanted) -> None:
+def test_a_missing_service_account_is_reported(api: Api, wanted: Wanted) -> None:
     api.uid = ""
     with pytest.raises(KServeError) as stop:
         reconcile(api, wanted, AT, NOW, check_mode=False)
@@ -139,19 +139,19 @@ def test_an_account_that_is_not_there_is_said(api: Api, wanted: Wanted) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "renew"), [(599, 0), (3600, 3600), (3600, -1)])
-def test_what_cannot_be_is_refused_before_anything_is_asked(api: Api, wanted: Wanted, seconds: int, renew: int) -> None:
+def test_invalid_times_are_rejected_before_any_request(api: Api, wanted: Wanted, seconds: int, renew: int) -> None:
     with pytest.raises(KServeError, match="let duration be at least 600 and more than renew_before"):
         reconcile(api, replace(wanted, seconds=seconds, renew_seconds=renew), AT, NOW, check_mode=False)
     assert api.asked == []
 
 
-def test_a_file_that_cannot_be_written_is_said(api: Api, wanted: Wanted) -> None:
+def test_an_unwritable_file_is_reported(api: Api, wanted: Wanted) -> None:
     wanted.path.parent.write_text("not a folder")
     with pytest.raises(KServeError, match=r"deployer cannot be written \(.*\); set path to another file\."):
         reconcile(api, wanted, AT, NOW, check_mode=False)
 
 
-def test_the_address_and_the_authority_are_those_of_the_client(tmp_path: Path) -> None:
+def test_server_and_ca_are_those_of_the_client(tmp_path: Path) -> None:
     file = tmp_path / "ca.crt"
     file.write_text(AT.ca)
     assert server(SimpleNamespace(host=AT.host, ssl_ca_cert=str(file))) == AT

@@ -87,7 +87,7 @@ def kinds(script: Script) -> list[str]:
     return [kind for kind, _version in script.calls]
 
 
-def test_a_watch_goes_on_from_the_last_event_when_it_ends() -> None:
+def test_a_watch_resumes_from_the_last_event_after_it_ends() -> None:
     script = Script(
         [pod("a", 3)],
         [("ADDED", pod("b", 11)), ("MODIFIED", pod("a", 12)), ("BOOKMARK", pod("", 15))],
@@ -103,7 +103,7 @@ def test_a_watch_goes_on_from_the_last_event_when_it_ends() -> None:
     ]
 
 
-def test_a_list_comes_in_pages_and_only_what_is_kept_stays() -> None:
+def test_a_list_is_paged_and_only_selected_objects_are_kept() -> None:
     script = Script(
         {"metadata": {"resourceVersion": "10", "continue": "more"}, "items": [pod("a", 3), pod("b", 4)]},
         {"metadata": {"resourceVersion": "10"}, "items": [pod("c", 5)]},
@@ -133,7 +133,7 @@ def test_a_list_alone_is_not_followed() -> None:
         [("ADDED", pod("b", 11)), ApiError("starting", 403)],
     ],
 )
-def test_after_410_or_a_refusal_it_lists_again_at_once(end: list[Any]) -> None:
+def test_after_410_or_an_error_it_lists_again_at_once(end: list[Any]) -> None:
     script = Script([pod("a", 3)], end, [pod("c", 20)], [])
     changes, pauses = run(script)
     assert kinds(script) == ["list", "watch", "list", "watch"]
@@ -141,7 +141,7 @@ def test_after_410_or_a_refusal_it_lists_again_at_once(end: list[Any]) -> None:
     assert pauses[0] == 0
 
 
-def test_after_a_lost_connection_it_goes_on_at_once_from_the_last_event() -> None:
+def test_after_a_lost_connection_it_resumes_at_once_from_the_last_event() -> None:
     script = Script([pod("a", 3)], [("ADDED", pod("b", 11)), Unreachable("reset")], [("ADDED", pod("c", 12))])
     changes, pauses = run(script)
     assert script.calls == [("list", None), ("watch", "10"), ("watch", "11")]
@@ -157,7 +157,7 @@ def test_a_server_that_restarts_is_waited_for_with_growing_pauses() -> None:
     assert changes == [Change("pods", listed={"a": pod("a", 3)}), Change("pods", listed={"a": pod("a", 9)})]
 
 
-def test_a_server_that_ends_every_watch_at_once_is_asked_ever_more_slowly() -> None:
+def test_a_server_that_ends_every_watch_at_once_is_queried_with_growing_pauses() -> None:
     pauses = run(Script([], [], [], [], [], [], [], []))[1]
     assert pauses[0] == 0 and pauses == sorted(pauses) and pauses[-1] == LONGEST_PAUSE
     # One that ends them when their time is over, also without a word, is asked on at once.
@@ -165,12 +165,12 @@ def test_a_server_that_ends_every_watch_at_once_is_asked_ever_more_slowly() -> N
 
 
 @pytest.mark.parametrize("error", [Unreachable("refused"), ApiError("forbidden", 403), ApiError("no CRD", 404)])
-def test_what_fails_the_first_time_is_reported(error: KServeError) -> None:
+def test_a_failed_first_list_is_reported(error: KServeError) -> None:
     changes, pauses = run(Script(error))
     assert changes == [Change("pods", error=error)] and pauses == []
 
 
-def test_a_server_that_is_busy_the_first_time_is_asked_again_for_some_seconds() -> None:
+def test_a_busy_server_is_retried_for_some_seconds_at_first() -> None:
     busy = ApiError("too many requests", 429)
     changes, _pauses = run(Script(busy, busy, [pod("a", 3)], []))
     assert changes == [Change("pods", listed={"a": pod("a", 3)})]
@@ -191,7 +191,7 @@ def test_an_optional_api_that_is_absent_is_empty() -> None:
     assert run(Script(error), Source(SOURCE.path, SOURCE.query, optional=True))[0] == [Change("pods", error=error)]
 
 
-def test_the_store_holds_the_last_of_each_object() -> None:
+def test_the_store_contains_the_latest_state_of_each_object() -> None:
     store = Store(["pods", "routes"])
     store.apply(Change("pods", listed={"a": pod("a", 1), "b": pod("b", 1)}))
     assert not store.complete
@@ -206,13 +206,13 @@ def test_the_store_holds_the_last_of_each_object() -> None:
         store.apply(Change("pods", error=ApiError("forbidden", 403)))
 
 
-def test_a_follower_that_breaks_says_so() -> None:
+def test_an_exception_in_a_follower_is_reported() -> None:
     followers = Followers(Script({"metadata": {}}), {"pods": SOURCE})
     (change,) = followers.next(5)
     assert "cannot be parsed (KeyError" in str(change.error)
 
 
-def test_what_others_have_to_say_comes_the_same_way() -> None:
+def test_messages_of_other_threads_use_the_same_queue() -> None:
     followers = Followers(Script(), {})
     followers.put("answer")
     assert followers.next(5) == ["answer"]

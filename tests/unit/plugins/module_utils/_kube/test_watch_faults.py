@@ -76,7 +76,7 @@ ADDED = Watched((("ADDED", pod("b", 11)),))
 
 
 @pytest.mark.parametrize("end", ["over", "dropped", "cut"])
-def test_a_watch_that_ends_or_breaks_goes_on_at_once_where_it_was(serve: Serve, end: str) -> None:
+def test_a_watch_that_ends_or_breaks_resumes_at_once(serve: Serve, end: str) -> None:
     server = serve(FIRST, Watched(ADDED.events, end), Watched((("DELETED", pod("a", 12)),)))
     changes, pauses = follow(server)
     assert seen(changes) == [["a"], "+b", "-a"]
@@ -84,7 +84,7 @@ def test_a_watch_that_ends_or_breaks_goes_on_at_once_where_it_was(serve: Serve, 
     assert pauses[0] == 0
 
 
-def test_a_watch_that_ends_without_a_word_is_opened_again_from_the_same_version(serve: Serve) -> None:
+def test_a_watch_that_ends_without_events_resumes_from_the_same_version(serve: Serve) -> None:
     server = serve(FIRST, Watched(), Watched(), ADDED)
     assert seen(follow(server)[0]) == [["a"], "+b"]
     assert server.kinds() == ["list", "watch 10", "watch 10", "watch 10"]
@@ -109,7 +109,7 @@ def test_an_expired_version_leads_to_a_list_at_once(serve: Serve, expired: Refus
     assert max(pauses[:3]) < 1
 
 
-def test_a_server_that_is_away_and_then_not_yet_itself_is_waited_for(serve: Serve) -> None:
+def test_a_server_that_restarts_and_is_not_ready_is_waited_for(serve: Serve) -> None:
     back = [Refused(status) for status in (401, 403, 429, 500, 503)]
     server = serve(FIRST, Watched(ADDED.events, "dropped"), *back, Listed(50, (pod("c", 41),)), Watched())
 
@@ -128,7 +128,7 @@ def test_a_server_that_is_away_and_then_not_yet_itself_is_waited_for(serve: Serv
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_a_first_list_that_is_refused_for_good_is_told(serve: Serve, status: int) -> None:
+def test_a_first_list_that_fails_permanently_is_reported(serve: Serve, status: int) -> None:
     changes, pauses = follow(serve(Refused(status), FIRST))
     (change,) = changes
     assert isinstance(change.error, ApiError) and change.error.status == status
@@ -136,18 +136,18 @@ def test_a_first_list_that_is_refused_for_good_is_told(serve: Serve, status: int
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_first_list_of_a_busy_server_is_tried_again(serve: Serve, status: int) -> None:
+def test_a_first_list_of_a_busy_server_is_retried(serve: Serve, status: int) -> None:
     assert seen(follow(serve(Refused(status), Refused(status), FIRST, Watched()))[0]) == [["a"]]
 
 
-def test_a_server_that_was_never_there_is_told(serve: Serve) -> None:
+def test_a_server_that_never_answered_is_reported(serve: Serve) -> None:
     server = serve(FIRST)
     server.stop()
     (change,) = follow(server)[0]
     assert isinstance(change.error, Unreachable)
 
 
-def test_a_whole_cluster_that_refuses_is_told(serve: Serve) -> None:
+def test_a_cluster_that_rejects_everything_is_reported(serve: Serve) -> None:
     api = serve(*[Refused(403, "pods is forbidden")] * 5).api()
     with pytest.raises(ApiError, match="The credentials lack a permission"):
         ready(api, Selection("models", ("iris",)), Question(), Limits(timeout=30))

@@ -19,7 +19,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.late
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def test_latencies_are_nearest_ranks_of_what_was_measured() -> None:
+def test_latencies_are_nearest_ranks_of_the_measurements() -> None:
     figures = latencies([n / 1000 for n in range(1000, 0, -1)])
     assert figures == {
         "count": 1000, "min": 1.0, "mean": 500.5,
@@ -57,7 +57,7 @@ def test_equal_and_tiny_values(values: list[float]) -> None:
 @pytest.mark.parametrize(
     "values", [[], [0.005], [0.005] * 50, [0.001, 2.5], [0.001 * 1.01**n for n in range(500)], [0.0]]
 )
-def test_a_picture_stays_in_its_frame(values: list[float]) -> None:
+def test_a_chart_stays_within_its_frame(values: list[float]) -> None:
     drawn = picture("Latency of <iris> & co", "closed load", values, latencies(values))
     root = ElementTree.fromstring(drawn)
     assert root.findtext(f"{SVG}title") == "Latency of <iris> & co"

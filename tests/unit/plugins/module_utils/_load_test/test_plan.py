@@ -49,7 +49,7 @@ def stall(_number: int, now: float) -> float:
     return 0.001 + max(0.0, 0.2 - now % 1)
 
 
-def test_a_closed_load_sends_one_after_the_other() -> None:
+def test_a_closed_load_sends_one_request_after_another() -> None:
     world = World(OK)
     found = measured(world, Plan(5))
     assert [body for _method, _path, body in world.sent] == [b"0", b"1", b"0", b"1", b"0"]
@@ -68,7 +68,7 @@ def test_a_closed_load_keeps_its_concurrency(requests: int, most: int) -> None:
     assert (len(world.sent), world.most, load.connections) == (requests, most, most)
 
 
-def test_an_open_load_of_nothing_ends() -> None:
+def test_an_open_load_without_requests_ends() -> None:
     assert carried_out(World(OK), Plan(0, rate=10)).sent == 0
 
 
@@ -79,7 +79,7 @@ def test_a_closed_load_ends_with_its_time() -> None:
     assert found["load"]["throughput"] == pytest.approx(200, abs=2)
 
 
-def test_an_open_load_sends_when_it_is_due_whatever_the_server_does() -> None:
+def test_an_open_load_sends_on_schedule_whatever_the_server_does() -> None:
     times: list[float] = []
 
     def takes(_number: int, now: float) -> float:
@@ -104,7 +104,7 @@ def test_the_last_request_has_its_share_of_the_time() -> None:
     assert measured(World(OK), Plan(2, rate=1))["load"]["throughput"] == pytest.approx(1)
 
 
-def test_a_stall_shows_in_an_open_load_and_hides_in_a_closed_one() -> None:
+def test_a_stall_shows_in_an_open_load_but_not_in_a_closed_one() -> None:
     closed = measured(World(OK, takes=stall), Plan(0, seconds=4))["latency_ms"]
     opened = measured(World(OK, takes=stall), Plan(0, seconds=4, rate=100))["latency_ms"]
     assert closed["p50"] == pytest.approx(1) and closed["p99"] == pytest.approx(1)
@@ -122,7 +122,7 @@ def test_the_wait_for_a_connection_counts() -> None:
     assert found["load"]["behind_ms"]["max"] == 0
 
 
-def test_this_sides_own_delay_is_in_the_latency_and_told() -> None:
+def test_the_clients_delay_is_part_of_the_latency_and_reported() -> None:
     plan = Plan(100, rate=100)
     found = measured(World(OK, late=0.003), plan)
     assert found["latency_ms"]["p50"] == pytest.approx(13)
@@ -137,7 +137,7 @@ def test_this_sides_own_delay_is_in_the_latency_and_told() -> None:
     ("cpu", "waited", "takes", "reached"),
     [(0.97, 0.0, 1.0, False), (0.1, 0.87, 1.0, False), (0.5, 0.1, 1.0, True), (0.97, 0.0, 0.001, True)],
 )
-def test_a_rate_that_this_side_does_not_reach(cpu: float, waited: float, takes: float, reached: bool) -> None:
+def test_a_rate_that_the_client_does_not_reach(cpu: float, waited: float, takes: float, reached: bool) -> None:
     """Requests queue for the two connections; whether that is the server's fault shows in how busy this side was."""
     plan = Plan(100, rate=100, concurrency=2)
     world = World(OK, takes=lambda *_: takes)
@@ -150,14 +150,14 @@ def test_a_rate_that_this_side_does_not_reach(cpu: float, waited: float, takes: 
         assert sentence.startswith("Requests went out at 2 a second instead of 100, since the machine that sends them")
 
 
-def test_a_closed_load_that_is_busy_all_the_time_says_so() -> None:
+def test_a_closed_load_with_a_busy_client_is_reported() -> None:
     plan = Plan(100)
     assert "busy all the time" in (client_bottleneck(plan, measured(World(OK, effort=Effort(0.95)), plan)) or "")
     assert client_bottleneck(plan, measured(World(OK, effort=Effort(0.5)), plan)) is None
 
 
 @pytest.mark.parametrize("rate", [None, 100])
-def test_the_first_error_ends_the_load_where_none_is_allowed(rate: float | None) -> None:
+def test_the_first_error_ends_the_load_if_none_is_allowed(rate: float | None) -> None:
     world = World(OK, OK, Answer(503, b"no healthy upstream"), OK)
     load = carried_out(world, Plan(50, rate=rate))
     assert len(world.sent) < 6
@@ -165,7 +165,7 @@ def test_the_first_error_ends_the_load_where_none_is_allowed(rate: float | None)
 
 
 @pytest.mark.parametrize("rate", [None, 100])
-def test_errors_are_counted_where_they_are_allowed(rate: float | None) -> None:
+def test_errors_are_counted_if_they_are_allowed(rate: float | None) -> None:
     world = World(OK, GONE, Answer(503, b""), GONE, OK)
     found = measured(world, Plan(50, rate=rate), stop_at_error=False)
     assert (found["load"]["requests"], found["load"]["errors"], found["load"]["error_rate"]) == (50, 3, 0.06)
@@ -176,13 +176,13 @@ def test_errors_are_counted_where_they_are_allowed(rate: float | None) -> None:
     ]
 
 
-def test_causes_are_not_without_end() -> None:
+def test_the_number_of_causes_is_limited() -> None:
     answers = [Answer(500, f"error {number}".encode()) for number in range(50)]
     load = carried_out(World(*answers), Plan(50), stop_at_error=False)
     assert len(load.errors) == 11 and load.errors["Others."] == 40
 
 
-def test_what_will_not_heal_ends_the_load_at_once() -> None:
+def test_a_permanent_error_ends_the_load_at_once() -> None:
     load = carried_out(World(OK, Unanswered("The certificate.", retry=False)), Plan(9), stop_at_error=False)
     assert str(load.failure) == "The certificate." and load.sent == 2
 
@@ -209,7 +209,7 @@ def test_a_wrong_answer_ends_the_load_at_once(rate: float | None) -> None:
         ({"requests": 1, "rate": float("inf")}, "rate is inf"),
     ],
 )
-def test_plans_that_are_none(plan: dict[str, Any], says: str) -> None:
+def test_invalid_plans(plan: dict[str, Any], says: str) -> None:
     with pytest.raises(KServeError, match=says):
         Plan(**plan)
 

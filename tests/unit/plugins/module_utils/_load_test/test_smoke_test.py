@@ -68,7 +68,7 @@ def test_predictions_are_compared_and_measured() -> None:
 @pytest.mark.parametrize(
     "first", [AWAY, Answer(404, b""), Answer(502, b""), Answer(503, b"no healthy upstream"), Answer(504, b"")]
 )
-def test_what_is_not_there_yet_is_asked_again_with_growing_pauses(first: Answer | Unanswered) -> None:
+def test_a_server_that_is_not_ready_is_queried_again_with_growing_pauses(first: Answer | Unanswered) -> None:
     world = World(first, first, first, first, first, first, ok(0, 2))
     assert run(world)["attempts"] == 7
     assert world.pauses == sorted(world.pauses) and world.pauses[0] < world.pauses[-1]
@@ -82,7 +82,7 @@ def test_what_is_not_there_yet_is_asked_again_with_growing_pauses(first: Answer 
         (Answer(404, b""), "answered 404; check model_name, and that a route leads"),
     ],
 )
-def test_retries_end_with_the_time_for_them(answer: Answer | Unanswered, says: str) -> None:
+def test_retries_end_after_retry_for(answer: Answer | Unanswered, says: str) -> None:
     world = World(answer)
     with pytest.raises(NotServed, match=says) as caught:
         run(world)
@@ -110,7 +110,7 @@ def test_no_time_for_retries_means_one_attempt() -> None:
         (Unanswered("The certificate is not accepted.", retry=False), "certificate"),
     ],
 )
-def test_what_is_wrong_is_not_asked_again(answer: Answer | Unanswered, says: str) -> None:
+def test_a_wrong_response_is_not_retried(answer: Answer | Unanswered, says: str) -> None:
     world = World(answer)
     with pytest.raises(KServeError, match=says):
         run(world)
@@ -136,12 +136,12 @@ def test_a_load_of_seconds_has_no_number_to_fail_at() -> None:
         run(World(ok(0, 2), ok(0, 2), AWAY), replace(CHECK, plan=Plan(3, seconds=5)))
 
 
-def test_an_answer_may_differ_in_what_is_no_prediction() -> None:
+def test_a_response_may_differ_outside_of_the_predictions() -> None:
     world = World(ok(0, 2, id="a"), ok(0, 2, id="b"), ok(0, 2, id="c"), ok(0, 2, id="d"))
     assert run(world)["latency_ms"]["count"] == 3
 
 
-def test_a_failure_carries_the_predictions() -> None:
+def test_a_failure_contains_the_predictions() -> None:
     with pytest.raises(KServeError) as caught:
         run(World(ok(1, 1)))
     assert caught.value.result["predictions"] == [1, 1]
@@ -155,7 +155,7 @@ def test_a_failure_carries_the_predictions() -> None:
         ({"batch_size": 0}, "batch_size is 0"),
     ],
 )
-def test_what_cannot_be_asked(change: dict[str, Any], says: str) -> None:
+def test_invalid_checks(change: dict[str, Any], says: str) -> None:
     world = World(ok(0))
     with pytest.raises(KServeError, match=says):
         run(world, replace(CHECK, **change))
@@ -185,7 +185,7 @@ def test_a_tolerance_holds_under_load_as_well() -> None:
         run(World(ok(0.05, 2.05), ok(0.2, 2.0)), check)
 
 
-def test_health_is_asked_first_and_until_it_is_there() -> None:
+def test_health_is_queried_first_until_it_is_available() -> None:
     world = World(Answer(503, b""), Answer(200, b'{"live": true}'), Answer(200, b""), Answer(200, b""), v2(0, 2))
     result = run(world, replace(CHECK, protocol="v2", health=["v2"]))
     assert [(method, path) for method, path, _body in world.sent[:5]] == [
@@ -198,12 +198,12 @@ def test_health_is_asked_first_and_until_it_is_there() -> None:
     assert [name for name, _passed in passed(result)][:2] == ["health /v2/health/live", "health /v2/health/ready"]
 
 
-def test_health_that_denies_itself() -> None:
+def test_a_health_endpoint_that_reports_unhealthy() -> None:
     with pytest.raises(KServeError, match="/v1/models/iris says that it is not ready; see the logs"):
         run(World(Answer(200, b'{"ready": false}')), replace(CHECK, health=["v1"]))
 
 
-def test_health_alone_asks_for_no_prediction() -> None:
+def test_health_alone_sends_no_prediction_request() -> None:
     world = World(Answer(200, b""))
     result = run(world, replace(CHECK, instances=[], expected=[], health=["vllm"]))
     assert [path for _method, path, _body in world.sent] == ["/health"]
@@ -218,7 +218,7 @@ def described(**changes: Any) -> Answer:
     return Answer(200, json.dumps({**said, **changes}).encode())
 
 
-def test_a_schema_says_what_is_sent_and_is_compared() -> None:
+def test_a_schema_determines_the_request_and_is_compared() -> None:
     world = World(v2(0, 2), described(), v2(0, 2))
     assert ("schema", True) in passed(run(world, replace(CHECK, protocol="v2", schema=SCHEMA)))
     (sent,) = json.loads(world.sent[0][2])["inputs"]
@@ -271,7 +271,7 @@ def test_warm_up_must_be_right_as_well() -> None:
         run(World(ok(0, 2), AWAY), replace(CHECK, plan=Plan(3, warmup=4)))
 
 
-def test_thresholds_that_are_missed_are_told_with_value_and_bar() -> None:
+def test_missed_thresholds_are_reported_with_value_and_limit() -> None:
     thresholds = {"p95_ms": 9.0, "p99_ms": 100.0, "max_ms": None, "throughput": 500.0}
     with pytest.raises(KServeError) as caught:
         run(World(ok(0, 2)), replace(CHECK, thresholds=thresholds))
@@ -288,7 +288,7 @@ def test_thresholds_that_are_missed_are_told_with_value_and_bar() -> None:
     ]
 
 
-def test_an_error_rate_that_is_allowed() -> None:
+def test_an_allowed_error_rate() -> None:
     check = replace(CHECK, plan=Plan(10), thresholds={"error_rate": 0.1})
     assert run(World(ok(0, 2), AWAY, ok(0, 2)), check)["load"]["error_rate"] == 0.1
     with pytest.raises(KServeError, match=r"error_rate is 0\.2 and must be at most 0\.1"):
@@ -299,7 +299,7 @@ def test_an_error_rate_that_is_allowed() -> None:
         run(World(ok(0, 2), ok(0, 0)), check)
 
 
-def test_the_senders_own_delay_is_a_warning_and_goes_with_a_missed_threshold() -> None:
+def test_the_clients_delay_is_a_warning_and_part_of_a_missed_threshold() -> None:
     world = World(ok(0, 2), late=0.005)
     test = SmokeTest(world, replace(CHECK, plan=Plan(10, rate=10)), world.time, world.sleep)
     test.run()
@@ -340,7 +340,7 @@ def test_reports_of_success(reported) -> None:
     assert "closed load, 1 at a time: 3 requests" in svg.read_text()
 
 
-def test_reports_of_a_threshold_that_is_missed(reported) -> None:
+def test_reports_of_a_missed_threshold(reported) -> None:
     junit, svg = reported(World(ok(0, 2)), replace(CHECK, plan=Plan(3, rate=50), thresholds={"p95_ms": 1.0}))
     (failure,) = ElementTree.parse(junit).iter("failure")
     assert failure.attrib["message"] == "p95_ms is 10 and must be at most 1"
@@ -358,7 +358,7 @@ def test_check_mode_writes_nothing(reported) -> None:
     assert not any(file.exists() for file in reported(World(ok(0, 2)), check_mode=True))
 
 
-def test_a_report_without_a_folder_is_refused_before_anything_is_sent() -> None:
+def test_a_report_without_a_folder_is_rejected_before_anything_is_sent() -> None:
     world = World(ok(0, 2))
     with pytest.raises(KServeError, match="There is no folder /none for svg_path; make it, or change svg_path"):
         smoke_test.run(world, CHECK, Reports(svg="/none/a.svg"), False, lambda _text: None)

@@ -43,14 +43,14 @@ def asked(folder: Path, of_objects: str | None = None, **entry: Any) -> tuple[li
     return words, json.loads(values)
 
 
-def test_a_folder_needs_nothing_else(tmp_path: Path) -> None:
+def test_a_chart_folder_needs_no_other_option(tmp_path: Path) -> None:
     assert asked(tmp_path, ref="/charts/web") == (
         ["template", "mine", "/charts/web", "--include-crds", "--values=-"],
         {},
     )
 
 
-def test_repository_version_namespace_and_values_are_told(tmp_path: Path) -> None:
+def test_repository_version_namespace_and_values_are_passed_on(tmp_path: Path) -> None:
     words, values = asked(
         tmp_path, repository="https://charts.example.com", version="1.2.3", namespace="web", values={"name": "{{ a }}"}
     )
@@ -64,13 +64,13 @@ def test_a_release_without_a_namespace_is_in_that_of_the_objects(tmp_path: Path,
     assert words[-1] == f"--namespace={told}"
 
 
-def test_the_texts_come_in_the_order_of_the_charts(tmp_path: Path) -> None:
+def test_the_manifests_are_in_the_order_of_the_charts(tmp_path: Path) -> None:
     helm = program(tmp_path, 'case "$3" in a) sleep 0.3;; esac; echo "$3"')
     charts = [{**CHART, "ref": ref} for ref in ("a", "b", "c")]
     assert [chart.text for chart in render_charts(charts, helm, None)] == ["a\n", "b\n", "c\n"]
 
 
-def test_a_chart_is_read_while_the_next_is_rendered(tmp_path: Path) -> None:
+def test_a_chart_is_parsed_while_the_next_is_rendered(tmp_path: Path) -> None:
     go = tmp_path / "go"
     helm = program(tmp_path, f'case "$3" in b) until [ -e {go} ]; do sleep 0.01; done;; esac; echo "$3"')
     charts = render_charts([{**CHART, "ref": ref} for ref in ("a", "b")], helm, None)
@@ -118,19 +118,19 @@ def test_it_is_rendered_again_for_another_release_or_by_another_helm(asked_for: 
     assert asked_for.render()[0] == "b\n"
 
 
-def test_of_a_chart_with_values_nothing_is_kept(asked_for: Asked, tmp_path: Path) -> None:
+def test_a_chart_with_values_is_not_cached(asked_for: Asked, tmp_path: Path) -> None:
     assert [asked_for.render(values={"key": "PLANTED"})[1] for _time in range(2)] == [1, 2]
     assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("other", ["kind: Secret", "{kind: Secret}", "kind: CustomResourceDefinitionList", "- a"])
-def test_of_a_chart_with_other_objects_nothing_is_kept(asked_for: Asked, tmp_path: Path, other: str) -> None:
+def test_a_chart_with_other_objects_is_not_cached(asked_for: Asked, tmp_path: Path, other: str) -> None:
     asked_for.file.write_text(f"# none\n---\n{KIND}---\n{other}\n")
     assert [asked_for.render()[1] for _time in range(2)] == [1, 2]
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_linked_folder_of_a_chart_counts(asked_for: Asked, tmp_path: Path) -> None:
+def test_a_linked_folder_of_a_chart_is_part_of_the_key(asked_for: Asked, tmp_path: Path) -> None:
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "values.yaml").touch()
     (asked_for.file.parent.parent / "more").symlink_to(tmp_path / "linked")
@@ -139,7 +139,7 @@ def test_a_linked_folder_of_a_chart_counts(asked_for: Asked, tmp_path: Path) -> 
     assert asked_for.render()[1] == 2
 
 
-def test_what_helm_says_is_told_with_what_to_change(tmp_path: Path) -> None:
+def test_helms_error_is_reported_with_the_fix(tmp_path: Path) -> None:
     helm = program(tmp_path, 'echo "Error: chart \\"web\\" not found" >&2; exit 1')
     with pytest.raises(KServeError, match=r'the chart web: chart "web" not found; correct the entry in charts\.$'):
         list(render_charts([CHART], helm, None))
@@ -152,7 +152,7 @@ def test_values_that_helm_repeats_are_masked(tmp_path: Path) -> None:
     assert "PLANTED" not in str(refused.value)
 
 
-def test_a_machine_without_helm_is_told_so(tmp_path: Path) -> None:
+def test_a_missing_helm_is_reported(tmp_path: Path) -> None:
     with pytest.raises(KServeError, match=r"/helm cannot be run \(No such file or directory\); install Helm, or set"):
         list(render_charts([CHART], str(tmp_path / "helm"), None))
 
@@ -162,7 +162,7 @@ def test_values_are_not_shown(charts: Any) -> None:
     assert "PLANTED" not in json.dumps(mask_values(charts))
 
 
-def test_definitions_come_before_the_objects_of_charts() -> None:
+def test_crds_come_before_the_objects_of_charts() -> None:
     text = "{apiVersion: v1, kind: ConfigMap, metadata: {name: %s}, data: {of: chart}}"
     (one, other) = load(
         [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"of": "definitions"}}],

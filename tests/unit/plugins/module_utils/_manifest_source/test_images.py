@@ -54,7 +54,7 @@ def test_an_image_comes_from_the_mirror(image: str, mapped: str) -> None:
     assert Images.of(IMAGES).mapped(image) == mapped
 
 
-def test_a_digest_that_is_none() -> None:
+def test_an_invalid_digest() -> None:
     with pytest.raises(KServeError, match=r"images.digests has latest for a:b, which is no digest"):
         Images.of({"digests": {"a:b": "latest"}})
 
@@ -135,7 +135,7 @@ def test_images_in_a_config_map() -> None:
     }
 
 
-def test_definitions_of_kinds_and_no_mapping_at_all() -> None:
+def test_crds_and_no_mapping() -> None:
     definition = crd()
     definition["spec"]["image"] = "docker.io/a/b"
     config = thing("ConfigMap", "c", data={"image": "docker.io/a/b", "none": None})

@@ -17,7 +17,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_sourc
 from ..manifests_server import crd, thing
 
 
-def test_order_is_helms_with_definitions_early_and_custom_resources_last() -> None:
+def test_the_order_is_helms_with_crds_early_and_custom_resources_last() -> None:
     definitions = [
         thing("Service", "knative", api="serving.knative.dev/v1"),
         thing("Foo", "f", api="example.com/v1"),
@@ -57,7 +57,7 @@ def test_files_folders_lists_and_empty_documents(tmp_path: Path) -> None:
     ]
 
 
-def test_texts_among_the_definitions() -> None:
+def test_strings_among_the_definitions() -> None:
     text = "# Source: chart\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\n"
     found = load([text, "", thing("ConfigMap", "b")], [])
     assert [(manifest.name, manifest.source) for manifest in found] == [
@@ -68,7 +68,7 @@ def test_texts_among_the_definitions() -> None:
         load(["a: 1\n}"], [])
 
 
-def test_only_some_kinds_are_taken_also_when_that_is_none() -> None:
+def test_only_selected_kinds_are_loaded_even_if_none_match() -> None:
     definitions = [thing("Secret", "s"), crd(), thing("Namespace", "n", None)]
     found = load(definitions, [], only_kinds=["Namespace", "CustomResourceDefinition"])
     assert [manifest.name for manifest in found] == ["n", "foos.example.com"]
@@ -97,7 +97,7 @@ def test_string_data_of_a_patch_becomes_data_too() -> None:
     assert body["data"] == {"a": "eA==", "b": "bmV3"} and "stringData" not in body
 
 
-def test_a_definition_takes_the_place_of_the_same_object_in_a_file(tmp_path: Path) -> None:
+def test_a_definition_replaces_the_same_object_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     entries = [thing("ConfigMap", "x", data={"a": "theirs"}), thing("ConfigMap", "y", data={"a": "theirs"})]
     file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": entries}))
@@ -131,7 +131,7 @@ def test_the_same_object_twice() -> None:
         ("x.yaml", "---\n", "There is nothing to apply"),
     ],
 )
-def test_bad_files_are_told_with_their_place(tmp_path: Path, name: str, text: str, says: str) -> None:
+def test_invalid_files_are_reported_with_their_position(tmp_path: Path, name: str, text: str, says: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(KServeError) as caught:
         load([], [str(tmp_path / name)])
@@ -147,7 +147,7 @@ def large(count: int, names: Iterable[str] = ("things",)) -> str:
     return "".join(f"---\n{text}" % (name, "x" * count) for name in names)
 
 
-def test_a_long_definition_of_a_kind_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_crd_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     secret = f"---\nkind: Secret\napiVersion: v1\nmetadata: {{name: s}}\nstringData: {{a: {'PLANTED' * 10_000}}}\n"
     text = f"# none\n{large(60_000, 'ab')}{secret}"
@@ -166,12 +166,12 @@ def test_a_long_definition_of_a_kind_is_read_once(tmp_path: Path, monkeypatch: p
     assert not any("PLANTED" in entry.read_text() for entry in kept)
 
 
-def test_the_line_of_an_error_is_that_of_the_whole() -> None:
+def test_the_line_of_an_error_counts_from_the_start_of_the_file() -> None:
     with pytest.raises(KServeError, match=r"definitions\[0\], line 8: this is not YAML"):
         load([f"{large(10)}---\na: 1\nb: *none\n"], [])
 
 
-def test_documents_are_numbered_as_they_stand() -> None:
+def test_documents_are_numbered_in_the_order_of_the_file() -> None:
     with pytest.raises(KServeError, match=r"document 4 has no apiVersion"):
         load(["# none\n---\n# none\n---\n# none\n--- {}\n--- {kind: A}\n"], [])
 

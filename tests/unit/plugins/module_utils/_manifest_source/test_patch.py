@@ -41,13 +41,13 @@ NAMED = [{"name": "a", "x": 1, "y": {"z": 1}}, {"name": "b", "x": 2}]
         ("text", [{"name": "a"}], [{"name": "a"}]),
     ],
 )
-def test_what_lies_over_what(below: Any, above: Any, wanted: Any) -> None:
+def test_merge_precedence(below: Any, above: Any, wanted: Any) -> None:
     before = copy.deepcopy((below, above))
     assert merge_patch(below, above) == wanted
     assert (below, above) == before
 
 
-def test_a_patch_fits_by_kind_and_name_and_what_else_it_names() -> None:
+def test_a_patch_matches_by_kind_and_name_and_other_given_fields() -> None:
     definitions = [
         thing("ConfigMap", "x", "one", data={"a": "1"}),
         thing("ConfigMap", "x", "two", data={"a": "1"}),
@@ -78,7 +78,7 @@ def test_a_patch_fits_by_kind_and_name_and_what_else_it_names() -> None:
         ({"kind": "ConfigMap", "metadata": {}}, "patches[0] needs kind and metadata.name"),
     ],
 )
-def test_a_patch_that_fits_nothing_is_an_error(patch: dict[str, Any], said: str) -> None:
+def test_a_patch_without_a_match_is_an_error(patch: dict[str, Any], said: str) -> None:
     with pytest.raises(KServeError) as raised:
         load([thing("ConfigMap", "x", "a")], [], [], [patch])
     assert said in str(raised.value)
@@ -104,7 +104,7 @@ def test_a_map_is_merged_into_the_json_of_a_config_map() -> None:
         patched_with({"plain": {"a": 1}})
 
 
-def test_the_bundle_is_set_where_a_service_answers() -> None:
+def test_the_ca_bundle_is_set_for_services() -> None:
     by_service = {"name": "a", "clientConfig": {"service": {"name": "s", "namespace": "n"}, "caBundle": "Cg=="}}
     by_url = {"name": "b", "clientConfig": {"url": "https://elsewhere.example"}}
     kind, api = "ValidatingWebhookConfiguration", "admissionregistration.k8s.io/v1"

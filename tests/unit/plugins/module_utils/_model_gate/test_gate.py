@@ -63,7 +63,7 @@ def no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(model_gate, "try_model")
 
 
-def test_what_was_trained_passes(folder: Path, trained: dict[str, bytes]) -> None:
+def test_the_trained_model_passes(folder: Path, trained: dict[str, bytes]) -> None:
     packages = json.loads(trained["metadata.json"])["libraries"]
     python_version = packages.pop("python")
     digest = hashlib.sha256(trained["model.joblib"]).hexdigest()
@@ -84,13 +84,13 @@ def test_wrong_examples_are_found_by_loading_only(folder: Path) -> None:
     assert "gives [0, 1, 2], and metadata.json says [2, 1, 0]; train it again" in said
 
 
-def test_versions_that_the_image_does_not_have_are_refused(folder: Path, no_trial: None) -> None:
+def test_versions_that_differ_from_the_image_are_rejected(folder: Path, no_trial: None) -> None:
     assert "was made with Python 3." in refusal(folder, python_version="2.7")
     said = refusal(folder, packages={"scikit-learn": "<1"})
     assert "and the serving image has <1; train it under the image's versions" in said
 
 
-def test_an_interpreter_that_has_other_versions_is_refused(folder: Path) -> None:
+def test_an_interpreter_with_other_versions_is_rejected(folder: Path) -> None:
     libraries = json.loads((folder / "metadata.json").read_text())["libraries"]
     rewrite(folder, libraries=libraries | {"scikit-learn": "0.1"})
     said = refusal(folder, packages={"scikit-learn": "0.1"})
@@ -98,12 +98,12 @@ def test_an_interpreter_that_has_other_versions_is_refused(folder: Path) -> None
     assert "set gate.python to an interpreter with the image's packages" in said
 
 
-def test_a_digest_that_is_not_allowed_is_refused(folder: Path, no_trial: None) -> None:
+def test_a_digest_that_is_not_allowed_is_rejected(folder: Path, no_trial: None) -> None:
     assert "which is not among the 1 of gate.allowed_digests" in refusal(folder, allowed_digests=["0" * 64])
     assert "which is not among the 0 of gate.allowed_digests" in refusal(folder, allowed_digests=[])
 
 
-def test_the_manifest_stands_for_all_files(folder: Path, no_trial: None) -> None:
+def test_the_digest_of_the_manifest_allows_all_files(folder: Path, no_trial: None) -> None:
     options = GateOptions(load=False, allowed_digests=["1" * 64])
     files = scan(folder)
     manifests = []
@@ -163,7 +163,7 @@ def test_other_systems_do_not_load(folder: Path, no_trial: None, monkeypatch: py
     assert "on Linux only; run there, or set gate.load to false" in refusal(folder)
 
 
-def test_what_the_model_has_printed_comes_with_the_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_contains_the_output_of_the_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_gate, "try_model", lambda *_arguments: Outcome(1, error="no", output="last words"))
     with pytest.raises(KServeError) as caught:
         gate(folder)
@@ -182,14 +182,14 @@ def test_what_the_model_has_printed_comes_with_the_error(folder: Path, monkeypat
         ({"allowed_digests": ["sha1"]}, "gate.allowed_digests has 'sha1'; give each as 64 hexadecimal digits"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options: dict[str, Any], said: str) -> None:
+def test_invalid_gate_options_are_rejected(options: dict[str, Any], said: str) -> None:
     with pytest.raises(KServeError) as caught:
         GateOptions(**options)
     assert said in str(caught.value)
 
 
 @pytest.mark.parametrize(("memory", "size"), [("1", 1), ("3Ki", 3072), ("2Mi", 2**21), ("2Gi", 2**31), ("1Ti", 2**40)])
-def test_memory_is_read_as_kubernetes_writes_it(memory: str, size: int) -> None:
+def test_memory_is_a_kubernetes_quantity(memory: str, size: int) -> None:
     assert GateOptions(memory=memory).memory_bytes == size
 
 

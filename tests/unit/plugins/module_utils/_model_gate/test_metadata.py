@@ -53,7 +53,7 @@ def check(tmp_path: Path):
     return run
 
 
-def test_a_coherent_folder_is_described(check, document: dict[str, Any]) -> None:
+def test_a_consistent_folder_is_described(check, document: dict[str, Any]) -> None:
     description = check(document)
     assert (description.model.name, description.model_format) == ("model.joblib", "sklearn")
     assert description.libraries == {"python": "3.11.7", "scikit-learn": "1.5.2"}
@@ -68,9 +68,7 @@ def test_a_coherent_folder_is_described(check, document: dict[str, Any]) -> None
         [{"months": 3, "charge": 20.5, "contract": "one year"}, {"contract": "none", "months": 4, "charge": 21}],
     ],
 )
-def test_probabilities_and_columns_of_their_own_are_described(
-    check, document: dict[str, Any], instances: list[Any]
-) -> None:
+def test_probabilities_and_custom_columns_are_described(check, document: dict[str, Any], instances: list[Any]) -> None:
     document["inputs"] = [
         {"name": "months", "datatype": "INT64", "shape": [-1]},
         {"name": "charge", "datatype": "FP64", "shape": [-1]},
@@ -95,13 +93,13 @@ def test_the_columns_are_in_the_order_of_the_features(check, document: dict[str,
         check(document | {"features": []})
 
 
-def test_a_folder_without_it_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_metadata_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "model.joblib").write_bytes(MODEL)
     with pytest.raises(KServeError, match=r"holds model\.joblib and no metadata\.json; put one there"):
         describe(scan(tmp_path), "iris", "v1")
 
 
-def test_a_file_that_changes_meanwhile_is_refused(tmp_path: Path, document: dict[str, Any]) -> None:
+def test_a_file_that_changes_during_the_check_is_rejected(tmp_path: Path, document: dict[str, Any]) -> None:
     (tmp_path / "model.joblib").write_bytes(MODEL)
     path = tmp_path / "metadata.json"
     path.write_text(json.dumps(document))
@@ -113,7 +111,7 @@ def test_a_file_that_changes_meanwhile_is_refused(tmp_path: Path, document: dict
 
 
 @pytest.mark.parametrize("text", ["", "{", "\udcff".encode("utf-8", "surrogateescape").decode("latin-1"), "[" * 100000])
-def test_what_is_no_json_is_refused(check, text: str) -> None:
+def test_invalid_json_is_rejected(check, text: str) -> None:
     with pytest.raises(KServeError, match=r"metadata\.json does not describe the model: it is no JSON"):
         check(text)
 
@@ -163,7 +161,7 @@ TENSOR = {"name": "input-0", "datatype": "FP64", "shape": [-1, 2]}
         ("examples.probabilities", [[0.5, 0.5]], "its examples have 2 instances and 1 answers"),
     ],
 )
-def test_what_is_not_so_is_refused(check, document: dict[str, Any], field: str, value: Any, said: str) -> None:
+def test_wrong_metadata_is_rejected(check, document: dict[str, Any], field: str, value: Any, said: str) -> None:
     *parents, key = field.split(".")
     place = document
     for parent in parents:
@@ -175,20 +173,20 @@ def test_what_is_not_so_is_refused(check, document: dict[str, Any], field: str, 
 
 
 @pytest.mark.parametrize("field", ["name", "version", "model_format", "libraries", "inputs", "outputs", "examples"])
-def test_what_is_missing_is_named(check, document: dict[str, Any], field: str) -> None:
+def test_a_missing_field_is_named(check, document: dict[str, Any], field: str) -> None:
     del document[field]
     with pytest.raises(KServeError, match=rf"it has no {field}"):
         check(document)
 
 
 @pytest.mark.parametrize("name", ["other.pkl", "old.pickle", "second.joblib"])
-def test_a_second_model_file_is_refused(check, document: dict[str, Any], tmp_path: Path, name: str) -> None:
+def test_a_second_model_file_is_rejected(check, document: dict[str, Any], tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"another")
     with pytest.raises(KServeError, match=r"takes exactly one file, and .* holds .* where metadata\.json names model"):
         check(document)
 
 
-def test_the_server_does_not_look_into_folders_below(check, document: dict[str, Any], tmp_path: Path) -> None:
+def test_files_in_folders_are_not_model_files(check, document: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "old.pkl").write_bytes(b"another")
     assert check(document).model.name == "model.joblib"

@@ -91,7 +91,7 @@ def sentence(outcome: Outcome, timeout: float = 30, memory: int = 2 * GIB) -> st
     return fault(outcome, Trial("python3", timeout, memory), Path("m.joblib"), {"predict": [1, 1]})
 
 
-def test_a_sound_model_passes_and_the_versions_are_told(model: Path) -> None:
+def test_a_harmless_model_passes_and_the_versions_are_returned(model: Path) -> None:
     trial = Trial(sys.executable, 30, 2 * GIB, packages=["scikit-learn", "not-installed-anywhere"])
     outcome = try_model(trial, model, ROWS, ["predict", "predict_proba"])
     assert outcome.answers == {"predict": [1, 1], "predict_proba": [[0.0, 1.0], [0.0, 1.0]]}
@@ -103,7 +103,7 @@ def test_a_sound_model_passes_and_the_versions_are_told(model: Path) -> None:
 
 
 @pytest.mark.parametrize("framed", [True, False])
-def test_rows_that_are_objects_are_put_in_the_order_of_the_models_columns(tmp_path: Path, framed: bool) -> None:
+def test_rows_of_objects_are_sorted_by_the_models_columns(tmp_path: Path, framed: bool) -> None:
     from sklearn.tree import DecisionTreeClassifier
 
     rows: Any = [[0, 1], [1, 0]]
@@ -119,7 +119,7 @@ def test_rows_that_are_objects_are_put_in_the_order_of_the_models_columns(tmp_pa
     assert outcome.fitted == (["months", "charge"] if framed else [])
 
 
-def test_a_model_takes_the_columns_that_it_was_fitted_on_in_its_order_only() -> None:
+def test_a_model_accepts_only_the_columns_of_its_training_in_their_order() -> None:
     trial, path, answers = Trial("python3", 30, 2 * GIB), Path("m.joblib"), {"predict": [0, 1]}
     framed = Outcome(0, answers=answers, fitted=["months", "charge"])
     said = str(fault(framed, trial, path, answers, ["charge", "months"]))
@@ -134,7 +134,7 @@ CONNECT = "import socket; socket.create_connection(('127.0.0.1', {port}), 5).sen
 
 
 @pytest.mark.parametrize("isolated", [True, False])
-def test_the_network_is_there_only_where_it_is_asked_for(attempt, isolated: bool) -> None:
+def test_the_network_is_available_only_without_isolation(attempt, isolated: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
         outcome = attempt(CONNECT.format(port=listener.getsockname()[1]), isolated)
@@ -148,7 +148,7 @@ def test_the_network_is_there_only_where_it_is_asked_for(attempt, isolated: bool
             assert listener.accept()[0].recv(6) == b"stolen"
 
 
-def test_unix_sockets_of_other_processes_are_out_of_reach(attempt, tmp_path: Path) -> None:
+def test_unix_sockets_of_other_processes_are_unreachable(attempt, tmp_path: Path) -> None:
     path, abstract = str(tmp_path / "socket"), f"\0{uuid.uuid4()}"
     with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as other:
         for listener, address in ((one, path), (other, abstract)):
@@ -215,7 +215,7 @@ def commands() -> list[str]:
     return found
 
 
-def test_without_namespaces_the_children_of_the_session_are_ended(attempt) -> None:
+def test_without_namespaces_the_processes_of_the_session_are_killed(attempt) -> None:
     outcome = attempt(
         """
         import os, time
@@ -247,7 +247,7 @@ def test_processes_are_limited(attempt) -> None:
     assert str(outcome.error).startswith("BlockingIOError")
 
 
-def test_no_secret_of_the_parent_is_there(attempt, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_secret_of_the_parent_is_visible(attempt, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "PLANTED-IN-ENVIRONMENT")
     (tmp_path / "credentials").write_text("PLANTED-IN-FILE")
     outcome = attempt(f"""
@@ -266,7 +266,7 @@ def test_no_secret_of_the_parent_is_there(attempt, monkeypatch: pytest.MonkeyPat
     assert outcome.output.startswith("['HOME', ")
 
 
-def test_what_it_prints_is_told_without_what_looks_like_a_secret(attempt) -> None:
+def test_its_output_is_reported_with_secrets_masked(attempt) -> None:
     outcome = attempt("print('x' * 10**6); print('secret_key=abcdefgh'); raise SystemExit('enough')")
     assert outcome.output.startswith("x")
     assert "secret_key=********" in outcome.output
@@ -274,7 +274,7 @@ def test_what_it_prints_is_told_without_what_looks_like_a_secret(attempt) -> Non
     assert "SystemExit: enough" in str(sentence(outcome))
 
 
-def test_files_outside_its_folder_are_not_to_be_seen_or_written(attempt, tmp_path: Path) -> None:
+def test_files_outside_its_folder_are_neither_visible_nor_writable(attempt, tmp_path: Path) -> None:
     outcome = attempt(f"""
         import os, sys
         for path in ["{tmp_path}/written", sys.prefix + "/written", "/written", "/usr/written", "/dev/written"]:
@@ -307,7 +307,7 @@ def test_its_folder_is_limited(attempt) -> None:
     assert "No space left on device" in str(outcome.error)
 
 
-def test_no_right_is_left(attempt) -> None:
+def test_no_privilege_is_left(attempt) -> None:
     outcome = attempt("""
         import ctypes, os
         library = ctypes.CDLL(None, use_errno=True)
@@ -326,11 +326,11 @@ def test_no_right_is_left(attempt) -> None:
         ("import not_installed_anywhere", "ModuleNotFoundError: No module named 'not_installed_anywhere'"),
     ],
 )
-def test_other_ends_are_told(attempt, program: str, said: str) -> None:
+def test_other_exits_are_reported(attempt, program: str, said: str) -> None:
     assert said in str(sentence(attempt(program)))
 
 
-def test_a_model_of_another_scikit_learn_is_refused(model: Path, sound: bytes) -> None:
+def test_a_model_of_another_scikit_learn_version_is_rejected(model: Path, sound: bytes) -> None:
     import sklearn
 
     other = "9" + sklearn.__version__[1:]
@@ -340,7 +340,7 @@ def test_a_model_of_another_scikit_learn_is_refused(model: Path, sound: bytes) -
     assert f"from version {other}" in str(sentence(outcome))
 
 
-def test_an_interpreter_without_the_packages_says_so(model: Path, tmp_path: Path) -> None:
+def test_missing_packages_of_the_interpreter_are_reported(model: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     outcome = try_model(Trial(str(tmp_path / "bare" / "bin" / "python"), 30, 2 * GIB), model, ROWS)
     assert "No module named 'joblib'" in str(sentence(outcome))
@@ -389,7 +389,7 @@ def test_an_ordinary_user_can_isolate_too(model: Path) -> None:
             listener.accept()
 
 
-def test_where_the_kernel_refuses_the_gate_fails(model: Path) -> None:
+def test_the_gate_fails_if_the_kernel_denies_namespaces(model: Path) -> None:
     answers, error, said = under(REFUSED, model)
     assert (answers, error) == (None, None)
     assert "does not let the model" in str(said)

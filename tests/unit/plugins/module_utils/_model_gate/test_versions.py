@@ -31,7 +31,7 @@ FOUND = {"python": "3.11.7", "scikit-learn": "1.5.2", "numpy": "2.0.0rc1", "odd"
         (None, {"odd": ">=1"}, "odd one, and the serving image has >=1"),
     ],
 )
-def test_the_first_misfit_is_told(python_version: str | None, packages: dict[str, str], said: str | None) -> None:
+def test_the_first_mismatch_is_reported(python_version: str | None, packages: dict[str, str], said: str | None) -> None:
     found = version_mismatch(FOUND, python_version, packages)
     assert (str(found) if found else None) == said
 
@@ -41,12 +41,12 @@ def test_python_must_be_known() -> None:
 
 
 @pytest.mark.parametrize("wanted", ["", "~=1", "latest", "=1.5"])
-def test_what_is_no_specifier_is_refused(wanted: str) -> None:
+def test_an_invalid_specifier_is_rejected(wanted: str) -> None:
     with pytest.raises(KServeError, match=r"neither a version nor a specifier such as ~=1\.5\.1; correct it"):
         version_mismatch(FOUND, None, {"scikit-learn": wanted})
 
 
-def test_without_packaging_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_packaging_the_message_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(versions, "PACKAGING_IMPORT_ERROR", "ImportError")
     assert version_mismatch(FOUND, "3.11", {}) is None
     with pytest.raises(KServeError, match="needs the Python library packaging"):

@@ -31,7 +31,7 @@ def told(store: MemoryStore, key: str = KEY, **asked: Any) -> dict[str, Any]:
     return describe(store, TARGET, key, **{"digest": None, "probabilities": False, "keep": [], **asked})
 
 
-def test_predictions_that_are_not_there(store: MemoryStore) -> None:
+def test_missing_predictions(store: MemoryStore) -> None:
     found = told(store)
     assert found["input"] == {"key": KEY, "etag": store.etag(b"a,b\n1,2\n"), "size": 8}
     assert found["model"] == {"name": "iris", "version": "v1", "digest": IRIS.digest, "uri": "s3://models/iris/v1/"}
@@ -44,7 +44,7 @@ def test_predictions_without_a_manifest_are_not_complete(store: MemoryStore) -> 
     assert told(store)["complete"] is False
 
 
-def test_predictions_that_are_there(store: MemoryStore) -> None:
+def test_existing_predictions(store: MemoryStore) -> None:
     store.content[told(store)["output"] + "manifest.json"] = json.dumps(DONE).encode()
     before = store.requests
     found = told(store)
@@ -54,11 +54,11 @@ def test_predictions_that_are_there(store: MemoryStore) -> None:
 
 
 @pytest.mark.parametrize("asked", [{"probabilities": True}, {"keep": ["a"]}, {"keep": ["a", "b"]}])
-def test_what_is_asked_for_has_a_place_of_its_own(store: MemoryStore, asked: dict[str, Any]) -> None:
+def test_each_request_has_its_own_location(store: MemoryStore, asked: dict[str, Any]) -> None:
     assert told(store, **asked)["output"] != told(store)["output"]
 
 
-def test_other_content_and_another_model_have_a_place_of_their_own(store: MemoryStore) -> None:
+def test_other_content_and_another_model_have_their_own_location(store: MemoryStore) -> None:
     first = told(store)["output"]
     store.content[KEY] += b"3,4\n"
     second = told(store)["output"]
@@ -74,18 +74,18 @@ def test_other_content_and_another_model_have_a_place_of_their_own(store: Memory
         ({"digest": "sha256:0"}, "has the digest sha256:.* and not sha256:0; see who has changed it"),
     ],
 )
-def test_what_is_not_there_is_an_error(store: MemoryStore, asked: dict[str, Any], said: str) -> None:
+def test_a_missing_object_is_an_error(store: MemoryStore, asked: dict[str, Any], said: str) -> None:
     with pytest.raises(KServeError, match=said):
         told(store, **asked)
 
 
-def test_a_version_that_is_not_complete(store: MemoryStore) -> None:
+def test_an_incomplete_version(store: MemoryStore) -> None:
     del store.content["iris/v1/manifest.json"]
     with pytest.raises(KServeError, match="s3://models/iris/v1/ has no manifest"):
         told(store)
 
 
-def test_a_manifest_that_is_none(store: MemoryStore) -> None:
+def test_an_invalid_manifest(store: MemoryStore) -> None:
     store.content[told(store)["output"] + "manifest.json"] = b"[]"
     with pytest.raises(KServeError, match="is not a manifest of predictions; remove it"):
         told(store)

@@ -108,14 +108,14 @@ def test_states(store: MemoryStore, dest: Path, case: str, check_mode: bool) -> 
         assert again.result()["changed"] is False and again.requests == 1
 
 
-def test_a_version_without_a_manifest_is_refused(store: MemoryStore, dest: Path) -> None:
+def test_a_version_without_a_manifest_is_rejected(store: MemoryStore, dest: Path) -> None:
     del store.content["iris/1/manifest.json"]
     with pytest.raises(KServeError, match="has no manifest, so it does not exist or is incomplete"):
         run(store, dest)
     assert not dest.exists()
 
 
-def test_the_digest_must_be_the_one_that_is_required(store: MemoryStore, dest: Path) -> None:
+def test_the_digest_must_match_the_required_one(store: MemoryStore, dest: Path) -> None:
     assert run(store, dest, digest=MANIFEST.digest).digest == MANIFEST.digest
     with pytest.raises(KServeError, match=f"has the digest {MANIFEST.digest} and not sha256:0"):
         run(store, dest, digest="sha256:" + "0" * 64)
@@ -130,7 +130,7 @@ def test_no_name_leads_out_of_the_folder(store: MemoryStore, dest: Path, name: s
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_an_object_that_is_not_what_the_manifest_says(store: MemoryStore, dest: Path, name: str) -> None:
+def test_an_object_that_does_not_match_the_manifest(store: MemoryStore, dest: Path, name: str) -> None:
     dest.mkdir()
     store.content[f"iris/1/{name}"] = bytes(len(FILES[name]))
     with pytest.raises(KServeError, match=f"The object iris/1/{name} is not what the version's manifest says"):
@@ -141,7 +141,7 @@ def test_an_object_that_is_not_what_the_manifest_says(store: MemoryStore, dest: 
     assert held(dest) == WHOLE
 
 
-def test_a_download_that_was_killed_goes_on(store: MemoryStore, dest: Path) -> None:
+def test_an_interrupted_download_resumes(store: MemoryStore, dest: Path) -> None:
     left = dest.with_name(".model.download")
     (left / "sub").mkdir(parents=True)
     (left / "sub" / "big").write_bytes(FILES["sub/big"])
@@ -165,7 +165,7 @@ def test_two_downloads_at_once(store: MemoryStore, dest: Path) -> None:
     assert run(store, dest).downloaded == ALL
 
 
-def test_places_that_are_no_folder(store: MemoryStore, tmp_path: Path) -> None:
+def test_destinations_that_are_not_folders(store: MemoryStore, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path)
     for name, says in (("file", "is not a folder"), ("link", "is not a folder"), ("a/b", "a does not exist")):
@@ -173,7 +173,7 @@ def test_places_that_are_no_folder(store: MemoryStore, tmp_path: Path) -> None:
             run(store, tmp_path / name)
 
 
-def test_the_difference_shows_files_and_digests(store: MemoryStore, dest: Path) -> None:
+def test_the_diff_shows_files_and_digests(store: MemoryStore, dest: Path) -> None:
     diff = run(store, dest, check_mode=True).result()["diff"]
     assert diff["before"] == ""
     assert diff["after"].splitlines()[1] == "model.joblib 5 sha256:" + hashlib.sha256(b"model").hexdigest()

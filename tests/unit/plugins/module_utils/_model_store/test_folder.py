@@ -35,7 +35,7 @@ def test_a_digest_is_of_all_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert scan(tmp_path)[0].sha256 == hashlib.sha256(bytes(range(size))).hexdigest()
 
 
-def test_a_file_that_is_gone_when_it_is_read(tmp_path: Path) -> None:
+def test_a_file_that_is_deleted_before_it_is_read(tmp_path: Path) -> None:
     (tmp_path / "model").touch()
     (file,) = scan(tmp_path)
     file.path.unlink()
@@ -98,14 +98,14 @@ def _bad_name(folder: Path) -> Path:
         (_bad_name, "is not UTF-8"),
     ],
 )
-def test_a_folder_that_cannot_be_sent_is_refused(tmp_path: Path, make, message: str) -> None:
+def test_a_folder_that_cannot_be_uploaded_is_rejected(tmp_path: Path, make, message: str) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     with pytest.raises(KServeError, match=message):
         scan(make(folder))
 
 
-def test_a_folder_that_may_not_be_read_is_an_error_and_not_an_empty_folder(
+def test_an_unreadable_folder_is_an_error_and_not_an_empty_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def walk(root, onerror):

@@ -41,7 +41,7 @@ def store() -> MemoryStore:
         ("none", None, [], 1),
     ],
 )
-def test_what_is_listed_and_what_it_costs(
+def test_listed_versions_and_the_number_of_requests(
     store: MemoryStore, name: str | None, version: str | None, found: list[str], requests: int
 ) -> None:
     told = versions(store, "models", name, version)
@@ -60,7 +60,7 @@ def test_the_order_is_that_of_names_and_versions_not_of_prefixes() -> None:
     ]
 
 
-def test_what_is_told_of_a_version(store: MemoryStore) -> None:
+def test_the_details_of_a_version(store: MemoryStore) -> None:
     complete, broken, unfinished = versions(store, "models", "iris", None)
     assert complete == {
         "name": "iris",

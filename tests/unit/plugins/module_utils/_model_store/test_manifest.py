@@ -37,7 +37,7 @@ def manifest(name: str = "a", sha256: object = A, size: object = 1, schema: obje
     return json.dumps(data, separators=(",", ":")).encode() + b"\n"
 
 
-def test_the_form_of_the_refused_ones_is_right() -> None:
+def test_the_template_of_the_rejected_manifests_is_valid() -> None:
     assert parse(manifest(), "x").files == {"a": Entry(A, 1)}
 
 

@@ -26,7 +26,7 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("steps", [[len(CONTENT)], [1, 2, 1024 * 1024, len(CONTENT)], [len(CONTENT) - 1], []])
-def test_it_is_that_of_what_was_announced(file: Path, steps: list[int]) -> None:
+def test_the_digest_covers_the_announced_ranges(file: Path, steps: list[int]) -> None:
     with file.open("rb") as stream, TrailingDigest(stream.fileno()) as digest:
         for step in steps:
             digest.read_to(step)
@@ -34,7 +34,7 @@ def test_it_is_that_of_what_was_announced(file: Path, steps: list[int]) -> None:
     assert digest.hexdigest() == hashlib.sha256(CONTENT[: max(steps, default=0)]).hexdigest()
 
 
-def test_a_reader_far_ahead_waits(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_is_far_ahead_waits(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trailing_digest, "LAG", 1024 * 1024)
     may_go_on, pread = threading.Event(), os.pread
 
@@ -54,7 +54,7 @@ def test_a_reader_far_ahead_waits(file: Path, monkeypatch: pytest.MonkeyPatch) -
     assert digest.hexdigest() == hashlib.sha256(CONTENT).hexdigest()
 
 
-def test_a_file_that_is_written_to_has_none(file: Path) -> None:
+def test_a_file_that_is_modified_has_no_digest(file: Path) -> None:
     with file.open("rb") as stream, TrailingDigest(stream.fileno()) as digest:
         digest.read_to(10)
         with file.open("r+b") as other:
@@ -64,14 +64,14 @@ def test_a_file_that_is_written_to_has_none(file: Path) -> None:
     assert digest.hexdigest() is None
 
 
-def test_a_file_that_is_cut_short_has_none(file: Path) -> None:
+def test_a_truncated_file_has_no_digest(file: Path) -> None:
     with file.open("rb") as stream, TrailingDigest(stream.fileno()) as digest:
         os.truncate(file, 10)
         digest.read_to(len(CONTENT))
     assert digest.hexdigest() is None
 
 
-def test_what_cannot_be_read_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_error_of_the_digest_is_reported(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_arguments: object) -> bytes:
         raise OSError(5, "Input/output error")
 

@@ -56,7 +56,7 @@ def test_files_in_parts(tmp_path: Path, size: int) -> None:
     assert parts_sent(store) == list(range(1, -(-size // 100) + 1))
 
 
-def test_what_is_there_is_kept(folder: Path) -> None:
+def test_existing_objects_are_retained(folder: Path) -> None:
     store = MemoryStore()
     run(store, folder)
     store.calls.clear()
@@ -67,7 +67,7 @@ def test_what_is_there_is_kept(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_an_upload_goes_on_where_it_was_killed(folder: Path, dry_run: bool) -> None:
+def test_an_interrupted_upload_resumes(folder: Path, dry_run: bool) -> None:
     store = MemoryStore({"iris/1/small": b"small"})
     older, upload = store.start(KEY), store.start(KEY)
     other = store.start("iris/1/gone")
@@ -88,7 +88,7 @@ def test_an_upload_goes_on_where_it_was_killed(folder: Path, dry_run: bool) -> N
         assert sorted(others) == [("abort", KEY), ("abort", "iris/1/gone")]
 
 
-def test_an_upload_of_a_file_that_is_there_is_given_up(folder: Path) -> None:
+def test_an_unfinished_upload_of_an_existing_object_is_aborted(folder: Path) -> None:
     store = MemoryStore()
     run(store, folder)
     store.start(KEY)
@@ -96,7 +96,7 @@ def test_an_upload_of_a_file_that_is_there_is_given_up(folder: Path) -> None:
     assert store.uploads == {}
 
 
-def test_where_etags_tell_nothing_checksums_do(folder: Path) -> None:
+def test_checksums_are_compared_if_etags_are_opaque(folder: Path) -> None:
     class Checksummed(MemoryStore):
         def parts(self, key: str, upload: str) -> dict[int, Part]:
             import base64
@@ -177,11 +177,11 @@ class Ended(MemoryStore):
         return super().finish(key, upload, dict.fromkeys(held, Part(0, "")))
 
 
-def test_an_upload_that_another_has_ended_with_the_same_content_is_done(folder: Path) -> None:
+def test_an_upload_completed_by_another_run_with_the_same_content_succeeds(folder: Path) -> None:
     assert run(Ended(BIG), folder)["big"].sent == 2500
 
 
-def test_an_upload_that_another_has_ended_otherwise_is_told(folder: Path) -> None:
+def test_an_upload_completed_by_another_run_with_other_content_fails(folder: Path) -> None:
     with pytest.raises(KServeError, match="was ended by another; see that only one run writes"):
         run(Ended(BIG[::-1]), folder)
 
@@ -213,7 +213,7 @@ def test_a_large_file_that_is_written_to(folder: Path) -> None:
         run(Meanwhile(), folder)
 
 
-def test_no_file_has_more_parts_than_s3_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_file_has_more_parts_than_s3_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "PART_SIZE", 16 * 2**20)
     assert part_size(2**30) == 16 * 2**20
     for size in (5 * 2**40, 160_000 * 2**20 + 1, 10_000 * 16 * 2**20):

@@ -116,7 +116,7 @@ def test_states(folder: Path, case: str, check_mode: bool) -> None:
         assert run(store, folder).result()["changed"] is False
 
 
-def test_a_rerun_costs_one_request_whatever_the_number_of_files(folder: Path) -> None:
+def test_a_second_run_takes_one_request_whatever_the_number_of_files(folder: Path) -> None:
     for number in range(50):
         (folder / f"{number}.bin").write_bytes(b"%d" % number)
     store = MemoryStore()
@@ -127,7 +127,7 @@ def test_a_rerun_costs_one_request_whatever_the_number_of_files(folder: Path) ->
     assert again.requests == 1 and len(again.unchanged) == 53
 
 
-def test_overwriting_takes_the_manifest_away_first_and_leaves_what_is_the_same(folder: Path) -> None:
+def test_overwriting_deletes_the_manifest_first_and_retains_equal_objects(folder: Path) -> None:
     store = MemoryStore(keys({**CHANGED, "gone": b""}, True), opaque=True)
     run(store, folder, overwrite=True)
     assert store.writes == [
@@ -138,7 +138,7 @@ def test_overwriting_takes_the_manifest_away_first_and_leaves_what_is_the_same(f
     ]
 
 
-def test_a_refusal_names_the_files(folder: Path) -> None:
+def test_the_error_names_the_differing_files(folder: Path) -> None:
     store = MemoryStore(keys({"model.joblib": b"older", "gone": b""}, True))
     with pytest.raises(KServeError) as caught:
         run(store, folder)
@@ -148,7 +148,7 @@ def test_a_refusal_names_the_files(folder: Path) -> None:
     )
 
 
-def test_the_difference_shows_what_is_sent(folder: Path) -> None:
+def test_the_diff_shows_the_uploaded_files(folder: Path) -> None:
     diff = run(MemoryStore(keys(CHANGED)), folder, check_mode=True).result()["diff"]
     before, after = diff["before"].splitlines(), diff["after"].splitlines()
     assert [line.split()[0] for line in after] == [f"iris/1/{name}" for name in ALL]
@@ -157,7 +157,7 @@ def test_the_difference_shows_what_is_sent(folder: Path) -> None:
     assert after[2] == "iris/1/model.joblib 5 sha256:" + hashlib.sha256(b"model").hexdigest()
 
 
-def test_a_downloaded_manifest_is_made_anew(folder: Path) -> None:
+def test_a_downloaded_manifest_is_generated_again(folder: Path) -> None:
     (folder / "manifest.json").write_bytes(WHOLE["iris/1/manifest.json"])
     store = MemoryStore()
     assert run(store, folder).uploaded == ALL
@@ -167,7 +167,7 @@ def test_a_downloaded_manifest_is_made_anew(folder: Path) -> None:
         run(store, folder)
 
 
-def test_a_bucket_that_is_not_there(folder: Path) -> None:
+def test_a_missing_bucket(folder: Path) -> None:
     store = MemoryStore()
     store.missing = True
     with pytest.raises(BucketMissing):
@@ -205,7 +205,7 @@ GATED: dict[str, tuple[dict[str, bytes], bool, bool]] = {
 
 @pytest.mark.parametrize("check_mode", [False, True])
 @pytest.mark.parametrize("case", GATED)
-def test_the_gate_is_asked_where_there_is_something_to_send(folder: Path, case: str, check_mode: bool) -> None:
+def test_the_gate_runs_if_there_is_something_to_upload(folder: Path, case: str, check_mode: bool) -> None:
     stored, overwrite, asked = GATED[case]
     store, gate = MemoryStore(stored), Gated()
     if not asked and stored is not WHOLE:
@@ -222,7 +222,7 @@ def test_the_gate_is_asked_where_there_is_something_to_send(folder: Path, case: 
 
 @pytest.mark.parametrize("check_mode", [False, True])
 @pytest.mark.parametrize("case", [case for case in GATED if GATED[case][2]])
-def test_what_the_gate_refuses_is_not_sent(folder: Path, case: str, check_mode: bool) -> None:
+def test_a_version_that_the_gate_rejects_is_not_uploaded(folder: Path, case: str, check_mode: bool) -> None:
     stored, overwrite, _asked = GATED[case]
     store, gate = MemoryStore(stored), Gated("no model")
     with pytest.raises(KServeError, match="no model"):
@@ -232,7 +232,7 @@ def test_what_the_gate_refuses_is_not_sent(folder: Path, case: str, check_mode: 
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_no_bucket_is_made_for_what_the_gate_refuses(folder: Path, check_mode: bool) -> None:
+def test_no_bucket_is_created_for_a_rejected_version(folder: Path, check_mode: bool) -> None:
     store = MemoryStore()
     store.missing = True
     with pytest.raises(KServeError, match="no model"):
@@ -242,7 +242,7 @@ def test_no_bucket_is_made_for_what_the_gate_refuses(folder: Path, check_mode: b
     assert published.gate and store.missing is check_mode
 
 
-def test_what_the_gate_has_seen_is_what_is_sent(folder: Path) -> None:
+def test_the_validated_files_are_the_uploaded_ones(folder: Path) -> None:
     class Swapping(Gated):
         def __call__(self, files: Sequence[LocalFile], manifest: Callable[[], str]) -> dict[str, Any]:
             passed = super().__call__(files, manifest)
@@ -255,7 +255,7 @@ def test_what_the_gate_has_seen_is_what_is_sent(folder: Path) -> None:
     assert "iris/1/manifest.json" not in store.content
 
 
-def test_a_store_that_holds_something_else_than_it_took(folder: Path) -> None:
+def test_an_object_store_that_corrupts_an_upload(folder: Path) -> None:
     class Damaging(MemoryStore):
         def put(self, key: str, content: Buffer, sha256: str, *, new: bool = False) -> str:
             etag = super().put(key, content, sha256, new=new)
@@ -269,7 +269,7 @@ def test_a_store_that_holds_something_else_than_it_took(folder: Path) -> None:
     assert "iris/1/manifest.json" not in store.content
 
 
-def test_a_file_that_changed_after_it_was_looked_at(folder: Path) -> None:
+def test_a_file_that_changes_after_the_check(folder: Path) -> None:
     files = scan(folder)
     assert files[1].sha256
     (folder / "model.joblib").write_bytes(b"other")
@@ -305,7 +305,7 @@ def test_two_runs_of_two_folders_at_once(folder: Path) -> None:
     assert store.content == keys(CHANGED, True)
 
 
-def test_two_runs_that_have_damaged_each_other(folder: Path) -> None:
+def test_two_runs_that_have_overwritten_each_other(folder: Path) -> None:
     # The other's manifest says what was its own until this run sent a file of the same name.
     store = Raced({"iris/1/manifest.json": keys(CHANGED, True)["iris/1/manifest.json"]})
     with pytest.raises(KServeError, match="so it is incomplete; run one of them again"):
@@ -326,6 +326,6 @@ def test_two_runs_that_have_damaged_each_other(folder: Path) -> None:
         ("models", "", "1", "name ''"),
     ],
 )
-def test_names_that_are_no_part_of_a_key(bucket: str, name: str, version: str, says: str) -> None:
+def test_names_that_are_invalid_in_a_key(bucket: str, name: str, version: str, says: str) -> None:
     with pytest.raises(KServeError, match=says):
         Target(bucket, name, version)

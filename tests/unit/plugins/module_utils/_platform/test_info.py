@@ -22,7 +22,7 @@ def component(api: Platform, name: str = "kserve", verify: bool = True) -> dict[
     return found
 
 
-def test_a_kserve_that_works() -> None:
+def test_a_healthy_kserve() -> None:
     result = platform_info(api := kserve(), ["kserve", "istio"], verify=False)
     assert result["cluster"] == {"uid": "cluster-uid", "version": "v1.35.4"} and result["changed"] is False
     assert result["components"]["kserve"] == {
@@ -68,7 +68,7 @@ def test_where_the_api_server_is() -> None:
         ),
     ],
 )
-def test_a_ca_bundle_that_is_none(bundle: str | None, says: str) -> None:
+def test_an_invalid_ca_bundle(bundle: str | None, says: str) -> None:
     api = kserve()
     api.lists[VALIDATING] = [webhook(bundle)]
     assert component(api)["problems"] == [f"the caBundle of webhook validator.kserve {says}"]
@@ -76,7 +76,7 @@ def test_a_ca_bundle_that_is_none(bundle: str | None, says: str) -> None:
     assert api.applied == []
 
 
-def test_a_webhook_of_others_or_at_an_address_is_none_of_its_own() -> None:
+def test_webhooks_of_other_services_or_urls_are_ignored() -> None:
     api = kserve()
     elsewhere, outside = webhook(None), webhook(None)
     elsewhere["webhooks"][0]["rules"] = [{"apiGroups": ["apps"]}]
@@ -86,14 +86,14 @@ def test_a_webhook_of_others_or_at_an_address_is_none_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("endpoints", [[], [{"conditions": {"ready": False}}], None])
-def test_a_webhook_with_nobody_behind_it(endpoints: Any) -> None:
+def test_a_webhook_without_endpoints(endpoints: Any) -> None:
     api = kserve()
     api.lists[SLICES] = [{"endpoints": endpoints}]
     says = "the Service kserve/webhook of webhook validator.kserve has no endpoint that is ready"
     assert component(api)["problems"] == [says]
 
 
-def test_what_else_does_not_work() -> None:
+def test_other_faults() -> None:
     api = kserve()
     api.refusals = [ApiError("The API server answered 500: x509: certificate signed by unknown authority.", 500)]
     [problem] = component(api)["problems"]
@@ -127,7 +127,7 @@ def test_the_version_is_the_label_or_the_tag(image: str, label: str | None, vers
     assert component(api)["version"] == version
 
 
-def test_a_deployment_of_the_same_labels_that_is_another_s() -> None:
+def test_a_deployment_of_another_owner_with_the_same_labels() -> None:
     api = Platform("cert_manager")
     selector = COMPONENTS["cert_manager"].deployments
     others = deployment("webhook", "theirs", "example.com/webhook:v1")
@@ -143,7 +143,7 @@ def test_a_deployment_of_the_same_labels_that_is_another_s() -> None:
     )
 
 
-def test_the_gateway_api_has_its_version_on_its_definitions() -> None:
+def test_the_gateway_api_has_its_version_on_its_crds() -> None:
     api = Platform("gateway_api")
     assert component(api, "gateway_api")["version"] is None
     api.annotations = {"gateway.networking.k8s.io/bundle-version": "v1.3.0"}
@@ -151,17 +151,17 @@ def test_the_gateway_api_has_its_version_on_its_definitions() -> None:
     assert (found["installed"], found["version"], found["problems"]) == (True, "v1.3.0", [])
 
 
-def test_a_definition_that_another_component_brings_does_not_make_it_installed() -> None:
+def test_a_crd_of_another_component_does_not_count_as_installed() -> None:
     assert component(Platform("knative_serving", "net_kourier"), "net_istio", verify=False)["installed"] is False
 
 
-def test_every_probe_is_of_a_kind_that_is_looked_for() -> None:
+def test_every_probe_is_of_a_detected_crd() -> None:
     for row in COMPONENTS.values():
         if row.probe is not None:
             assert (row.probe["apiVersion"], row.probe["kind"]) in row.kinds
 
 
-def test_a_right_that_is_missing_is_told() -> None:
+def test_a_missing_permission_is_reported() -> None:
     api = kserve()
 
     def refused(path: str) -> dict[str, Any]:
