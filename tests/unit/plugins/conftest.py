@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the module tests share: a module run in this process, and its JSON."""
+"""Fixture of the module tests: a module, run in this process, and its JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RunModule = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def run_module(capsys: pytest.CaptureFixture[str]) -> RunModule:
-    """Return a function that calls a module's main with arguments and gives back the JSON it printed."""
+    """Return a function that calls a module's main with arguments and returns its JSON."""
 
     def run(main: Callable[[], None], arguments: dict[str, Any], **internal: bool) -> dict[str, Any]:
         if "inject_invocation" in PASS_VARS:  # since ansible-core 2.21

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every module is in the action group, which module_defaults needs; an action plugin runs what its module does."""
+"""Every module is in the action group, for module_defaults; an action plugin runs the use case of its module."""
 
 from __future__ import annotations
 

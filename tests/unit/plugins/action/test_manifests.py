@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Templates become definitions; seen without a cluster, by what the module says of objects before it asks for one."""
+"""Templates become definitions; tested without a cluster, by the validation errors of the module."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Many clusters at once and one after another, each with a kubeconfig of its own that holds a client certificate."""
+"""Many clusters in parallel and one after another, each with its kubeconfig that embeds a client certificate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CLUSTERS = ("amsterdam", "frankfurt", "new-york", "toronto")
 
 
 class Cluster:
-    """An API server that answers over TLS to who shows a certificate of its CA; name: its uid."""
+    """An API server with mutual TLS, for clients with a certificate of its CA; name: its uid."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
@@ -44,7 +44,7 @@ class Cluster:
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
 
     def kubeconfig(self) -> dict[str, Any]:
-        """Return a kubeconfig with all that is needed inside."""
+        """Return a kubeconfig with embedded certificates."""
         user = base64.b64encode(self._user).decode()
         authority = base64.b64encode(Path(self._authority.path).read_bytes()).decode()
         server = {"server": f"https://localhost:{self._http.server_port}", "certificate-authority-data": authority}
@@ -97,7 +97,7 @@ def clusters(tmp_path: Path) -> Iterator[list[Cluster]]:
 
 @pytest.fixture
 def few_files() -> Iterator[None]:
-    """Let the programs that are started have at most 128 files open."""
+    """Limit started processes to 128 open files."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (128, before[1]))
     yield
@@ -105,7 +105,7 @@ def few_files() -> Iterator[None]:
 
 
 def uids(folder: Path, hosts: dict[str, Any], tasks: list[dict[str, Any]], *words: str) -> dict[str, Any]:
-    """Run the tasks on the hosts and return what each host keeps in the variable told."""
+    """Run the tasks on the hosts and return the variable told of each host."""
     variables = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     inventory = {"all": {"hosts": hosts, "vars": variables}}
     (folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
@@ -114,7 +114,7 @@ def uids(folder: Path, hosts: dict[str, Any], tasks: list[dict[str, Any]], *word
     settings = {"ANSIBLE_LOCAL_TEMP": str(folder / "local"), "HOME": str(folder)}
     output = run_play(folder, play, "-i", "hosts.yml", *words, env=environment(**settings))
     assert "MII" not in output and "PRIVATE" not in output
-    # The certificates and keys that the Kubernetes client has written to files are gone with the run.
+    # The files of certificates and keys that the Kubernetes client has written are deleted after the run.
     assert not [path for path in (folder / "local").rglob("*") if path.is_file()]
     return {host: json.loads((folder / f"{host}.json").read_text()) for host in hosts}
 

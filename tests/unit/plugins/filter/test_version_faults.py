@@ -25,7 +25,7 @@ def platform(kubernetes: str = "v1.35.4", **versions: str | None) -> dict[str, A
     ("found", "components", "untested"),
     [
         (platform(), {"kserve": KSERVE}, []),
-        # What is there counts where it is to stay, and what the role brings where it does not.
+        # The present version counts if the component is existing, and the role's version if it is managed.
         (platform(knative_serving="v1.18.0"), {"kserve": KSERVE, "knative_serving": {"state": "existing"}}, 1),
         (
             platform(knative_serving="v1.18.0"),
@@ -37,7 +37,7 @@ def platform(kubernetes: str = "v1.35.4", **versions: str | None) -> dict[str, A
             {"kserve": KSERVE, "knative_serving": {"state": "absent", "version": "v1.18.0"}},
             [],
         ),
-        # What is not there the component's own role tells of.
+        # A missing component is reported by its role.
         (platform(), {"kserve": KSERVE, "knative_serving": {"state": "existing"}}, []),
     ],
 )

@@ -13,7 +13,7 @@ from ansible_collections.hashfoundry.kserve.plugins.lookup.component_version imp
 
 
 def look(*terms: str, version_set: str | None = None) -> list[str]:
-    """Run the lookup with its option as Ansible would have read it from the documentation."""
+    """Run the lookup with its option as Ansible reads it from the documentation."""
 
     class Configured(LookupModule):
         def set_options(self, **_given: object) -> None:

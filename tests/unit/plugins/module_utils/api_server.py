@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An API server that answers over real HTTP, in a fixed order, and breaks where it is told to."""
+"""An API server over real HTTP, with responses and faults in a fixed order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import cl
 
 @dataclass(frozen=True)
 class Listed:
-    """The answer to a list."""
+    """The response to a list."""
 
     version: int
     items: tuple[Any, ...] = ()
@@ -31,9 +31,9 @@ class Listed:
 
 @dataclass(frozen=True)
 class Watched:
-    """The answer to a watch: events of type and object, and how it ends.
+    """The response to a watch: events of type and object, and how it ends.
 
-    end: "over" as a watch whose time is over, "dropped" as by a connection that breaks, "cut" amid an event.
+    end: "over" like a watch at its timeout, "dropped" by a broken connection, "cut" within an event.
     """
 
     events: tuple[tuple[str, Any], ...] = ()
@@ -42,14 +42,14 @@ class Watched:
 
 @dataclass(frozen=True)
 class Refused:
-    """A refusal with an HTTP status."""
+    """An error with an HTTP status."""
 
     status: int
     message: str = "refused"
 
 
 class ApiServer:
-    """Answers each request with the next step. While it is stopped, connections to its port are refused."""
+    """Responds to each request with the next step. While it is stopped, connections to its port are refused."""
 
     def __init__(self, *steps: Listed | Watched | Refused) -> None:
         self.steps = list(steps)
@@ -59,7 +59,7 @@ class ApiServer:
         self.start()
 
     def start(self) -> None:
-        """Listen, after the first time on the same port."""
+        """Listen, on the same port after the first time."""
         self._http = ThreadingHTTPServer(("127.0.0.1", self._port), _handler(self))
         self._port = self._http.server_port
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
@@ -72,17 +72,17 @@ class ApiServer:
             self._http = None
 
     def api(self) -> kube_client.RestApi:
-        """Return the port over the real client."""
+        """Return the KubeApi port of the real client."""
         client = ApiClient(Configuration(host=f"http://127.0.0.1:{self._port}"))
         return kube_client.connect(lambda: _Holder(_Holder(client)))
 
     def kinds(self) -> list[str]:
-        """Return what was asked for, each as list, or watch and the version from which."""
+        """Return the requests, each as list, or as watch with its resourceVersion."""
         return [f"watch {query['resourceVersion']}" if query.get("watch") else "list" for _path, query in self.requests]
 
 
 class _Holder:
-    """As kubernetes.core wraps the client."""
+    """The client as kubernetes.core wraps it."""
 
     def __init__(self, client: Any) -> None:
         self.client = client

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An API server that knows namespaces, Secrets, and of server-side apply what the tests of certificates need."""
+"""An API server with namespaces, Secrets, and the part of server-side apply that the certificate tests need."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LABELS = {"app.kubernetes.io/managed-by": "hashfoundry.kserve"}
 
 
 class Api:
-    """The ApplyApi port over objects by path; writes: the paths applied, in their order."""
+    """The ApplyApi port over objects by path; writes: the applied paths, in order."""
 
     def __init__(self, *namespaces: str) -> None:
         self.objects: dict[str, dict[str, Any]] = {
@@ -54,7 +54,7 @@ class Api:
         return self.objects[path(place)]
 
     def put(self, place: str, **fields: Any) -> None:
-        """Set fields of the Secret at namespace/name, and make it where it is not."""
+        """Set fields of the Secret at namespace/name, and create it if it is missing."""
         namespace, name = place.split("/")
         new = {"metadata": {"name": name, "namespace": namespace, "labels": LABELS, "resourceVersion": "0"}}
         self.objects[path(place)] = {**new, "type": "kubernetes.io/tls", **self.objects.get(path(place), {}), **fields}

@@ -24,7 +24,7 @@ def load(name: str) -> Any:
 
 
 def items(base: str, changes: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """Return the base's objects with changes made to them by kind and name; every change must hit an object."""
+    """Return the base's objects with changes by kind and name; every change must match an object."""
     things = {f"{thing['kind']}/{thing['metadata']['name']}": thing for thing in load(base)["items"]}
     for key, patch in (changes or {}).items():
         things[key] = _merged(things[key], patch)
@@ -32,7 +32,7 @@ def items(base: str, changes: dict[str, Any] | None = None) -> list[dict[str, An
 
 
 def objects(base: str, changes: dict[str, Any] | None = None) -> Objects:
-    """Return the same as the verdict takes them."""
+    """Return them in the form of the verdict's argument."""
     things = items(base, changes)
     service = [thing for thing in things if thing["kind"] == "InferenceService"]
     parts = {field: [t for t in things if t["kind"] == kind] for kind, field in FIELDS.items()}

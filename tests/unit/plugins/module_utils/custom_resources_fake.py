@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An API server with KServe's group in two versions, as the backup of custom resources asks it."""
+"""An API server with KServe's API group in two versions, for the backup of custom resources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VERBS = ["create", "delete", "get", "list"]
 
 
 def thing(name: str, namespace: str = "models", uid: str = "", owner: str = "") -> Json:
-    """An InferenceService as a list of the API server has it, without its kind."""
+    """An InferenceService as in a list of the API server, without its kind."""
     owners = [{"apiVersion": "v1", "kind": "Thing", "name": owner, "uid": "0", "controller": True}] if owner else []
     applied = "kubectl.kubernetes.io/last-applied-configuration"
     metadata = {
@@ -39,7 +39,7 @@ def _resource(plural: str, kind: str, *verbs: str) -> Json:
 
 
 class Api:
-    """The port: discovery of three groups, and the InferenceServices in pages; refusals: by path."""
+    """The KubeApi port: discovery of three groups, and pages of InferenceServices; refusals: errors by path."""
 
     def __init__(self, *services: Json, page: int = 500) -> None:
         self.asked: list[str] = []

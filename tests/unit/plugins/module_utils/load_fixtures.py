@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A clock that jumps to the next thing to happen, and a server on it that takes as long as a test says."""
+"""A simulated clock that jumps to the next event, and a server with the latency of each test."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ IDLE = Effort(0.0)
 class World:
     """The Clock port and the Transport port.
 
-    answers: what the server answers in turn, the last one for ever; takes: the seconds for the request of a number that
-    came at a time; late: by how much this side misses every time it has set itself; sent: method, path and body of all.
+    answers: the responses of the server in order, the last one repeated; takes: the seconds of a request, by its number
+    and time; late: the delay of the client at each scheduled time; sent: method, path and body of all requests.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An API server in memory that applies as the real one does, as far as the tests of manifests need it."""
+"""An in-memory API server with the part of server-side apply that the manifest tests need."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def thing(kind: str, name: str, namespace: str | None = "models", api: str = "v1
 
 
 def crd(plural: str = "foos", kind: str = "Foo") -> dict[str, Any]:
-    """Return the definition of a kind in group example.com."""
+    """Return a CRD in group example.com."""
     return thing(
         "CustomResourceDefinition",
         f"{plural}.example.com",
@@ -70,7 +70,7 @@ def fields_of(value: Any) -> dict[str, Any]:
 
 
 def owned(body: dict[str, Any]) -> dict[str, Any]:
-    """Return the fieldsV1 of an object; what identifies it nobody owns."""
+    """Return the fieldsV1 of an object, without identifying fields."""
     rest = {key: value for key, value in body.items() if key not in ("apiVersion", "kind", "metadata")}
     metadata = {key: value for key, value in body["metadata"].items() if key not in ("name", "namespace")}
     return fields_of({**rest, **({"metadata": metadata} if metadata else {})})
@@ -79,9 +79,9 @@ def owned(body: dict[str, Any]) -> dict[str, Any]:
 class Server:
     """The ApplyApi port.
 
-    errors: by the end of a path, what its next applies and deletions fail with; sent: paths and queries of all
-    applies; deleted: paths of all deletions, and whether they were dry runs; established: whether new kinds are at
-    once; late: how often discovery does not know them yet; finalized: ends of paths of what stays when it is deleted.
+    errors: by the end of a path, the errors of its next applies and deletions; sent: paths and queries of all applies;
+    deleted: paths of all deletions, and whether they were dry runs; established: whether new CRDs are at once; late: the
+    number of times that discovery does not list them yet; finalized: ends of paths of objects that remain on deletion.
     """
 
     def __init__(self, *objects: dict[str, Any]) -> None:
@@ -123,7 +123,7 @@ class Server:
 
     def _list(self, path: str, query: dict[str, Any]) -> dict[str, Any]:
         folder, _slash, plural = path.rpartition("/")
-        # Entries of a list have neither.
+        # Entries of a list have neither kind nor apiVersion.
         found = [
             {key: value for key, value in copy.deepcopy(body).items() if key not in ("apiVersion", "kind")}
             for at, body in sorted(self.objects.items())
@@ -240,14 +240,14 @@ def _selected(body: dict[str, Any], selector: str) -> bool:
 
 
 def path_of(body: dict[str, Any]) -> str:
-    """Return something unique of an object, for its uid."""
+    """Return a unique string for an object's uid."""
     return f"{body['kind']}-{body['metadata']['name']}"
 
 
 class Time:
-    """A clock that only passes by sleeping and by waiting for changes.
+    """A simulated clock, which advances by sleeping and by waiting for changes.
 
-    script: what each follower says one after the other; said: the sources they were made for.
+    script: the changes that the followers return, in order; sources: those that are followed.
     """
 
     def __init__(self, *script: list[Change]) -> None:
@@ -288,7 +288,7 @@ class Time:
 
 
 def listed(path: str, body: dict[str, Any]) -> Change:
-    """Return what a follower says first: the list, whose entries bear neither kind nor apiVersion."""
+    """Return the first change of a follower: the list, whose entries have neither kind nor apiVersion."""
     entry = {key: value for key, value in body.items() if key not in ("apiVersion", "kind")}
     uid = body["metadata"].setdefault("uid", path_of(body))
     return Change(path, listed={uid: entry})

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An API server that has components of a serving platform, as far as the tests of platform_info need it."""
+"""An API server with components of a serving platform, for the tests of platform_info."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AVAILABLE = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "avai
 
 
 def deployment(name: str, namespace: str, image: str, labels: dict[str, str] | None = None) -> dict[str, Any]:
-    """Return a Deployment that works."""
+    """Return a ready Deployment."""
     containers = [{"name": "proxy", "image": "quay.io/proxy:v9"}, {"name": "manager", "image": image}]
     return {
         "metadata": {"name": name, "namespace": namespace, "generation": 1, "labels": labels or {}},
@@ -33,10 +33,10 @@ def deployment(name: str, namespace: str, image: str, labels: dict[str, str] | N
 
 
 class Platform:
-    """The InfoApi port; deployments: by the label selector that finds them; applied: paths and queries of applies."""
+    """The InfoApi port; deployments: by their label selector; applied: paths and queries of applies."""
 
     def __init__(self, *served: str) -> None:
-        """:param served: the components whose kinds are served."""
+        """:param served: the components whose CRDs exist."""
         self.requests = 0
         self.served = served
         self.deployments: dict[str, list[dict[str, Any]]] = {}
@@ -98,14 +98,14 @@ def authority() -> str:
 
 
 def webhook(bundle: str | None) -> dict[str, Any]:
-    """Return the configuration of a webhook of KServe's."""
+    """Return a webhook configuration of KServe."""
     client = {"service": {"name": "webhook", "namespace": "kserve"}, **({"caBundle": bundle} if bundle else {})}
     rules = [{"apiGroups": ["serving.kserve.io"]}]
     return {"webhooks": [{"name": "validator.kserve", "clientConfig": client, "rules": rules}]}
 
 
 def kserve() -> Platform:
-    """Return a cluster with a KServe that works."""
+    """Return a cluster with a healthy KServe."""
     api = Platform("kserve")
     image = "docker.io/kserve/kserve-controller:v0.20.0"
     api.deployments[COMPONENTS["kserve"].deployments] = [deployment("kserve-controller-manager", "kserve", image)]

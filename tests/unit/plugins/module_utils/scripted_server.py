@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A server on a real socket whose every connection runs a script, a proxy that tunnels, and certificates for both."""
+"""A server on a real socket that runs a script for each connection, a tunneling proxy, and certificates for both."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Script = Callable[["Connection", int], None]
 
 
 class Connection:
-    """What a script sees of a connection."""
+    """The interface of a script to a connection."""
 
     def __init__(self, raw: socket.socket) -> None:
         self.raw = raw
         self._buffer = b""
 
     def request(self) -> tuple[str, bytes] | None:
-        """Return head and body of the next request, or None where the client has closed."""
+        """Return head and body of the next request, or None if the client has closed."""
         while b"\r\n\r\n" not in self._buffer:
             if not self._more():
                 return None
@@ -46,12 +46,12 @@ class Connection:
         return head.decode(), body
 
     def answer(self, body: bytes = b"{}", status: str = "200 OK", *header: str) -> None:
-        """Send an answer with its length."""
+        """Send a response with Content-Length."""
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *header, "", ""]
         self.raw.sendall("\r\n".join(lines).encode() + body)
 
     def reset(self) -> None:
-        """Close so that the client is told of an error, and not of an end."""
+        """Close with a reset, so that the client sees an error instead of the end."""
         self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.raw.close()
 
@@ -62,13 +62,13 @@ class Connection:
 
 
 def echo(connection: Connection, _number: int) -> None:
-    """Answer every request with its own body."""
+    """Respond to every request with its body."""
     while (asked := connection.request()) is not None:
         connection.answer(asked[1] or b"{}")
 
 
 class Server:
-    """Runs the script for each connection, in a thread of its own."""
+    """Runs the script for each connection, in a new thread."""
 
     def __init__(self, script: Script = echo, context: ssl.SSLContext | None = None) -> None:
         self._script = script
@@ -106,7 +106,7 @@ class Server:
             raw.close()
 
     def _secured(self, raw: socket.socket, context: ssl.SSLContext) -> socket.socket:
-        """Shake hands; where that fails, read to the end, or a reset would overtake the alert that says why."""
+        """Run the TLS handshake; if it fails, read to the end, or a reset would overtake the alert with the reason."""
         secure = context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
         try:
             secure.do_handshake()
@@ -121,7 +121,7 @@ class Server:
 
 
 def tunnel(heads: list[str], status: str = "200 Connection established") -> Script:
-    """Return the script of a proxy that writes down the heads it sees and passes bytes on after CONNECT."""
+    """Return the script of a proxy that records the heads of requests and forwards bytes after CONNECT."""
 
     def pass_on(source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -153,7 +153,7 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.path = str(folder / f"{name}.pem")
-        # Python 3.13 verifies a certificate strictly by RFC 5280.
+        # Python 3.13 verifies certificates strictly by RFC 5280.
         usage = dict.fromkeys(
             ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
         )

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The objects of an InferenceService, labelled as KServe does, under other names too, and an API server with them."""
+"""The objects of an InferenceService with KServe's labels, also under other names, and an API server with them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ CRASHING = {
 
 
 def things(base: str = "standard_serving", changes: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """Return the objects of service iris, without what is somebody else's."""
+    """Return the objects of service iris, without those of others."""
     label = {"serving.kserve.io/inferenceservice": "iris"}
     found = [thing for thing in items(base, changes) if "somebody" not in thing["metadata"]["name"]]
     for thing in found:
@@ -64,7 +64,7 @@ def things(base: str = "standard_serving", changes: dict[str, Any] | None = None
 
 
 def named(name: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the objects as those of another service."""
+    """Return the objects, renamed to those of another service."""
 
     def renamed(value: Any) -> Any:
         if isinstance(value, dict):
@@ -82,7 +82,7 @@ def named(name: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class Api:
-    """An API server with fixed objects, that sends no events on watches."""
+    """An API server with fixed objects, whose watches have no events."""
 
     def __init__(self, *found: dict[str, Any], **changes: Any) -> None:
         self.items = [*found] or things(**changes)

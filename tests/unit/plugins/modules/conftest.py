@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the tests of several modules share."""
+"""Fixtures of the module tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import cl
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
-    """Return a function that puts an API server in the place of the one that the options name."""
+    """Return a function that replaces the API server of the options."""
 
     def use(api: Any) -> None:
         monkeypatch.setattr(client, "session", lambda _options: nullcontext(api))

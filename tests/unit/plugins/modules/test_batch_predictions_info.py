@@ -23,7 +23,7 @@ ARGUMENTS = {"bucket": "models", "name": "iris", "version": "v1", "input": "in/r
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[S3Options]:
-    """With what options the module went to the store."""
+    """The options with which the module connected to the object store."""
     store = MemoryStore({"iris/v1/manifest.json": IRIS.content, "in/rows.csv": b"a\n1\n"})
     seen: list[S3Options] = []
     monkeypatch.setattr(s3, "session", lambda options: (seen.append(options), nullcontext(store))[1])

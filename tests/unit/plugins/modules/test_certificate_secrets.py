@@ -62,7 +62,7 @@ def test_options_are_passed_on(run_module, api: Api) -> None:
     lives = api.certificate("gateway/tls").not_valid_after_utc - api.certificate("gateway/tls").not_valid_before_utc
     assert lives.days == 50
     assert not run_module(certificate_secrets.main, arguments)["changed"]
-    # The certificate has 50 days left, and the authority 100.
+    # The certificate is valid for 50 more days, and the CA for 100.
     renewed = run_module(certificate_secrets.main, {**arguments, "certificates": [GATEWAY], "renew_days": 60})
     assert (renewed["ca_action"], renewed["certificates"][0]["reason"]) == ("unchanged", "expires soon")
 
@@ -70,7 +70,7 @@ def test_options_are_passed_on(run_module, api: Api) -> None:
 def test_the_ca_for_clients(run_module, api: Api, tmp_path: Path) -> None:
     file = tmp_path / "for" / "clients" / "ca.crt"
     arguments = {**ARGUMENTS, "ca_file": str(file)}
-    # While there is no authority there is nothing to give.
+    # Without a CA there is nothing to return.
     assert run_module(certificate_secrets.main, arguments, check_mode=True)["changed"] and not file.exists()
     first = run_module(certificate_secrets.main, arguments)
     assert file.read_text() == first["ca_certificate"] and file.stat().st_mode & 0o777 == 0o644
@@ -119,7 +119,7 @@ def test_diff(run_module, api: Api) -> None:
 
 
 def secrets_of(api: Api) -> set[str]:
-    """Return every key that the cluster holds, as it is and line by line."""
+    """Return every key in the cluster, complete and line by line."""
     found = set()
     for thing in api.objects.values():
         key = thing.get("data", {}).get("tls.key")
@@ -140,7 +140,7 @@ def test_no_output_contains_a_key(run_module, api: Api) -> None:
     run(check_mode=True)
     run()
     data = api.secret(CA_PLACE)["data"]
-    # A key that nothing can read, a key where a certificate belongs, and a Secret of someone else.
+    # An unreadable key, a key instead of a certificate, and a Secret of another field manager.
     pem = "-----BEGIN EC PRIVATE KEY-----\nUExBTlRFRC1LRVktTUFURVJJQUw=\n-----END EC PRIVATE KEY-----\n"
     planted = base64.b64encode(pem.encode()).decode()
     api.put(CA_PLACE, data={**data, "tls.key": planted})
@@ -155,7 +155,7 @@ def test_no_output_contains_a_key(run_module, api: Api) -> None:
     run()
     assert (outputs[-1]["failed"], outputs[-1]["reason"]) == (True, "APIServerRefused")
     everything = json.dumps(outputs)
-    # Three times two new keys, each as one text and three lines, and the planted one.
+    # Three times two new keys, each as one string and three lines, and the planted one.
     assert len(secrets) >= 4 * 6 and "UExBTlRFRC1LRVktTUFURVJJQUw=" in secrets
     assert not [secret for secret in secrets if secret in everything]
     assert "PRIVATE KEY" not in everything and "PLANTED" not in everything

@@ -54,7 +54,7 @@ def test_a_service_that_does_not_serve_is_explained_without_failure(run_module, 
     assert rose["logs"] and rose["conditions"] and "storageUri" in rose["message"]
     assert (lily["verdict"], lily["reason"]) == ("failed", "NotFound")
     assert "failed" not in result and "PLANTED" not in json.dumps(result)
-    # Nothing is waited for: one list of each kind, and one of events.
+    # Without waiting: one list of each resource, and one of events.
     assert len(api.listed) == 6
 
 

@@ -148,7 +148,7 @@ def test_a_failure_is_explained_without_secrets(run_module, serve) -> None:
     (lines,) = result["logs"].values()
     assert list(result["logs"]) == ["iris-predictor-new-a/storage-initializer"]
     assert len(lines) == 20 and lines[-2] == "line 29"
-    # It waits to be started again, so the log is that of its life before.
+    # It waits for its restart, so the log is that of the previous run.
     assert api.asked[-1][1] == {"container": "storage-initializer", "tailLines": 20, "previous": "true"}
     assert "PLANTED" not in json.dumps(result)
 
@@ -265,7 +265,7 @@ def test_the_message_about_many_failures_is_bounded(run_module, serve) -> None:
     entries = result["services"]
     assert [entry["name"] for entry in entries] == [*names, "iris", "none"]
     assert all("message" in entry for entry in entries)
-    # The one that fails for another reason is among those that are explained.
+    # The one with another reason is among the explained ones.
     assert [entry["name"] for entry in entries if "logs" in entry] == [*names[:9], "none"]
     assert len([path for path, _query in api.listed if path.endswith("/events")]) == 1
     assert [name for name in names if "conditions" not in entries[names.index(name)]] == []

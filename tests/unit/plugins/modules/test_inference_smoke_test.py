@@ -30,7 +30,7 @@ RIGHT = Answer(200, json.dumps({"outputs": [{"name": "output-0", "data": [0, 2]}
 
 
 class Server(World):
-    """A model server in the place of the transport."""
+    """A model server instead of the transport."""
 
     where: Any = None
     token: str | None = None
@@ -43,7 +43,7 @@ class Server(World):
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_all_options_at_once(run_module, serve, tmp_path) -> None:
     assert [check["name"] for check in result["checks"]][3:] == [
         "predictions", "schema", "load", "threshold p999_ms", "threshold error_rate",
     ]  # fmt: skip
-    # Health, batches, description, warm-up and load.
+    # Health, batches, model metadata, warm-up and load.
     assert len(server.sent) == 3 + 2 + 1 + 3 + 10
     assert (server.where.proxy.host, server.where.client_key) == ("proxy", "/k.pem")
     assert "PLANTED" not in json.dumps(result)

@@ -57,7 +57,7 @@ def test_first_run_second_run_and_check_mode(run_module, server: Server, argumen
 def test_check_mode_warns_of_what_it_could_not_validate(
     run_module, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Where Ansible's own side is imported, too, a warning is shown and not in the result.
+    # If Ansible's controller code is imported, too, a warning is printed and not in the result.
     warnings: list[str] = []
     monkeypatch.setattr(AnsibleModule, "warn", lambda self, text: warnings.append(text))
     unknown = [thing("Certificate", name, api="cert-manager.io/v1") for name in ("a", "b")]
@@ -101,7 +101,7 @@ def test_values_of_secrets_are_in_no_output_and_no_log(
     for output in (json.dumps(result), str(logged)):
         assert "PLANTED" not in output and ENCODED not in output
         assert "Traceback" not in output
-    assert not logged  # the log of the host would hold the options as they are
+    assert not logged  # the host's log would contain the options unmasked
 
 
 @pytest.mark.parametrize(

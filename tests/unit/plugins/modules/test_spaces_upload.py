@@ -43,7 +43,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def options(monkeypatch: pytest.MonkeyPatch) -> list[S3Options]:
-    """With what options the module went to the store."""
+    """The options with which the module connected to the object store."""
     seen: list[S3Options] = []
     monkeypatch.setattr(s3, "session", lambda options: (seen.append(options), nullcontext(MemoryStore()))[1])
     return seen
@@ -95,7 +95,7 @@ def test_check_mode_changes_nothing(run_module, server: S3Server, arguments: dic
     assert server.store.content == {} and {method for method, _path, _headers in server.seen} == {"GET"}
 
 
-# Without a trial, which has tests of its own: the folder's metadata.json is what is wrong.
+# The folder's metadata.json is wrong, so the model is not loaded; loading has its own tests.
 GATE = {"load": False}
 
 
@@ -145,7 +145,7 @@ def test_upload_info_and_download(run_module, server: S3Server, arguments: dict[
     again = run_module(spaces_download.main, dest, diff=True)
     assert (again["changed"], again["requests"]) == (False, 1)
     assert again["diff"]["before"] == again["diff"]["after"]
-    # What was downloaded can be uploaded, and is the same version.
+    # The downloaded version can be uploaded, and is unchanged.
     back = {**arguments, "endpoint_url": server.url, "source": dest["dest"], "version": "2"}
     assert run_module(spaces_upload.main, back)["digest"] == published["digest"]
     other = run_module(spaces_download.main, {**dest, "digest": "sha256:0"})
@@ -156,7 +156,7 @@ def test_options_are_passed_on_and_default_to_the_environment(
     run_module, options: list[S3Options], arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_REGION", "fra1")
-    # A token of other credentials would spoil those that are given.
+    # A token of other credentials would invalidate the given ones.
     del arguments["session_token"]
     monkeypatch.setenv("AWS_SESSION_TOKEN", "env-token")
     run_module(spaces_upload.main, {**arguments, "endpoint_url": "https://s", "addressing_style": "path"})

@@ -108,7 +108,7 @@ def test_the_filter_reports_all_faults() -> None:
 
 
 def plain(options: dict[str, Any]) -> dict[str, Any]:
-    """Options without what is said to people."""
+    """Options without their descriptions."""
     return {
         name: {
             key: plain(value) if key == "options" else value for key, value in option.items() if key != "description"

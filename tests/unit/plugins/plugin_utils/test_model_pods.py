@@ -32,7 +32,7 @@ def key(name: str) -> dict[str, Any]:
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": "reader", "key": name}}}
 
 
-# What KServe v0.20.0 makes of the two ways, as far as it is looked at.
+# The pods of KServe v0.20.0 for both storages, with the fields that are compared.
 IRIS: dict[str, Any] = {
     "kind": "Pod",
     "metadata": metadata("iris", "v1"),

@@ -78,7 +78,7 @@ def test_a_step_that_needs_a_manual_action_is_rejected_with_that_action() -> Non
 def test_a_long_upgrade_path_with_such_a_step_names_both() -> None:
     said = refused("kserve", "v0.15.2", "v0.20.0")
     assert "upgrade to v0.16, v0.17, v0.18, v0.19 first; from v0.16 to v0.17 its charts" in said
-    # Where the way begins behind it, nothing is said of it.
+    # It is not reported if the upgrade path starts after it.
     assert "v0.16" not in refused("kserve", "v0.17.0", "v0.20.0")
 
 

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A use case gives the same both ways, by the action plugin and as a module: one table of tasks, run in both.
+"""A use case returns the same by the action plugin and as a module: one table of tasks, run in both ways.
 
-The two hosts of the inventory differ in their interpreter only: the one of "here" is Ansible's own.
+The two hosts of the inventory differ only in their interpreter: that of "here" is Ansible's.
 """
 
 from __future__ import annotations
@@ -135,12 +135,12 @@ BOTH_WAYS: dict[str, dict[str, Any]] = {
     "in_time": {"probe": {}, "timeout": 60},
     "retried": {"probe": {"refuse": True}, "retries": 1, "delay": 0, "until": "probe is success"},
 }
-# Values that may be in no output, as variables: Ansible itself shows the lines of a playbook in which a task fails.
+# Values that must be in no output. They are variables, because Ansible prints the lines of a failed task.
 PLANTED = {
     name: f"PLANTED-{name.upper()}"
     for name in ("alias", "async", "crash", "default", "diff", "one", "task", "two", "type")
 }
-# What ends otherwise than by a result, or runs as a module in any case.
+# Tasks that end without a result, or always run as a module.
 OTHERS: dict[str, dict[str, Any]] = {
     "crashed": {"probe": {"crash": True, "secret": "{{ planted.crash }}"}},
     "ended": {"probe": {"end": 3}},
@@ -152,7 +152,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "delegated": {"probe": {}, "delegate_to": "{{ inventory_hostname }}"},
     "many": {"probe": {"number": 0}, "loop": "{{ range(300) | list }}", "when": "inventory_hostname == 'here'"},
 }
-# What tells of the process, not of the result.
+# Keys about the process, not the result.
 OF_THE_PROCESS = {"program", "files", "pages", "exception", "warnings"}
 PASSWORD = "of the test"
 Results = dict[str, dict[str, Any]]
@@ -160,7 +160,7 @@ Results = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Results], str]:
-    """What the probe gave, by the host and by the name of the task, and all that Ansible printed at -vvv."""
+    """The results of the probe by host and task, and the output of Ansible at -vvv."""
     from ansible.parsing.vault import VaultLib, VaultSecret
 
     folder = tmp_path_factory.mktemp("probe")
@@ -203,7 +203,7 @@ def results(ran: tuple[dict[str, Results], str]) -> dict[str, Results]:
 
 
 def _another_name(folder: Path) -> Path:
-    """The same Python as another program, which Ansible starts for each module."""
+    """The same Python under another path, which Ansible starts for each module."""
     link = folder / "python"
     link.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     link.chmod(0o755)
@@ -277,4 +277,4 @@ def test_a_long_loop_leaks_neither_files_nor_memory(results: dict[str, Results])
     items = results["here"]["many"]["results"]
     assert {item["program"] for item in items} == {"ansible-playbook"} and len(items) == 300
     assert items[-1]["files"] == items[9]["files"]
-    assert items[-1]["pages"] - items[9]["pages"] < 20 * 256  # 20 MiB, in which the results of the items are kept
+    assert items[-1]["pages"] - items[9]["pages"] < 20 * 256  # 20 MiB, for the results of the items

@@ -51,7 +51,7 @@ GOOD = {"kserve": "v0.20.0", "knative_serving": "v1.21.1"}
     [
         ("v1.33.0", GOOD, []),
         ("v1.35.4-do.1", GOOD, []),
-        # Patch releases of a minor one are the same.
+        # Patch releases of the same minor version are equal.
         ("v1.35.4", {"kserve": "v0.20.3", "knative_serving": "1.21.2"}, []),
         ("v1.35.4", {**GOOD, "net_kourier": "v1.21.7"}, []),
         ("v1.34.1", {**GOOD, "istio": "1.28.0"}, []),
@@ -62,13 +62,13 @@ GOOD = {"kserve": "v0.20.0", "knative_serving": "v1.21.1"}
             {"kserve": "v0.20.0", "knative_serving": "v1.18.0"},
             ["KServe v0.20.0 with Knative Serving v1.18.0"],
         ),
-        # Each is in a set, but in none together.
+        # Each is in a set, but both are in none.
         (
             "v1.34.1",
             {"kserve": "v0.20.0", "net_kourier": "v1.21.0", "istio": "1.28.6"},
             ["Kourier v1.21.0 with Istio 1.28.6"],
         ),
-        # A set past its life makes no pair tested.
+        # A set after its end of life makes no pair tested.
         ("v1.34.1", {"kserve": "v0.11.0", "istio": "1.19.0"}, ["KServe v0.11.0 with Istio 1.19.0"]),
         ("v1.34.1", {"kserve": "v0.11.0"}, ["KServe v0.11.0 with Kubernetes v1.34.1"]),
         ("v1.34.1", {"kserve": "v0.20.0", "somebody_elses": "v9.9.9"}, []),
@@ -85,7 +85,7 @@ def test_a_cluster_that_is_too_old_is_the_only_fault_reported() -> None:
     assert faults.too_old == ("Kubernetes v1.32.9 is too old for the version set new, which needs 1.33 or newer",)
     assert faults.untested == ()
     assert SETS.faults("old", "v1.32.9", {}).too_old == ()
-    # By number, not by text.
+    # Compared as numbers, not as strings.
     assert SETS.faults(None, "v1.9.0", {}).too_old and not SETS.faults(None, "v1.100.0", {}).too_old
 
 
@@ -104,7 +104,7 @@ def test_the_sets_of_the_collection() -> None:
         assert one.status in ("tested", "published", "expired")
         assert one.versions.keys() <= _version_sets.TITLES.keys()
         if one.status != "expired":
-            # A set agrees with itself, on its oldest and on its newest Kubernetes.
+            # A set is a tested pair with its oldest and its newest Kubernetes.
             for kubernetes in (one.oldest, one.newest):
                 assert sets.faults(one.name, kubernetes, one.versions) == _version_sets.Faults()
     first = sets.named("kserve-0.11")

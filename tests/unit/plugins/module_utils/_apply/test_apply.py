@@ -34,7 +34,7 @@ AVAILABLE = {**UNAVAILABLE, "availableReplicas": 1}
 
 
 def run(server: Server, definitions: list[dict[str, Any]], time: Time | None = None, **options: Any) -> dict[str, Any]:
-    """Apply with a clock that does not wait."""
+    """Apply with a simulated clock."""
     time = time or Time()
     return apply_manifests(server, load(definitions, []), Options(**options), time.timing)
 
@@ -52,7 +52,7 @@ def deployment(status: dict[str, Any]) -> dict[str, Any]:
 
 
 def waiting_server(status: dict[str, Any]) -> Server:
-    """Return a server that has the Deployment, applied, with a status."""
+    """Return a server with the applied Deployment and a status."""
     server = Server(DEPLOYMENT)
     server.objects[WEB]["status"] = status
     server.objects[WEB]["metadata"]["generation"] = 1
@@ -184,7 +184,7 @@ def test_every_other_error_fails_at_once(error: KServeError, says: str) -> None:
     failure = fails(server, [thing("ConfigMap", "a", data={}), CONFIG], time)
     assert says in str(failure)
     assert time.passed == 0 and len(server.sent) == 2
-    # What was done until then is told.
+    # The changes until then are reported.
     assert failure.result["changed"] is True and failure.result["counts"]["created"] == 1
 
 
@@ -217,7 +217,7 @@ def test_a_crd_and_its_object_in_one_call() -> None:
     server.errors["/foos/f"] = [ApiError("404", 404, "404 page not found")]
     result = run(server, [FOO, {**FOO, "metadata": {**FOO["metadata"], "name": "g"}}, definition], time)
     assert [entry["action"] for entry in result["objects"]] == ["created"] * 3
-    # Waited for once, before the first object of the kind is sent.
+    # Waited for once, before the first object of the CRD is sent.
     assert sent_before == [[path]]
     assert time.sources[path].query == {"fieldSelector": "metadata.name=foos.example.com"}
     # The API server did not know the resource at first, and the object was sent again.
@@ -232,9 +232,9 @@ def test_a_controller_is_applied_once_its_crds_are_discoverable() -> None:
     server.discovery = lambda path="/apis": asked.append(len(server.sent)) or discovery(path)  # type: ignore
     result = run(server, [crd(), DEPLOYMENT], time, wait=False)
     assert [entry["action"] for entry in result["objects"]] == ["created"] * 2
-    # The definition alone had been sent while discovery did not know its kind.
+    # Only the CRD had been sent while discovery did not list it.
     assert asked == [1, 1, 1, 1] and 0 < time.passed < 5
-    # A definition that is as it was costs no question.
+    # An unchanged CRD needs no discovery.
     assert run(server, [crd(), CONFIG], wait=False)["counts"]["created"] == 1 and len(asked) == 4
 
 
@@ -243,7 +243,7 @@ def test_a_crd_that_never_becomes_discoverable_fails() -> None:
     server.late = 1000
     message = str(fails(server, [crd(), DEPLOYMENT], time, wait_timeout=30))
     assert "does not serve Foo in example.com/v1 after 30 seconds" in message and len(server.sent) == 1
-    # An older API server has no such answer, and is not waited for.
+    # An older API server has no aggregated discovery, and is not waited for.
     server.discovery = lambda path="/apis": {"kind": "APIGroupList"}  # type: ignore[method-assign]
     server.objects.clear()
     assert run(server, [crd(), CONFIG], Time())["counts"]["created"] == 2
@@ -359,7 +359,7 @@ def test_a_failed_workload_is_not_waited_for() -> None:
     server, time = waiting_server(UNAVAILABLE), Time([listed(WEB, deployment(given_up))])
     assert "web is not ready: it makes no progress: so" in str(fails(server, [DEPLOYMENT], time))
     assert time.now == 101
-    # The same when it is known from the first reading.
+    # The same if it is known from the first read.
     assert "makes no progress" in str(fails(waiting_server(given_up), [DEPLOYMENT], time := Time()))
     assert time.sources == {}
 
@@ -407,6 +407,6 @@ def test_an_invalid_secret_is_masked_in_the_error() -> None:
 def test_a_secret_at_the_end_of_a_long_error_is_masked_completely() -> None:
     secret = thing("Secret", "s", stringData={"key": "PLANTED-AND-LONG-ENOUGH-TO-BE-CUT"})
     server = Server()
-    # The message is shown up to 800 characters: the secret begins before and ends after them.
+    # The message is truncated to 800 characters; the secret starts before and ends after them.
     server.errors["/s"] = [ApiError("x", 422, "a" * 790 + " PLANTED-AND-LONG-ENOUGH-TO-BE-CUT")]
     assert "PLANTED" not in str(fails(server, [secret]))

@@ -14,7 +14,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.compare 
 
 from ..manifests_server import MANAGER, thing
 
-# As Kubernetes 1.35 keeps them for a Deployment: ports and containers are merged, tolerations and selectors replaced.
+# Managed fields of a Deployment in Kubernetes 1.35: ports and containers are merged, tolerations and selectors atomic.
 FIELDS = {
     "f:metadata": {"f:labels": {"f:app": {}}, "f:finalizers": {".": {}, 'v:"a/b"': {}}},
     "f:spec": {
@@ -65,7 +65,7 @@ DESIRED["metadata"] |= {"labels": {"app": "web"}, "finalizers": ["a/b"]}
 
 
 def live() -> dict[str, Any]:
-    """Return DESIRED as the API server has it: with defaults, and what others have added."""
+    """Return DESIRED as the API server stores it: with defaults, and fields of others."""
     body = copy.deepcopy(DESIRED)
     body["metadata"]["managedFields"] = [
         {"manager": "kubectl", "operation": "Update", "fieldsV1": {}},
@@ -146,7 +146,7 @@ def test_an_object_that_was_never_applied_by_this_manager_differs() -> None:
     older = live()
     older["metadata"]["managedFields"][-1]["apiVersion"] = "apps/v1beta1"
     assert first_difference(DESIRED, older, MANAGER) == "metadata.managedFields"
-    # Nobody owns what identifies an object, so here there is nothing to apply.
+    # Identifying fields have no owner, so here there is nothing to apply.
     bare = thing("Namespace", "models", None)
     assert first_difference(bare, {**bare, "status": {"phase": "Active"}}, MANAGER) is None
 

@@ -32,12 +32,12 @@ def live(*managed: dict[str, Any], **annotations: str) -> dict[str, Any]:
     ("thing_there", "owner"),
     [
         (live(made(OURS, "Apply"), STATUS), ""),
-        # What was taken over once is ours, whoever made it.
+        # An adopted CRD is managed, whoever created it.
         (live(made(OURS, "Apply"), made("helm"), **HELM), ""),
         (live(made("helm"), STATUS, **HELM), "the Helm release kserve/kserve-crd"),
         (live(made("argocd-controller", "Apply"), STATUS), "the field manager argocd-controller"),
         (live(made("kubectl-client-side-apply")), "the field manager kubectl-client-side-apply"),
-        # Our name, but not by an apply: another program of ours has only changed it.
+        # The field manager has our name, but has only updated it, not applied.
         (live(made(OURS)), f"the field manager {OURS}"),
         (live(STATUS), "an owner that is not known"),
     ],
@@ -47,7 +47,7 @@ def test_the_owner_is_the_field_manager_that_created_it(thing_there: dict[str, A
 
 
 def server() -> Server:
-    """A server with a definition that Helm has made, just as the manifests have it."""
+    """A server with a CRD that Helm has created, equal to that of the manifests."""
     found = Server(crd())
     (there,) = found.objects.values()
     there["metadata"] |= {"annotations": HELM, "managedFields": [made("helm"), STATUS]}

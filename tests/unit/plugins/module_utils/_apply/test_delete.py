@@ -42,7 +42,7 @@ def actions(result: dict[str, Any]) -> dict[str, str]:
 
 
 def foreign(server: Server, body: dict[str, Any], manager: str = "kubectl") -> None:
-    """Put an object there that another field manager has applied."""
+    """Add an object that another field manager has applied."""
     server.apply(server.path(body), body, fieldManager=manager)
     server.sent.clear()
 
@@ -57,7 +57,7 @@ def test_state_by_check_mode(there: bool, check_mode: bool) -> None:
     assert result["changed"] is there and result["kept"] == []
     assert set(actions(result).values()) == {"deleted" if there else "absent"}
     assert server.objects == (before if check_mode else {})
-    # Against the order of applying, and the custom resource before what might clean up after it.
+    # In reverse order of applying, and the custom resource before the objects that may finalize it.
     kinds = ["foos/f", "deployments/web", "configmaps/c", "customresourcedefinitions/foos", "namespaces/models"]
     deleted = [path for path, _dry_run in server.deleted]
     assert [kind in path for kind, path in zip(kinds, deleted, strict=False)] == [True] * len(deleted)
@@ -92,7 +92,7 @@ def test_a_remaining_custom_resource_fails_before_anything_is_deleted() -> None:
     error = fails(server, ALL)
     assert "Nothing is deleted" in str(error) and "1 of foos.example.com;" in str(error) and "in_use" in str(error)
     assert server.deleted == [] and error.result["changed"] is False
-    # The same in check mode, which shows what would happen.
+    # The same in check mode.
     assert "Nothing is deleted" in str(fails(server, ALL, check_mode=True))
 
 
@@ -136,7 +136,7 @@ def test_objects_of_other_field_managers_are_retained() -> None:
     result = run(server, [CONFIG])
     assert result["changed"] is False
     assert [entry["reason"] for entry in result["kept"]] == ["hashfoundry.kserve has not applied it"]
-    # Applying a name alone leaves no trace of who did.
+    # An apply of only a name leaves no managed field.
     account = thing("Foo", "f", api="example.com/v1")
     server = Server(crd(), account)
     server.objects["/apis/example.com/v1/namespaces/models/foos/f"]["metadata"]["managedFields"] = []
@@ -184,7 +184,7 @@ def test_a_namespace_is_deleted_after_its_terminating_pods(phase: str) -> None:
 
     time.sleep = sleep  # type: ignore[method-assign]
     assert actions(run(server, [SPACE], time)) == {"Namespace": "deleted"}
-    # What has ended stays until its namespace goes.
+    # A finished pod remains until its namespace is deleted.
     assert order == (["waited, 0 deleted"] if phase == "Running" else [])
 
 
@@ -203,7 +203,7 @@ def test_an_object_that_is_not_deleted_is_waited_for_and_reported() -> None:
     error = fails(server, ALL, time, wait_timeout=20)
     assert "Foo models/f is not gone after 20 seconds: its finalizers example.com/clean remain" in str(error)
     assert time.passed == pytest.approx(20) and error.result["waited_seconds"] == 20
-    # What should clean up after it is still there.
+    # The objects that may finalize it still exist.
     assert [path for path, _dry_run in server.deleted] == ["/apis/example.com/v1/namespaces/models/foos/f"]
     assert run(server, [FOO], wait=False)["waited_seconds"] == 0
 

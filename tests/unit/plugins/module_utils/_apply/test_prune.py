@@ -109,7 +109,7 @@ def test_a_missing_permission_to_list_is_reported() -> None:
         KServeError, match=r"lack the permission to list ConfigMap models/list=ours: .* cannot list configmaps; "
     ) as no:
         run(server, config("a"), config("b"))
-    # What was applied before is told.
+    # Previously applied objects are reported.
     assert no.value.result["counts"] == {
         "created": 1,
         "configured": 0,

@@ -33,7 +33,7 @@ def test_each_resource_is_read_once_in_the_preferred_version() -> None:
     assert list(found) == [ISVC, RUNTIMES]
     assert [item["metadata"]["name"] for item in found[ISVC].roots] == ["iris", "rose"]
     assert {item["apiVersion"] for item in found[ISVC].roots} == {"serving.kserve.io/v1beta1"}
-    # Neither subresources nor kinds of other groups, nor a kind again in an older version.
+    # Neither subresources nor resources of other groups, nor a resource again in an older version.
     assert sorted(path for path in api.asked if path.count("/") == 4) == [
         "/apis/serving.kserve.io/v1alpha1/servingruntimes",
         "/apis/serving.kserve.io/v1beta1/inferenceservices",
@@ -136,7 +136,7 @@ def test_check_mode_predicts_the_next_run(tmp_path: Path) -> None:
     assert changes(False, thing("iris"))
     assert not changes(True, thing("iris"))
     assert changes(True, thing("iris"), thing("rose")) and changes(True)
-    # Neither what is new nor what is gone has been touched.
+    # Neither new nor deleted objects have changed the backup.
     assert not changes(False, thing("iris"))
 
 

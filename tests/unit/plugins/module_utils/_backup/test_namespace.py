@@ -21,7 +21,7 @@ PLANTED = "PLANTED-SECRET"
 CORE = ["configmaps ConfigMap", "persistentvolumeclaims PersistentVolumeClaim", "pods Pod", "secrets Secret"]
 CORE += ["serviceaccounts ServiceAccount", "services Service"]
 
-# By Kubernetes, Istio, Knative and OpenShift.
+# Created by Kubernetes, Istio, Knative and OpenShift.
 EVERYWHERE = [
     "kube-root-ca.crt",
     "istio-ca-root-cert",
@@ -36,7 +36,7 @@ def thing(name: str, **rest: Any) -> Json:
 
 
 class Api:
-    """The port: a namespace with a little of everything."""
+    """The KubeApi port: a namespace with objects of several resources."""
 
     def __init__(self) -> None:
         def kinds(*names: str) -> Json:

@@ -53,7 +53,7 @@ def actions(result: dict[str, Any]) -> list[tuple[str, str]]:
 UNCHANGED = ("unchanged", "")
 
 
-# What is issued.
+# Issued certificates.
 
 
 def test_a_ca_may_issue_only_server_certificates() -> None:
@@ -116,7 +116,7 @@ def test_a_name_too_long_for_a_common_name_is_only_an_alternative_name() -> None
     assert pki.subject(both) == "CN=short.svc"
 
 
-# What can be asked for.
+# Valid requests.
 
 
 def test_names_are_compared_in_lower_case_and_once() -> None:
@@ -180,14 +180,14 @@ def test_an_impossible_request_is_rejected(changes: dict[str, Any], says: str) -
     assert api.writes == []
 
 
-# The first run, and the next ones.
+# The first run and later ones.
 
 
 def test_the_first_run_creates_everything_and_the_second_nothing() -> None:
     api = Api("gateway")
     result = run(api)
     assert result["changed"] and actions(result) == [("issued", "absent")] * 3
-    # The authority comes first, and a namespace only where it is absent.
+    # The CA comes first, and a namespace only if it is missing.
     assert api.writes == [
         "/api/v1/namespaces/system",
         path(CA_PLACE),
@@ -252,7 +252,7 @@ def without(place: str) -> Callable[[Api], None]:
 
 
 def by_an_impostor(api: Api) -> None:
-    """A certificate whose issuer and identifiers are those of the authority, signed with another key."""
+    """A certificate with the issuer and identifiers of the CA, signed with another key."""
     real, key = api.certificate("gateway/tls"), ec.generate_private_key(ec.SECP256R1())
     forged = (
         x509.CertificateBuilder(extensions=list(real.extensions))
@@ -328,7 +328,7 @@ def test_a_certificate_about_to_expire_is_renewed_and_no_second_earlier() -> Non
     assert not run(api, last)["changed"]
     result = run(api, last + timedelta(seconds=1))
     assert actions(result) == [UNCHANGED, UNCHANGED, ("issued", "expires soon")]
-    # It was read at that version, and what others have set since is not overwritten.
+    # It was read at that version, and later changes of others are not overwritten.
     assert api.queries[-1]["force"] == "true"
     assert not run(api, last + timedelta(seconds=2))["changed"]
 
@@ -359,7 +359,7 @@ def test_a_ca_about_to_expire_or_with_another_name_is_replaced() -> None:
     api = Api()
     old = run(api)["ca_certificate"]
     later = NOW + timedelta(days=3650 - 29)
-    # In check mode the authority is still the old one.
+    # In check mode the CA is still the old one.
     assert run(api, later, check_mode=True)["ca_certificate"] == old
     assert actions(run(api, later))[0] == ("issued", "expires soon")
     assert actions(run(api, later, ca={"common_name": "Other"}))[0] == ("issued", "another common name")
@@ -367,7 +367,7 @@ def test_a_ca_about_to_expire_or_with_another_name_is_replaced() -> None:
 
 
 def test_keys_of_another_type_are_not_used() -> None:
-    """An authority put there by hand may have a key that SHA-256 does not go with."""
+    """A CA that was created manually may have a key that does not support SHA-256."""
     key = ed25519.Ed25519PrivateKey.generate()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")])
     certificate = (
@@ -399,7 +399,7 @@ def test_an_interrupted_run_is_finished_by_the_next() -> None:
     assert actions(result) == [UNCHANGED] + [("issued", "not signed by the authority")] * 2
 
 
-# What is another's.
+# Objects of other field managers.
 
 
 @pytest.mark.parametrize("place", [CA_PLACE, LEAF, "kserve/hook"])
@@ -425,7 +425,7 @@ def test_a_secret_of_another_field_manager_is_rejected_before_anything_is_writte
 
 
 class Meanwhile(Api):
-    """Someone else writes every Secret between the reading and the writing."""
+    """Another client writes every Secret between the read and the write."""
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         try:
@@ -470,7 +470,7 @@ def test_rejected_writes(status: int, text: str, says: str) -> None:
 
 
 def keys(api: Api) -> list[str]:
-    """Return every form that the keys in the cluster could be shown in."""
+    """Return every form in which the keys in the cluster could be printed."""
     pems = [base64.b64decode(key_of(api, place)).decode() for place in (CA_PLACE, LEAF, "kserve/hook")]
     return [line for pem in pems for line in (encoded(pem), *pem.splitlines()[1:-1])]
 
@@ -484,7 +484,7 @@ def test_a_webhook_that_repeats_the_secret_does_not_reveal_it() -> None:
             plain = base64.b64decode(new["tls.key"]).decode()
             self.said = [old["tls.key"], new["tls.key"], *plain.splitlines()[1:-1]]
             text = f"denied: {old['tls.key']} {new['tls.key']} {plain!r} {' '.join(plain.split())} and so on"
-            # What is read from the error's own sentence may be cut through the middle of a key.
+            # The message of the error may be truncated within a key.
             raise ApiError(text[-150:], 400, text)
 
     api = Indiscreet()

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pauses double up to the longest, begin again after a reset, and never reach beyond the deadline."""
+"""Pauses double up to the longest, restart after a reset, and never exceed the deadline."""
 
 from __future__ import annotations
 

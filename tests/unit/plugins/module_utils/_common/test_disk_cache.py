@@ -15,7 +15,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common import 
 
 
 class Maker:
-    """What is made, and how often it was."""
+    """A computed value, and the number of computations."""
 
     def __init__(self, made: Any) -> None:
         self._made = made
@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def aged(folder: Path) -> Path:
-    """Make the only entry older than it may be, and return it."""
+    """Make the only entry expire, and return it."""
     (entry,) = folder.iterdir()
     past = time.time() - 31 * 24 * 3600
     os.utime(entry, (past, past))

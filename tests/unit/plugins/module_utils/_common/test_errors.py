@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each error has a reason code: that of its class, its own, or that of the error whose result it passes on."""
+"""Each error has a reason code: that of its class, its own, or that of the error whose result it contains."""
 
 from __future__ import annotations
 

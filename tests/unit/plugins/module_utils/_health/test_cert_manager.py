@@ -55,7 +55,7 @@ FAILED = ("Ready", "False", "Failed", "The order is invalid.")
             [request(("Denied", "True", "Policy", "no wildcards"), ("Ready", "False", "Denied", "it was denied"))],
             "CertificateRequest tls-1 is Policy: no wildcards",
         ),
-        # The newest counts; 10 comes after 9.
+        # The newest counts; 10 is after 9.
         ([request(FAILED, uid="10"), request(PENDING, uid="9")], "CertificateRequest tls-10 is Failed"),
     ],
 )
@@ -84,7 +84,7 @@ def test_an_order_is_reported_with_its_pending_challenges() -> None:
 
 @pytest.fixture
 def server() -> Server:
-    """An API server with cert-manager's kinds, and a Certificate whose request nobody answers."""
+    """An API server with cert-manager's CRDs, and a Certificate whose request is pending."""
     made = Server()
     made.kinds["/apis/cert-manager.io/v1"] = {"Certificate": ("certificates", True)}
     inside = "/namespaces/models"

@@ -162,7 +162,7 @@ def daemons(**status: Any) -> dict[str, Any]:
             conditions(("Ready", "False"), ("Issuing", "True"), observedGeneration=2),
             "NotReady",
         ),
-        # It serves the old one while the new one cannot be had.
+        # The previous one is served while the new one cannot be issued.
         (
             "cert-manager.io",
             "Certificate",
@@ -177,7 +177,7 @@ def daemons(**status: Any) -> dict[str, Any]:
             {**conditions(("Ready", "False"), ("Issuing", "False"), observedGeneration=2), "lastFailureTime": "now"},
             "IssuanceFailed!",
         ),
-        # A failure of before the last change.
+        # A failure from before the last change.
         (
             "cert-manager.io",
             "Certificate",
@@ -188,7 +188,7 @@ def daemons(**status: Any) -> dict[str, Any]:
     ],
 )
 def test_verdicts(group: str, kind: str, spec: dict[str, Any], status: dict[str, Any], reason: str) -> None:
-    """A reason with ! is one for which waiting does not help."""
+    """A reason with ! is a permanent failure."""
     verdict = readiness_problem(group, kind, {"metadata": {"generation": 2}, "spec": spec, "status": status})
     if verdict is None:
         assert reason == READY
@@ -208,7 +208,7 @@ def webhook(**client: Any) -> dict[str, Any]:
         ([], True),
         ([webhook(url="https://example.com")], True),
         ([webhook(service={"name": "s"}, caBundle=authority())], True),
-        # Not one that nobody can believe.
+        # Not one with an invalid CA.
         ([webhook(service={"name": "s"}, caBundle="LS0t")], False),
         ([webhook(service={"name": "s"})], False),
         ([webhook(service={"name": "s"}, caBundle=authority()), webhook(service={"name": "s"}, caBundle="")], False),

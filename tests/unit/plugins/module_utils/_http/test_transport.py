@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The transport over real sockets on 127.0.0.1: TLS, mutual TLS, proxies, faults, and loads."""
+"""The transport over real sockets on 127.0.0.1: TLS, mutual TLS, proxies, faults, and load."""
 
 from __future__ import annotations
 
@@ -356,11 +356,11 @@ def test_unsolicited_bytes_are_not_a_response() -> None:
         assert server.connections == 2
 
 
-# What heals.
+# Faults that are retried.
 
 
 def closes_after(answers: int, farewell: bool = True) -> Script:
-    """Close after some answers: when the client has the last one, or when it has sent one request more."""
+    """Close after some responses: either after the last one, or after one more request."""
 
     def script(connection: Connection, _number: int) -> None:
         for _answer in range(answers):
@@ -434,7 +434,7 @@ def test_an_exception_in_a_callback_ends_the_run(monkeypatch: pytest.MonkeyPatch
 
 
 def stalls(connection: Connection, number: int) -> None:
-    """Stand still for 200 ms once a second."""
+    """Stall for 200 ms once a second."""
     while (asked := connection.request()) is not None:
         time.sleep(max(0.0, 0.2 - time.monotonic() % 1))
         connection.answer(asked[1])
@@ -445,6 +445,6 @@ def test_a_stall_shows_in_an_open_load_but_not_in_a_closed_one() -> None:
         closed = latencies(carried_out(client, Plan(0, seconds=2)).seconds)
         opened = latencies(carried_out(client, Plan(0, seconds=2, rate=100)).seconds)
     assert opened["count"] == 200
-    # A fifth of the requests are due in a stall, and wait for its end; of the closed load's, one in each.
+    # A fifth of the open load's requests are due in a stall, and wait for its end; of the closed load's, one per stall.
     assert opened["p99"] > 150 and opened["p95"] > 100
     assert closed["p50"] < opened["p95"]

@@ -22,7 +22,7 @@ ENDED = {"terminated": {"exitCode": 1, "reason": "Error"}}
 
 
 class Logs:
-    """The API server's logs of the container that crashes: of its life now, and of the one before."""
+    """The API server's logs of a crashing container: of its current and its previous run."""
 
     def __init__(self, now: str | None, before: str | None) -> None:
         self.texts = {None: now, "true": before}
@@ -50,7 +50,7 @@ class Logs:
         (RUNNING, 1, "starting", "why it ended", "why it ended"),
         (RUNNING, 1, "why it ended", REMOVED, "why it ended"),
         (ENDED, 0, "why it ended", None, "why it ended"),
-        # It has been started again since it was looked at.
+        # It has been restarted since the verdict.
         (ENDED, 0, "", "why it ended", "why it ended"),
         (ENDED, 1, REMOVED, "why it ended", "why it ended"),
         (ENDED, 0, REMOVED, None, REMOVED),

@@ -226,7 +226,7 @@ PREDICT = Question("", Prediction("/x", {}))
         (Objects(service(predictor={"name": "blue"})), READY, "iris-blue-predictor"),
         (Objects(service(transformer={"minReplicas": 1})), READY, "iris-predictor"),
         (Objects(service(transformer={"minReplicas": 1})), PREDICT, "iris-transformer"),
-        # Knative: the pods of the ready revision, while there are any
+        # Knative: the pods of the ready revision, if there are any
         (Objects(service("Knative")), READY, None),
         (Objects(service("Knative"), pods=[pod("iris-predictor-00002")]), READY, "iris-predictor-00002-private"),
         (Objects(service("Knative"), pods=[pod("iris-predictor-00001")]), READY, None),
@@ -259,7 +259,7 @@ def test_without_a_query_no_request_is_sent() -> None:
 
 def test_models_are_queried_in_parallel_up_to_a_limit() -> None:
     answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-    # All threads must be asking for one of them to go on.
+    # A thread continues only when all of them are querying.
     together = threading.Barrier(AT_ONCE, timeout=10)
     asking, most = threading.Semaphore(AT_ONCE), []
 
@@ -277,5 +277,5 @@ def test_models_are_queried_in_parallel_up_to_a_limit() -> None:
     found = {answer.name: answer for answer in (answers.get(timeout=10) for _number in range(2 * AT_ONCE))}
     assert all(most) and len(found) == 2 * AT_ONCE
     assert found["3"] == Answer("3", 3, Verdict(State.SERVING, "3", ""))
-    # A fault of one answer is that service's alone.
+    # An error of one query affects only that service.
     assert found["7"].verdict.reason == "ModelNotAsked" and "PLANTED" not in found["7"].verdict.message

@@ -27,7 +27,7 @@ from ..cluster_fixtures import FIXTURES, load, objects
 
 CASES = load("verdicts")
 
-# What tests/integration has recorded of each trap on a cluster, with the verdict, and words that the message must have.
+# The recordings of tests/integration for each case, with the verdict, and words of the message.
 RECORDED = {
     "serving-after-rollout": (State.SERVING, "Serving", ""),
     "serving-with-old-failure": (State.SERVING, "Serving", ""),
@@ -63,7 +63,7 @@ RECORDED = {
     "no-object": (State.DEGRADED, "StorageInitializerFailed", "No model found in nothing/v1/; check storageUri"),
     "knative-no-object": (State.DEGRADED, "StorageInitializerFailed", "No model found in nothing/v1/"),
     "misnamed": (State.DEGRADED, "CrashLoopBackOff", "see its logs"),
-    # Only the model itself tells what is wrong.
+    # Only the model itself reports what is wrong.
     "empty": (State.SERVING, "Serving", ""),
     "knative-empty": (State.SERVING, "Serving", ""),
     "leaky": (State.DEGRADED, "CrashLoopBackOff", "see its logs"),

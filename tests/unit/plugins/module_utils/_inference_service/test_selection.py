@@ -54,7 +54,7 @@ def test_unused_fields_are_dropped(thing: dict[str, Any]) -> None:
     slim = kept({**thing, "metadata": metadata}, Selection("models"))
     assert "PLANTED" not in json.dumps(slim)
     assert slim["metadata"]["annotations"] == {"a": "b"}
-    # When the spec was changed is read of a service.
+    # The time of the last change of the spec is read from a service.
     told = slim["metadata"].get("managedFields")
     assert told == ([{**managed[0], "fieldsV1": {"f:spec": {}}}] if thing["kind"] == "InferenceService" else None)
 
@@ -77,7 +77,7 @@ def test_a_verdict_on_reduced_objects_is_the_same(name: str) -> None:
     for thing in items(f"recorded/{name}"):
         thing = {**thing, "metadata": {**thing["metadata"]}}
         if thing["kind"] != "InferenceService":
-            # The API server selects by this label, which a recording need not have.
+            # The API server selects by this label, which a recording may lack.
             label = {LABEL: whole.service["metadata"]["name"]}
             thing["metadata"]["labels"] = {**(thing["metadata"].get("labels") or {}), **label}
         slim.apply(Change(SOURCES[thing["kind"]], present=kept(thing, Selection("models"))))
@@ -113,7 +113,7 @@ def test_deleted_objects_are_dropped() -> None:
         assert services.apply(Change("pods", absent=pod)) == {"iris"}
         assert services.apply(Change("pods", absent=pod)) == set()
     assert services.get("iris").pods == []
-    # A new list is the whole truth.
+    # A new list replaces everything.
     assert services.apply(Change("service", listed={})) == {"iris"}
     assert services.names() == [] and services.get("iris").service is None
     assert services.get("never").service is None

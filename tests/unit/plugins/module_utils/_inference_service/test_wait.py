@@ -59,9 +59,9 @@ def present(*found: dict[str, Any]) -> list[Change]:
 
 
 class Cluster:
-    """A feed, models and a clock: each step is what comes after how many seconds; after the last only time passes.
+    """A feed, models and a clock; each step: the changes after a number of seconds. After the last, only time passes.
 
-    answers: what the models say, one after the other and the last for ever; took: seconds until they say it.
+    answers: the responses of the models in order, the last one repeated; took: the seconds of each response.
     """
 
     unasked = "Not asked."
@@ -131,7 +131,7 @@ def test_a_serving_service_ends_the_wait_at_once() -> None:
 
 
 def test_there_is_no_verdict_before_everything_is_listed() -> None:
-    # Without the service itself the verdict would be failed.
+    # Without the service the verdict would be failed.
     first, *rest = listed(*GOOD)
     only, seconds = one(Cluster((1, rest), (2, [first])))
     assert (only.verdict.state, seconds, only.model_ready) == (State.SERVING, 2, None)
@@ -141,7 +141,7 @@ def test_it_waits_for_a_rollout() -> None:
     cluster = Cluster((1, listed(*SLOW)), (200, present(*GOOD)), answers=[SERVING])
     only, seconds = one(cluster)
     assert (only.verdict.state, seconds) == (State.SERVING, 200)
-    # The whole of the time left in one wait: nothing is polled.
+    # The remaining time in one wait: nothing is polled.
     assert cluster.timeouts[1] == 299
     assert cluster.asked == [(200, "iris")]
 
@@ -191,7 +191,7 @@ def test_a_model_that_becomes_ready_late_serves() -> None:
 
 
 def test_after_a_change_the_model_is_queried_at_once() -> None:
-    # By then the pauses have grown to two seconds.
+    # The pauses have grown to two seconds by then.
     answers = [NOT_READY] * 7 + [SERVING]
     pod = next(thing for thing in GOOD if thing["kind"] == "Pod")
     cluster = Cluster((0, listed(*GOOD)), (5.5, present(pod)), answers=answers)
@@ -254,7 +254,7 @@ def verdicts(outcome: Outcome) -> dict[str, tuple[str, str]]:
 
 
 def test_all_of_several_services_must_serve_each_with_its_own_time() -> None:
-    # The fixture's ROLLING is of iris, so the others' changes are of renamed objects.
+    # The fixture's ROLLING is of iris, so the changes of the other services are of renamed objects.
     slow = named("rose", SLOW)
     cluster = Cluster(
         (1, listed(*GOOD, *slow, *named("lily", GOOD))), (9, present(*named("rose", GOOD))), answers=[SERVING]

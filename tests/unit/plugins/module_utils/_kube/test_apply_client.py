@@ -27,7 +27,7 @@ class Answer:
 
 
 class Client:
-    """The Kubernetes client's ApiClient; and, as kubernetes.core wraps it, what holds it."""
+    """The ApiClient of the Kubernetes client, and the wrapper of kubernetes.core."""
 
     def __init__(self, answer: Answer | Exception) -> None:
         self.answer = answer

@@ -20,7 +20,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import cl
 
 
 class Response:
-    """What the client gives back with _preload_content=False."""
+    """The client's response with _preload_content=False."""
 
     def __init__(self, data: bytes, error: Exception | None = None) -> None:
         self.data = data
@@ -40,7 +40,7 @@ class Response:
 
 
 class Client:
-    """An ApiClient with one answer."""
+    """An ApiClient with one response."""
 
     def __init__(self, answer: Response | Exception) -> None:
         self.answer = answer
@@ -76,7 +76,7 @@ def test_a_watch_yields_events_as_they_arrive_and_is_closed() -> None:
     assert [event["type"] for event in events] == ["ADDED", "DELETED"]
     query = dict(client.call["query_params"])
     assert (query["watch"], query["resourceVersion"], query["allowWatchBookmarks"]) == ("true", "7", "true")
-    # The server must end the watch before the client gives the connection up for dead.
+    # The server must end the watch before the client's read timeout.
     assert client.call["_request_timeout"][1] > query["timeoutSeconds"]
     assert response.closed
 
@@ -132,7 +132,7 @@ def test_connect_finds_the_client_of_the_client() -> None:
     client = Client(Response(b"text"))
     api = kube_client.connect(lambda: SimpleNamespace(client=SimpleNamespace(client=client)))
     assert api.text("/x") == "text"
-    # Enough connections for all threads, and no sleep in the client for what the server says in Retry-After.
+    # Enough connections for all threads, and the client does not wait for Retry-After.
     kept = client.rest_client.pool_manager.connection_pool_kw
     assert kept["maxsize"] == kube_client.CONNECTIONS
     assert not kept["retries"].is_retry("GET", 503, has_retry_after=True)

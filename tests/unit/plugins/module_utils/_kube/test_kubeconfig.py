@@ -31,13 +31,13 @@ ACCOUNT = "/api/v1/namespaces/system/serviceaccounts/deployer"
 
 
 def token(uid: str, end: datetime) -> str:
-    """A token as the API server makes it, but for the signature."""
+    """A token like those of the API server, except for the signature."""
     claims = {"exp": int(end.timestamp()), "kubernetes.io": {"serviceaccount": {"name": "deployer", "uid": uid}}}
     return f"e30.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.PLANTED"
 
 
 class Api:
-    """Knows one account, and gives tokens until it is asked not to."""
+    """An API server with one ServiceAccount, which issues tokens unless disabled."""
 
     def __init__(self) -> None:
         self.uid, self.now, self.asked, self.shortened = "one", NOW, [], 0
@@ -104,7 +104,7 @@ def test_another_token_is_requested_if_the_existing_one_is_unusable(
     api: Api, wanted: Wanted, what: str, reason: str
 ) -> None:
     if what == "short":
-        api.shortened = 1800  # an API server may give less than it is asked for
+        api.shortened = 1800  # an API server may issue a shorter token than requested
     reconcile(api, wanted, AT, NOW, check_mode=False)
     text = wanted.path.read_text()
     now, at = NOW, AT

@@ -30,9 +30,9 @@ def pod(uid: str, version: int) -> dict[str, Any]:
 
 
 class Script:
-    """An API server that answers in a fixed order; a list for a list of objects, an iterable of events for a watch.
+    """An API server with responses in a fixed order: a list of objects for a list, an iterable of events for a watch.
 
-    now: its clock, on which only pauses and watches take time, each of which lasts so many seconds.
+    now: its clock, which advances by `lasts` seconds for each watch, and by pauses.
     """
 
     def __init__(self, *steps: Any, lasts: float = 0.0) -> None:
@@ -160,7 +160,7 @@ def test_a_server_that_restarts_is_waited_for_with_growing_pauses() -> None:
 def test_a_server_that_ends_every_watch_at_once_is_queried_with_growing_pauses() -> None:
     pauses = run(Script([], [], [], [], [], [], [], []))[1]
     assert pauses[0] == 0 and pauses == sorted(pauses) and pauses[-1] == LONGEST_PAUSE
-    # One that ends them when their time is over, also without a word, is asked on at once.
+    # After a watch that ended at its timeout, also without events, there is no pause.
     assert max(run(Script([], [], [], [], lasts=60))[1]) == 0
 
 

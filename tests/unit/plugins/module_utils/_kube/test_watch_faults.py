@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a watch survives, with the real client and over real HTTP; pauses pass without sleeping."""
+"""Faults that a watch survives, with the real client over real HTTP; pauses do not sleep."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def pod(uid: str, version: int) -> dict[str, Any]:
 def follow(
     server: ApiServer, during_pause: Callable[[int], None] = lambda _number: None
 ) -> tuple[list[Change], list[float]]:
-    """Follow until the script is over; return the changes, and the pauses that nobody has slept."""
+    """Follow until the script is over; return the changes and the pauses."""
     changes: list[Change] = []
     pauses: list[float] = []
 
@@ -114,7 +114,7 @@ def test_a_server_that_restarts_and_is_not_ready_is_waited_for(serve: Serve) -> 
     server = serve(FIRST, Watched(ADDED.events, "dropped"), *back, Listed(50, (pod("c", 41),)), Watched())
 
     def during_pause(number: int) -> None:
-        # It goes when its watch breaks, and is away for three attempts.
+        # It stops when its watch breaks, and is unavailable for three attempts.
         if number == 1:
             server.stop()
         if number == 4:
@@ -123,7 +123,7 @@ def test_a_server_that_restarts_and_is_not_ready_is_waited_for(serve: Serve) -> 
     changes, pauses = follow(server, during_pause)
     assert seen(changes) == [["a"], "+b", ["c"]]
     assert pauses[0] == 0 and pauses[:6] == sorted(pauses[:6]) and pauses[5] > pauses[1]
-    # A Retry-After of an hour, which this server always asks for, has held nobody up.
+    # The Retry-After of an hour, which this server always sends, is ignored.
     assert server.kinds() == ["list", "watch 10", "watch 11", *["list"] * 5, "watch 50"]
 
 

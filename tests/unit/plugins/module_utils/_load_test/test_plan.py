@@ -31,7 +31,7 @@ BODIES = [b"0", b"1"]
 
 
 def right(_body: int, _answer: Answer) -> None:
-    """Every answer is right."""
+    """Accept every response."""
 
 
 def carried_out(world: World, plan: Plan, **options: Any) -> PlannedLoad:
@@ -45,7 +45,7 @@ def measured(world: World, plan: Plan, **options: Any) -> dict[str, Any]:
 
 
 def stall(_number: int, now: float) -> float:
-    """A server that answers within 1 ms, but stands still for the first 200 ms of each second."""
+    """A server that answers within 1 ms, but stalls for the first 200 ms of each second."""
     return 0.001 + max(0.0, 0.2 - now % 1)
 
 
@@ -109,7 +109,7 @@ def test_a_stall_shows_in_an_open_load_but_not_in_a_closed_one() -> None:
     opened = measured(World(OK, takes=stall), Plan(0, seconds=4, rate=100))["latency_ms"]
     assert closed["p50"] == pytest.approx(1) and closed["p99"] == pytest.approx(1)
     assert opened["p50"] == pytest.approx(1)
-    # A fifth of all requests fell into a stall.
+    # A fifth of all requests were due in a stall.
     assert opened["p99"] > 190 and opened["p95"] == pytest.approx(150, abs=15)
 
 
@@ -129,7 +129,7 @@ def test_the_clients_delay_is_part_of_the_latency_and_reported() -> None:
     assert found["load"]["behind_ms"]["p99"] == pytest.approx(3)
     assert "itself up to 3 ms late (p99)" in (client_bottleneck(plan, found) or "")
     assert client_bottleneck(plan, measured(World(OK, late=0.0005), plan)) is None
-    # A tenth of a slow model's latency is not told.
+    # A tenth of a slow model's latency is not reported.
     assert client_bottleneck(plan, measured(World(OK, takes=lambda *_: 0.1, late=0.003), plan)) is None
 
 
@@ -138,7 +138,7 @@ def test_the_clients_delay_is_part_of_the_latency_and_reported() -> None:
     [(0.97, 0.0, 1.0, False), (0.1, 0.87, 1.0, False), (0.5, 0.1, 1.0, True), (0.97, 0.0, 0.001, True)],
 )
 def test_a_rate_that_the_client_does_not_reach(cpu: float, waited: float, takes: float, reached: bool) -> None:
-    """Requests queue for the two connections; whether that is the server's fault shows in how busy this side was."""
+    """Requests queue for the two connections; the CPU time of the client shows whether the server is the cause."""
     plan = Plan(100, rate=100, concurrency=2)
     world = World(OK, takes=lambda *_: takes)
     load = carried_out(world, plan)

@@ -321,7 +321,7 @@ def test_a_rate_that_is_not_reached_fails() -> None:
 
 @pytest.fixture
 def reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Run with reports and return the files; the error is swallowed."""
+    """Run with reports and return their files, without the error."""
 
     def use(world: World, check: Check = CHECK, check_mode: bool = False) -> tuple[Path, Path]:
         monkeypatch.setattr(smoke_test.SmokeTest.__init__, "__defaults__", (world.time, world.sleep))

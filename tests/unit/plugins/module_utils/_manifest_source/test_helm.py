@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What helm is asked for, and what becomes of its answer; the roles' tests on a cluster ask the real one."""
+"""The arguments and the output of Helm; the tests of roles on a cluster run the real one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHART = {"ref": "web", "release": "mine", "repository": None, "version": None, "
 
 
 def program(folder: Path, script: str) -> str:
-    """A program in the place of helm."""
+    """A script instead of the Helm binary."""
     path = folder / "helm"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
@@ -35,7 +35,7 @@ def program(folder: Path, script: str) -> str:
 
 
 def asked(folder: Path, of_objects: str | None = None, **entry: Any) -> tuple[list[str], Any]:
-    """The arguments and the values that helm gets for an entry of charts."""
+    """The arguments and the values of Helm for an entry of charts."""
     helm = program(folder, 'printf "%s\\n" "$@" && cat')
     ((name, said, _namespace),) = render_charts([{**CHART, **entry}], helm, of_objects)
     assert name == f"the chart {entry.get('ref', 'web')}"
@@ -80,7 +80,7 @@ def test_a_chart_is_parsed_while_the_next_is_rendered(tmp_path: Path) -> None:
 
 
 class Asked:
-    """A chart in a folder, and how often helm is asked for it."""
+    """A chart in a folder, and the number of runs of Helm."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "chart" / "templates" / "web.yaml"
@@ -91,7 +91,7 @@ class Asked:
         self.helm = program(folder, f'echo >>{self._log}; cat "$3"/templates/*')
 
     def render(self, **entry: Any) -> tuple[str, int]:
-        """Return the text, and how often helm has been asked until now."""
+        """Return the manifest, and the number of runs of Helm until now."""
         chart = {**CHART, "ref": str(self.file.parent.parent), **entry}
         (found,) = render_charts([chart], self.helm, "web")
         return found.text, len(self._log.read_text())

@@ -35,14 +35,14 @@ IMAGES = {
         ("kserve/art-explainer", "mirror.example.com/hub/kserve/art-explainer"),
         ("nginx:1.2", "mirror.example.com/hub/library/nginx:1.2"),
         ("gcr.io/knative-releases/knative.dev/queue:v1", "mirror.example.com:5000/knative/knative.dev/queue:v1"),
-        # The longest beginning counts, and only whole parts of a name.
+        # The longest prefix wins, and only complete path components match.
         ("gcr.io/knative-releases/special/x", "other.example.com/x"),
         ("gcr.io/knative-releases-more/x", "gcr.io/knative-releases-more/x"),
-        # Another registry, with and without a digest of its own.
+        # Another registry, with and without a digest.
         ("quay.io/a/b:v1", f"quay.io/a/b:v1@{DIGEST}"),
         ("localhost:5000/a:v1", "localhost:5000/a:v1"),
         (f"docker.io/a/b@sha256:{'b' * 64}", f"mirror.example.com/hub/a/b@sha256:{'b' * 64}"),
-        # What is no image, or not the whole of one.
+        # Strings that are no image, or only a part of one.
         ("auto", "auto"),
         ("", ""),
         ("{{ .Values.image }}", "{{ .Values.image }}"),
@@ -129,7 +129,7 @@ def test_images_in_a_config_map() -> None:
         "image": "mirror.example.com/hub/kserve/art-explainer",
         "defaultImageVersion": "latest",
     }
-    # As they were, to the letter.
+    # Unchanged, including their format.
     assert {key: after[key] for key in ("deploy", "broken", "_example", "_image")} == {
         key: data[key] for key in ("deploy", "broken", "_example", "_image")
     }

@@ -139,7 +139,7 @@ def test_invalid_files_are_reported_with_their_position(tmp_path: Path, name: st
 
 
 def large(count: int, names: Iterable[str] = ("things",)) -> str:
-    """A manifest with definitions of kinds that are each too long to be read as YAML every time."""
+    """A manifest with CRDs that are long enough to be cached."""
     text = (
         "kind: CustomResourceDefinition\napiVersion: apiextensions.k8s.io/v1\nmetadata: {name: %s}\n"
         "spec: {text: %s, date: 2026-01-01, 1: one}\n"

@@ -93,7 +93,7 @@ def test_a_map_is_merged_into_the_json_of_a_config_map() -> None:
         return load([config], [], patches=[patch])[0].body["data"]
 
     after = patched_with({"ingress": {"urlScheme": "https"}, "deploy": {"mode": "Standard"}, "new": {"a": 1}})
-    # What is not named stays, and what is as it should be stays to the letter.
+    # Other keys are retained, and equal values are not reformatted.
     assert json.loads(after["ingress"]) == {"urlScheme": "https", "ingressGateway": "a/b"}
     assert (
         after["deploy"] == '{"mode": "Standard"}' and after["plain"] == "text" and json.loads(after["new"]) == {"a": 1}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The gate as a whole, on the folder that the training of the iris model writes."""
+"""The complete gate, on the folder of the trained iris model."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def rewrite(folder: Path, **fields: Any) -> None:
 
 @pytest.fixture
 def no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For what must be refused before: a trial would be too late."""
+    """Fail if the model is loaded; it must be rejected before."""
     monkeypatch.delattr(model_gate, "try_model")
 
 
@@ -130,7 +130,7 @@ def test_the_model_file_must_be_allowed_whatever_its_name_is(folder: Path, no_tr
     assert "model.mar is" in refusal(folder, load=False, allowed_digests=[harmless])
     allowed = gate(folder, load=False, allowed_digests=[harmless, unknown])
     assert allowed["checked"] == ["allowed_digests", "metadata"]
-    # What the server of a format that the gate does not know takes nobody has said here.
+    # The gate does not know which files the server of another format loads.
     (folder / "handler.bin").write_bytes(b"another")
     assert "handler.bin is" in refusal(folder, load=False, allowed_digests=[harmless, unknown])
 

@@ -20,7 +20,7 @@ MODEL = b"a model"
 
 @pytest.fixture
 def document() -> dict[str, Any]:
-    """What the training of the iris model writes, without what the gate does not look at."""
+    """The metadata.json of the iris model, with the fields that the gate reads."""
     return {
         "name": "iris",
         "version": "v1",

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The gate's trial with real processes, namespaces and scikit-learn; no kernel feature is faked.
+"""The sandbox of the gate with real processes, namespaces and scikit-learn; no kernel feature is faked.
 
-Each hostile model is a pickle that runs a program and then is a sound model, so that it would pass if it did no harm.
+Each hostile model is a pickle that runs code and then loads as a valid model, so it passes if the code is harmless.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ GIB = 2**30
 
 
 class Running:
-    """Pickles to a call that runs a program and returns what predicts 1 for every row."""
+    """Pickles to a call that runs code and returns a model that predicts 1 for every row."""
 
     def __init__(self, program: str) -> None:
         self.program = textwrap.dedent(program)
@@ -67,7 +67,7 @@ def model(tmp_path: Path, sound: bytes) -> Path:
 
 @pytest.fixture
 def attempt(tmp_path: Path):
-    """Return a function that tries a model running a program."""
+    """Return a function that validates a model that runs code."""
 
     def run(program: str, isolated: bool = True, timeout: float = 30, memory: int = 2 * GIB) -> Outcome:
         path = tmp_path / "hostile.joblib"
@@ -79,7 +79,7 @@ def attempt(tmp_path: Path):
 
 @pytest.fixture(scope="session", autouse=True)
 def isolation(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Skip where the kernel gives no namespaces, as in a container: the gate says so itself, see its refusal."""
+    """Skip if the kernel allows no namespaces, as in a container; the gate reports that itself."""
     empty = tmp_path_factory.mktemp("probe") / "model.joblib"
     empty.touch()
     outcome = try_model(Trial(sys.executable, 30, 2 * GIB), empty, ROWS)
@@ -112,7 +112,7 @@ def test_rows_of_objects_are_sorted_by_the_models_columns(tmp_path: Path, framed
     path = tmp_path / "model.joblib"
     path.write_bytes(pickle.dumps(DecisionTreeClassifier().fit(rows, [0, 1])))
     instances = [{"charge": 1, "months": 0}, {"months": 1, "charge": 0}]
-    # A model that was fitted on a frame knows better.
+    # A model that was fitted on a DataFrame has its own columns.
     columns = ["charge", "months"] if framed else ["months", "charge"]
     outcome = try_model(Trial(sys.executable, 30, 2 * GIB), path, instances, columns=columns)
     assert (outcome.answers, outcome.error) == ({"predict": [0, 1]}, None)
@@ -124,7 +124,7 @@ def test_a_model_accepts_only_the_columns_of_its_training_in_their_order() -> No
     framed = Outcome(0, answers=answers, fitted=["months", "charge"])
     said = str(fault(framed, trial, path, answers, ["charge", "months"]))
     assert "was fitted on the columns months, charge, and metadata.json lists the features charge, months; " in said
-    # Where nothing is listed, or the model knows no names, there is nothing to hold against it.
+    # Without listed columns, or names in the model, there is nothing to compare.
     assert fault(framed, trial, path, answers, ["months", "charge"]) is None
     assert fault(framed, trial, path, answers) is None
     assert fault(Outcome(0, answers=answers), trial, path, answers, ["charge", "months"]) is None
@@ -169,13 +169,13 @@ def test_memory_is_limited(attempt, model: Path) -> None:
     outcome = attempt("bytearray(3 * 2**30)")
     assert outcome.error == "MemoryError: "
     assert "needs more than 2048 MiB" in str(sentence(outcome))
-    # Too little for NumPy, and for scikit-learn, which say it in their own ways.
+    # Too little for NumPy and for scikit-learn, which report it differently.
     for memory in (100 * 2**20, 200 * 2**20):
         outcome = try_model(Trial(sys.executable, 30, memory), model, ROWS)
         assert f"needs more than {memory // 2**20} MiB" in str(sentence(outcome, memory=memory))
 
 
-# A process of its own session, in which sleep runs under a name that can be found.
+# A process in a new session, in which sleep runs under a name that can be found.
 LEAVE_BEHIND = """
     import os, time
     child = os.fork()
@@ -211,7 +211,7 @@ def commands() -> list[str]:
         try:
             found.append((process / "cmdline").read_text(errors="replace"))
         except OSError:
-            continue  # it has ended meanwhile
+            continue  # it has exited since
     return found
 
 
@@ -289,10 +289,10 @@ def test_files_outside_its_folder_are_neither_visible_nor_writable(attempt, tmp_
     """)
     lines = outcome.output.splitlines()
     assert lines[0].startswith("FileNotFoundError")
-    # The file system is read-only, or the user has no right: it depends on whose the folder is.
+    # The file system is read-only, or the user has no permission, depending on the owner of the folder.
     assert all(line.startswith(("OSError 30", "PermissionError")) for line in lines[1:5])
     assert lines[5].startswith("/tmp [")
-    assert lines[6] == "['own']"  # and the way to the interpreter, where that lies below the same folder
+    assert lines[6] == "['own']"  # and the path of the interpreter, if it is below the same folder
     assert "root" not in outcome.output or "'etc'" in outcome.output
     assert not list(tmp_path.glob("written"))
     assert not Path("/tmp/own").exists()
@@ -347,7 +347,7 @@ def test_missing_packages_of_the_interpreter_are_reported(model: Path, tmp_path:
 
 
 USER = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
-# Root of a user namespace that may have no other below it and has no other user.
+# Root of a user namespace that may have no nested one and has no other user.
 REFUSED = [
     "unshare",
     "--user",
@@ -370,7 +370,7 @@ print(json.dumps([outcome.answers, outcome.error, fault(outcome, trial, model, {
 
 
 def under(wrapper: list[str], model: Path) -> list[object]:
-    """Try a model in a process of other rights."""
+    """Validate a model in a process with other privileges."""
     if not shutil.which("unshare"):
         pytest.skip("the program unshare is not installed")
     command = [*wrapper, sys.executable, "-c", PROGRAM, str(ROOT / "collections"), str(model), json.dumps(ROWS)]

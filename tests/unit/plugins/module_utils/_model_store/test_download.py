@@ -60,7 +60,7 @@ ALL = ["manifest.json", "model.joblib", "sub/big"]
 WHOLE = {**FILES, "manifest.json": MANIFEST.content}
 OTHER = {**FILES, "model.joblib": b"other", "extra": b""}
 STATES: dict[str, tuple[Mapping[str, bytes] | None, list[str] | None, list[str]]] = {
-    # what the folder holds (None: there is none), what is fetched (None: refused), what is removed
+    # contents of the folder (None: missing), downloaded files (None: rejected), removed files
     "nothing": (None, ALL, []),
     "an empty folder": ({}, ALL, []),
     "the version": (WHOLE, [], []),

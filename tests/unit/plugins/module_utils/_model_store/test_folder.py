@@ -22,7 +22,7 @@ def test_files_below_folders_come_in_order_with_their_digests(tmp_path: Path) ->
     first, second = scan(tmp_path)
     assert (first.name, first.size) == ("a.txt", 0)
     assert (second.name, second.size) == ("b/weights.bin", 7)
-    assert second.known_sha256 is None  # nothing is read before it is needed
+    assert second.known_sha256 is None  # read only when it is needed
     digest_all([first, second])
     assert first.known_sha256 == hashlib.sha256(b"").hexdigest()
     assert second.known_sha256 == hashlib.sha256(b"weights").hexdigest()

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The digest that follows a reader."""
+"""The digest that is computed behind a reader."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_digest_covers_the_announced_ranges(file: Path, steps: list[int]) ->
     with file.open("rb") as stream, TrailingDigest(stream.fileno()) as digest:
         for step in steps:
             digest.read_to(step)
-    # The reader's file is closed by now.
+    # The reader's file is already closed.
     assert digest.hexdigest() == hashlib.sha256(CONTENT[: max(steps, default=0)]).hexdigest()
 
 

@@ -111,7 +111,7 @@ def test_checksums_are_compared_if_etags_are_opaque(folder: Path) -> None:
     upload = store.start(KEY)
     store.uploads[upload][1][1] = BIG[:100]
     assert run(store, folder)["big"].sent == 2400
-    # Of whole files nothing is known then, so they are sent again.
+    # Complete objects cannot be compared then, so they are uploaded again.
     assert run(store, folder)["big"].sent == 2500
 
 
@@ -163,7 +163,7 @@ def test_a_failed_part_ends_the_run_and_leaves_the_rest_for_the_next(folder: Pat
 
 
 class Ended(MemoryStore):
-    """Another ends the upload before this run does; content: what it made of it."""
+    """Another run completes the upload first; content: the resulting object."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ FILES = {"metadata.json": b"{}", "model.joblib": b"model"}
 
 
 def keys(files: Mapping[str, bytes], manifest: bool = False) -> dict[str, bytes]:
-    """The objects of a version with these files, and with its manifest if it is complete."""
+    """The objects of a version with these files, and its manifest if it is complete."""
     content = {f"iris/1/{name}": data for name, data in files.items()}
     if manifest:
         entries = {name: Entry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()}
@@ -55,7 +55,7 @@ def run(store: MemoryStore, folder: Path, **options: Any) -> Published:
 
 ALL = ["manifest.json", "metadata.json", "model.joblib"]
 STATES: dict[str, tuple[dict[str, bytes], bool, list[str] | None, list[str]]] = {
-    # what is stored, overwrite, what is uploaded (None: refused), what is removed
+    # stored objects, overwrite, uploaded files (None: rejected), removed objects
     "nothing": ({}, False, ALL, []),
     "whole": (WHOLE, False, [], []),
     "whole, overwrite": (WHOLE, True, [], []),
@@ -179,7 +179,7 @@ def test_a_missing_bucket(folder: Path) -> None:
 
 
 class Gated:
-    """A gate that notes what it is asked, and refuses when it is told to."""
+    """A gate that records its calls, and rejects if configured."""
 
     def __init__(self, refusal: str | None = None) -> None:
         self.refusal = refusal
@@ -193,7 +193,7 @@ class Gated:
 
 
 GATED: dict[str, tuple[dict[str, bytes], bool, bool]] = {
-    # what is stored, overwrite, whether the gate is asked
+    # stored objects, overwrite, whether the gate runs
     "nothing": ({}, False, True),
     "unfinished": (keys(LESS), False, True),
     "whole": (WHOLE, False, False),
@@ -227,7 +227,7 @@ def test_a_version_that_the_gate_rejects_is_not_uploaded(folder: Path, case: str
     store, gate = MemoryStore(stored), Gated("no model")
     with pytest.raises(KServeError, match="no model"):
         run(store, folder, overwrite=overwrite, check_mode=check_mode, gate=gate)
-    # Not even the old manifest is taken away.
+    # Not even the old manifest is deleted.
     assert store.calls == [("get", "iris/1/manifest.json")] and store.content == stored
 
 
@@ -280,7 +280,7 @@ def test_a_file_that_changes_after_the_check(folder: Path) -> None:
 
 
 class Raced(MemoryStore):
-    """Another run completes the version just before this one does."""
+    """Another run completes the version just before this one."""
 
     def __init__(self, other: Mapping[str, bytes]) -> None:
         super().__init__()
@@ -306,7 +306,7 @@ def test_two_runs_of_two_folders_at_once(folder: Path) -> None:
 
 
 def test_two_runs_that_have_overwritten_each_other(folder: Path) -> None:
-    # The other's manifest says what was its own until this run sent a file of the same name.
+    # The other run's manifest was correct until this run uploaded a file of the same name.
     store = Raced({"iris/1/manifest.json": keys(CHANGED, True)["iris/1/manifest.json"]})
     with pytest.raises(KServeError, match="so it is incomplete; run one of them again"):
         run(store, folder)

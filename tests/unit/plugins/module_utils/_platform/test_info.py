@@ -35,7 +35,7 @@ def test_a_healthy_kserve() -> None:
     }
     absent = {"installed": False, "version": None, "namespace": None, "uid": None, "deployments": [], "problems": []}
     assert result["components"]["istio"] == absent
-    # Nothing was sent to see whether it works, which it does.
+    # It is healthy, so no probe was sent.
     assert api.applied == []
     assert component(api)["problems"] == []
     path = "/apis/serving.kserve.io/v1alpha1/clusterservingruntimes/platform-probe"
@@ -72,7 +72,7 @@ def test_an_invalid_ca_bundle(bundle: str | None, says: str) -> None:
     api = kserve()
     api.lists[VALIDATING] = [webhook(bundle)]
     assert component(api)["problems"] == [f"the caBundle of webhook validator.kserve {says}"]
-    # A webhook that cannot answer is not asked.
+    # No probe is sent to a webhook that cannot answer.
     assert api.applied == []
 
 
