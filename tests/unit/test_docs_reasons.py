@@ -11,7 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "docsite" / "rst" / "troubleshoot.rst"
 SOURCES = ROOT / "plugins" / "module_utils"
-CODE = re.compile(r"``((?:[A-Z][a-z]+){2,}|Stopped|Deleting|Unschedulable|OOMKilled|NoCABundle)``")
+CODE = re.compile(
+    r"``((?:[A-Z]+[a-z]+){2,}|Stopped|Deleting|Unschedulable|OOMKilled|NoCABundle|Forbidden|Unauthorized)``"
+)
 # Reasons that are taken from KServe or Kubernetes, or formed from a part of a message.
 COMPUTED = {"ConfigmapMissing"}
 
@@ -29,7 +31,7 @@ def test_each_verdict_that_names_its_code_is_in_the_guide() -> None:
     given = {
         code
         for path in SOURCES.rglob("*.py")
-        for code in re.findall(r'\b(?:degraded|failed)\(\s*"([A-Z]\w+)"', path.read_text())
+        for code in re.findall(r'\b(?:doubtful|hopeless|degraded|failed)\(\s*"([A-Z]\w+)"', path.read_text())
     }
     # Verdicts on applied objects, not on models.
     applied = {"JobFailed", "NamesNotAccepted", "Terminating"}

@@ -9,7 +9,6 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import socket
 import ssl
@@ -24,6 +23,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import short
 
 from .message import Answer, MessageError
+from .no_proxy import proxy_of
 
 PORTS = {"https": 443, "http": 80}
 Done = Callable[["Answer | Unanswered"], None]
@@ -163,54 +163,9 @@ def server(
     made = Server(scheme, name, port or PORTS[scheme], address or name, prefix, **options)
     if not 0 < made.port < 65536:
         raise KServeError(f"The port {made.port} is none; give one from 1 to 65535.", reason="InvalidOption")
-    given = _proxy_of(made, os.environ if environ is None else environ) if proxy is None else proxy
-    return replace(made, proxy=_proxy(given)) if given else made
-
-
-def _proxy_of(made: Server, environ: Mapping[str, str]) -> str | None:
-    """Return the proxy of the environment: <scheme>_proxy or all_proxy, where no_proxy does not name the server."""
-    # By lower case, which goes before upper case, as everywhere. A CGI server sets HTTP_PROXY from a request's header.
-    values = {
-        name.lower(): value
-        for name, value in environ.items()
-        if name != "HTTP_PROXY" or "REQUEST_METHOD" not in environ
-    }
-    values |= {name: value for name, value in environ.items() if name.islower()}
-    found = values.get(f"{made.scheme}_proxy") or values.get("all_proxy")
-    if not found or any(_is_loopback(name) for name in (made.host, made.address)):
-        return None
-    exempt = [entry.strip() for entry in values.get("no_proxy", "").split(",") if entry.strip()]
-    if any(_exempt(name, made.port, exempt) for name in (made.host, made.address)):
-        return None
-    return found
-
-
-def _ip(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(name)
-    except ValueError:
-        return None
-
-
-def _is_loopback(name: str) -> bool:
-    found = _ip(name)
-    return name == "localhost" or (found is not None and found.is_loopback)
-
-
-def _exempt(name: str, port: int, entries: Sequence[str]) -> bool:
-    """Tell whether no_proxy names a host: by *, name, domain, IP or network, each but the last also with a port."""
-    found = _ip(name)
-    for entry in entries:
-        if "/" in entry:
-            try:
-                if found is not None and found in ipaddress.ip_network(entry, strict=False):
-                    return True
-            except ValueError:  # no network, so it names nothing
-                continue
-        wanted = entry.removesuffix(f":{port}").removeprefix("*").removeprefix(".").lower()
-        if entry == "*" or wanted == name.lower() or (not found and name.lower().endswith(f".{wanted}")):
-            return True
-    return False
+    if proxy is None:
+        proxy = proxy_of(made.scheme, (made.host, made.address), made.port, os.environ if environ is None else environ)
+    return replace(made, proxy=_proxy(proxy)) if proxy else made
 
 
 def _proxy(text: str) -> Proxy:

@@ -208,7 +208,7 @@ def webhook(**client: Any) -> dict[str, Any]:
         ([], True),
         ([webhook(url="https://example.com")], True),
         ([webhook(service={"name": "s"}, caBundle=authority())], True),
-        # Not one with an invalid CA.
+        # Without a valid CA.
         ([webhook(service={"name": "s"}, caBundle="LS0t")], False),
         ([webhook(service={"name": "s"})], False),
         ([webhook(service={"name": "s"}, caBundle=authority()), webhook(service={"name": "s"}, caBundle="")], False),

@@ -94,7 +94,7 @@ def test_an_interpreter_with_other_versions_is_rejected(folder: Path) -> None:
     libraries = json.loads((folder / "metadata.json").read_text())["libraries"]
     rewrite(folder, libraries=libraries | {"scikit-learn": "0.1"})
     said = refusal(folder, packages={"scikit-learn": "0.1"})
-    assert said.startswith(f"{sys.executable}, which tries the model, has scikit-learn ")
+    assert said.startswith(f"{sys.executable}, which loads the model, has scikit-learn ")
     assert "set gate.python to an interpreter with the image's packages" in said
 
 
@@ -167,7 +167,7 @@ def test_the_error_contains_the_output_of_the_model(folder: Path, monkeypatch: p
     monkeypatch.setattr(model_gate, "try_model", lambda *_arguments: Outcome(1, error="no", output="last words"))
     with pytest.raises(KServeError) as caught:
         gate(folder)
-    assert caught.value.result == {"output": "last words"}
+    assert caught.value.result == {"reason": "ModelRejected", "output": "last words"}
 
 
 @pytest.mark.parametrize(
