@@ -80,8 +80,8 @@ class Server:
     """The ApplyApi port.
 
     errors: by the end of a path, the errors of its next applies and deletions; sent: paths and queries of all applies;
-    deleted: paths of all deletions, and whether they were dry runs; established: whether new CRDs are at once; late: the
-    number of times that discovery does not list them; finalized: ends of paths of objects that remain on deletion.
+    deleted: paths of all deletions, and whether they were dry runs; established: whether new CRDs are at once; late:
+    how often discovery does not list them yet; finalized: ends of paths of objects that remain when they are deleted.
     """
 
     def __init__(self, *objects: dict[str, Any]) -> None:
