@@ -117,7 +117,7 @@ def test_a_version_is_loaded_completely_and_once(loader: Loader) -> None:
         ),
         ("manifest.json", b'{"files": {', "manifest.json is no manifest of a version: upload the version again"),
     ],
-    ids=["truncated", "corrupted", "manifest cut"],
+    ids=["truncated", "corrupted", "manifest truncated"],
 )
 def test_an_object_that_does_not_match_the_upload(loader: Loader, name: str, content: bytes, said: str) -> None:
     loader.publish()

@@ -43,7 +43,7 @@ def test_the_rooms_import_only_lower_layers() -> None:
         ("_new/module.py", "", "A room imports only rooms of lower floors"),
         ("_common/redact.py", "from ansible.module_utils.basic import AnsibleModule", "Rooms know nothing of Ansible"),
     ],
-    ids=["upwards", "beside", "a-room-without-a-floor", "ansible"],
+    ids=["upwards", "same layer", "room without a layer", "ansible"],
 )
 def test_an_import_that_violates_a_contract_is_found(tmp_path: Path, file: str, line: str, contract: str) -> None:
     shutil.copytree(ROOT / "plugins" / "module_utils", tmp_path / PACKAGE)

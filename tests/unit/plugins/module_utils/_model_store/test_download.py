@@ -64,8 +64,8 @@ STATES: dict[str, tuple[Mapping[str, bytes] | None, list[str] | None, list[str]]
     "nothing": (None, ALL, []),
     "an empty folder": ({}, ALL, []),
     "the version": (WHOLE, [], []),
-    "the version, one damaged": ({**WHOLE, "sub/big": bytes(250)}, ["sub/big"], []),
-    "the version, one cut": ({**WHOLE, "sub/big": b""}, ["sub/big"], []),
+    "the version, one corrupt": ({**WHOLE, "sub/big": bytes(250)}, ["sub/big"], []),
+    "the version, one truncated": ({**WHOLE, "sub/big": b""}, ["sub/big"], []),
     "the version, one less": ({name: WHOLE[name] for name in ALL[:2]}, ["sub/big"], []),
     "the version, one more": ({**WHOLE, "extra": b""}, [], ["extra"]),
     "another version": (

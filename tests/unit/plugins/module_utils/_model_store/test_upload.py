@@ -57,8 +57,8 @@ ALL = ["manifest.json", "metadata.json", "model.joblib"]
 STATES: dict[str, tuple[dict[str, bytes], bool, list[str] | None, list[str]]] = {
     # stored objects, overwrite, uploaded files (None: rejected), removed objects
     "nothing": ({}, False, ALL, []),
-    "whole": (WHOLE, False, [], []),
-    "whole, overwrite": (WHOLE, True, [], []),
+    "complete": (WHOLE, False, [], []),
+    "complete, overwrite": (WHOLE, True, [], []),
     "complete, one changed": (keys(CHANGED, True), False, None, []),
     "complete, one changed, overwrite": (keys(CHANGED, True), True, ["manifest.json", "model.joblib"], []),
     "complete, one of another size, overwrite": (keys(SHORTER, True), True, ["manifest.json", "model.joblib"], []),
@@ -71,14 +71,14 @@ STATES: dict[str, tuple[dict[str, bytes], bool, list[str] | None, list[str]]] = 
     "others without a manifest": (keys(CHANGED), False, ["manifest.json", "model.joblib"], []),
     "more without a manifest": (keys(MORE), False, None, []),
     "more without a manifest, overwrite": (keys(MORE), True, ["manifest.json"], ["other.joblib"]),
-    "a manifest that is none": ({**keys(FILES), "iris/1/manifest.json": b"{}"}, False, None, []),
-    "a manifest that is none, overwrite": (
+    "an invalid manifest": ({**keys(FILES), "iris/1/manifest.json": b"{}"}, False, None, []),
+    "an invalid manifest, overwrite": (
         {**keys(FILES), "iris/1/manifest.json": b"{}"},
         True,
         ["manifest.json"],
         [],
     ),
-    "a manifest whose object is gone": (
+    "a manifest with a missing object": (
         {key: data for key, data in WHOLE.items() if "joblib" not in key},
         True,
         [],
@@ -196,8 +196,8 @@ GATED: dict[str, tuple[dict[str, bytes], bool, bool]] = {
     # stored objects, overwrite, whether the gate runs
     "nothing": ({}, False, True),
     "unfinished": (keys(LESS), False, True),
-    "whole": (WHOLE, False, False),
-    "whole, overwrite": (WHOLE, True, False),
+    "complete": (WHOLE, False, False),
+    "complete, overwrite": (WHOLE, True, False),
     "complete, one changed": (keys(CHANGED, True), False, False),
     "complete, one changed, overwrite": (keys(CHANGED, True), True, True),
 }
