@@ -161,7 +161,7 @@ def test_the_other_playbooks_run_from_the_tarball_too(own: tuple[str, ...], user
     models, folder = own[1:], ("-e", f"folder={tmp_path / 'backup'}")
     finished(user("hashfoundry.kserve.backup", *models, *folder))
     finished(user("hashfoundry.kserve.restore", *models, *folder))
-    finished(user("hashfoundry.kserve.rotate_keys", *models, "--check"))
+    finished(user("hashfoundry.kserve.rotate_credentials", *models, "--check"))
     finished(user("hashfoundry.kserve.account", "--check"))
     finished(user("hashfoundry.kserve.upgrade", "--check"))
     said = {
