@@ -14,13 +14,12 @@ import yaml
 from ansible_collections.hashfoundry.kserve.plugins.module_utils import _model_gate_load
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._prediction import Tolerance, difference
 
-TASKS = Path(__file__).resolve().parents[3] / "roles" / "model_verification" / "tasks" / "main.yml"
+TASKS = Path(__file__).resolve().parents[3] / "roles" / "model_verification" / "tasks" / "smoke_test.yml"
 
 
 def tolerance() -> Tolerance:
     """The one that the role gives to inference_smoke_test."""
-    named = [task for entry in yaml.safe_load(TASKS.read_text()) for task in entry.get("block", ())]
-    (task,) = [task for task in named if "hashfoundry.kserve.inference_smoke_test" in task]
+    (task,) = yaml.safe_load(TASKS.read_text())
     return Tolerance(**task["hashfoundry.kserve.inference_smoke_test"]["tolerance"])
 
 
