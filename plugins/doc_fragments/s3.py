@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options by which every module of the collection reaches an object store."""
+"""The object storage options of every module of the collection."""
 
 from __future__ import annotations
 
@@ -22,26 +22,25 @@ options:
     required: true
   endpoint_url:
     description:
-      - URL of the store, for example V(https://fra1.digitaloceanspaces.com).
+      - URL of the object storage, for example V(https://fra1.digitaloceanspaces.com).
       - E(AWS_ENDPOINT_URL_S3) and E(AWS_ENDPOINT_URL) are used when it is not set, then C(endpoint_url) of the
-        profile's C(services) for C(s3), then of the profile. C(ignore_configured_endpoint_urls) is not looked at.
-      - Without any of them the module talks to Amazon S3, in the partitions of C(amazonaws.com) and
-        C(amazonaws.com.cn).
+        profile's C(services) for C(s3), then of the profile. C(ignore_configured_endpoint_urls) is ignored.
+      - Defaults to Amazon S3, in the partitions of C(amazonaws.com) and C(amazonaws.com.cn).
     type: str
   region:
     description:
       - Region that requests are signed for.
       - E(AWS_REGION) and E(AWS_DEFAULT_REGION) are used when it is not set, then the region of the profile, then
         V(us-east-1). At DigitalOcean Spaces it is the slug in the endpoint, for example V(fra1).
-      - It must be the bucket's own at Amazon S3. A request is not sent again to another region, as boto3 does it, but
-        the error names the option.
+      - It must be the bucket's own at Amazon S3. A request is not redirected to another region, as by boto3; the error
+        names the option.
     type: str
   access_key:
     description:
       - Access key.
-      - Without it botocore finds credentials where every program of AWS does. These are O(profile), or, when it is not
-        set, E(AWS_ACCESS_KEY_ID) with E(AWS_SECRET_ACCESS_KEY) and E(AWS_SESSION_TOKEN), E(AWS_PROFILE), the files,
-        SSO, a role with a web identity (IRSA), and the roles of containers and EC2. Those that expire are renewed.
+      - Without it botocore finds credentials as every AWS client does. These are O(profile), or, when it is not set,
+        E(AWS_ACCESS_KEY_ID) with E(AWS_SECRET_ACCESS_KEY) and E(AWS_SESSION_TOKEN), E(AWS_PROFILE), the files, SSO, a
+        role with a web identity (IRSA), and the roles of containers and EC2. Those that expire are renewed.
     type: str
   secret_key:
     description: Secret key, together with O(access_key).
@@ -51,33 +50,33 @@ options:
     type: str
   profile:
     description:
-      - Profile of the AWS configuration files. O(access_key) and O(secret_key) win over its keys, those of the
+      - Profile of the AWS configuration files. O(access_key) and O(secret_key) take precedence over it, those of the
         environment do not.
-      - E(AWS_PROFILE) is used when it is not set. Then the keys of the environment win.
+      - E(AWS_PROFILE) is used when it is not set. Then the credentials of the environment take precedence.
       - Of its settings those of credentials, C(region), C(endpoint_url), C(services) and C(ca_bundle) count, and not
         those of C(s3), such as C(addressing_style), C(use_accelerate_endpoint) or C(use_dualstack_endpoint).
     type: str
   validate_certs:
-    description: Whether the certificate of the store must be valid.
+    description: Whether the certificate of the object storage must be valid.
     type: bool
     default: true
   ca_bundle:
     description:
-      - PEM file with the authorities that may sign the store's certificate.
+      - PEM file with the trusted CAs of the object storage's certificate.
       - E(AWS_CA_BUNDLE) is used when it is not set, then C(ca_bundle) of the profile, then E(REQUESTS_CA_BUNDLE), then
-        the authorities that the Python library certifi or botocore brings, and not those of the machine.
+        the CAs of the Python library certifi or botocore, and not those of the machine.
     type: path
   addressing_style:
     description:
-      - Where a request names the bucket, in the path of the URL or in its host name.
-      - V(auto) takes the host name, except for an endpoint that is an IP address or has no dot in its name, and for
-        a bucket with a dot in its name. Many stores of one's own know V(path) only.
+      - Whether the bucket is in the path of the URL or in its host name.
+      - V(auto) takes the host name, except for an endpoint that is an IP address or has no dot in its name, and for a
+        bucket with a dot in its name. Many self-hosted object stores support V(path) only.
     type: str
     choices: [auto, path, virtual]
     default: auto
   connections:
     description:
-      - How many requests are under way at once, from 1 to 64.
+      - How many requests are sent at once, from 1 to 64.
       - Each takes at most 16 MiB of memory, or a ten-thousandth of the largest file where that is more.
     type: int
     default: 8

@@ -23,6 +23,8 @@ PLAY = """
   gather_facts: false
   roles: [hashfoundry.kserve.model_storage]
 """
+# The folder has no real model.
+GATE = {"load": False, "metadata": False}
 Run = Callable[..., tuple[int, str]]
 NOT_INSTALLED = "The in-cluster object store is not installed yet, so check mode could not compare iris with it."
 
