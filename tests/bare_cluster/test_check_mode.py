@@ -117,7 +117,7 @@ def test_it_says_what_it_cannot_know_before_the_kinds_are_there(checked: Checked
 
 
 def test_it_says_that_nobody_has_tested_these_versions(checked: Checked) -> None:
-    assert "Nobody has tested, on prod, " in checked.text
+    assert "These versions are untested together on prod: " in checked.text
 
 
 def test_what_an_administrator_does_first_can_be_looked_at_too(

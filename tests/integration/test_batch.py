@@ -10,7 +10,6 @@ import io
 import json
 import secrets
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +18,7 @@ import numpy as np
 import pytest
 
 from local.settings import Settings
+from tests.waiting import until
 
 from .trap_cluster import store as connect
 
@@ -86,14 +86,6 @@ def rows() -> np.ndarray[Any, Any]:
     return np.round(np.random.default_rng(0).uniform(0.1, 8, (ROWS, 4)), 1)
 
 
-def _wait_for(what: Any, seconds: float = 120) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline, "it did not come to be"
-        time.sleep(0.05)
-    return found
-
-
 def test_a_job_that_is_killed_goes_on_and_each_row_is_predicted_once(batch, rows, settings, on_node) -> None:
     text = io.StringIO()
     text.write(",".join(["id", *NAMES]) + "\n")
@@ -103,7 +95,7 @@ def test_a_job_that_is_killed_goes_on_and_each_row_is_predicted_once(batch, rows
     options = {"batch_inference_chunk_rows": CHUNK, "batch_inference_keep": ["id"]}
     player = threading.Thread(target=lambda: ended.append(batch.play("in/rows.csv", **options)))
     player.start()
-    parts = _wait_for(lambda: (found := batch.listed("in/rows.csv.predictions/")) and len(found) > 20 and found)
+    parts = until(lambda: (found := batch.listed("in/rows.csv.predictions/")) and len(found) > 20 and found, every=0.05)
     # By the node at once: a pod that is deleted works on for as long as the kubelet takes to hear of it.
     on_node("sh", "-c", KILL, "sh", batch.name)
     (killed,) = batch.pods()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 
 from local.settings import Settings
 from tests.integration.conftest import reason
+from tests.waiting import until
 
 from .trap_cluster import SERVES, Cluster, Json, cluster, service
 
@@ -73,14 +73,6 @@ def ask(made: Cluster, settings: Settings) -> Callable[[], str]:
     return post
 
 
-def until(look: Callable[[], str], holds: Callable[[str], bool]) -> str:
-    """Look until a condition holds: a route takes a moment to reach Envoy, and longer on a busy machine."""
-    deadline = time.monotonic() + 120
-    while not holds(seen := look()) and time.monotonic() < deadline:
-        time.sleep(0.25)
-    return seen
-
-
 def predicts(said: str) -> bool:
     return '"predictions":[0,2]' in said.replace(" ", "")
 
@@ -131,7 +123,7 @@ def test_it_goes_back_to_the_gateway(made: Cluster, expose: Callable[..., str], 
 def test_what_cannot_be_is_refused_in_a_sentence(made: Cluster, playbook: Playbook) -> None:
     for exposure, more, sentence in (
         ("public", {}, "is public: set it to one of gateway, ingress, none."),
-        ("ingress", {"model_exposure_ingress_class": "nowhere"}, "The cluster has no IngressClass nowhere, so nothing"),
+        ("ingress", {"model_exposure_ingress_class": "nowhere"}, "The IngressClass nowhere was not found."),
     ):
         models = [{"name": made.namespace, "exposure": exposure}]
         given = {"model_exposure_namespace": made.namespace, "model_exposure_models": models, **more}

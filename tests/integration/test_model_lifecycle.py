@@ -226,7 +226,7 @@ def test_one_command_goes_back_to_the_version_before_and_no_request_fails(models
     assert (now["versions"], now["predictions"]) == (["v1"], EXPECTED)
     assert "serves v1 instead of v2." in said
     assert (
-        "The list of models names v2, which the next run of site.yml would bring back; set version: v1 there." in said
+        "The list of models names v2, which the next run of site.yml would deploy again. Set version: v1 there." in said
     )
 
 

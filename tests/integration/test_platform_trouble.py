@@ -23,9 +23,10 @@ import yaml
 from local import demo
 from local.settings import Settings
 from tests.integration.conftest import Docker, OnNode, errors, reason
+from tests.waiting import until
 
 from .test_trouble import Done, flat, says
-from .test_watch_survives import Handler, kill_api_server, proxied, until
+from .test_watch_survives import Handler, kill_api_server, proxied
 
 Playbook = Callable[..., Done]
 Kubectl = Callable[..., str]
@@ -190,7 +191,7 @@ def in_the_middle(playbook: Playbook, kubectl: Kubectl, break_it: Callable[[], o
     words = ("get", "deployment", "kserve-controller-manager", "-n", "kserve", "-o", "name", "--ignore-not-found")
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(playbook, "playbooks/addons.yml", timeout=600)
-        until(lambda: bool(kubectl(*words).strip()) or running.done(), "the controller is made anew")
+        until(lambda: bool(kubectl(*words).strip()) or running.done(), what="the controller is made anew")
         assert not running.done(), running.result().stdout
         break_it()
         return running.result()
@@ -203,7 +204,7 @@ def serves(settings: Settings) -> None:
         done = subprocess.run(demo.curl(settings), capture_output=True, text=True, check=False)
         return done.returncode == 0 and json.loads(done.stdout) == {"predictions": [0, 2]}
 
-    until(answers, "the model answers")
+    until(answers, what="the model answers")
 
 
 def test_the_api_server_is_restarted_in_the_middle(
@@ -211,7 +212,7 @@ def test_the_api_server_is_restarted_in_the_middle(
 ) -> None:
     done = in_the_middle(playbook, kubectl, lambda: kill_api_server(on_node))
     went_on_or_said_why(done)
-    until(lambda: kubectl("get", "--raw=/readyz", check=False) == "ok", "the API server is back")
+    until(lambda: kubectl("get", "--raw=/readyz", check=False) == "ok", what="the API server is back")
     finishes(playbook("playbooks/addons.yml"))
     serves(settings)
 
@@ -230,6 +231,6 @@ def test_the_node_goes_away_in_the_middle(
 ) -> None:
     done = in_the_middle(playbook, kubectl, lambda: docker("restart", "--time=0", node))
     went_on_or_said_why(done)
-    until(lambda: kubectl("get", "--raw=/readyz", check=False) == "ok", "the API server is back", 240)
+    until(lambda: kubectl("get", "--raw=/readyz", check=False) == "ok", seconds=240, what="the API server is back")
     finishes(playbook("playbooks/site.yml", timeout=500))
     serves(settings)

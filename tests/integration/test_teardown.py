@@ -74,7 +74,7 @@ def foreign(kubectl: Kubectl, tmp_path: Path) -> Iterator[str]:
 def test_the_platform_stays_while_others_serve_models(playbook: Playbook, kinds: Kinds, foreign: str) -> None:
     before = kinds()
     done = playbook("playbooks/teardown.yml", "-e", "platform_teardown_models=delete")
-    says(done, f"InferenceServices of other namespaces than ml-models need the platform: {foreign}; delete them first")
+    says(done, f"InferenceServices in other namespaces than ml-models need the platform: {foreign}.")
     assert recap(done, "changed") == 0
     assert kinds() == before
 
@@ -83,7 +83,7 @@ def test_the_platform_stays_while_models_are_served(playbook: Playbook) -> None:
     done = playbook("playbooks/teardown.yml")
     says(
         done,
-        "since models are served: ml-models/",
+        "because these InferenceServices exist: ml-models/",
         "ml-models/iris-classifier",
         "set platform_teardown_models to delete",
     )

@@ -65,7 +65,7 @@ def test_an_upgrade_over_two_versions_is_refused_with_the_way(playbook: Playbook
     done = playbook("playbooks/upgrade.yml", "-e", json.dumps(words))
     says(
         done,
-        "The platform of local is not upgraded, and nothing is changed. KServe goes one minor version at a time, and "
+        "The platform of local was not upgraded, and nothing was changed. KServe goes one minor version at a time, and "
         "from v0.19.0 to v0.21.0 are more: go by v0.20 to v0.21.0.",
     )
     assert recap(done, "changed") == 0

@@ -15,8 +15,7 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPSConnection
@@ -29,6 +28,7 @@ import yaml
 
 from local.settings import Settings
 from tests.integration.conftest import OnNode
+from tests.waiting import until
 
 from .trap_cluster import Cluster, Told, cluster, service
 
@@ -58,7 +58,7 @@ class Proxy:
             each.shutdown(socket.SHUT_RDWR)
 
     def until_watching(self, process: subprocess.Popen[str]) -> None:
-        until(lambda: len(self.sockets) >= SOURCES or process.poll() is not None, "every source is watched")
+        until(lambda: len(self.sockets) >= SOURCES or process.poll() is not None, what="every source is watched")
         assert process.poll() is None, process.communicate()[0]
 
 
@@ -124,13 +124,6 @@ def proxied(settings: Settings, folder: Path) -> Iterator[Proxy]:
         finally:
             proxy.open.set()
             server.shutdown()
-
-
-def until(done: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, f"not within {seconds} seconds: {what}"
-        time.sleep(0.05)
 
 
 def kill_api_server(on_node: OnNode) -> None:
@@ -204,10 +197,10 @@ def restarted(settings, made, on_node, tmp_path_factory) -> dict[str, tuple[Told
         of_expired.hold(clean=True)
         of_late.clean = False
         kill_api_server(on_node)
-        until(lambda: changed(made, "expired", STOP), "a patch is taken")
+        until(lambda: changed(made, "expired", STOP), what="a patch is taken")
         of_expired.said.clear()
         of_expired.open.set()
-        until(lambda: changed(made, "late", {"spec": {"predictor": {"nodeSelector": None}}}), "a patch is taken")
+        until(lambda: changed(made, "late", {"spec": {"predictor": {"nodeSelector": None}}}), what="a patch is taken")
         told = {"expired": (expired.told(), of_expired), "late": (late.told(), of_late)}
     made.kubectl("wait", "pods", "--all", "-n", "kserve", "--for=condition=Ready", "--timeout=60s")
     return told

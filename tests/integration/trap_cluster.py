@@ -25,6 +25,7 @@ import boto3
 import yaml
 
 from local.settings import REPOSITORY, Settings
+from tests.waiting import until
 
 Json = dict[str, Any]
 
@@ -151,10 +152,12 @@ class Cluster:
     def await_event(self, name: str, said: str) -> None:
         """Wait until an event about an InferenceService says something; KServe has one worker for all of them."""
         words = ("events", "-n", self.namespace, f"--field-selector=involvedObject.name={name}", "-o", "json")
-        deadline = time.monotonic() + 60
-        while not any(said in entry["message"] for entry in json.loads(self.kubectl("get", *words))["items"]):
-            assert time.monotonic() < deadline, f"no event about {name} says: {said}"
-            time.sleep(0.25)
+        until(
+            lambda: [entry["message"] for entry in json.loads(self.kubectl("get", *words))["items"]],
+            lambda messages: any(said in message for message in messages),
+            60,
+            what=f"an event about {name} says: {said}",
+        )
 
     def start(self, name: str, **options: Any) -> subprocess.Popen[str]:
         """Start the module by itself, as Ansible does: its options as JSON on standard input."""

@@ -10,7 +10,6 @@ By hand, on a cluster of `HASHFOUNDRY_MODE=Knative make demo`: `python -m pytest
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 import urllib3
 
 from local.settings import Settings
+from tests import waiting
 from tests.integration.conftest import Kubectl, kubectl, playbook, playbook_env, repository, settings
 
 # Fixtures are found by their names in this module.
@@ -77,16 +77,5 @@ def thing(kubectl: Kubectl) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def until() -> Until:
-    """Look until a condition holds, and fail with what was last seen: until(look, holds, seconds)."""
-
-    def wait(look: Callable[[], Any], holds: Callable[[Any], bool], seconds: float) -> Any:
-        deadline = time.monotonic() + seconds
-        while True:
-            seen = look()
-            if holds(seen):
-                return seen
-            if time.monotonic() > deadline:
-                pytest.fail(f"After {seconds:g} s it is still {seen!r}.")
-            time.sleep(0.25)
-
-    return wait
+    """The fixture's form of tests.waiting.until."""
+    return waiting.until

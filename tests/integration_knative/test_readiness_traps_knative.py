@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -28,6 +27,7 @@ from tests.integration.trap_cluster import (
     says,
     service,
 )
+from tests.waiting import until
 
 # Knative's shortest window; after it come the 30 seconds of scale-to-zero-grace-period.
 IDLE = {"autoscaling.knative.dev/window": "6s", "autoscaling.knative.dev/scale-to-zero-pod-retention-period": "0s"}
@@ -76,10 +76,7 @@ def rollouts(made: Cluster) -> dict[str, Any]:
 def idleness(made: Cluster) -> dict[str, Told]:
     """One service that nobody asks, until Knative has taken its last pod away."""
     told = {"first": made.tell("idle", **SERVES)}
-    deadline = time.monotonic() + ZERO_SECONDS
-    while made.owned("idle", "pods"):
-        assert time.monotonic() < deadline, f"a pod of the idle service is left after {ZERO_SECONDS} seconds"
-        time.sleep(1)
+    until(lambda: made.owned("idle", "pods"), lambda pods: not pods, ZERO_SECONDS, what="the idle service has no pod")
     told["scaled to zero"] = made.tell("idle", "knative-scaled-to-zero", **SERVES)
     return told
 
