@@ -122,7 +122,7 @@ def test_it_goes_back_to_the_gateway(made: Cluster, expose: Callable[..., str], 
 
 def test_what_cannot_be_is_refused_in_a_sentence(made: Cluster, playbook: Playbook) -> None:
     for exposure, more, sentence in (
-        ("public", {}, "is public: set it to one of gateway, ingress, none."),
+        ("public", {}, "is public. Set it to one of gateway, ingress, none."),
         ("ingress", {"model_exposure_ingress_class": "nowhere"}, "The IngressClass nowhere was not found."),
     ):
         models = [{"name": made.namespace, "exposure": exposure}]
