@@ -32,10 +32,11 @@ CHECKS := lint sanity unit server-unit
 collections: venv
 	@$(BIN)/python -c 'from local import galaxy; galaxy.ensure()'
 
-lint: collections ## ansible-lint, yamllint, ruff, mypy, private names and the changelog
+lint: collections ## ansible-lint, yamllint, ruff, mypy, import-linter, private names and the changelog
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	PYTHONPATH=collections $(BIN)/lint-imports --no-cache --no-logo import-linter.toml
 	$(BIN)/python tests/private_names.py
 	$(BIN)/yamllint --strict .
 	$(BIN)/antsibull-changelog lint

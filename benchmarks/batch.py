@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._batch_predictions import describe
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_folder import scan
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store import ObjectStore, Target
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_version import publish
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_client import S3Options
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.batch_predictions import describe
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import scan
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import Target
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.upload import publish
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.port import ObjectStore
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.s3_client import S3Options
 from benchmarks import tools
 from benchmarks.results import ROOT, NotMeasured, Report
 from benchmarks.tools import Tools
@@ -96,7 +97,7 @@ def _bucket(server: Store) -> ObjectStore:
     access_key, secret_key, region = (
         ACCESS[f"AWS_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "REGION")
     )
-    return _s3.connect(S3Options(BUCKET, server.url, region, access_key, secret_key, addressing_style="path"))
+    return s3.connect(S3Options(BUCKET, server.url, region, access_key, secret_key, addressing_style="path"))
 
 
 def _stored(bucket: ObjectStore, folder: Path) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _http, _http_client
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._load import Plan
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._smoke_test import Check, SmokeTest
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._http import server as http_server
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._http import transport as http_transport
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.plan import Plan
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.smoke_test import Check, SmokeTest
 from benchmarks import served, tools
 from benchmarks.results import NotMeasured, Report, Row
 from benchmarks.served import FASTAPI, KSERVE, MLSERVER, OURS, SERVERS, Server, Start
@@ -48,7 +49,7 @@ def on_core(core: int) -> Iterator[None]:
 
 def load(address: tuple[str, int], server: Server, protocol: str, rate: float, seconds: float) -> dict[str, Any]:
     """What inference_smoke_test says of an open load; every prediction is compared."""
-    to = _http.server(f"http://{address[0]}:{address[1]}", "http", None, None, None, proxy="")
+    to = http_server.server(f"http://{address[0]}:{address[1]}", "http", None, None, None, proxy="")
     check = Check(
         server.model,
         protocol,
@@ -58,7 +59,7 @@ def load(address: tuple[str, int], server: Server, protocol: str, rate: float, s
         retry_for=30,
         thresholds={"error_rate": 1.0},
     )
-    with _http_client.HttpTransport(to, None) as transport, on_core(GENERATOR_CORE):
+    with http_transport.HttpTransport(to, None) as transport, on_core(GENERATOR_CORE):
         return SmokeTest(transport, check).run()
 
 

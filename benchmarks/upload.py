@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _certificates
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._certificates import pki
 from benchmarks import tools
 from benchmarks.playbook import EMPTY, Task, play
 from benchmarks.results import NotMeasured, Report
@@ -122,8 +122,8 @@ def store(found: Tools, folder: Path, scheme: str) -> Iterator[Store]:
 def certificate(folder: Path) -> Path:
     """Write tls.crt and tls.key of a server at localhost; returns the file of its CA."""
     now = datetime.datetime.now(datetime.UTC)
-    authority = _certificates.new_authority("benchmark CA", 1, now)
-    issued = _certificates.data(_certificates.issue(authority, ["localhost"], 1, now), authority.certificate)
+    authority = pki.new_authority("benchmark CA", 1, now)
+    issued = pki.data(pki.issue(authority, ["localhost"], 1, now), authority.certificate)
     for name, content in issued.items():
         (folder / name).write_bytes(base64.b64decode(content))
     return folder / "ca.crt"

@@ -15,15 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import (
-    _http,
-    _http_client,
-    _model_schema,
-    _smoke_test,
-)
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._load import Plan
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._smoke_test import Check, Reports
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._http import server as http_server
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._http import transport as http_transport
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_protocol import schema as model_schema
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test import smoke_test
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.plan import Plan
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.smoke_test import Check, Reports
 from model.churn.recipe import RECIPE
 from model.folder import write_folder
 from model.tests.serving import NAME, request, serving
@@ -201,7 +199,7 @@ def test_probabilities_instead_of_predictions(folder: Path, tmp_path: Path) -> N
 
 def smoke(port: int, metadata: Path, protocol: str, rows: list[Any], batch_size: int | None = None) -> dict[str, Any]:
     """The result of the collection's module inference_smoke_test, with what model_verification gives it."""
-    server = _http.server(f"http://127.0.0.1:{port}", "http", None, None, None, proxy="")
+    server = http_server.server(f"http://127.0.0.1:{port}", "http", None, None, None, proxy="")
     check = Check(
         NAME,
         protocol,
@@ -210,11 +208,11 @@ def smoke(port: int, metadata: Path, protocol: str, rows: list[Any], batch_size:
         Plan(4),
         retry_for=0,
         batch_size=batch_size,
-        schema=_model_schema.read(str(metadata)),
+        schema=model_schema.read(str(metadata)),
         health=[protocol],
     )
-    with _http_client.HttpTransport(server, None) as transport:
-        return _smoke_test.run(transport, check, Reports(), False, print)
+    with http_transport.HttpTransport(server, None) as transport:
+        return smoke_test.run(transport, check, Reports(), False, print)
 
 
 @pytest.mark.parametrize("batch_size", [None, 1], ids=["whole", "batches"])

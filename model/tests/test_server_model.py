@@ -20,7 +20,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _model_schema
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_protocol import schema as model_schema
 
 pytest.importorskip("uvicorn", reason="needs the packages of model/server/requirements.txt")
 
@@ -163,8 +163,8 @@ def test_the_inputs_are_those_of_the_description(model: Any, tmp_path: Path) -> 
     describe(tmp_path / "model.pkl", ["a", "b"], [], [[1, 1]], ["yes"], inputs=[flowers], outputs=[classes])
     model.load()
     assert model.metadata()["inputs"] == [flowers]
-    schema = _model_schema.read(str(tmp_path / "metadata.json"))
-    assert _model_schema.server_difference(schema, json.dumps(model.metadata()).encode()) is None
+    schema = model_schema.read(str(tmp_path / "metadata.json"))
+    assert model_schema.server_difference(schema, json.dumps(model.metadata()).encode()) is None
 
 
 def test_numbers_that_another_processor_rounds_otherwise_are_those_of_the_description(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Doc fragment C(s3); its arguments are in plugins/module_utils/_s3_arguments.py."""
+    """Doc fragment C(s3); its arguments are in plugins/module_utils/_object_store/arguments.py."""
 
     DOCUMENTATION = r"""
 requirements:

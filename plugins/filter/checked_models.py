@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_list import checked
+from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_list import checked
 
 
 def checked_models(models: Any, volumes: Collection[str] | None = None) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_pods import serving_versions
+from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_pods import serving_versions
 
 
 class FilterModule:

@@ -10,8 +10,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _upgrade_paths
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.plugin_utils import _upgrade_paths
 
 
 def upgrade_plan(platform: Mapping[str, Any], components: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

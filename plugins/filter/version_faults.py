@@ -12,8 +12,8 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible.utils.display import Display
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _tested_platforms, _version_sets
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.plugin_utils import _tested_platforms, _version_sets
 
 
 def version_faults(

@@ -61,8 +61,8 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible.template import Templar
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _version_sets
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.plugin_utils import _version_sets
 
 
 class LookupModule(LookupBase):

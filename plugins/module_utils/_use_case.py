@@ -13,7 +13,6 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 
 Options = Mapping[str, Any]
 
@@ -71,8 +70,8 @@ class _Module(AnsibleModule):
         super().exit_json(**self._invocation(), **kwargs)
 
     def fail_json(self, msg: str, **kwargs: Any) -> None:
-        """End with a failure."""
-        super().fail_json(msg, **self._invocation(), **kwargs)
+        """End with a failure; that of AnsibleModule itself is about the options."""
+        super().fail_json(msg, **{"reason": "InvalidOption", **self._invocation(), **kwargs})
 
     def _invocation(self) -> dict[str, Any]:
         shown = self._use_case.shown
@@ -93,20 +92,10 @@ def run_module(use_case: UseCase) -> None:
 
 
 def broken(error: BaseException) -> dict[str, Any]:
-    """Return the result of a use case that ended by an error nobody foresaw; call it where the error is caught."""
-    return {"failed": True, "msg": f"{type(error).__name__}: {error}", "exception": traceback.format_exc()}
-
-
-def require(library: str, import_error: str | None) -> None:
-    """Check that a Python library could be imported.
-
-    :param library: its name, and the oldest version that will do, as pip takes them.
-    :param import_error: the traceback of the import that failed, if one did.
-    :raises KServeError: it could not; the message names the interpreter and says what to do.
-    """
-    if import_error:
-        raise KServeError(
-            f"The Python package {library} is missing from {sys.executable}: install it there with pip, or set "
-            "ansible_python_interpreter to a Python that has it.",
-            exception=import_error,
-        )
+    """Return the result of a use case that ended by an unexpected error; call it where the error is caught."""
+    return {
+        "failed": True,
+        "msg": f"{type(error).__name__}: {error}",
+        "reason": "InternalError",
+        "exception": traceback.format_exc(),
+    }

@@ -142,25 +142,25 @@ requests:
   type: int
   returned: success
   sample: 3
+reason:
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
+  type: str
+  returned: failure
+  sample: ObjectNotFound
 """
 
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3, _s3_client
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._batch_predictions import describe
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store import Target
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_arguments import (
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.batch_predictions import describe
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import Target
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3, s3_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.arguments import (
     REQUIRED_TOGETHER,
     S3_ARGUMENTS,
     s3_options,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import (
-    Options,
-    Run,
-    UseCase,
-    require,
-    run_module,
-)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **S3_ARGUMENTS,
@@ -176,9 +176,9 @@ WHAT = ("digest", "probabilities", "keep")
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Tell whether the predictions of a file are in the bucket."""
-    require("botocore", _s3_client.BOTOCORE_IMPORT_ERROR)
+    require("botocore", s3_client.BOTOCORE_IMPORT_ERROR)
     target = Target(options["bucket"], options["name"], options["version"])
-    with _s3.session(s3_options(options)) as store:
+    with s3.session(s3_options(options)) as store:
         found = describe(store, target, options["input"], **{key: options[key] for key in WHAT})
         return {"changed": False, **found, "requests": store.requests}
 

@@ -172,7 +172,12 @@ certificates:
     reason:
       description: Why the certificate was issued, empty when it was not.
       type: str
-      sample: near its end
+      sample: expires soon
+reason:
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
+  type: str
+  returned: failure
+  sample: SecretNotManaged
 """
 
 from datetime import UTC, datetime
@@ -181,18 +186,10 @@ from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import (
-    _certificate_secrets,
-    _certificates,
-    _manifests_api,
-)
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import (
-    Options,
-    Run,
-    UseCase,
-    require,
-    run_module,
-)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._certificates import pki, secrets
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 CA: dict[str, Any] = {
     "namespace": {"type": "str", "default": "hashfoundry-system"},
@@ -217,13 +214,13 @@ CA_FILE: dict[str, Any] = {"ca_file": {"type": "path"}}
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Bring the CA and the TLS Secrets to what the options want."""
-    require("cryptography >= 42.0.0", _certificates.CRYPTOGRAPHY_IMPORT_ERROR)
-    request = _certificate_secrets.request(**{key: options[key] for key in OWN_OPTIONS})
-    with _manifests_api.session(options) as api:
-        result = _certificate_secrets.reconcile(api, request, datetime.now(UTC), run.check_mode)
+    require("cryptography >= 42.0.0", pki.CRYPTOGRAPHY_IMPORT_ERROR)
+    request = secrets.request(**{key: options[key] for key in OWN_OPTIONS})
+    with apply_client.session(options) as api:
+        result = secrets.reconcile(api, request, datetime.now(UTC), run.check_mode)
     path, certificate = options["ca_file"], result["ca_certificate"]
     if path and certificate:
-        result["changed"] |= _certificate_secrets.hand_out(Path(path), certificate, run.check_mode)
+        result["changed"] |= secrets.write_ca_certificate(Path(path), certificate, run.check_mode)
     return result
 
 

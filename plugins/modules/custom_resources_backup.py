@@ -91,6 +91,11 @@ objects:
   type: dict
   returned: success
   sample: {inferenceservices.serving.kserve.io: [models/iris]}
+reason:
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
+  type: str
+  returned: failure
+  sample: Forbidden
 """
 
 from pathlib import Path
@@ -98,7 +103,8 @@ from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _custom_resources, _kube
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._backup import custom_resources
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -110,8 +116,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Write the custom resources of the groups into the folder."""
-    with _kube.session(options) as api:
-        return _custom_resources.backup(api, options["groups"], Path(options["folder"]), check_mode=run.check_mode)
+    with client.session(options) as api:
+        return custom_resources.backup(api, options["groups"], Path(options["folder"]), check_mode=run.check_mode)
 
 
 USE_CASE = UseCase(ARGUMENT_SPEC, run)

@@ -104,6 +104,11 @@ lost:
           deleted and re-created.
       type: str
       sample: object
+reason:
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
+  type: str
+  returned: failure
+  sample: BackupIncomplete
 """
 
 from pathlib import Path
@@ -111,7 +116,8 @@ from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _custom_resources, _kube
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._backup import custom_resources
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -124,8 +130,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Count the custom resources of the groups."""
     since = options["since"]
-    with _kube.session(options) as api:
-        return _custom_resources.info(api, options["groups"], Path(since) if since else None)
+    with client.session(options) as api:
+        return custom_resources.info(api, options["groups"], Path(since) if since else None)
 
 
 USE_CASE = UseCase(ARGUMENT_SPEC, run)

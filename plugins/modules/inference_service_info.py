@@ -82,7 +82,7 @@ services:
       sample: iris
     verdict:
       description:
-        - V(serving) when it serves. V(hopeless) when waiting does not help, also when it is not there, V(doubtful)
+        - V(serving) when it serves. V(failed) when waiting does not help, also when it is not there, V(degraded)
           when something is wrong that may still pass, and V(progressing) when more time is all it needs.
       type: str
       sample: serving
@@ -126,28 +126,34 @@ services:
         - The last 20 lines of each init container and of the model server in up to three pods that are not ready, by
           pod and container, of the same services. Values that look like secrets are masked.
       type: dict
+reason:
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
+  type: str
+  returned: failure
+  sample: Forbidden
 """
 
 from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _inference_service, _kube
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._services import Selection
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service import status
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.selection import Selection
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Return the verdict on each service."""
-    asked = _inference_service.question(options)
-    with _kube.session(options) as api:
-        return _inference_service.info(api, Selection.of(options), asked)
+    asked = status.question(options)
+    with client.session(options) as api:
+        return status.info(api, Selection.of(options), asked)
 
 
 USE_CASE = UseCase(
-    {**AUTH_ARG_SPEC, **_inference_service.SELECTION, **_inference_service.QUESTION},
+    {**AUTH_ARG_SPEC, **status.SELECTION, **status.QUESTION},
     run,
-    {"mutually_exclusive": _inference_service.ONE_WAY},
+    {"mutually_exclusive": status.ONE_WAY},
 )
 
 

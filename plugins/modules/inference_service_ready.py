@@ -132,7 +132,7 @@ services:
       sample: iris
     verdict:
       description:
-        - V(serving) when it serves. V(hopeless) when waiting does not help, V(doubtful) when something is wrong that
+        - V(serving) when it serves. V(failed) when waiting does not help, V(degraded) when something is wrong that
           may still pass, and V(progressing) when more time is all it needs.
       type: str
       sample: serving
@@ -208,15 +208,17 @@ generation:
   sample: 2
 verdict:
   description:
-    - V(serving) on success. On failure V(hopeless) when waiting does not help, and V(progressing) or V(doubtful) when
+    - V(serving) on success. On failure V(failed) when waiting does not help, and V(progressing) or V(degraded) when
       the time was over.
   type: str
   returned: with one service, unless the cluster cannot be read
   sample: serving
 reason:
-  description: Reason code of the verdict.
+  description:
+    - Reason code of the verdict; when several services fail, of the first one in the message.
+    - Without a verdict, a stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
   type: str
-  returned: with one service, unless the cluster cannot be read
+  returned: failure, or with one service
   sample: CrashLoopBackOff
 message:
   description: The verdict in one sentence; on failure the cause and what to do.
@@ -267,10 +269,11 @@ from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _inference_service, _kube
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._services import Selection
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service import status
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.selection import Selection
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.wait import Limits
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._waiting import Limits
 
 LIMITS: dict[str, Any] = {
     "timeout": {"type": "int", "default": 300},
@@ -279,8 +282,8 @@ LIMITS: dict[str, Any] = {
 }
 ARGUMENT_SPEC: dict[str, Any] = {
     **AUTH_ARG_SPEC,
-    **_inference_service.SELECTION,
-    **_inference_service.QUESTION,
+    **status.SELECTION,
+    **status.QUESTION,
     **LIMITS,
     "return_pods": {"type": "bool", "default": False},
 }
@@ -289,15 +292,15 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Wait until the services serve their current specs."""
     limits = Limits(**{key: options[key] for key in LIMITS})
-    asked = _inference_service.question(options)
-    with _kube.session(options) as api:
-        return _inference_service.ready(api, Selection.of(options), asked, limits, run.check_mode)
+    asked = status.question(options)
+    with client.session(options) as api:
+        return status.ready(api, Selection.of(options), asked, limits, run.check_mode)
 
 
 USE_CASE = UseCase(
     ARGUMENT_SPEC,
     run,
-    {"mutually_exclusive": _inference_service.ONE_WAY, "required_one_of": _inference_service.ONE_WAY},
+    {"mutually_exclusive": status.ONE_WAY, "required_one_of": status.ONE_WAY},
 )
 
 

@@ -399,15 +399,21 @@ url:
   type: str
   returned: success, or skipped
   sample: https://iris.models.example.com/v2/models/iris/infer
+reason:
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
+  type: str
+  returned: failure
+  sample: PredictionWrong
 """
 
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _http, _http_client
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_result import THRESHOLDS
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._prediction import path
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._smoke_test import Check, Reports
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._smoke_test import run as smoke_test
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._http import server as http_server
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._http import transport as http_transport
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_protocol.codec import path
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.result import THRESHOLDS
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.smoke_test import Check, Reports
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.smoke_test import run as smoke_test
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 SERVER_OPTIONS: dict[str, Any] = {
@@ -444,9 +450,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Ask the model, and compare what it says and how fast."""
-    server = _http.server(**{key: options[key] for key in SERVER_OPTIONS})
+    server = http_server.server(**{key: options[key] for key in SERVER_OPTIONS})
     check = Check.of(**{key: options[key] for key in CHECK_OPTIONS})
-    with _http_client.HttpTransport(server, options["token"]) as transport:
+    with http_transport.HttpTransport(server, options["token"]) as transport:
         files = Reports(options["junit_path"], options["svg_path"])
         result = smoke_test(transport, check, files, run.check_mode, run.warn)
     return {"url": server.url + path(check.protocol, check.model_name), **result}

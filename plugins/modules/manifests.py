@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Apply many Kubernetes objects at once, sending only those that differ, or take them away."""
+"""Apply many Kubernetes objects at once, sending only those that differ, or delete them."""
 
 from __future__ import annotations
 
@@ -431,24 +431,31 @@ events:
   type: list
   elements: str
   returned: when an object does not become ready
+reason:
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
+  type: str
+  returned: failure
+  sample: CRDInUse
 """
 
 from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _manifests_api
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_apply import (
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.apply import (
     apply_manifests,
     unvalidated_warnings,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_charts import rendered
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_charts import shown as shown_charts
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_delete import delete_manifests
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_load import load
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_options import Options as Applying
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_prune import of_kinds
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifests_secret import hidden
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.delete import delete_manifests
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Options as Applying
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.prune import selections_of_kinds
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import (
+    mask_values as shown_charts,
+)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import render_charts
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.load import load
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.secrets import mask_secrets
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 LOADING: dict[str, Any] = {
@@ -464,7 +471,7 @@ LOADING: dict[str, Any] = {
         "options": {"registries": {"type": "dict", "default": {}}, "digests": {"type": "dict", "default": {}}},
     },
 }
-# Ansible's action plugin makes definitions of them.
+# Ansible's action plugin adds them to definitions.
 TEMPLATES: dict[str, Any] = {"templates": {"type": "list", "elements": "path", "default": []}}
 CHARTS: dict[str, Any] = {
     "charts": {
@@ -509,26 +516,26 @@ STATE: dict[str, Any] = {"state": {"type": "str", "choices": ["present", "absent
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Apply the objects, or delete them."""
     applying = {key: options[key] for key in APPLYING}
-    applying["prune"] = of_kinds(applying["prune"], options["only_kinds"], options["exclude_kinds"])
+    applying["prune"] = selections_of_kinds(applying["prune"], options["only_kinds"], options["exclude_kinds"])
     how = Applying(**applying, check_mode=run.check_mode, diff=run.diff)
-    charts = rendered(options["charts"], options["helm"], options["namespace"])
+    charts = render_charts(options["charts"], options["helm"], options["namespace"])
     loading = {key: options[key] for key in LOADING}
     manifests = load(**loading, charts=charts, may_be_empty=bool(options["prune"]))
     work = apply_manifests if options["state"] == "present" else delete_manifests
-    with _manifests_api.session(options) as api:
+    with apply_client.session(options) as api:
         result = work(api, manifests, how)
     for text in unvalidated_warnings(result.get("unvalidated", ())):
         run.warn(text)
     return result
 
 
-def shown(options: Options) -> Options:
+def mask_values(options: Options) -> Options:
     """Return the options without the values of Secrets; no_log would mask every name in the result, too."""
-    masked = {key: hidden(options.get(key) or []) for key in ("definitions", "patches")}
+    masked = {key: mask_secrets(options.get(key) or []) for key in ("definitions", "patches")}
     return {**options, **masked, "charts": shown_charts(options.get("charts") or [])}
 
 
-USE_CASE = UseCase({**AUTH_ARG_SPEC, **STATE, **LOADING, **TEMPLATES, **CHARTS, **APPLYING}, run, shown=shown)
+USE_CASE = UseCase({**AUTH_ARG_SPEC, **STATE, **LOADING, **TEMPLATES, **CHARTS, **APPLYING}, run, shown=mask_values)
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Write all that somebody made in a namespace to a file."""
+"""Write all that users created in a namespace to a file."""
 
 from __future__ import annotations
 
@@ -91,6 +91,11 @@ secrets:
   sample:
     - name: model-reader
       keys: [AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY]
+reason:
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
+  type: str
+  returned: failure
+  sample: NamespaceNotFound
 """
 
 from pathlib import Path
@@ -98,7 +103,8 @@ from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _kube, _namespace_backup
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._backup import namespace
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -110,9 +116,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Write the namespace's objects into the file."""
-    with _kube.session(options) as api:
+    with client.session(options) as api:
         path = Path(options["path"])
-        return _namespace_backup.backup(api, options["namespace"], path, check_mode=run.check_mode)
+        return namespace.backup(api, options["namespace"], path, check_mode=run.check_mode)
 
 
 USE_CASE = UseCase(ARGUMENT_SPEC, run)

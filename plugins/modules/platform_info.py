@@ -143,19 +143,25 @@ components:
       uid: 0f3cf1c4-4f63-4f0c-b0a8-6e0dcf1fd1ce
       deployments: [kserve-controller-manager]
       problems: []
+reason:
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
+  type: str
+  returned: failure
+  sample: Forbidden
 """
 
 from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _manifests_api, _platform
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform_info import platform_info
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform import components
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform.info import platform_info
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **AUTH_ARG_SPEC,
-    "components": {"type": "list", "elements": "str", "choices": sorted(_platform.COMPONENTS), "default": []},
+    "components": {"type": "list", "elements": "str", "choices": sorted(components.COMPONENTS), "default": []},
     "verify": {"type": "bool", "default": False},
     "api_server": {"type": "bool", "default": False},
 }
@@ -163,7 +169,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Tell which components the cluster has."""
-    with _manifests_api.session(options) as api:
+    with apply_client.session(options) as api:
         return platform_info(api, options["components"], options["verify"], options["api_server"])
 
 

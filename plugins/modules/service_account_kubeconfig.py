@@ -77,10 +77,12 @@ path:
   returned: success
   sample: /home/me/.kube/deployer
 reason:
-  description: Why a token was requested; empty when the one in the file is valid.
+  description:
+    - Why a token was requested; empty when the one in the file is valid.
+    - On failure a stable code for the cause, for programs; C(msg) explains it in a sentence.
   type: str
-  returned: success
-  sample: about to end
+  returned: always
+  sample: about to expire
 expires:
   description: When the token expires, in UTC; null in check mode when another is due.
   type: str
@@ -94,7 +96,7 @@ from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _kube, _service_account_kubeconfig
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client, kubeconfig
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 OPTIONS: dict[str, Any] = {
@@ -108,16 +110,16 @@ OPTIONS: dict[str, Any] = {
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Bring the kubeconfig to a token that lasts."""
-    wanted = _service_account_kubeconfig.Wanted(
+    wanted = kubeconfig.Wanted(
         options["namespace"],
         options["name"],
         Path(options["path"]),
         options["duration"],
         options["renew_before"],
     )
-    with _kube.session(options) as api:
-        at = _service_account_kubeconfig.server(api.configuration)
-        return _service_account_kubeconfig.reconcile(api, wanted, at, datetime.now(UTC), run.check_mode)
+    with client.session(options) as api:
+        at = kubeconfig.server(api.configuration)
+        return kubeconfig.reconcile(api, wanted, at, datetime.now(UTC), run.check_mode)
 
 
 USE_CASE = UseCase({**AUTH_ARG_SPEC, **OPTIONS}, run)

@@ -121,26 +121,26 @@ requests:
   type: int
   returned: success
   sample: 3
+reason:
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
+  type: str
+  returned: failure
+  sample: DigestMismatch
 """
 
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3, _s3_client
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_download import fetch
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store import Target
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_arguments import (
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.download import fetch
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import Target
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3, s3_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.arguments import (
     REQUIRED_TOGETHER,
     S3_ARGUMENTS,
     s3_options,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import (
-    Options,
-    Run,
-    UseCase,
-    require,
-    run_module,
-)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **S3_ARGUMENTS,
@@ -154,10 +154,10 @@ HOW = ("digest", "connections")
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Bring the folder to the version in the bucket."""
-    require("botocore", _s3_client.BOTOCORE_IMPORT_ERROR)
+    require("botocore", s3_client.BOTOCORE_IMPORT_ERROR)
     target = Target(options["bucket"], options["name"], options["version"])
     how = {key: options[key] for key in HOW}
-    with _s3.session(s3_options(options)) as store:
+    with s3.session(s3_options(options)) as store:
         return fetch(store, target, Path(options["dest"]), check_mode=run.check_mode, **how).result()
 
 

@@ -103,24 +103,24 @@ requests:
   type: int
   returned: success
   sample: 3
+reason:
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
+  type: str
+  returned: failure
+  sample: BucketNotFound
 """
 
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3, _s3_client
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_inventory import versions
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_arguments import (
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.inventory import versions
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3, s3_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.arguments import (
     REQUIRED_TOGETHER,
     S3_ARGUMENTS,
     s3_options,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import (
-    Options,
-    Run,
-    UseCase,
-    require,
-    run_module,
-)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 ARGUMENT_SPEC: dict[str, Any] = {**S3_ARGUMENTS, "name": {"type": "str"}, "version": {"type": "str"}}
 WHICH = ("bucket", "name", "version")
@@ -128,8 +128,8 @@ WHICH = ("bucket", "name", "version")
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """List the models and versions in the bucket."""
-    require("botocore", _s3_client.BOTOCORE_IMPORT_ERROR)
-    with _s3.session(s3_options(options)) as store:
+    require("botocore", s3_client.BOTOCORE_IMPORT_ERROR)
+    with s3.session(s3_options(options)) as store:
         found = versions(store, **{key: options[key] for key in WHICH}, connections=options["connections"])
         return {"changed": False, "versions": found, "requests": store.requests}
 

@@ -259,28 +259,28 @@ output:
   type: str
   returned: when the model was rejected and printed something
   sample: "ModuleNotFoundError: No module named 'xgboost'"
+reason:
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
+  type: str
+  returned: failure
+  sample: VersionExists
 """
 
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3, _s3_client
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_folder import scan
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate import GATE_ARGUMENTS, gate_for
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store import Target
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_version import publish
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_arguments import (
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import GATE_ARGUMENTS, gate_for
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import scan
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import Target
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.upload import publish
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3, s3_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.arguments import (
     REQUIRED_TOGETHER,
     S3_ARGUMENTS,
     s3_options,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import (
-    Options,
-    Run,
-    UseCase,
-    require,
-    run_module,
-)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **S3_ARGUMENTS,
@@ -296,12 +296,12 @@ HOW = ("overwrite", "create_bucket", "connections")
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Bring the version in the bucket to the folder's files."""
-    require("botocore", _s3_client.BOTOCORE_IMPORT_ERROR)
+    require("botocore", s3_client.BOTOCORE_IMPORT_ERROR)
     target = Target(options["bucket"], options["name"], options["version"])
     gate = gate_for(options["gate"], target.name, target.version)
     files = scan(Path(options["source"]))
     how = {key: options[key] for key in HOW}
-    with _s3.session(s3_options(options)) as store:
+    with s3.session(s3_options(options)) as store:
         published = publish(store, target, files, check_mode=run.check_mode, gate=gate, **how)
     if published.warning:
         run.warn(published.warning)

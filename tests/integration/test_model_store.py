@@ -23,8 +23,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_client import S3Options
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.s3_client import S3Options
 from local.settings import REPOSITORY, Settings
 
 MIB = 2**20
@@ -39,8 +39,8 @@ class Modules:
         self._env = env or {}
 
     @cached_property
-    def store(self) -> _s3.S3Store:
-        return _s3.connect(S3Options(**self._where))
+    def store(self) -> s3.S3Store:
+        return s3.connect(S3Options(**self._where))
 
     def start(self, module: str, **arguments: Any) -> subprocess.Popen[str]:
         process = subprocess.Popen(

@@ -183,7 +183,7 @@ MODELS = {
     ),
     "a key that is misspelt": (
         {"replicas": 2},
-        "Model lost-model: replicas is no key that a model has; those there are",
+        "Model lost-model: replicas is not a key of a model; the keys are",
     ),
 }
 

@@ -184,7 +184,7 @@ def test_a_change_while_the_watch_is_dropped(settings, made, tmp_path):
         assert changed(made, "dropped", STOP)
         proxy.open.set()
         told = wait.told()
-    assert told.verdict == ("hopeless", "Stopped")
+    assert told.verdict == ("failed", "Stopped")
     assert len(proxy.listed) > lists
 
 
@@ -211,7 +211,7 @@ def test_an_expired_resource_version(restarted):
     events = [json.loads(line) for line in proxy.said]
     refused = [event["object"] for event in events if event["type"] == "ERROR"]
     assert {410} == {status["code"] for status in refused}  # the real server's own "too old resource version"
-    assert told.verdict == ("hopeless", "Stopped")
+    assert told.verdict == ("failed", "Stopped")
 
 
 def test_an_api_server_that_is_restarted_in_the_middle(restarted):

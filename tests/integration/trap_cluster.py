@@ -372,15 +372,15 @@ def taken_away(made: Cluster, *namespaces: str) -> None:
 
 
 def at_once(told: Told) -> bool:
-    return told.verdict[0] == "hopeless" and told.seconds < told.options["grace_period"]
+    return told.verdict[0] == "failed" and told.seconds < told.options["grace_period"]
 
 
 def after_grace(told: Told) -> bool:
-    return told.verdict[0] == "hopeless" and told.options["grace_period"] <= told.seconds < told.options["timeout"]
+    return told.verdict[0] == "failed" and told.options["grace_period"] <= told.seconds < told.options["timeout"]
 
 
 def at_timeout(told: Told) -> bool:
-    return told.verdict[0] != "hopeless" and told.seconds >= told.options["timeout"]
+    return told.verdict[0] != "failed" and told.seconds >= told.options["timeout"]
 
 
 def says(told: Told, *sentences: str) -> bool:

@@ -11,7 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "docsite" / "rst" / "troubleshoot.rst"
 SOURCES = ROOT / "plugins" / "module_utils"
-CODE = re.compile(r"``((?:[A-Z][a-z]+){2,}|Stopped|Deleting|Unschedulable|OOMKilled|NoCABundle)``")
+CODE = re.compile(
+    r"``((?:[A-Z]+[a-z]+){2,}|Stopped|Deleting|Unschedulable|OOMKilled|NoCABundle|Forbidden|Unauthorized)``"
+)
 # What KServe's and Kubernetes' own reasons are taken over as, or is made of a part of a message.
 COMPUTED = {"ConfigmapMissing"}
 

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _model_gate_load
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._prediction import Tolerance, difference
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_protocol.codec import (
+    Tolerance,
+    first_difference,
+)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate import sandbox
 
 TASKS = Path(__file__).resolve().parents[3] / "roles" / "model_verification" / "tasks" / "smoke_test.yml"
 
@@ -39,4 +42,4 @@ def tolerance() -> Tolerance:
     ],
 )
 def test_predictions_are_compared_as_in_the_gate(wanted: Any, got: Any) -> None:
-    assert (difference([wanted], [got], tolerance()) is None) is _model_gate_load._agree([wanted], [got])
+    assert (first_difference([wanted], [got], tolerance()) is None) is sandbox._agree([wanted], [got])

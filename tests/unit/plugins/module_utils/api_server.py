@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from kubernetes.client import ApiClient, Configuration
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _kube
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client as kube_client
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class ApiServer:
             self._http.server_close()
             self._http = None
 
-    def api(self) -> _kube.RestApi:
+    def api(self) -> kube_client.RestApi:
         """Return the port over the real client."""
         client = ApiClient(Configuration(host=f"http://127.0.0.1:{self._port}"))
-        return _kube.connect(lambda: _Holder(_Holder(client)))
+        return kube_client.connect(lambda: _Holder(_Holder(client)))
 
     def kinds(self) -> list[str]:
         """Return what was asked for, each as list, or watch and the version from which."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from cryptography import x509
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 
 LABELS = {"app.kubernetes.io/managed-by": "hashfoundry.kserve"}
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._readiness import Objects
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.readiness import Objects
 
 FIXTURES = Path(__file__).parent / "fixtures"
 FIELDS = {"Deployment": "deployments", "ReplicaSet": "replica_sets", "Pod": "pods", "HTTPRoute": "routes"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 
 Json = dict[str, Any]
 GROUP = "serving.kserve.io"

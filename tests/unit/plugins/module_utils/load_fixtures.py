@@ -10,8 +10,8 @@ import heapq
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._http import Done, Effort, Load, Unanswered
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._http_message import Answer
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._http.message import Answer
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._http.server import Done, Effort, Load, Unanswered
 
 IDLE = Effort(0.0)
 

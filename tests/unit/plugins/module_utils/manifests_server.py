@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._watch import Change, Source
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Change, Source
 
 MANAGER = "hashfoundry.kserve"
 RESOURCES = {

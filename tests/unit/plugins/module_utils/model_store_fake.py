@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from xml.etree import ElementTree
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store import (
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.port import (
     AlreadyThere,
     BucketMissing,
     Buffer,

@@ -11,9 +11,9 @@ import copy
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._certificates import new_authority, pem
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform import COMPONENTS
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._certificates.pki import new_authority, pem
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform.components import COMPONENTS
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/"
 MUTATING = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"

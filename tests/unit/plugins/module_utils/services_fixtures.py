@@ -10,7 +10,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 
 from .cluster_fixtures import items
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _kube
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client
 
 
 @pytest.fixture
@@ -20,6 +20,6 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     """Return a function that puts an API server in the place of the one that the options name."""
 
     def use(api: Any) -> None:
-        monkeypatch.setattr(_kube, "session", lambda _options: nullcontext(api))
+        monkeypatch.setattr(client, "session", lambda _options: nullcontext(api))
 
     return use

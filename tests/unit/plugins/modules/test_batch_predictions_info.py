@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _s3
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_manifest import Entry, Manifest
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._s3_client import S3Options
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.manifest import Entry, Manifest
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.s3_client import S3Options
 from ansible_collections.hashfoundry.kserve.plugins.modules import batch_predictions_info
 
 from ..module_utils.model_store_fake import MemoryStore
@@ -26,7 +26,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[S3Options]:
     """With what options the module went to the store."""
     store = MemoryStore({"iris/v1/manifest.json": IRIS.content, "in/rows.csv": b"a\n1\n"})
     seen: list[S3Options] = []
-    monkeypatch.setattr(_s3, "session", lambda options: (seen.append(options), nullcontext(store))[1])
+    monkeypatch.setattr(s3, "session", lambda options: (seen.append(options), nullcontext(store))[1])
     return seen
 
 
@@ -41,11 +41,11 @@ def test_it_looks_and_changes_nothing(run_module: Any, seen: list[S3Options], ch
 def test_an_error_is_a_failure_in_one_sentence(run_module: Any, seen: list[S3Options]) -> None:
     failed = run_module(batch_predictions_info.main, {**ARGUMENTS, "input": "in/others.csv"})
     assert failed["failed"]
-    assert failed["msg"].startswith("There is no file in/others.csv in the bucket models;")
+    assert (failed["failed"], failed["reason"]) == (True, "ObjectNotFound")
     assert "PLANTED" not in str(failed)
 
 
 def test_a_name_that_is_no_segment_is_refused(run_module: Any, seen: list[S3Options]) -> None:
     failed = run_module(batch_predictions_info.main, {**ARGUMENTS, "name": "../iris"})
-    assert "The name '../iris' is not valid" in failed["msg"]
+    assert (failed["failed"], failed["reason"]) == (True, "InvalidOption")
     assert seen == []

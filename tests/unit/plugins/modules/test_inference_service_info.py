@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError, Unreachable
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, Unreachable
 from ansible_collections.hashfoundry.kserve.plugins.modules import inference_service_info
 
 from ..module_utils.services_fixtures import CRASHING, Api, named, things
@@ -50,9 +50,9 @@ def test_what_does_not_serve_is_explained_and_no_failure(run_module, serve, chec
     result = run_module(inference_service_info.main, arguments, check_mode=check_mode)
     iris, rose, lily = result["services"]
     assert (iris["verdict"], iris["model_ready"], "logs" in iris) == ("serving", True, False)
-    assert (rose["verdict"], rose["model_ready"]) == ("doubtful", None)
+    assert (rose["verdict"], rose["model_ready"]) == ("degraded", None)
     assert rose["logs"] and rose["conditions"] and "storageUri" in rose["message"]
-    assert (lily["verdict"], lily["reason"]) == ("hopeless", "NotFound")
+    assert (lily["verdict"], lily["reason"]) == ("failed", "NotFound")
     assert "failed" not in result and "PLANTED" not in json.dumps(result)
     # Nothing is waited for: one list of each kind, and one of events.
     assert len(api.listed) == 6
@@ -72,7 +72,7 @@ def test_a_model_that_is_not_ready_is_asked_once(run_module, serve) -> None:
     api.model = ApiError("busy", 503)
     serve(api)
     (service,) = run_module(inference_service_info.main, {**ARGUMENTS, "name": "iris"})["services"]
-    assert (service["verdict"], service["reason"], service["model_ready"]) == ("doubtful", "ModelNotReady", False)
+    assert (service["verdict"], service["reason"], service["model_ready"]) == ("degraded", "ModelNotReady", False)
     assert len([path for path, _query in api.asked if path.endswith("/ready")]) == 1
 
 
@@ -85,4 +85,4 @@ def test_a_cluster_that_cannot_be_read_is_a_failure(run_module, serve) -> None:
 
     api.get = refuse  # type: ignore[method-assign]
     result = run_module(inference_service_info.main, ARGUMENTS)
-    assert result["failed"] is True and "cannot be reached" in result["msg"]
+    assert (result["failed"], result["reason"]) == (True, "APIServerUnreachable")

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _manifests_api
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.modules import manifests
 
 from ..module_utils.manifests_server import MANAGER, Server, thing
@@ -29,7 +29,7 @@ PATCH = {"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"p": VALUE}
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     server = Server()
-    monkeypatch.setattr(_manifests_api, "session", lambda _options: nullcontext(server))
+    monkeypatch.setattr(apply_client, "session", lambda _options: nullcontext(server))
     return server
 
 
@@ -110,7 +110,7 @@ def test_values_of_secrets_are_in_no_output_and_no_log(
         ({"definitions": [], "src": []}, "There is nothing to apply"),
         ({"src": ["/none"]}, "/none cannot be read"),
         ({"definitions": [{"kind": "ConfigMap"}]}, "definitions[0] has no apiVersion"),
-        ({"namespace": None}, "names no namespace"),
+        ({"namespace": None}, "has no namespace"),
     ],
 )
 def test_wrong_arguments(
@@ -148,4 +148,4 @@ def test_images_and_absent(run_module, server: Server) -> None:
     assert gone["counts"] == {"deleted": 1, "kept": 0, "absent": 0} and server.objects == {}
     assert run_module(manifests.main, {"definitions": [config], "state": "absent"})["changed"] is False
     wrong = run_module(manifests.main, {"definitions": [config], "images": {"digests": {"a:b": "latest"}}})
-    assert "which is no digest" in wrong["msg"]
+    assert (wrong["failed"], wrong["reason"]) == (True, "InvalidOption")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import ApiError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.modules import namespace_backup
 
-from ..module_utils.test_namespace_backup import Api
+from ..module_utils._backup.test_namespace import Api
 
 ARGUMENTS = {"namespace": "models", "api_key": "PLANTED-KEY"}
 
@@ -26,8 +26,8 @@ def test_a_namespace_is_written(run_module, serve, tmp_path: Path, check_mode: b
 
 def test_a_refusal_is_a_failure_in_one_sentence(run_module, serve, tmp_path: Path) -> None:
     api = Api()
-    api.answers["/apis"] = ApiError("The credentials lack a right: no.", 403)
+    api.answers["/apis"] = ApiError("The credentials lack a permission: no.", 403)
     serve(api)
     failed = run_module(namespace_backup.main, {**ARGUMENTS, "path": str(tmp_path / "objects.yml")})
-    assert failed["failed"] and failed["msg"] == "The credentials lack a right: no."
+    assert (failed["failed"], failed["reason"]) == (True, "Forbidden")
     assert not list(tmp_path.iterdir())

@@ -9,8 +9,8 @@ from contextlib import nullcontext
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _manifests_api
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import Unreachable
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import Unreachable
 from ansible_collections.hashfoundry.kserve.plugins.modules import platform_info
 
 from ..module_utils.platform_fixtures import kserve
@@ -18,7 +18,7 @@ from ..module_utils.platform_fixtures import kserve
 
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_the_cluster_and_its_components_are_told(run_module, monkeypatch: pytest.MonkeyPatch, check_mode: bool) -> None:
-    monkeypatch.setattr(_manifests_api, "session", lambda _options: nullcontext(kserve()))
+    monkeypatch.setattr(apply_client, "session", lambda _options: nullcontext(kserve()))
     arguments = {"components": ["kserve"], "verify": True, "api_key": "PLANTED-KEY"}
     result = run_module(platform_info.main, arguments, check_mode=check_mode)
     assert result["changed"] is False and result["cluster"]["version"] == "v1.35.4"
@@ -31,6 +31,6 @@ def test_a_cluster_that_does_not_answer(run_module, monkeypatch: pytest.MonkeyPa
     def session(_options: object) -> None:
         raise Unreachable("The cluster's API server cannot be reached.")
 
-    monkeypatch.setattr(_manifests_api, "session", session)
-    assert run_module(platform_info.main, {})["msg"] == "The cluster's API server cannot be reached."
-    assert "value of components must be one or more of" in run_module(platform_info.main, {"components": ["x"]})["msg"]
+    monkeypatch.setattr(apply_client, "session", session)
+    assert run_module(platform_info.main, {})["reason"] == "APIServerUnreachable"
+    assert run_module(platform_info.main, {"components": ["x"]})["reason"] == "InvalidOption"

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils import _kube
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client
 from ansible_collections.hashfoundry.kserve.plugins.modules import service_account_kubeconfig
 
-from ..module_utils.test_service_account_kubeconfig import Api
+from ..module_utils._kube.test_kubeconfig import Api
 
 ARGUMENTS = {"name": "deployer", "namespace": "system", "api_key": "PLANTED-API-KEY"}
 
@@ -23,7 +23,7 @@ ARGUMENTS = {"name": "deployer", "namespace": "system", "api_key": "PLANTED-API-
 def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     cluster = Api()
     cluster.configuration = SimpleNamespace(host="https://cluster.example.com", ssl_ca_cert=None)
-    monkeypatch.setattr(_kube, "session", lambda _options: nullcontext(cluster))
+    monkeypatch.setattr(client, "session", lambda _options: nullcontext(cluster))
     return cluster
 
 
@@ -40,4 +40,4 @@ def test_the_options_reach_what_they_are_for(run_module, api: Api, tmp_path: Pat
 def test_what_is_wrong_is_said(run_module, api: Api, tmp_path: Path) -> None:
     api.uid = ""
     result = run_module(service_account_kubeconfig.main, {**ARGUMENTS, "path": str(tmp_path / "x")})
-    assert result["msg"].startswith("There is no ServiceAccount system/deployer")
+    assert (result["failed"], result["reason"]) == (True, "ServiceAccountNotFound")

@@ -1,0 +1,108 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What applying and deleting manifests have in common: options, time, and the namespace of each object.
+
+This file is private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff import Backoff, Retry
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Kind, Manifest, Target
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Follow, Followers
+
+A = TypeVar("A")
+
+# seconds between attempts of an apply: a webhook is missed by two at most, for a request that costs the server little
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 2.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """The module's options of the same names; namespace: for objects that name none; times in seconds."""
+
+    namespace: str | None = None
+    field_manager: str = "hashfoundry.kserve"
+    force_conflicts: bool = False
+    adopt: bool = False
+    in_use: str = "refuse"
+    wait: bool = True
+    wait_timeout: float = 300
+    webhook_timeout: float = 60
+    prune: Sequence[Mapping[str, Any]] = ()
+    check_mode: bool = False
+    diff: bool = False
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How to wait: a monotonic clock in seconds, a sleep, and a function that watches objects."""
+
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    follow: Follow = Followers
+
+
+def identity(target: Target) -> dict[str, Any]:
+    """Return what names an object in the module's result."""
+    manifest = target.manifest
+    return {
+        "api_version": manifest.api_version,
+        "kind": manifest.kind,
+        "namespace": manifest.namespace or None,
+        "name": manifest.name,
+    }
+
+
+def with_namespace(manifest: Manifest, kind: Kind, options: Options) -> Target:
+    """Return the manifest with its namespace.
+
+    :raises KServeError: it needs a namespace, and there is none.
+    """
+    namespace = (manifest.namespace or manifest.home or options.namespace or "") if kind.namespaced else ""
+    if kind.namespaced and not namespace:
+        raise KServeError(
+            f"{manifest} has no namespace; set its metadata.namespace, or the option namespace.",
+            reason="NamespaceMissing",
+        )
+    metadata: Mapping[str, Any] = manifest.body["metadata"]
+    metadata = {key: value for key, value in metadata.items() if key != "namespace"}
+    if namespace:
+        metadata = {**metadata, "namespace": namespace}
+    return Target(replace(manifest, body={**manifest.body, "metadata": metadata}), kind)
+
+
+def retry_while(ask: Callable[[], A], passes: Callable[[ApiError], bool], seconds: float, timing: Timing) -> A:
+    """Retry while the error is a temporary one: a webhook or a new CRD that is not served yet.
+
+    :raises ApiError: the API server refuses, or the time for such errors is over.
+    """
+    retry = _retry(seconds, _FIRST_PAUSE, timing)
+    while True:
+        try:
+            return ask()
+        except ApiError as error:
+            if not passes(error) or not retry.pause():
+                raise
+
+
+def poll_until(holds: Callable[[], bool], seconds: float, timing: Timing) -> bool:
+    """Poll until a condition holds; return whether it did in time."""
+    retry = _retry(seconds, _FIRST_PAUSE / 5, timing)
+    while not holds():
+        if not retry.pause():
+            return False
+    return True
+
+
+def _retry(seconds: float, first: float, timing: Timing) -> Retry:
+    return Retry(timing.clock() + seconds, Backoff(first, _LONGEST_PAUSE), timing.clock, timing.sleep)

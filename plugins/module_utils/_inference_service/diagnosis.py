@@ -1,0 +1,141 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What explains InferenceServices that do not serve: conditions, events and logs.
+
+This file is private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact, short
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.pod import is_ready
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import KubeApi
+
+from .readiness import Objects, current_pods
+
+Json = Mapping[str, Any]
+
+LOG_LINES = 20
+EVENTS = 20
+PODS = 3  # the pods of one rollout fail alike
+# So many services get events and logs. Of hundreds that fail, most do for the same reason.
+DIAGNOSED = 10
+PAGE, PAGES = 500, 20  # of the namespace's events
+MAIN = "kserve-container"
+
+
+def diagnose(api: KubeApi, namespace: str, services: Mapping[str, Objects]) -> dict[str, dict[str, Any]]:
+    """Return conditions of each service by name, and events and logs of the first ones, without secrets.
+
+    What cannot be read says so in its place.
+    """
+    base = f"/api/v1/namespaces/{quote(namespace, safe='')}"
+    chosen = dict(list(services.items())[:DIAGNOSED])
+    events = _events(api, base, chosen) if chosen else {}
+    found: dict[str, dict[str, Any]] = {name: {"conditions": _conditions(entry)} for name, entry in services.items()}
+    for name, objects in chosen.items():
+        found[name] |= {"events": events[name], "logs": _logs(api, base, current_pods(objects))}
+    return found
+
+
+def _conditions(objects: Objects) -> list[dict[str, Any]]:
+    status: Json = (objects.service or {}).get("status", {})
+    return [_condition(entry) for entry in status.get("conditions") or ()]
+
+
+def _condition(entry: Json) -> dict[str, Any]:
+    kept = {key: entry[key] for key in ("type", "status", "reason") if key in entry}
+    return {**kept, "message": short(entry.get("message"))}
+
+
+def _events(api: KubeApi, base: str, services: Mapping[str, Objects]) -> dict[str, list[dict[str, Any]]]:
+    whose = {uid: name for name, objects in services.items() for uid in _uids(objects)}
+    own: dict[str, list[Json]] = {name: [] for name in services}
+    try:
+        for event in _pages(api, f"{base}/events"):
+            if name := whose.get(event["involvedObject"].get("uid")):
+                own[name] = sorted([*own[name], event], key=_when)[-EVENTS:]
+    except KServeError as error:
+        return {name: [{"message": str(error)}] for name in services}
+    return {name: [_event(event) for event in events] for name, events in own.items()}
+
+
+def _uids(objects: Objects) -> list[Any]:
+    things = [*objects.deployments, *objects.replica_sets, *objects.pods, *objects.routes]
+    return [thing["metadata"]["uid"] for thing in (*things, objects.service) if thing]
+
+
+def _pages(api: KubeApi, path: str) -> Iterator[Json]:
+    query: dict[str, Any] = {"limit": PAGE}
+    for _page in range(PAGES):
+        answer = api.get(path, **query)
+        yield from answer["items"]
+        if not answer.get("metadata", {}).get("continue"):
+            return
+        query["continue"] = answer["metadata"]["continue"]
+
+
+def _when(event: Json) -> str:
+    series: Json = event.get("series") or {}
+    return str(
+        series.get("lastObservedTime")
+        or event.get("lastTimestamp")
+        or event.get("eventTime")
+        or event["metadata"].get("creationTimestamp", "")
+    )
+
+
+def _event(event: Json) -> dict[str, Any]:
+    about: Json = event["involvedObject"]
+    return {
+        "type": event.get("type"),
+        "reason": event.get("reason"),
+        "object": f"{about.get('kind')}/{about.get('name')}",
+        "message": short(event.get("message"), 1000),
+        "count": event.get("count", 1),
+        "time": _when(event),
+    }
+
+
+def _logs(api: KubeApi, base: str, pods: Sequence[Json]) -> dict[str, list[str]]:
+    logs: dict[str, list[str]] = {}
+    for pod in [pod for pod in pods if not is_ready(pod)][:PODS] or pods[:1]:
+        name, status = pod["metadata"]["name"], pod.get("status", {})
+        containers = [*status.get("initContainerStatuses", ())]
+        containers += [entry for entry in status.get("containerStatuses", ()) if entry["name"] == MAIN]
+        for container in containers:
+            if lines := _log(api, f"{base}/pods/{quote(name, safe='')}/log", container):
+                logs[f"{name}/{container['name']}"] = lines
+    return logs
+
+
+def _log(api: KubeApi, path: str, container: Json) -> list[str]:
+    state: Json = container.get("state", {})
+    restarted = container.get("restartCount", 0) > 0
+    if "waiting" in state and not restarted:
+        return []  # it has not run yet
+    ended = state.get("terminated", {}).get("exitCode", 0) != 0
+    # A container that is started again has said why it ended in its life before. One that had ended when it was looked
+    # at may have been started since, and has not said anything yet.
+    now: dict[str, str] = {}
+    before = {"previous": "true"}
+    lives = [now, before] if ended else [before, now] if restarted else [now]
+    said = ""
+    for life in lives:
+        try:
+            text = api.text(path, container=container["name"], tailLines=LOG_LINES, **life)
+        except KServeError as error:
+            text = str(error)
+        else:
+            # The kubelet's own words, with status 200, for a log that it has removed.
+            if text.strip() and not text.startswith("unable to retrieve container logs"):
+                return redact(text).splitlines()[-LOG_LINES:]
+        said = said or text
+    return redact(said).splitlines()[-LOG_LINES:]

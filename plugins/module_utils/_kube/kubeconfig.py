@@ -1,0 +1,158 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A kubeconfig with a token of a ServiceAccount that ends by itself.
+
+This file is private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common import atomic_file
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+
+from .client import ApiError, KubeApi
+
+with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
+    import yaml
+
+SHORTEST = 600  # seconds, what the API server asks for at least
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The account whose token is wanted.
+
+    seconds: how long a new token is to be valid; renew_seconds: with fewer left, another is asked for.
+    """
+
+    namespace: str
+    name: str
+    path: Path
+    seconds: int
+    renew_seconds: int
+
+
+@dataclass(frozen=True)
+class Server:
+    """The API server as clients reach it; ca: the authority of its certificate as PEM text, or nothing."""
+
+    host: str
+    ca: str
+
+
+def server(configuration: Any) -> Server:
+    """Return the API server of a Kubernetes client's configuration.
+
+    :raises KServeError: the file with its authority cannot be read.
+    """
+    path = configuration.ssl_ca_cert
+    try:
+        return Server(configuration.host, Path(path).read_text(encoding="utf-8") if path else "")
+    except OSError as error:
+        raise KServeError(
+            f"{path} with the API server's authority cannot be read ({error.strerror}).", reason="FileNotReadable"
+        ) from None
+
+
+def reconcile(api: KubeApi, wanted: Wanted, at: Server, now: datetime, check_mode: bool) -> dict[str, Any]:
+    """Request a token where the file contains no valid one, and return the module's result.
+
+    :param now: the time, with a time zone.
+    :raises KServeError: an option cannot be met, there is no such account, or the file cannot be written.
+    """
+    if not 0 <= wanted.renew_seconds < wanted.seconds or wanted.seconds < SHORTEST:
+        raise KServeError(
+            f"A token of {wanted.seconds} seconds cannot be renewed with {wanted.renew_seconds} left; let "
+            f"duration be at least {SHORTEST} and more than renew_before.",
+            reason="InvalidOption",
+        )
+    account = f"/api/v1/namespaces/{wanted.namespace}/serviceaccounts/{wanted.name}"
+    try:
+        uid = api.get(account)["metadata"]["uid"]
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        if check_mode:  # what would make it has not made it either
+            return _result(wanted, "absent", None)
+        raise KServeError(
+            f"There is no ServiceAccount {wanted.namespace}/{wanted.name}; create it first, or name another.",
+            reason="ServiceAccountNotFound",
+        ) from None
+    end, reason = _held(wanted, at, uid, now)
+    if not reason or check_mode:
+        return _result(wanted, reason, end)
+    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
+    answer = json.loads(api.post(f"{account}/token", {**asked, "spec": {"expirationSeconds": wanted.seconds}}))
+    _write(wanted.path, yaml.safe_dump(_kubeconfig(wanted, at, answer["status"]["token"]), sort_keys=False))
+    return _result(wanted, reason, datetime.fromisoformat(answer["status"]["expirationTimestamp"]))
+
+
+def _result(wanted: Wanted, reason: str, end: datetime | None) -> dict[str, Any]:
+    return {
+        "changed": bool(reason),
+        "path": str(wanted.path),
+        "reason": reason,
+        "expires": end.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if end else None,
+    }
+
+
+def _held(wanted: Wanted, at: Server, uid: str, now: datetime) -> tuple[datetime | None, str]:
+    """Return when the file's token expires, and why another is due, or nothing."""
+    try:
+        found = yaml.safe_load(wanted.path.read_text(encoding="utf-8"))
+        token = str(found["users"][0]["user"]["token"])
+        claims = _claims(token)
+        end = datetime.fromtimestamp(claims["exp"], UTC)
+        owner = claims["kubernetes.io"]["serviceaccount"]["uid"]
+        mode = wanted.path.stat().st_mode
+    except FileNotFoundError:
+        return None, "absent"
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+        return None, "unreadable"
+    if owner != uid:
+        return None, "of another account"
+    if end < now + timedelta(seconds=wanted.renew_seconds):
+        return None, "about to expire"
+    if found != _kubeconfig(wanted, at, token):
+        return None, "of another address"
+    return (None, "open to others") if mode & 0o077 else (end, "")
+
+
+def _claims(token: str) -> Mapping[str, Any]:
+    """Return the claims of a token, which only the API server can verify."""
+    part = token.split(".")[1]
+    claims: Mapping[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return claims
+
+
+def _kubeconfig(wanted: Wanted, at: Server, token: str) -> dict[str, Any]:
+    authority = {"certificate-authority-data": base64.b64encode(at.ca.encode()).decode()} if at.ca else {}
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "cluster", "cluster": {"server": at.host, **authority}}],
+        "users": [{"name": wanted.name, "user": {"token": token}}],
+        "contexts": [{"name": wanted.name, "context": {"cluster": "cluster", "user": wanted.name}}],
+        "current-context": wanted.name,
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_file.write(path, text.encode())
+    except OSError as error:
+        raise KServeError(
+            f"{path} cannot be written ({error.strerror}); set path to another file.", reason="FileNotWritable"
+        ) from None

@@ -1,0 +1,130 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Helm charts as texts of YAML, as the program helm prints them.
+
+This file is private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.disk_cache import cached
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact
+
+from .secrets import HIDDEN, maskable_texts
+
+# Between documents of YAML; what a CRD has; what a document has that is more than comments.
+BETWEEN = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+DEFINITION = re.compile(r"^kind: *[\"']?CustomResourceDefinition\b", re.MULTILINE)
+_SAYS_SOMETHING = re.compile(r"^\s*[^#\s]", re.MULTILINE)
+_LONGEST = 300  # seconds for a chart
+
+
+class Rendered(NamedTuple):
+    """A chart as a text of YAML; namespace: that of the release, for objects that name none."""
+
+    source: str
+    text: str
+    namespace: str
+
+
+def render_charts(charts: Sequence[Mapping[str, Any]], helm: str, namespace: str | None) -> Iterator[Rendered]:
+    """Render the charts at once and yield the text of each, in order: one can be read while others are rendered.
+
+    :param charts: entries of the module's option charts.
+    :param helm: the program's name or path.
+    :param namespace: that of the releases that name none.
+    :raises KServeError: there is no such program, or it does not render a chart.
+    """
+    with ThreadPoolExecutor() as pool:
+        yield from pool.map(lambda chart: _rendered(chart, helm, chart["namespace"] or namespace or ""), charts)
+
+
+def mask_values(charts: Any) -> Any:
+    """Return the option as it may be shown: any of a chart's values may be secret."""
+    if not isinstance(charts, list):
+        return HIDDEN
+    return [{**entry, "values": HIDDEN} if isinstance(entry, Mapping) else HIDDEN for entry in charts]
+
+
+def _rendered(chart: Mapping[str, Any], helm: str, namespace: str) -> Rendered:
+    options = {
+        "--namespace": namespace,
+        "--repo": chart["repository"],
+        "--version": chart["version"],
+    }
+    given = [f"{option}={value}" for option, value in options.items() if value]
+    command = [helm, "template", chart["release"], chart["ref"], "--include-crds", "--values=-", *given]
+    parts = None if chart["values"] or chart["repository"] else _parts(Path(chart["ref"]), helm)
+    if parts is None:
+        text = _printed(command, chart)
+    else:
+        text = cached([*map(str.encode, command), *parts], lambda: _printed(command, chart), _is_of_definitions)
+    return Rendered(f"the chart {chart['ref']}", text, namespace)
+
+
+def _is_of_definitions(text: str) -> bool:
+    # What else a chart renders may be secret, or another key each time.
+    return all(DEFINITION.search(part) for part in BETWEEN.split(text) if _SAYS_SOMETHING.search(part))
+
+
+def _parts(chart: Path, helm: str) -> list[bytes] | None:
+    """Return all that a chart on this machine is rendered from; nothing where it is elsewhere."""
+    program = shutil.which(helm)
+    folders = os.walk(chart, followlinks=True)  # as Helm does
+    files = (
+        [chart]
+        if chart.is_file()
+        else sorted(Path(folder, name) for folder, _names, names in folders for name in names)
+    )
+    if not files or program is None:
+        return None
+    try:
+        state = Path(program).resolve().stat()
+        found = [program.encode(), str(state.st_mtime_ns).encode(), str(state.st_size).encode()]
+        for path in files:
+            found += [str(path.relative_to(chart)).encode(), path.read_bytes()]
+    except OSError:
+        return None  # Helm says what is the matter with it
+    return found
+
+
+def _printed(command: Sequence[str], chart: Mapping[str, Any]) -> str:
+    helm = command[0]
+    try:
+        # JSON is YAML, too, and what a file would hold may be secret.
+        given = json.dumps(chart["values"])
+        # AnsibleModule.run_command is not at hand in the action plugin.
+        # pylint: disable-next=ansible-bad-function
+        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=_LONGEST)
+    except subprocess.TimeoutExpired:
+        raise KServeError(
+            f"Helm has not rendered the chart {chart['ref']} after {_LONGEST} seconds; check that its repository "
+            "answers.",
+            reason="ChartTimeout",
+        ) from None
+    except OSError as error:
+        raise KServeError(
+            f"{helm} cannot be run ({error.strerror}); install Helm, or set helm to its path.", reason="HelmMissing"
+        ) from None
+    if done.returncode:
+        # A chart's schema and its templates may repeat the value that they refuse.
+        told = redact(done.stderr, *maskable_texts(chart["values"]))
+        said = " ".join(told.split()).removeprefix("Error: ").rstrip(".")
+        raise KServeError(
+            f"Helm does not render the chart {chart['ref']}: {said}; correct the entry in charts.",
+            reason="ChartNotRendered",
+        )
+    return done.stdout

@@ -1,0 +1,96 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Keeping the values of Secrets out of everything that is shown.
+
+This file is private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Manifest
+
+HIDDEN = "VALUE_HIDDEN"
+# kubectl apply keeps the whole object in this annotation.
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+# Shorter values would make every message unreadable, and are no secret.
+_SHORTEST = 4
+
+
+def with_encoded_data(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a Secret with its stringData in data, and anything else as it is.
+
+    The API server does the same on its side, but forgets on the way which keys were applied: a key taken out of
+    stringData later would stay ("The stringData field does not work well with server-side apply", Kubernetes docs).
+    """
+    texts = body.get("stringData")
+    if body.get("apiVersion") != "v1" or body.get("kind") != "Secret" or not isinstance(texts, Mapping):
+        return body
+    if not all(isinstance(value, str) for value in texts.values()):
+        return body  # for the API server to refuse
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in texts.items()}
+    rest = {key: value for key, value in body.items() if key != "stringData"}
+    return {**rest, "data": {**(body.get("data") or {}), **encoded}}
+
+
+def mask_secrets(thing: Any) -> Any:
+    """Return an object, a List or a list of objects with the values of Secrets masked."""
+    if isinstance(thing, list):
+        return [mask_secrets(entry) for entry in thing]
+    if not isinstance(thing, Mapping):
+        # Not an object as it should be: nothing says that it is no secret.
+        return HIDDEN
+    if thing.get("kind") == "List":
+        return {**thing, "items": mask_secrets(thing.get("items"))}
+    if str(thing.get("kind")).lower() != "secret":
+        return thing
+    masked = {
+        key: ({name: HIDDEN for name in value} if isinstance(value, Mapping) else HIDDEN)
+        if key in ("data", "stringData")
+        else value
+        for key, value in thing.items()
+    }
+    metadata = thing.get("metadata")
+    if isinstance(metadata, Mapping) and _LAST_APPLIED in (metadata.get("annotations") or {}):
+        annotations = {**metadata["annotations"], _LAST_APPLIED: HIDDEN}
+        masked["metadata"] = {**metadata, "annotations": annotations}
+    return masked
+
+
+def secret_values(manifests: Iterable[Manifest]) -> set[str]:
+    """Return every value of a Secret, encoded and decoded, and each line of it, for masking messages of others."""
+    values = (value for manifest in manifests if manifest.is_secret for value in _values(manifest.body))
+    return {value for value in values if len(value) >= _SHORTEST}
+
+
+def maskable_texts(value: Any) -> set[str]:
+    """Return every text and number in a value, at any depth, that is long enough to be masked in messages of others."""
+    return {text for text in _leaves(value) if len(text) >= _SHORTEST}
+
+
+def _values(body: Mapping[str, Any]) -> Iterator[str]:
+    for value in (*_leaves(body.get("data")), *_leaves(body.get("stringData"))):
+        yield value
+        try:
+            decoded = base64.b64decode(value, validate=True).decode("utf-8")
+        except (binascii.Error, ValueError):
+            decoded = value
+        yield decoded
+        yield from (line.strip() for line in decoded.splitlines())
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    # Also of what is not as it should be: the API server repeats it in its refusal.
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        for entry in value:
+            yield from _leaves(entry)
+    elif value is not None:
+        yield str(value)

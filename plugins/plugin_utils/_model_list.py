@@ -1,0 +1,178 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The list of models that the roles take: what an entry may hold, and what is wrong with one.
+
+Ansible's own check of a role's options names the option, and neither the model nor its place in the list. Here
+Ansible's validator is given one model at a time, so that each fault can name its model.
+
+This file is private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.errors import UnsupportedError
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import is_segment
+
+# roles/model_serving/meta/argument_specs.yml says the same to people, and a unit test compares the two.
+MODEL: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "version": {"type": "str", "required": True},
+    "source": {
+        "type": "dict",
+        "options": {
+            "folder": {"type": "path", "required": True},
+            "command": {"type": "list", "elements": "str"},
+        },
+    },
+    "format": {"type": "str", "required": True},
+    "runtime": {"type": "str", "required": True},
+    "storage": {"type": "str", "choices": ["s3", "pvc", "oci"], "default": "s3"},
+    "volume": {"type": "str"},
+    "image": {"type": "str"},
+    "resources": {
+        "type": "dict",
+        "options": {"requests": {"type": "dict"}, "limits": {"type": "dict"}},
+    },
+    "scaling": {
+        "type": "dict",
+        "options": {"min_replicas": {"type": "int"}, "max_replicas": {"type": "int"}},
+    },
+    "exposure": {"type": "str", "choices": ["gateway", "ingress", "none"]},
+    "owner": {"type": "str"},
+    "labels": {"type": "dict"},
+    "gate": {"type": "dict"},
+}
+REQUIRED_IF = [("storage", "pvc", ["volume"]), ("storage", "oci", ["image"])]
+# Labels below it are the collection's own.
+PREFIX = "kserve.hashfoundry.io/"
+
+# KServe v0.20.0's webhook takes names of this form only (IsvcNameFmt), and its longest suffix of an object with the
+# rules of a host name is "-predictor".
+_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_LONGEST_NAME = 63 - len("-predictor")
+# Kubernetes: labels, their keys' two parts, and quantities.
+_LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+_LABEL_PREFIX = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]+)?")
+
+
+def checked(models: Any, volumes: Collection[str] | None = None) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the models with defaults and right types, without what is null, and one sentence for each fault.
+
+    :param models: the list as the inventory has it.
+    :param volumes: the volumes that there are; any name is taken without.
+    """
+    if not isinstance(models, list):
+        return [], [f"The models must be a list, and are of type {_kind(models)}."]
+    done, faults = [], []
+    for number, entry in enumerate(models, 1):
+        if not isinstance(entry, Mapping):
+            faults.append(f"Model {number} of the list must be a dictionary, and is of type {_kind(entry)}.")
+            continue
+        who = f"Model {entry['name']}" if isinstance(entry.get("name"), str) else f"Model {number} of the list"
+        model, found = _model(entry, volumes)
+        done.append(model)
+        faults += [f"{who}: {fault.rstrip('.')}." for fault in found]
+    names = Counter(model["name"] for model in done if isinstance(model.get("name"), str))
+    faults += [
+        f"Model {name}: name stands {count} times in the list; each model has one entry, with one version."
+        for name, count in names.items()
+        if count > 1
+    ]
+    return done, faults
+
+
+def _model(entry: Mapping[str, Any], volumes: Collection[str] | None) -> tuple[dict[str, Any], list[str]]:
+    given = _without_null(entry)
+    # Ansible's validator fails on these itself.
+    flat = [key for key, value in given.items() if "options" in MODEL.get(key, {}) and not isinstance(value, Mapping)]
+    if flat:
+        return given, [f"{key} must be a dictionary, and is of type {_kind(given[key])}" for key in flat]
+    result = ArgumentSpecValidator(MODEL, required_if=REQUIRED_IF).validate(given)
+    faults = [_sentence(error) for error in result.errors.errors]
+    model: dict[str, Any] = _without_null(result.validated_parameters)
+    # What has the wrong type is said already, and cannot be looked into.
+    return model, faults or list(_faults(given, model, volumes))
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, UnsupportedError):
+        unknown, _dot, known = str(error).partition(". Supported parameters include: ")
+        return f"{unknown} is not a key of a model; the keys are: {known.rstrip('.')}"
+    return " ".join(str(error).split())
+
+
+def _faults(given: Mapping[str, Any], model: Mapping[str, Any], volumes: Collection[str] | None) -> Iterator[str]:
+    yield from _name_faults(given, model)
+    storage = model["storage"]
+    for key, needed in (("volume", "pvc"), ("image", "oci")):
+        if key in model and storage != needed:
+            yield f"{key} is only for storage {needed}, and storage is {storage}; remove {key}, or set storage"
+    if storage == "pvc" and volumes is not None and model["volume"] not in volumes:
+        there = ", ".join(sorted(volumes)) or "none"
+        yield f"volume is {model['volume']}, which is not one of the volumes ({there})"
+    scaling = model.get("scaling", {})
+    least, most = scaling.get("min_replicas"), scaling.get("max_replicas")
+    if least is not None and least < 0:
+        yield f"scaling.min_replicas is {least}, and must be 0 or more"
+    if most is not None and most < 1:
+        yield f"scaling.max_replicas is {most}, and must be 1 or more"
+    elif least is not None and most is not None and least > most:
+        yield f"scaling.min_replicas is {least}, which is more than scaling.max_replicas, {most}"
+    for part, amounts in model.get("resources", {}).items():
+        for resource, amount in amounts.items():
+            if not _QUANTITY.fullmatch(str(amount)):
+                yield f"resources.{part}.{resource} is {amount}, and must be a quantity such as 500m or 1Gi"
+    yield from _label_faults(model)
+
+
+def _name_faults(given: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[str]:
+    name, version = model["name"], model["version"]
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+        yield (
+            f"name must be lower-case letters, digits and hyphens, beginning with a letter and not ending with a "
+            f"hyphen, and of at most {_LONGEST_NAME} characters, since it becomes part of a host name"
+        )
+    if not isinstance(given["version"], str):
+        # 1.10 would be 1.1.
+        yield f"version is the number {given['version']}; put it between quotes, so that it stays as it is written"
+    elif not (is_segment(version) and _LABEL.fullmatch(version)):
+        yield (
+            f"version is {version}, and must be of letters, digits, '.', '_' and '-' with a letter or digit at both "
+            "ends, and of at most 63 characters, since it is a folder's name and a label's value"
+        )
+
+
+def _label_faults(model: Mapping[str, Any]) -> Iterator[str]:
+    if not _LABEL.fullmatch(model.get("owner", "")):
+        yield f"owner is {model['owner']}, and must be a label's value: letters, digits, '.', '_' and '-', at most 63"
+    for key, value in model.get("labels", {}).items():
+        prefix, slash, name = str(key).rpartition("/")
+        if not name or not _LABEL.fullmatch(name) or (slash and not _LABEL_PREFIX.fullmatch(prefix)):
+            yield f"labels.{key} is no valid key of a label"
+        elif str(key).startswith(PREFIX) or prefix == "serving.kserve.io":
+            yield f"labels.{key} is set by the role or KServe itself; choose another key"
+        elif not isinstance(value, str) or not _LABEL.fullmatch(value):
+            yield f"labels.{key} is {value}, and must be text in quotes: letters, digits, '.', '_' and '-', at most 63"
+
+
+def _without_null(value: Any) -> Any:
+    """Return plain dictionaries and lists: Ansible's own hold all variables, which its validator would copy."""
+    if isinstance(value, Mapping):
+        return {key: _without_null(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_null(item) for item in value]
+    return value
+
+
+def _kind(value: Any) -> str:
+    return str(value.__class__.__name__).lstrip("_")

@@ -1,0 +1,167 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._backup import custom_resources
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
+
+from ..custom_resources_fake import Api, thing
+
+KSERVE = ["serving.kserve.io"]
+ISVC, RUNTIMES = "inferenceservices.serving.kserve.io", "servingruntimes.serving.kserve.io"
+
+
+def test_a_group_and_what_is_below_it_belong_but_no_other() -> None:
+    groups = ["knative.dev", "cert-manager.io"]
+    named = ("knative.dev", "serving.knative.dev", "acme.cert-manager.io", "notknative.dev", "apps", "dev")
+    assert [custom_resources.is_in_groups(group, groups) for group in named] == [True, True, True, False, False, False]
+
+
+def test_each_kind_is_read_once_in_the_version_that_the_server_prefers() -> None:
+    api = Api(thing("iris"), thing("rose", "other"))
+    found = {entry.resource.name: entry for entry in custom_resources.read(api, KSERVE)}
+    assert list(found) == [ISVC, RUNTIMES]
+    assert [item["metadata"]["name"] for item in found[ISVC].roots] == ["iris", "rose"]
+    assert {item["apiVersion"] for item in found[ISVC].roots} == {"serving.kserve.io/v1beta1"}
+    # Neither subresources nor kinds of other groups, nor a kind again in an older version.
+    assert sorted(path for path in api.asked if path.count("/") == 4) == [
+        "/apis/serving.kserve.io/v1alpha1/servingruntimes",
+        "/apis/serving.kserve.io/v1beta1/inferenceservices",
+    ]
+
+
+def test_more_objects_than_one_answer_holds_are_all_read() -> None:
+    api = Api(*(thing(f"model-{number:02d}") for number in range(25)), page=10)
+    assert custom_resources.index(custom_resources.read(api, KSERVE))["counts"][ISVC] == 25
+
+
+def test_a_group_that_is_not_served_has_nothing() -> None:
+    assert custom_resources.read(Api(), ["cert-manager.io"]) == []
+
+
+@pytest.mark.parametrize("path", ["v1alpha1", "v1alpha1/servingruntimes"])
+def test_a_definition_that_goes_meanwhile_is_no_error_but_a_refusal_is(path: str) -> None:
+    api = Api(thing("iris"))
+    api.refusals[f"/apis/serving.kserve.io/{path}"] = ApiError("gone", 404)
+    assert [len(entry.roots) for entry in custom_resources.read(api, KSERVE)][:1] == [1]
+    api.refusals[f"/apis/serving.kserve.io/{path}"] = ApiError("The credentials lack a permission", 403)
+    with pytest.raises(KServeError, match="lack a permission"):
+        custom_resources.read(api, KSERVE)
+
+
+def snapshot(*things: dict[str, Any]) -> dict[str, Any]:
+    return custom_resources.index(custom_resources.read(Api(*things), KSERVE))
+
+
+def test_what_is_gone_is_lost_and_what_is_new_is_not() -> None:
+    before, now = snapshot(thing("iris"), thing("rose")), snapshot(thing("rose"), thing("lily"))
+    assert custom_resources.lost_objects(before, now) == [{"resource": ISVC, "name": "models/iris", "what": "object"}]
+    assert custom_resources.lost_objects(before, before) == []
+
+
+def test_what_somebody_made_anew_is_lost_too() -> None:
+    before, now = snapshot(thing("iris", uid="1")), snapshot(thing("iris", uid="2"))
+    assert custom_resources.lost_objects(before, now) == [{"resource": ISVC, "name": "models/iris", "what": "replaced"}]
+
+
+def test_a_kind_that_is_not_served_any_more_is_lost_with_its_objects() -> None:
+    before = snapshot(thing("iris"))
+    now = {"counts": {}, "objects": {RUNTIMES: {}}}
+    assert custom_resources.lost_objects(before, now) == [
+        {"resource": ISVC, "name": None, "what": "kind"},
+        {"resource": ISVC, "name": "models/iris", "what": "object"},
+    ]
+
+
+def test_what_a_controller_made_is_counted_and_never_missed() -> None:
+    owned = thing("iris-child", owner="iris")
+    before, now = snapshot(thing("iris"), owned), snapshot(thing("iris"))
+    assert (before["counts"][ISVC], now["counts"][ISVC]) == (2, 1)
+    assert custom_resources.lost_objects(before, now) == []
+
+
+def test_the_files_hold_what_can_be_applied_again(tmp_path: Path) -> None:
+    api = Api(thing("iris"), thing("rose"), thing("iris-child", owner="iris"))
+    result = custom_resources.backup(api, KSERVE, tmp_path / "backup", check_mode=False)
+    assert result == {
+        "changed": True,
+        "folder": str(tmp_path / "backup"),
+        "counts": {ISVC: 3, RUNTIMES: 0},
+        "objects": {ISVC: ["models/iris", "models/rose"], RUNTIMES: []},
+    }
+    restore, owned = (tmp_path / "backup" / place / f"{ISVC}.yaml" for place in ("restore", "owned"))
+    assert list(yaml.safe_load_all(restore.read_text())) == [
+        {
+            "apiVersion": "serving.kserve.io/v1beta1",
+            "kind": "InferenceService",
+            "metadata": {"name": name, "namespace": "models", "annotations": {"team": "a"}},
+            "spec": {"predictor": {"minReplicas": 1}},
+        }
+        for name in ("iris", "rose")
+    ]
+    (child,) = yaml.safe_load_all(owned.read_text())
+    assert child["metadata"]["name"] == "iris-child" and "ownerReferences" not in child["metadata"]
+    assert stat.S_IMODE(restore.stat().st_mode) == 0o600
+    assert stat.S_IMODE(restore.parent.stat().st_mode) == 0o700
+
+
+def test_a_second_backup_changes_nothing_and_a_third_forgets_what_is_gone(tmp_path: Path) -> None:
+    api = Api(thing("iris"))
+    assert custom_resources.backup(api, KSERVE, tmp_path, check_mode=False)["changed"] is True
+    assert custom_resources.backup(api, KSERVE, tmp_path, check_mode=False)["changed"] is False
+    assert custom_resources.backup(Api(), KSERVE, tmp_path, check_mode=False)["changed"] is True
+    assert not list((tmp_path / "restore").iterdir())
+
+
+def test_check_mode_writes_nothing(tmp_path: Path) -> None:
+    result = custom_resources.backup(Api(thing("iris")), KSERVE, tmp_path / "backup", check_mode=True)
+    assert result["changed"] is True
+    assert not (tmp_path / "backup").exists()
+
+
+def test_check_mode_tells_what_the_next_run_does(tmp_path: Path) -> None:
+    def changes(check_mode: bool, *things: dict[str, Any]) -> bool:
+        return bool(custom_resources.backup(Api(*things), KSERVE, tmp_path, check_mode=check_mode)["changed"])
+
+    assert changes(False, thing("iris"))
+    assert not changes(True, thing("iris"))
+    assert changes(True, thing("iris"), thing("rose")) and changes(True)
+    # Neither what is new nor what is gone has been touched.
+    assert not changes(False, thing("iris"))
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(KServeError, match=r"The folder .*/file/backup cannot be written \(Not a directory\)"):
+        custom_resources.backup(Api(thing("iris")), KSERVE, tmp_path / "file" / "backup", check_mode=False)
+
+
+def test_info_compares_with_a_backup(tmp_path: Path) -> None:
+    custom_resources.backup(Api(thing("iris"), thing("rose")), KSERVE, tmp_path, check_mode=False)
+    result = custom_resources.info(Api(thing("rose")), KSERVE, tmp_path)
+    assert result == {
+        "changed": False,
+        "counts": {ISVC: 1, RUNTIMES: 0},
+        "counts_before": {ISVC: 2, RUNTIMES: 0},
+        "objects": {ISVC: ["models/rose"], RUNTIMES: []},
+        "lost": [{"resource": ISVC, "name": "models/iris", "what": "object"}],
+    }
+    assert "lost" not in custom_resources.info(Api(), KSERVE, None)
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", '{"counts": {}}', '{"counts": {}, "objects": []}'])
+def test_half_a_backup_is_not_compared_with(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "index.json").write_text(text)
+    with pytest.raises(KServeError, match="contains no complete backup of custom resources"):
+        custom_resources.info(Api(), KSERVE, tmp_path)

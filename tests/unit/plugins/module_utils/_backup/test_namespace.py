@@ -1,0 +1,161 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import base64
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._backup.namespace import backup
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
+
+Json = dict[str, Any]
+PLANTED = "PLANTED-SECRET"
+CORE = ["configmaps ConfigMap", "persistentvolumeclaims PersistentVolumeClaim", "pods Pod", "secrets Secret"]
+CORE += ["serviceaccounts ServiceAccount", "services Service"]
+
+# By Kubernetes, Istio, Knative and OpenShift.
+EVERYWHERE = [
+    "kube-root-ca.crt",
+    "istio-ca-root-cert",
+    "config-openshift-service-cabundles",
+    "openshift-service-ca.crt",
+]
+
+
+def thing(name: str, **rest: Any) -> Json:
+    metadata = {"name": name, "namespace": "models", "uid": "1", "resourceVersion": "2", **rest.pop("metadata", {})}
+    return {"metadata": metadata, **rest}
+
+
+class Api:
+    """The port: a namespace with a little of everything."""
+
+    def __init__(self) -> None:
+        def kinds(*names: str) -> Json:
+            words = [name.split() for name in names]
+            found = [
+                {"name": plural, "kind": kind, "namespaced": True, "verbs": ["create", "list"]}
+                for plural, kind in words
+            ]
+            others = [
+                {"name": "services/status", "kind": "Service", "namespaced": True, "verbs": ["get"]},
+                {"name": "nodes", "kind": "Node", "namespaced": False, "verbs": ["create", "list"]},
+                {"name": "bindings", "kind": "Binding", "namespaced": True, "verbs": ["create"]},
+            ]
+            return {"resources": [*found, *others]}
+
+        versions = [{"groupVersion": f"serving.kserve.io/{version}"} for version in ("v1beta1", "v1alpha1")]
+        rotated = {"predictor": {"labels": {"kserve.hashfoundry.io/keys": "0123"}}}
+        owner = [{"kind": "InferenceService", "name": "iris", "uid": "9"}]
+        service = {"spec": {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [{"port": 80}]}}
+        claim = {"volumeName": "pvc-1", "storageClassName": "standard"}
+        bound = {"annotations": {"pv.kubernetes.io/bind-completed": "yes", "team": "a"}}
+        root = "/api/v1/namespaces/models"
+        self.answers: dict[str, Json | ApiError] = {
+            root: thing("models", spec={"finalizers": ["kubernetes"]}, metadata={"labels": {"a": "b"}}),
+            "/api/v1": kinds(*CORE),
+            "/apis": {"groups": [{"name": "serving.kserve.io", "versions": versions}]},
+            "/apis/serving.kserve.io/v1beta1": kinds("inferenceservices InferenceService"),
+            "/apis/serving.kserve.io/v1alpha1": kinds(
+                "inferenceservices InferenceService", "trainedmodels TrainedModel"
+            ),
+            f"{root}/configmaps": {"items": [*map(thing, EVERYWHERE), thing("settings", data={"a": "b"})]},
+            f"{root}/persistentvolumeclaims": {"items": [thing("models", spec=claim, metadata=bound)]},
+            f"{root}/serviceaccounts": {"items": [thing("default"), thing("model-reader")]},
+            f"{root}/services": {
+                "items": [thing("mine", **service), thing("its", metadata={"ownerReferences": owner}, **service)]
+            },
+            f"{root}/secrets": {
+                "items": [
+                    thing("keys", type="Opaque", data={"b": base64.b64encode(PLANTED.encode()).decode(), "a": ""}),
+                    thing("token", type="kubernetes.io/service-account-token", data={"token": ""}),
+                    thing("its", metadata={"ownerReferences": owner}),
+                ]
+            },
+            "/apis/serving.kserve.io/v1beta1/namespaces/models/inferenceservices": {
+                "items": [thing("iris", spec=rotated, status={"url": "http://iris"})]
+            },
+            "/apis/serving.kserve.io/v1alpha1/namespaces/models/trainedmodels": ApiError("gone", 404),
+        }
+
+    def get(self, path: str, **query: Any) -> Json:
+        """See KubeApi."""
+        answer = self.answers[path]
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer
+
+
+def test_what_is_written_can_be_applied_and_holds_no_secret(tmp_path: Path) -> None:
+    file = tmp_path / "objects.yml"
+    result = backup(Api(), "models", file, check_mode=False)
+    assert result["changed"] is True
+    assert result["counts"] == {
+        "ConfigMap": 1,
+        "InferenceService": 1,
+        "Namespace": 1,
+        "PersistentVolumeClaim": 1,
+        "Service": 1,
+        "ServiceAccount": 1,
+    }
+    assert result["secrets"] == [{"name": "keys", "keys": ["a", "b"]}]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    text = file.read_text()
+    assert PLANTED not in text and base64.b64encode(PLANTED.encode()).decode() not in text
+    things = {thing["kind"]: thing for thing in yaml.safe_load_all(text)}
+    assert next(yaml.safe_load_all(text))["kind"] == "Namespace"
+    assert things["Namespace"] == {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": "models", "namespace": "models", "labels": {"a": "b"}},
+    }
+    assert things["PersistentVolumeClaim"]["metadata"]["annotations"] == {"team": "a"}
+    assert things["PersistentVolumeClaim"]["spec"] == {"storageClassName": "standard"}
+    assert things["Service"]["spec"] == {"ports": [{"port": 80}]}
+    assert things["InferenceService"] == {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": "iris", "namespace": "models"},
+        "spec": {"predictor": {}},
+    }
+
+
+def test_the_same_again_is_no_change(tmp_path: Path) -> None:
+    file = tmp_path / "objects.yml"
+    first = backup(Api(), "models", file, check_mode=False)
+    again = backup(Api(), "models", file, check_mode=False)
+    assert (again["changed"], again["sha256"]) == (False, first["sha256"])
+
+
+def test_check_mode_writes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "objects.yml"
+    assert backup(Api(), "models", file, check_mode=True)["changed"] is True
+    assert not file.exists()
+
+
+def test_a_namespace_that_is_not_there(tmp_path: Path) -> None:
+    api = Api()
+    api.answers["/api/v1/namespaces/models"] = ApiError("not found", 404)
+    with pytest.raises(KServeError, match="There is no namespace models; correct namespace"):
+        backup(api, "models", tmp_path / "objects.yml", check_mode=False)
+
+
+def test_a_refusal_is_passed_on(tmp_path: Path) -> None:
+    api = Api()
+    api.answers["/api/v1/namespaces/models/services"] = ApiError("The credentials lack a permission.", 403)
+    with pytest.raises(KServeError, match="lack a permission"):
+        backup(api, "models", tmp_path / "objects.yml", check_mode=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(KServeError, match=r"gone/objects\.yml cannot be written \(No such file or directory\)"):
+        backup(Api(), "models", tmp_path / "gone" / "objects.yml", check_mode=False)

@@ -1,0 +1,281 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import pytest
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict import State, Verdict
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.model_probe import (
+    AT_ONCE,
+    Answer,
+    Askers,
+    Prediction,
+    Question,
+    ask,
+    target,
+)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.readiness import Objects
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import (
+    AnswerTimeout,
+    ApiError,
+    Unreachable,
+)
+
+READY = Question("/v2/models/{name}/ready")
+
+
+class Proxy:
+    """A model server behind the API server's proxy."""
+
+    def __init__(self, answer: str | Exception) -> None:
+        self.answer = answer
+        self.paths: list[str] = []
+        self.bodies: list[Any] = []
+        self.endpoints: list[str] | Exception = []
+
+    def text(self, path: str, **query: Any) -> str:
+        self.paths.append(path)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def post(self, path: str, body: Any) -> str:
+        self.bodies.append(body)
+        return self.text(path)
+
+    def get(self, path: str, **query: Any) -> dict[str, Any]:
+        assert path == "/api/v1/namespaces/models/endpoints/iris-predictor"
+        if isinstance(self.endpoints, Exception):
+            raise self.endpoints
+        addresses = [{"ip": "10.0.0.1", "targetRef": {"kind": "Pod", "name": name}} for name in self.endpoints]
+        return {"subsets": [{"addresses": addresses}]} if addresses else {}
+
+    def watch(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
+        raise AssertionError
+
+
+FORBIDDEN = 'services "http:iris-predictor:80" is forbidden: User "x" cannot get resource "services/proxy"'
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "reason"),
+    [
+        (json.dumps({"name": "iris", "ready": True}), State.SERVING, "ModelReady"),
+        ("", State.SERVING, "ModelReady"),
+        ("[]", State.SERVING, "ModelReady"),
+        (json.dumps({"name": "iris", "ready": False}), State.DEGRADED, "ModelNotReady"),
+        (json.dumps({"name": "iris", "ready": "False"}), State.DEGRADED, "ModelNotReady"),
+        (ApiError("x", 404), State.DEGRADED, "ModelNotFound"),
+        (ApiError("x", 404, 'services "iris-predictor" not found'), State.DEGRADED, "ServiceMissing"),
+        (ApiError("x", 503, "no endpoints available"), State.DEGRADED, "ModelNotReady"),
+        (ApiError("x", 400, "bad request"), State.DEGRADED, "ModelNotReady"),
+        (ApiError("x", 401, "Unauthorized"), State.DEGRADED, "ModelNotAllowed"),
+        (ApiError("x", 403, FORBIDDEN), State.DEGRADED, "ModelNotAllowed"),
+        (ApiError("x", 403, "the model's own refusal"), State.DEGRADED, "ModelNotReady"),
+        (Unreachable("away"), State.PROGRESSING, "ModelNotAsked"),
+        (AnswerTimeout("no answer"), State.DEGRADED, "ModelSilent"),
+    ],
+)
+def test_what_the_model_server_answers(answer: str | Exception, state: State, reason: str) -> None:
+    proxy = Proxy(answer)
+    verdict = ask(proxy, "models", READY, "iris", "iris-predictor")
+    assert (verdict.state, verdict.reason) == (state, reason)
+    assert proxy.paths == ["/api/v1/namespaces/models/services/http:iris-predictor:80/proxy/v2/models/iris/ready"]
+
+
+def test_a_right_that_is_missing_for_the_proxy_names_the_way_out() -> None:
+    verdict = ask(Proxy(ApiError("The credentials lack a permission.", 403, FORBIDDEN)), "n", READY, "iris", "s")
+    assert "An empty model_ready_path switches" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("digests", "said", "reason"),
+    [
+        ({"iris": "sha256:a"}, {"digest": "sha256:a"}, "ModelReady"),
+        ({"iris": "sha256:a"}, {"digest": "sha256:b"}, "ModelDiffers"),
+        ({"iris": "sha256:a"}, {}, "ModelReady"),
+        ({"other": "sha256:a"}, {"digest": "sha256:b"}, "ModelReady"),
+    ],
+)
+def test_the_digest_that_the_server_says_is_the_one_wanted(
+    digests: dict[str, str], said: dict[str, str], reason: str
+) -> None:
+    proxy = Proxy(json.dumps({"ready": True, "properties": said}))
+    verdict = ask(proxy, "models", Question(READY.ready_path, digests=digests), "iris", "iris-predictor")
+    assert verdict.reason == reason
+    assert len(proxy.paths) == (2 if "iris" in digests else 1)
+    assert proxy.paths[-1].endswith("/proxy/v2/models/iris" if "iris" in digests else "/ready")
+
+
+def test_a_server_without_a_description_is_believed() -> None:
+    class Plain(Proxy):
+        def text(self, path: str, **query: Any) -> str:
+            if not path.endswith("/ready"):
+                raise ApiError("x", 404)
+            return super().text(path)
+
+    asked = Question(READY.ready_path, digests={"iris": "sha256:a"})
+    assert ask(Plain("{}"), "models", asked, "iris", "iris-predictor").reason == "ModelReady"
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "reason"),
+    [
+        (["new", "old"], "OldPodAnswers"),
+        (["new"], "ModelReady"),
+        ([], "ModelReady"),
+        (ApiError("forbidden", 403), "ModelReady"),
+    ],
+)
+def test_a_pod_that_is_going_away_does_not_answer_for_the_new_one(endpoints: Any, reason: str) -> None:
+    proxy = Proxy('{"ready": true}')
+    proxy.endpoints = endpoints
+    verdict = ask(proxy, "models", READY, "iris", "iris-predictor", {"old", "older"})
+    assert verdict.reason == reason
+    assert (proxy.paths == []) is (reason == "OldPodAnswers")
+
+
+UNSET = {"protocol": "v1", "path": None, "instances": None, "body": None, "expected": None}
+ROWS = {"instances": [[1, 2], [3, 4]], "expected": [0, 2]}
+
+
+def predicted(answer: str | Exception, **options: Any) -> tuple[Verdict, Proxy]:
+    proxy = Proxy(answer)
+    question = Question("/unused", Prediction.of({**UNSET, **options}))
+    return ask(proxy, "models", question, "iris", "iris-predictor"), proxy
+
+
+@pytest.mark.parametrize(
+    ("answer", "options", "state", "reason"),
+    [
+        ('{"predictions": [0, 2]}', ROWS, State.SERVING, "ModelPredicts"),
+        ('{"predictions": [0, 1]}', ROWS, State.DEGRADED, "PredictionWrong"),
+        ('{"predictions": [0]}', ROWS, State.DEGRADED, "PredictionWrong"),
+        ("no JSON", ROWS, State.DEGRADED, "PredictionWrong"),
+        ('{"outputs": [{"name": "o", "datatype": "INT64", "shape": [2], "data": [0, 2]}]}', {**ROWS, "protocol": "v2"},
+         State.SERVING, "ModelPredicts"),
+        ("anything", {"instances": [[1]]}, State.SERVING, "ModelPredicts"),
+        ("anything", {"body": {"text": "x"}}, State.SERVING, "ModelPredicts"),
+        (ApiError("x", 400, "no such feature"), ROWS, State.FAILED, "PredictionRefused"),
+        (ApiError("x", 404), ROWS, State.DEGRADED, "ModelNotFound"),
+        (ApiError("x", 500, "out of memory"), ROWS, State.DEGRADED, "ModelNotReady"),
+        (ApiError("x", 403, FORBIDDEN), ROWS, State.DEGRADED, "ModelNotAllowed"),
+    ],
+)  # fmt: skip
+def test_what_a_prediction_says(answer: str | Exception, options: dict[str, Any], state: State, reason: str) -> None:
+    verdict, _proxy = predicted(answer, **options)
+    assert (verdict.state, verdict.reason) == (state, reason)
+
+
+def test_a_secret_that_the_model_server_repeats_is_masked() -> None:
+    verdict, _proxy = predicted(ApiError("x", 400, "password=PLANTED"), **ROWS)
+    assert "PLANTED" not in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("options", "path", "body"),
+    [
+        ({"instances": [[1]]}, "/v1/models/iris:predict", {"instances": [[1]]}),
+        ({"body": {"a": 1}, "path": "/predict/{name}"}, "/predict/iris", {"a": 1}),
+        ({"body": {"a": 1}, "protocol": "v2"}, "/v2/models/iris/infer", {"a": 1}),
+    ],
+)
+def test_where_and_what_is_sent(options: dict[str, Any], path: str, body: Any) -> None:
+    _verdict, proxy = predicted("{}", **options)
+    (sent,) = proxy.paths
+    assert sent == f"/api/v1/namespaces/models/services/http:iris-predictor:80/proxy{path}"
+    assert proxy.bodies == [body]
+
+
+def test_expected_values_must_fit_the_instances() -> None:
+    with pytest.raises(KServeError, match="one value for each"):
+        predicted("{}", instances=[[1]], expected=[1, 2])
+
+
+def service(mode: str = "Standard", **fields: Any) -> dict[str, Any]:
+    revision = {"latestReadyRevision": fields.pop("revision", "iris-predictor-00002")}
+    status = {"deploymentMode": mode, "components": {"predictor": revision, "transformer": {**revision}}}
+    return {"metadata": {"name": "iris"}, "spec": {"predictor": {}, **fields}, "status": status}
+
+
+def pod(revision: str, ready: str = "True", **metadata: Any) -> dict[str, Any]:
+    labels = {"serving.knative.dev/revision": revision}
+    return {
+        "metadata": {"name": "p", "labels": labels, **metadata},
+        "status": {"conditions": [{"type": "Ready", "status": ready}]},
+    }
+
+
+PREDICT = Question("", Prediction("/x", {}))
+
+
+@pytest.mark.parametrize(
+    ("objects", "question", "name"),
+    [
+        (Objects(), READY, None),
+        (Objects(service()), READY, "iris-predictor"),
+        (Objects(service(predictor={"name": "blue"})), READY, "iris-blue-predictor"),
+        (Objects(service(transformer={"minReplicas": 1})), READY, "iris-predictor"),
+        (Objects(service(transformer={"minReplicas": 1})), PREDICT, "iris-transformer"),
+        # Knative: the pods of the ready revision, while there are any
+        (Objects(service("Knative")), READY, None),
+        (Objects(service("Knative"), pods=[pod("iris-predictor-00002")]), READY, "iris-predictor-00002-private"),
+        (Objects(service("Knative"), pods=[pod("iris-predictor-00001")]), READY, None),
+        (Objects(service("Knative"), pods=[pod("iris-predictor-00002", deletionTimestamp="2026")]), READY, None),
+        (
+            Objects(service("Knative", revision="r" * 60), pods=[pod("r" * 60)]),
+            READY,
+            f"{'r' * 23}fc58ac6720764672e18f97efd7ef704e-private",
+        ),
+    ],
+)
+def test_which_service_is_asked(objects: Objects, question: Question, name: str | None) -> None:
+    assert target(objects, question) == name
+
+
+def test_a_pod_that_starts_from_zero_is_waited_for() -> None:
+    starting = pod("iris-predictor-00002", "False")
+    verdict = target(Objects(service("Knative"), pods=[starting]), READY)
+    assert isinstance(verdict, Verdict)
+    assert (verdict.state, verdict.reason) == (State.PROGRESSING, "PodStarting")
+    waiting = {"name": "kserve-container", "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    starting["status"]["containerStatuses"] = [waiting]
+    verdict = target(Objects(service("Knative"), pods=[starting]), READY)
+    assert isinstance(verdict, Verdict) and verdict.state is State.DEGRADED
+
+
+def test_there_is_nothing_to_ask_without_a_question() -> None:
+    assert not Question("") and Question("/x") and PREDICT
+
+
+def test_models_are_asked_at_the_same_time_up_to_a_bound() -> None:
+    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    # All threads must be asking for one of them to go on.
+    together = threading.Barrier(AT_ONCE, timeout=10)
+    asking, most = threading.Semaphore(AT_ONCE), []
+
+    def asks(name: str, _service: str, _old: Collection[str]) -> Verdict:
+        most.append(asking.acquire(blocking=False))
+        together.wait()
+        asking.release()
+        if name == "7":
+            raise ValueError("password=PLANTED")
+        return Verdict(State.SERVING, name, "")
+
+    askers = Askers(asks, answers.put)
+    for number in range(2 * AT_ONCE):
+        askers.ask(str(number), "service", (), about=number)
+    found = {answer.name: answer for answer in (answers.get(timeout=10) for _number in range(2 * AT_ONCE))}
+    assert all(most) and len(found) == 2 * AT_ONCE
+    assert found["3"] == Answer("3", 3, Verdict(State.SERVING, "3", ""))
+    # A fault of one answer is that service's alone.
+    assert found["7"].verdict.reason == "ModelNotAsked" and "PLANTED" not in found["7"].verdict.message

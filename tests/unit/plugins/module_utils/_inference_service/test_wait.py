@@ -1,0 +1,318 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict import State, Verdict, degraded
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.model_probe import (
+    Answer,
+    Question,
+    target,
+)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.readiness import Objects
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.selection import Selection
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.wait import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    Limits,
+    Outcome,
+    Watched,
+    wait,
+)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, Unreachable
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Change
+
+from ..services_fixtures import named, things
+
+IRIS = Selection("models", ("iris",))
+LIMITS = Limits(timeout=300, grace_period=30, fail_fast=True)
+KINDS = {
+    "InferenceService": "service",
+    "Deployment": "deployments",
+    "ReplicaSet": "replica_sets",
+    "Pod": "pods",
+    "HTTPRoute": "routes",
+}
+SERVING = Verdict(State.SERVING, "ModelReady", "Ready.")
+NOT_READY = degraded("ModelNotReady", "503.")
+
+
+def listed(*found: dict[str, Any]) -> list[Change]:
+    lists: dict[str, dict[str, Any]] = {source: {} for source in KINDS.values()}
+    for thing in found:
+        lists[KINDS[thing["kind"]]][thing["metadata"]["uid"]] = thing
+    return [Change(source, listed=entries) for source, entries in lists.items()]
+
+
+def present(*found: dict[str, Any]) -> list[Change]:
+    return [Change(KINDS[thing["kind"]], present=thing) for thing in found]
+
+
+class Cluster:
+    """A feed, models and a clock: each step is what comes after how many seconds; after the last only time passes.
+
+    answers: what the models say, one after the other and the last for ever; took: seconds until they say it.
+    """
+
+    unasked = "Not asked."
+
+    def __init__(
+        self, *steps: tuple[float, Sequence[Change]], answers: Sequence[Verdict] | None = None, took: float = 0
+    ) -> None:
+        self.now = 1000.0
+        self.steps: list[tuple[float, Sequence[Any]]] = [(self.now + after, changes) for after, changes in steps]
+        self.timeouts: list[float] = []
+        self.answers = None if answers is None else list(answers)
+        self.took = took
+        self.asked: list[tuple[float, str]] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    def next(self, timeout: float) -> Sequence[Change | Answer]:
+        assert timeout >= 0
+        self.timeouts.append(timeout)
+        if self.steps and self.steps[0][0] <= self.now + timeout:
+            self.now, changes = self.steps.pop(0)
+            return changes
+        self.now += timeout
+        return []
+
+    def target(self, objects: Objects) -> str | Verdict | None:
+        return None if self.answers is None else target(objects, Question("/ready"))
+
+    def ask(self, name: str, service: str, old: Collection[str], about: Any) -> None:
+        self.old = set(old)
+        assert self.answers is not None
+        self.asked.append((self.now - 1000, name))
+        verdict = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        self.steps.append((self.now + self.took, [Answer(name, about, verdict)]))
+        self.steps.sort(key=lambda step: step[0])
+
+
+def run(cluster: Cluster, selection: Selection = IRIS, limits: Limits = LIMITS) -> Outcome:
+    return wait(cluster, cluster, selection, limits, cluster.clock)
+
+
+def one(cluster: Cluster, limits: Limits = LIMITS) -> tuple[Watched, float]:
+    outcome = run(cluster, limits=limits)
+    (only,) = outcome.services
+    return only, outcome.seconds
+
+
+ROLLING = {"Deployment/iris-predictor": {"status": {"availableReplicas": 1}}}
+CRASHING = {
+    **ROLLING,
+    "Pod/iris-predictor-new-a": {
+        "status": {
+            "conditions": [],
+            "containerStatuses": [
+                {"name": "kserve-container", "restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+            ],
+        }
+    },
+}
+GOOD, SLOW, BAD = things(), things(changes=ROLLING), things(changes=CRASHING)
+
+
+def test_what_serves_ends_the_wait_at_once() -> None:
+    only, seconds = one(Cluster((1.5, listed(*GOOD)), answers=[SERVING]))
+    assert (only.verdict, only.model_ready, only.seconds, seconds) == (SERVING, True, 1.5, 1.5)
+
+
+def test_nothing_is_judged_before_everything_is_read() -> None:
+    # Without the service itself the verdict would be failed.
+    first, *rest = listed(*GOOD)
+    only, seconds = one(Cluster((1, rest), (2, [first])))
+    assert (only.verdict.state, seconds, only.model_ready) == (State.SERVING, 2, None)
+
+
+def test_it_waits_for_a_rollout() -> None:
+    cluster = Cluster((1, listed(*SLOW)), (200, present(*GOOD)), answers=[SERVING])
+    only, seconds = one(cluster)
+    assert (only.verdict.state, seconds) == (State.SERVING, 200)
+    # The whole of the time left in one wait: nothing is polled.
+    assert cluster.timeouts[1] == 299
+    assert cluster.asked == [(200, "iris")]
+
+
+def test_the_end_of_time_tells_the_last_verdict() -> None:
+    cluster = Cluster((1, listed(*SLOW)))
+    outcome = run(cluster)
+    assert [entry.verdict.state for entry in outcome.services] == [State.PROGRESSING]
+    assert (outcome.services[0].verdict.reason, outcome.seconds, outcome.late) == ("RollingOut", 300, True)
+
+
+def test_no_time_is_enough_to_judge_and_to_ask_once() -> None:
+    cluster = Cluster((20, listed(*GOOD)), answers=[NOT_READY], took=5)
+    only, seconds = one(cluster, replace(LIMITS, timeout=0))
+    assert (only.verdict, seconds, cluster.asked) == (NOT_READY, 25, [(20, "iris")])
+
+
+def test_a_failed_state_ends_the_wait_at_once() -> None:
+    only, seconds = one(Cluster((1, listed())))
+    assert (only.verdict.reason, seconds) == ("NotFound", 1)
+
+
+def test_a_degraded_state_ends_the_wait_after_the_grace_period() -> None:
+    only, seconds = one(Cluster((1, listed(*BAD))))
+    assert (only.verdict.state, only.verdict.reason) == (State.FAILED, "CrashLoopBackOff")
+    assert seconds == 31
+
+
+def test_a_degraded_state_that_passes_is_tolerated() -> None:
+    only, seconds = one(Cluster((1, listed(*BAD)), (30, present(*GOOD))))
+    assert (only.verdict.state, seconds) == (State.SERVING, 30)
+
+
+def test_a_model_that_is_not_there_is_asked_for_again_ever_more_slowly_and_then_given_up() -> None:
+    cluster = Cluster((0, listed(*GOOD)), answers=[degraded("ModelNotFound", "404.")])
+    only, seconds = one(cluster)
+    assert (only.verdict.state, only.verdict.reason) == (State.FAILED, "ModelNotFound")
+    assert (seconds, only.model_ready) == (30, False)
+    times = [when for when, _name in cluster.asked]
+    pauses = [round(after - before, 3) for before, after in pairwise(times)]
+    assert pauses[:7] == [FIRST_PAUSE, 0.2, 0.4, 0.8, 1.6, LONGEST_PAUSE, LONGEST_PAUSE]
+    assert max(pauses) == LONGEST_PAUSE
+
+
+def test_a_model_that_comes_late_serves() -> None:
+    only, seconds = one(Cluster((0, listed(*GOOD)), answers=[NOT_READY, NOT_READY, SERVING]))
+    assert (only.verdict, round(seconds, 3)) == (SERVING, 0.3)
+
+
+def test_a_change_lets_the_model_be_asked_at_once() -> None:
+    # By then the pauses have grown to two seconds.
+    answers = [NOT_READY] * 7 + [SERVING]
+    pod = next(thing for thing in GOOD if thing["kind"] == "Pod")
+    cluster = Cluster((0, listed(*GOOD)), (5.5, present(pod)), answers=answers)
+    assert one(cluster)[1] == 5.5
+    assert len(cluster.asked) == 8
+
+
+def test_a_change_during_a_question_leads_to_another_question_right_after_it() -> None:
+    pod = next(thing for thing in GOOD if thing["kind"] == "Pod")
+    cluster = Cluster((0, listed(*GOOD)), (1, present(pod)), answers=[NOT_READY, SERVING], took=3)
+    assert one(cluster)[1] == 6
+    assert [when for when, _name in cluster.asked] == [0, 3]
+
+
+def test_an_answer_of_pods_that_are_replaced_does_not_count() -> None:
+    restarted = next(copy.deepcopy(thing) for thing in GOOD if thing["kind"] == "Pod")
+    restarted["status"]["containerStatuses"][0]["restartCount"] = 1
+    cluster = Cluster((0, listed(*GOOD)), (1, present(restarted)), answers=[SERVING, SERVING], took=3)
+    only, seconds = one(cluster)
+    assert (only.verdict, seconds) == (SERVING, 6)
+    assert [when for when, _name in cluster.asked] == [0, 3]
+
+
+def test_pods_that_are_going_away_are_named_when_the_model_is_asked() -> None:
+    pod = next(thing for thing in GOOD if thing["kind"] == "Pod")
+    old = {**pod, "metadata": {**pod["metadata"], "name": "iris-old", "uid": "old", "ownerReferences": []}}
+    cluster = Cluster((0, listed(*GOOD, old)), answers=[SERVING])
+    assert one(cluster)[0].verdict == SERVING
+    assert cluster.old == {"iris-old"}
+
+
+def test_that_a_model_was_not_asked_is_said() -> None:
+    assert one(Cluster((0, listed(*GOOD))))[0].verdict.message.endswith(" Not asked.")
+
+
+def test_the_model_is_not_asked_before_the_objects_are_right() -> None:
+    cluster = Cluster((0, listed(*SLOW)), answers=[SERVING])
+    assert one(cluster)[0].model_ready is None and cluster.asked == []
+
+
+def test_errors_of_the_cluster_end_the_wait() -> None:
+    with pytest.raises(ApiError, match="lack a permission"):
+        run(Cluster((0, [Change("pods", error=ApiError("lack a permission", 403))])))
+    with pytest.raises(Unreachable):
+        run(Cluster((0, [Change("pods", error=Unreachable("away"))])))
+
+
+# Several services
+
+NAMES = ("iris", "rose", "lily")
+ALL = Selection("models", NAMES)
+
+
+def three(iris: list[Any] = GOOD, rose: list[Any] = GOOD, lily: list[Any] = GOOD) -> list[Change]:
+    return listed(*iris, *named("rose", rose), *named("lily", lily))
+
+
+def verdicts(outcome: Outcome) -> dict[str, tuple[str, str]]:
+    return {entry.name: (entry.verdict.state.value, entry.verdict.reason) for entry in outcome.services}
+
+
+def test_all_of_several_must_serve_each_with_its_own_time() -> None:
+    # The fixture's ROLLING is of iris, so the others' changes are of renamed objects.
+    slow = named("rose", SLOW)
+    cluster = Cluster(
+        (1, listed(*GOOD, *slow, *named("lily", GOOD))), (9, present(*named("rose", GOOD))), answers=[SERVING]
+    )
+    outcome = run(cluster, ALL)
+    assert {state for state, _reason in verdicts(outcome).values()} == {"serving"}
+    assert [(entry.name, entry.seconds) for entry in outcome.services] == [("iris", 1), ("rose", 9), ("lily", 1)]
+    assert sorted(cluster.asked) == [(1, "iris"), (1, "lily"), (9, "rose")]
+
+
+def test_the_first_failed_one_of_several_ends_the_wait_only_when_told_so() -> None:
+    def cluster() -> Cluster:
+        return Cluster((1, three(rose=SLOW, lily=BAD)), (100, present(*named("rose", GOOD))), answers=[SERVING])
+
+    fast = run(cluster(), ALL)
+    assert (fast.seconds, fast.late, verdicts(fast)["rose"]) == (31, False, ("progressing", "RollingOut"))
+    patient = run(cluster(), ALL, replace(LIMITS, fail_fast=False))
+    assert patient.seconds == 100
+    assert [state for state, _reason in verdicts(patient).values()] == ["serving", "serving", "failed"]
+
+
+def test_one_that_stops_serving_while_others_are_waited_for_is_waited_for_again() -> None:
+    cluster = Cluster(
+        (1, three(rose=SLOW)), (5, present(*SLOW)), (9, present(*named("rose", GOOD))), (12, present(*GOOD))
+    )
+    assert run(cluster, ALL).seconds == 12
+
+
+def test_those_that_are_absent_are_no_failure_in_check_mode() -> None:
+    some = listed(*GOOD)
+    assert run(Cluster((1, some)), ALL).services[1].verdict.state is State.FAILED
+    outcome = run(Cluster((1, some), (2, [])), ALL, replace(LIMITS, absent_is_fine=True))
+    assert verdicts(outcome)["iris"] == ("serving", "Serving") and not outcome.late
+
+
+def test_services_chosen_by_labels_come_and_go() -> None:
+    gone = next(thing for thing in named("rose", SLOW) if thing["kind"] == "InferenceService")
+    cluster = Cluster(
+        (1, listed(*SLOW, *named("rose", SLOW))),
+        (3, present(*named("lily", GOOD))),
+        (4, [Change("service", absent=gone)]),
+        (5, present(*GOOD)),
+    )
+    outcome = run(cluster, Selection("models", None, ("team=a",)))
+    assert [entry.name for entry in outcome.services] == ["iris", "lily"]
+    assert outcome.seconds == 5
+
+
+def test_hundreds_of_models_that_are_not_ready_are_asked_in_moderation() -> None:
+    names = tuple(f"m{number}" for number in range(300))
+    found = [thing for name in names for thing in named(name, GOOD)]
+    cluster = Cluster((0, listed(*found)), answers=[NOT_READY])
+    run(cluster, Selection("models", names), replace(LIMITS, grace_period=60))
+    late = [when for when, _name in cluster.asked if 30 <= when < 54]
+    assert len(late) / 24 == pytest.approx(25, rel=0.3)
+
+
+def test_a_fault_of_the_feed_is_told() -> None:
+    with pytest.raises(KServeError):
+        run(Cluster((0, [Change("service", error=KServeError("x"))])))

@@ -1,0 +1,189 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What helm is asked for, and what becomes of its answer; the roles' tests on a cluster ask the real one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Options, with_namespace
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Kind
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import (
+    Rendered,
+    mask_values,
+    render_charts,
+)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.load import load
+
+KIND = "kind: CustomResourceDefinition\n"
+CHART = {"ref": "web", "release": "mine", "repository": None, "version": None, "namespace": None, "values": {}}
+
+
+def program(folder: Path, script: str) -> str:
+    """A program in the place of helm."""
+    path = folder / "helm"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def asked(folder: Path, of_objects: str | None = None, **entry: Any) -> tuple[list[str], Any]:
+    """The arguments and the values that helm gets for an entry of charts."""
+    helm = program(folder, 'printf "%s\\n" "$@" && cat')
+    ((name, said, _namespace),) = render_charts([{**CHART, **entry}], helm, of_objects)
+    assert name == f"the chart {entry.get('ref', 'web')}"
+    *words, values = said.splitlines()
+    return words, json.loads(values)
+
+
+def test_a_folder_needs_nothing_else(tmp_path: Path) -> None:
+    assert asked(tmp_path, ref="/charts/web") == (
+        ["template", "mine", "/charts/web", "--include-crds", "--values=-"],
+        {},
+    )
+
+
+def test_repository_version_namespace_and_values_are_told(tmp_path: Path) -> None:
+    words, values = asked(
+        tmp_path, repository="https://charts.example.com", version="1.2.3", namespace="web", values={"name": "{{ a }}"}
+    )
+    assert words[-3:] == ["--namespace=web", "--repo=https://charts.example.com", "--version=1.2.3"]
+    assert values == {"name": "{{ a }}"}
+
+
+@pytest.mark.parametrize(("own", "told"), [(None, "of-the-objects"), ("its-own", "its-own")])
+def test_a_release_without_a_namespace_is_in_that_of_the_objects(tmp_path: Path, own: str | None, told: str) -> None:
+    words, _values = asked(tmp_path, "of-the-objects", namespace=own)
+    assert words[-1] == f"--namespace={told}"
+
+
+def test_the_texts_come_in_the_order_of_the_charts(tmp_path: Path) -> None:
+    helm = program(tmp_path, 'case "$3" in a) sleep 0.3;; esac; echo "$3"')
+    charts = [{**CHART, "ref": ref} for ref in ("a", "b", "c")]
+    assert [chart.text for chart in render_charts(charts, helm, None)] == ["a\n", "b\n", "c\n"]
+
+
+def test_a_chart_is_read_while_the_next_is_rendered(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    helm = program(tmp_path, f'case "$3" in b) until [ -e {go} ]; do sleep 0.01; done;; esac; echo "$3"')
+    charts = render_charts([{**CHART, "ref": ref} for ref in ("a", "b")], helm, None)
+    assert next(charts).text == "a\n"
+    go.touch()
+    assert next(charts).text == "b\n"
+
+
+class Asked:
+    """A chart in a folder, and how often helm is asked for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "chart" / "templates" / "web.yaml"
+        self.file.parent.mkdir(parents=True)
+        self.file.write_text(f"{KIND}a: 1\n")
+        self._log = folder / "log"
+        self._log.touch()
+        self.helm = program(folder, f'echo >>{self._log}; cat "$3"/templates/*')
+
+    def render(self, **entry: Any) -> tuple[str, int]:
+        """Return the text, and how often helm has been asked until now."""
+        chart = {**CHART, "ref": str(self.file.parent.parent), **entry}
+        (found,) = render_charts([chart], self.helm, "web")
+        return found.text, len(self._log.read_text())
+
+
+@pytest.fixture
+def asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return Asked(tmp_path)
+
+
+def test_a_chart_in_a_folder_is_rendered_once(asked_for: Asked) -> None:
+    assert asked_for.render() == asked_for.render() == (f"{KIND}a: 1\n", 1)
+    asked_for.file.write_text(f"{KIND}a: 2\n")
+    assert asked_for.render() == (f"{KIND}a: 2\n", 2)
+    asked_for.file.rename(asked_for.file.with_name("other.yaml"))
+    assert asked_for.render() == (f"{KIND}a: 2\n", 3)
+
+
+def test_it_is_rendered_again_for_another_release_or_by_another_helm(asked_for: Asked) -> None:
+    others: list[dict[str, Any]] = [{}, {"release": "other"}, {"namespace": "other"}]
+    assert [asked_for.render(**entry)[1] for entry in others] == [1, 2, 3]
+    program(Path(asked_for.helm).parent, "echo b")
+    assert asked_for.render()[0] == "b\n"
+
+
+def test_of_a_chart_with_values_nothing_is_kept(asked_for: Asked, tmp_path: Path) -> None:
+    assert [asked_for.render(values={"key": "PLANTED"})[1] for _time in range(2)] == [1, 2]
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("other", ["kind: Secret", "{kind: Secret}", "kind: CustomResourceDefinitionList", "- a"])
+def test_of_a_chart_with_other_objects_nothing_is_kept(asked_for: Asked, tmp_path: Path, other: str) -> None:
+    asked_for.file.write_text(f"# none\n---\n{KIND}---\n{other}\n")
+    assert [asked_for.render()[1] for _time in range(2)] == [1, 2]
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_linked_folder_of_a_chart_counts(asked_for: Asked, tmp_path: Path) -> None:
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "values.yaml").touch()
+    (asked_for.file.parent.parent / "more").symlink_to(tmp_path / "linked")
+    assert [asked_for.render()[1] for _time in range(2)] == [1, 1]
+    (tmp_path / "linked" / "values.yaml").write_text("b: 1\n")
+    assert asked_for.render()[1] == 2
+
+
+def test_what_helm_says_is_told_with_what_to_change(tmp_path: Path) -> None:
+    helm = program(tmp_path, 'echo "Error: chart \\"web\\" not found" >&2; exit 1')
+    with pytest.raises(KServeError, match=r'the chart web: chart "web" not found; correct the entry in charts\.$'):
+        list(render_charts([CHART], helm, None))
+
+
+def test_values_that_helm_repeats_are_masked(tmp_path: Path) -> None:
+    helm = program(tmp_path, "echo \"Error: values: /key: 'PLANTED' does not match pattern\" >&2; exit 1")
+    with pytest.raises(KServeError, match=r"values: /key: '\W+' does not match pattern; correct") as refused:
+        list(render_charts([{**CHART, "values": {"deep": [{"key": "PLANTED"}]}}], helm, None))
+    assert "PLANTED" not in str(refused.value)
+
+
+def test_a_machine_without_helm_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(KServeError, match=r"/helm cannot be run \(No such file or directory\); install Helm, or set"):
+        list(render_charts([CHART], str(tmp_path / "helm"), None))
+
+
+@pytest.mark.parametrize("charts", [[{**CHART, "values": {"key": "PLANTED"}}], ["PLANTED"], "PLANTED"])
+def test_values_are_not_shown(charts: Any) -> None:
+    assert "PLANTED" not in json.dumps(mask_values(charts))
+
+
+def test_definitions_come_before_the_objects_of_charts() -> None:
+    text = "{apiVersion: v1, kind: ConfigMap, metadata: {name: %s}, data: {of: chart}}"
+    (one, other) = load(
+        [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"of": "definitions"}}],
+        [],
+        charts=[Rendered("the chart web", f"{text % 'a'}\n---\n{text % 'b'}", "")],
+    )
+    assert (one.body["data"], other.body["data"]) == ({"of": "definitions"}, {"of": "chart"})
+
+
+def test_a_chart_that_is_not_yaml_is_named() -> None:
+    with pytest.raises(KServeError, match=r"^the chart web, line 1: this is not YAML"):
+        load([], [], charts=[Rendered("the chart web", "a: b: c", "")])
+
+
+@pytest.mark.parametrize(
+    ("own", "home", "told"), [(None, "web", "web"), ("its-own", "web", "its-own"), (None, "", "of-the-objects")]
+)
+def test_objects_without_a_namespace_are_in_that_of_their_release(own: str | None, home: str, told: str) -> None:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": own}}
+    (manifest,) = load([], [], charts=[Rendered("the chart web", json.dumps(body), home)])
+    assert (
+        with_namespace(manifest, Kind("configmaps", True), Options(namespace="of-the-objects")).manifest.namespace
+        == told
+    )

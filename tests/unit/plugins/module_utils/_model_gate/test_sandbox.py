@@ -1,0 +1,397 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The gate's trial with real processes, namespaces and scikit-learn; no kernel feature is faked.
+
+Each hostile model is a pickle that runs a program and then is a sound model, so that it would pass if it did no harm.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import textwrap
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate import sandbox_program
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.sandbox import (
+    Outcome,
+    Trial,
+    fault,
+    try_model,
+)
+
+pytest.importorskip("joblib")
+pytest.importorskip("sklearn")
+
+ROOT = Path(__file__).resolve().parents[5]
+ROWS = [[5.1, 3.5, 1.4, 0.2], [7.0, 3.2, 4.7, 1.4]]
+GIB = 2**30
+
+
+class Running:
+    """Pickles to a call that runs a program and returns what predicts 1 for every row."""
+
+    def __init__(self, program: str) -> None:
+        self.program = textwrap.dedent(program)
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        sound = "type('Model', (), {'predict': lambda self, rows: [1] * len(rows)})()"
+        return eval, (f"(exec({self.program!r}, {{}}), {sound})[1]",)
+
+
+@pytest.fixture(scope="session")
+def sound() -> bytes:
+    from sklearn.dummy import DummyClassifier
+
+    return pickle.dumps(DummyClassifier(strategy="constant", constant=1).fit(ROWS, [0, 1]))
+
+
+@pytest.fixture
+def model(tmp_path: Path, sound: bytes) -> Path:
+    path = tmp_path / "model.joblib"
+    path.write_bytes(sound)
+    return path
+
+
+@pytest.fixture
+def attempt(tmp_path: Path):
+    """Return a function that tries a model running a program."""
+
+    def run(program: str, isolated: bool = True, timeout: float = 30, memory: int = 2 * GIB) -> Outcome:
+        path = tmp_path / "hostile.joblib"
+        path.write_bytes(pickle.dumps(Running(program)))
+        return try_model(Trial(sys.executable, timeout, memory, isolated), path, ROWS)
+
+    return run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolation(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Skip where the kernel gives no namespaces, as in a container: the gate says so itself, see its refusal."""
+    empty = tmp_path_factory.mktemp("probe") / "model.joblib"
+    empty.touch()
+    outcome = try_model(Trial(sys.executable, 30, 2 * GIB), empty, ROWS)
+    if outcome.refused:
+        pytest.skip(f"no namespaces here: {outcome.refused}")
+
+
+def sentence(outcome: Outcome, timeout: float = 30, memory: int = 2 * GIB) -> str | None:
+    return fault(outcome, Trial("python3", timeout, memory), Path("m.joblib"), {"predict": [1, 1]})
+
+
+def test_a_sound_model_passes_and_the_versions_are_told(model: Path) -> None:
+    trial = Trial(sys.executable, 30, 2 * GIB, packages=["scikit-learn", "not-installed-anywhere"])
+    outcome = try_model(trial, model, ROWS, ["predict", "predict_proba"])
+    assert outcome.answers == {"predict": [1, 1], "predict_proba": [[0.0, 1.0], [0.0, 1.0]]}
+    assert outcome.versions.keys() == {"python", "scikit-learn"}
+    assert outcome.versions["python"].startswith(f"{sys.version_info[0]}.{sys.version_info[1]}.")
+    assert fault(outcome, trial, model, outcome.answers) is None
+    assert "gives [1, 1], and metadata.json says [1, 0]" in str(fault(outcome, trial, model, {"predict": [1, 0]}))
+    assert "gives [1, 1], and metadata.json says [1]" in str(fault(outcome, trial, model, {"predict": [1]}))
+
+
+@pytest.mark.parametrize("framed", [True, False])
+def test_rows_that_are_objects_are_put_in_the_order_of_the_models_columns(tmp_path: Path, framed: bool) -> None:
+    from sklearn.tree import DecisionTreeClassifier
+
+    rows: Any = [[0, 1], [1, 0]]
+    if framed:
+        rows = pytest.importorskip("pandas").DataFrame(rows, columns=["months", "charge"])
+    path = tmp_path / "model.joblib"
+    path.write_bytes(pickle.dumps(DecisionTreeClassifier().fit(rows, [0, 1])))
+    instances = [{"charge": 1, "months": 0}, {"months": 1, "charge": 0}]
+    # A model that was fitted on a frame knows better.
+    columns = ["charge", "months"] if framed else ["months", "charge"]
+    outcome = try_model(Trial(sys.executable, 30, 2 * GIB), path, instances, columns=columns)
+    assert (outcome.answers, outcome.error) == ({"predict": [0, 1]}, None)
+    assert outcome.fitted == (["months", "charge"] if framed else [])
+
+
+def test_a_model_takes_the_columns_that_it_was_fitted_on_in_its_order_only() -> None:
+    trial, path, answers = Trial("python3", 30, 2 * GIB), Path("m.joblib"), {"predict": [0, 1]}
+    framed = Outcome(0, answers=answers, fitted=["months", "charge"])
+    said = str(fault(framed, trial, path, answers, ["charge", "months"]))
+    assert "was fitted on the columns months, charge, and metadata.json lists the features charge, months; " in said
+    # Where nothing is listed, or the model knows no names, there is nothing to hold against it.
+    assert fault(framed, trial, path, answers, ["months", "charge"]) is None
+    assert fault(framed, trial, path, answers) is None
+    assert fault(Outcome(0, answers=answers), trial, path, answers, ["charge", "months"]) is None
+
+
+CONNECT = "import socket; socket.create_connection(('127.0.0.1', {port}), 5).sendall(b'stolen')"
+
+
+@pytest.mark.parametrize("isolated", [True, False])
+def test_the_network_is_there_only_where_it_is_asked_for(attempt, isolated: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        outcome = attempt(CONNECT.format(port=listener.getsockname()[1]), isolated)
+        if isolated:
+            assert "Network is unreachable" in str(outcome.error)
+            assert "Network is unreachable" in str(sentence(outcome))
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+        else:
+            assert outcome.answers == {"predict": [1, 1]}
+            assert listener.accept()[0].recv(6) == b"stolen"
+
+
+def test_unix_sockets_of_other_processes_are_out_of_reach(attempt, tmp_path: Path) -> None:
+    path, abstract = str(tmp_path / "socket"), f"\0{uuid.uuid4()}"
+    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as other:
+        for listener, address in ((one, path), (other, abstract)):
+            listener.bind(address)
+            listener.listen()
+        outcome = attempt(f"""
+            import socket
+            for address in ({path!r}, {abstract!r}):
+                try:
+                    socket.socket(socket.AF_UNIX).connect(address)
+                except OSError as error:
+                    print(type(error).__name__)
+        """)
+    assert outcome.output.split() == ["FileNotFoundError", "ConnectionRefusedError"]
+
+
+def test_memory_is_limited(attempt, model: Path) -> None:
+    outcome = attempt("bytearray(3 * 2**30)")
+    assert outcome.error == "MemoryError: "
+    assert "needs more than 2048 MiB" in str(sentence(outcome))
+    # Too little for NumPy, and for scikit-learn, which say it in their own ways.
+    for memory in (100 * 2**20, 200 * 2**20):
+        outcome = try_model(Trial(sys.executable, 30, memory), model, ROWS)
+        assert f"needs more than {memory // 2**20} MiB" in str(sentence(outcome, memory=memory))
+
+
+# A process of its own session, in which sleep runs under a name that can be found.
+LEAVE_BEHIND = """
+    import os, time
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.execv("/usr/bin/sleep", ["{token}", "100000"])
+        os._exit(0)
+    os.waitpid(child, 0)
+    print("left behind", flush=True)
+"""
+
+
+def test_no_process_survives(attempt) -> None:
+    token = str(uuid.uuid4())
+    outcome = attempt(LEAVE_BEHIND.format(token=token))
+    assert outcome.answers == {"predict": [1, 1]}
+    assert not any(token in command for command in commands())
+
+
+def test_no_process_survives_the_timeout(attempt) -> None:
+    token = str(uuid.uuid4())
+    outcome = attempt(LEAVE_BEHIND.format(token=token) + "    while True: pass\n", timeout=4)
+    assert outcome.output == "left behind"
+    assert outcome.code == sandbox_program.TIMEOUT
+    assert "did not load and predict within 4 s" in str(sentence(outcome, timeout=4))
+    assert not any(token in command for command in commands())
+
+
+def commands() -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            found.append((process / "cmdline").read_text(errors="replace"))
+        except OSError:
+            continue  # it has ended meanwhile
+    return found
+
+
+def test_without_namespaces_the_children_of_the_session_are_ended(attempt) -> None:
+    outcome = attempt(
+        """
+        import os, time
+        child = os.fork()
+        if child == 0:
+            time.sleep(10**6)
+        print(child)
+        """,
+        isolated=False,
+    )
+    assert outcome.answers == {"predict": [1, 1]}
+    try:
+        descriptor = os.pidfd_open(int(outcome.output))
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([descriptor], [], [], 10)[0], "the child still runs"
+    finally:
+        os.close(descriptor)
+
+
+def test_processes_are_limited(attempt) -> None:
+    outcome = attempt("""
+        import os
+        for number in range(1000):
+            if os.fork() == 0:
+                os.execv("/usr/bin/sleep", ["sleep", "100000"])
+    """)
+    assert str(outcome.error).startswith("BlockingIOError")
+
+
+def test_no_secret_of_the_parent_is_there(attempt, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "PLANTED-IN-ENVIRONMENT")
+    (tmp_path / "credentials").write_text("PLANTED-IN-FILE")
+    outcome = attempt(f"""
+        import glob, os
+        print(sorted(os.environ))
+        print(os.environ)
+        for path in ["{tmp_path}/credentials", *glob.glob("/proc/*/environ")]:
+            try:
+                print(open(path).read())
+            except OSError as error:
+                print(type(error).__name__)
+    """)
+    assert outcome.answers
+    assert "PLANTED" not in outcome.output
+    assert "FileNotFoundError" in outcome.output
+    assert outcome.output.startswith("['HOME', ")
+
+
+def test_what_it_prints_is_told_without_what_looks_like_a_secret(attempt) -> None:
+    outcome = attempt("print('x' * 10**6); print('secret_key=abcdefgh'); raise SystemExit('enough')")
+    assert outcome.output.startswith("x")
+    assert "secret_key=********" in outcome.output
+    assert len(outcome.output) < 5000
+    assert "SystemExit: enough" in str(sentence(outcome))
+
+
+def test_files_outside_its_folder_are_not_to_be_seen_or_written(attempt, tmp_path: Path) -> None:
+    outcome = attempt(f"""
+        import os, sys
+        for path in ["{tmp_path}/written", sys.prefix + "/written", "/written", "/usr/written", "/dev/written"]:
+            try:
+                open(path, "w")
+                print(path, "written")
+            except OSError as error:
+                print(type(error).__name__, error.errno)
+        open("/tmp/own", "w").write("its own folder, which goes with it")
+        print(os.getcwd(), os.listdir("/"))
+        print(sorted(set(os.listdir(".")) - set(sys.prefix.split("/"))))
+    """)
+    lines = outcome.output.splitlines()
+    assert lines[0].startswith("FileNotFoundError")
+    # The file system is read-only, or the user has no right: it depends on whose the folder is.
+    assert all(line.startswith(("OSError 30", "PermissionError")) for line in lines[1:5])
+    assert lines[5].startswith("/tmp [")
+    assert lines[6] == "['own']"  # and the way to the interpreter, where that lies below the same folder
+    assert "root" not in outcome.output or "'etc'" in outcome.output
+    assert not list(tmp_path.glob("written"))
+    assert not Path("/tmp/own").exists()
+
+
+def test_its_folder_is_limited(attempt) -> None:
+    outcome = attempt("""
+        for number in range(3):
+            with open(f"part-{number}", "wb") as file:
+                file.write(bytes(40 * 2**20))
+    """)
+    assert "No space left on device" in str(outcome.error)
+
+
+def test_no_right_is_left(attempt) -> None:
+    outcome = attempt("""
+        import ctypes, os
+        library = ctypes.CDLL(None, use_errno=True)
+        print(library.umount2(b"/tmp", 2), library.mount(b"none", b"/", None, 0x20 | 0x1000, None), os.getpid())
+        print(library.setns(0, 0))
+    """)
+    assert outcome.output.split() == ["-1", "-1", "1", "-1"]
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("import os; os._exit(0)", "exit code 0 and no prediction"),
+        ("import os; os._exit(98)", "did not load and predict within"),
+        ("print('last words', flush=True); import ctypes; ctypes.string_at(0)", "SIGSEGV after 'last words'"),
+        ("import not_installed_anywhere", "ModuleNotFoundError: No module named 'not_installed_anywhere'"),
+    ],
+)
+def test_other_ends_are_told(attempt, program: str, said: str) -> None:
+    assert said in str(sentence(attempt(program)))
+
+
+def test_a_model_of_another_scikit_learn_is_refused(model: Path, sound: bytes) -> None:
+    import sklearn
+
+    other = "9" + sklearn.__version__[1:]
+    model.write_bytes(sound.replace(sklearn.__version__.encode(), other.encode()))
+    outcome = try_model(Trial(sys.executable, 30, 2 * GIB), model, ROWS)
+    assert str(outcome.error).startswith("InconsistentVersionWarning")
+    assert f"from version {other}" in str(sentence(outcome))
+
+
+def test_an_interpreter_without_the_packages_says_so(model: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    outcome = try_model(Trial(str(tmp_path / "bare" / "bin" / "python"), 30, 2 * GIB), model, ROWS)
+    assert "No module named 'joblib'" in str(sentence(outcome))
+
+
+USER = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+# Root of a user namespace that may have no other below it and has no other user.
+REFUSED = [
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "sh",
+    "-c",
+    'echo 0 >/proc/sys/user/max_user_namespaces; exec "$@"',
+    "-",
+]
+PROGRAM = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.sandbox import Trial, fault, try_model
+trial = Trial(sys.executable, 30, 2**31)
+model = Path(sys.argv[2])
+outcome = try_model(trial, model, json.loads(sys.argv[3]))
+print(json.dumps([outcome.answers, outcome.error, fault(outcome, trial, model, {"predict": [1, 1]})]))
+"""
+
+
+def under(wrapper: list[str], model: Path) -> list[object]:
+    """Try a model in a process of other rights."""
+    if not shutil.which("unshare"):
+        pytest.skip("the program unshare is not installed")
+    command = [*wrapper, sys.executable, "-c", PROGRAM, str(ROOT / "collections"), str(model), json.dumps(ROWS)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    answers: list[object] = json.loads(found.stdout)
+    return answers
+
+
+def test_an_ordinary_user_can_isolate_too(model: Path) -> None:
+    assert under(USER, model) == [{"predict": [1, 1]}, None, None]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        model.write_bytes(pickle.dumps(Running(CONNECT.format(port=listener.getsockname()[1]))))
+        assert "Network is unreachable" in str(under(USER, model)[1])
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_where_the_kernel_refuses_the_gate_fails(model: Path) -> None:
+    answers, error, said = under(REFUSED, model)
+    assert (answers, error) == (None, None)
+    assert "does not let the model" in str(said)
+    assert "No space left on device" in str(said)
+    assert "gate.isolated" in str(said)

@@ -1,0 +1,91 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.batch_predictions import describe
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import Target
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.manifest import Entry, Manifest
+
+from ..model_store_fake import MemoryStore
+
+IRIS = Manifest({"model.joblib": Entry("a" * 64, 5)})
+TARGET = Target("models", "iris", "v1")
+KEY = "in/rows.csv"
+DONE = {"rows": 7, "rejected": 1, "parts": {"part-00001.csv": {}, "part-00000.csv": {}}, "rejects": {"r.csv": {}}}
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore({"iris/v1/manifest.json": IRIS.content, KEY: b"a,b\n1,2\n", KEY + ".bak": b""})
+
+
+def told(store: MemoryStore, key: str = KEY, **asked: Any) -> dict[str, Any]:
+    return describe(store, TARGET, key, **{"digest": None, "probabilities": False, "keep": [], **asked})
+
+
+def test_predictions_that_are_not_there(store: MemoryStore) -> None:
+    found = told(store)
+    assert found["input"] == {"key": KEY, "etag": store.etag(b"a,b\n1,2\n"), "size": 8}
+    assert found["model"] == {"name": "iris", "version": "v1", "digest": IRIS.digest, "uri": "s3://models/iris/v1/"}
+    assert found["output"] == f"in/rows.csv.predictions/iris-v1-{found['id']}/"
+    assert (found["complete"], found["rows"], found["parts"], store.requests) == (False, None, None, 2)
+
+
+def test_predictions_without_a_manifest_are_not_complete(store: MemoryStore) -> None:
+    store.content[told(store)["output"] + "part-00000.csv"] = b"1"
+    assert told(store)["complete"] is False
+
+
+def test_predictions_that_are_there(store: MemoryStore) -> None:
+    store.content[told(store)["output"] + "manifest.json"] = json.dumps(DONE).encode()
+    before = store.requests
+    found = told(store)
+    assert (found["complete"], found["rows"], found["rejected"]) == (True, 7, 1)
+    assert (found["parts"], found["rejects"]) == (["part-00000.csv", "part-00001.csv"], ["r.csv"])
+    assert store.requests - before == 3
+
+
+@pytest.mark.parametrize("asked", [{"probabilities": True}, {"keep": ["a"]}, {"keep": ["a", "b"]}])
+def test_what_is_asked_for_has_a_place_of_its_own(store: MemoryStore, asked: dict[str, Any]) -> None:
+    assert told(store, **asked)["output"] != told(store)["output"]
+
+
+def test_other_content_and_another_model_have_a_place_of_their_own(store: MemoryStore) -> None:
+    first = told(store)["output"]
+    store.content[KEY] += b"3,4\n"
+    second = told(store)["output"]
+    store.content["iris/v1/manifest.json"] = Manifest({"model.joblib": Entry("b" * 64, 5)}).content
+    assert len({first, second, told(store)["output"]}) == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"key": "in/rows"}, "in/rows ends in neither .csv nor .parquet; give it the ending"),
+        ({"key": "in/others.csv"}, "There is no file in/others.csv in the bucket models; put it there"),
+        ({"digest": "sha256:0"}, "has the digest sha256:.* and not sha256:0; see who has changed it"),
+    ],
+)
+def test_what_is_not_there_is_an_error(store: MemoryStore, asked: dict[str, Any], said: str) -> None:
+    with pytest.raises(KServeError, match=said):
+        told(store, **asked)
+
+
+def test_a_version_that_is_not_complete(store: MemoryStore) -> None:
+    del store.content["iris/v1/manifest.json"]
+    with pytest.raises(KServeError, match="s3://models/iris/v1/ has no manifest"):
+        told(store)
+
+
+def test_a_manifest_that_is_none(store: MemoryStore) -> None:
+    store.content[told(store)["output"] + "manifest.json"] = b"[]"
+    with pytest.raises(KServeError, match="is not a manifest of predictions; remove it"):
+        told(store)

@@ -1,0 +1,465 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The adapter over real HTTP, against a server that makes trouble."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.credentials import Credentials
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store import download, transfer
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.download import fetch
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import scan
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import Target
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.upload import Published, publish
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3, s3_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.port import AlreadyThere, BucketMissing
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.s3_client import S3Options, bucket_url
+
+from ..model_store_fake import MemoryStore, S3Server, serving
+
+TARGET = Target("models", "iris", "1")
+BIG = bytes(range(250)) * 4
+SHA256 = hashlib.sha256(b"model").hexdigest()
+OPTIONS = S3Options(
+    bucket="models",
+    endpoint_url="https://store.example.com",
+    region="fra1",
+    access_key="PLANTED-ACCESS",
+    secret_key="PLANTED-SECRET",
+    session_token="PLANTED-TOKEN",
+    connections=2,
+)
+
+
+@pytest.fixture(autouse=True)
+def small_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "PART_SIZE", 100)
+    monkeypatch.setattr(download, "PART_SIZE", 100)
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def server() -> Iterator[S3Server]:
+    with serving(MemoryStore()) as server:
+        yield server
+
+
+@pytest.fixture
+def store(server: S3Server) -> s3.S3Store:
+    client = s3_client.connect(replace(OPTIONS, endpoint_url=server.url))
+    client._sleep = lambda _seconds: None
+    return s3.S3Store(client)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "big").write_bytes(BIG)
+    (source / "a b+c%ü.txt").write_bytes(b"model")
+    return source
+
+
+def run(store: s3.S3Store, folder: Path) -> Published:
+    return publish(store, TARGET, scan(folder), overwrite=False, check_mode=False, connections=2)
+
+
+def test_there_and_back_over_http(server: S3Server, store: s3.S3Store, folder: Path, tmp_path: Path) -> None:
+    published = run(store, folder)
+    assert server.store.content["iris/1/big"] == BIG
+    assert server.store.content["iris/1/a b+c%ü.txt"] == b"model"
+    # Manifest, objects, unfinished; a file and a file of ten parts; objects, unfinished, manifest.
+    assert published.requests == len(server.seen) == 3 + 1 + (1 + 10 + 1) + 1 + 1 + 1
+    assert run(store, folder).requests == published.requests + 1
+    fetched = fetch(store, TARGET, tmp_path / "dest", digest=published.digest, check_mode=False, connections=2)
+    assert fetched.downloaded == ["a b+c%ü.txt", "big", "manifest.json"]
+    assert (tmp_path / "dest" / "big").read_bytes() == BIG
+
+
+def test_every_request_is_signed_with_the_digest_of_its_content(server: S3Server, store: s3.S3Store) -> None:
+    store.put("iris/1/model.joblib", b"model", SHA256)
+    ((method, path, headers),) = server.seen
+    assert (method, path) == ("PUT", "/models/iris/1/model.joblib")
+    assert headers["x-amz-content-sha256"] == SHA256
+    assert headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=PLANTED-ACCESS/")
+    assert "x-amz-content-sha256" in headers["authorization"] and "/fra1/s3/" in headers["authorization"]
+    assert headers["x-amz-security-token"] == "PLANTED-TOKEN"
+    assert not [name for name in headers if "checksum" in name]
+
+
+@pytest.mark.parametrize(
+    ("endpoint_url", "validate_certs", "wanted"),
+    [
+        ("https://fra1.digitaloceanspaces.com", True, False),
+        ("https://fra1.digitaloceanspaces.com", False, True),
+        ("http://127.0.0.1:7070", True, True),
+        ("https://s3.eu-west-1.amazonaws.com", True, True),
+    ],
+    ids=["over TLS", "over TLS that anybody could speak", "over plain HTTP", "to AWS, which keeps them"],
+)
+def test_parts_have_their_digests_where_tls_does_not_guard_them(
+    endpoint_url: str, validate_certs: bool, wanted: bool
+) -> None:
+    options = replace(OPTIONS, endpoint_url=endpoint_url, validate_certs=validate_certs)
+    assert s3.connect(options).wants_digests is wanted
+
+
+def test_a_part_without_a_digest_goes_unsigned(server: S3Server, store: s3.S3Store) -> None:
+    upload = store.start("iris/1/big")
+    store.put_part("iris/1/big", upload, 1, b"model", None)
+    assert server.seen[-1][2]["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
+
+
+def test_content_that_is_not_what_was_signed_is_refused_by_the_server(server: S3Server, store: s3.S3Store) -> None:
+    with pytest.raises(KServeError, match="XAmzContentSHA256Mismatch"):
+        store.put("iris/1/model.joblib", b"other", SHA256)
+    assert server.store.content == {} and store.requests == s3_client.ATTEMPTS
+
+
+def test_checksums_beyond_the_signature_go_to_aws(server: S3Server, store: s3.S3Store) -> None:
+    store._checksums = True
+    checksum = base64.b64encode(bytes.fromhex(SHA256)).decode()
+    store.put("iris/1/model.joblib", b"model", SHA256)
+    upload = store.start("iris/1/big")
+    part = store.put_part("iris/1/big", upload, 1, b"model", SHA256)
+    assert part.checksum == checksum
+    store.finish("iris/1/big", upload, {1: part})
+    sent = [
+        {name: value for name, value in headers.items() if "checksum" in name} for *_request, headers in server.seen
+    ]
+    assert sent == [
+        {"x-amz-checksum-sha256": checksum},
+        {"x-amz-checksum-algorithm": "SHA256"},
+        {"x-amz-checksum-sha256": checksum},
+        {},
+    ]
+
+
+def puts(method: str, target: str) -> bool:
+    return method == "PUT" and "/models/iris/1/" in target
+
+
+def small(method: str, target: str) -> bool:
+    return method == "PUT" and ".txt" in target
+
+
+def part(method: str, target: str) -> bool:
+    return method == "PUT" and "partNumber=3" in target
+
+
+def finish(method: str, target: str) -> bool:
+    return method == "POST" and "uploadId=" in target
+
+
+def any_get(method: str, target: str) -> bool:
+    return method == "GET"
+
+
+HEALING = {
+    "an internal error": (puts, "500 InternalError", 1),
+    "a gateway's error without a body that S3 knows": (any_get, "502 ", 1),
+    "SlowDown": (part, "503 SlowDown", 1),
+    "SlowDown four times": (part, "503 SlowDown", 4),
+    "too many requests": (puts, "429 TooManyRequests", 1),
+    "a connection that breaks in the middle of a part": (part, "reset", 1),
+    "a connection that breaks again and again": (part, "reset", 4),
+    "a digest that is found wrong": (part, "400 BadDigest", 1),
+    "a timeout of the server's": (puts, "400 RequestTimeout", 1),
+    "an error behind status 200": (finish, "200 InternalError", 1),
+    "an answer that is lost": (finish, "lost", 1),
+}
+
+
+@pytest.mark.parametrize("case", HEALING)
+def test_trouble_that_passes(server: S3Server, store: s3.S3Store, folder: Path, case: str) -> None:
+    where, what, times = HEALING[case]
+    server.faults = [(where, what)] * times
+    published = run(store, folder)
+    assert server.faults == []
+    assert server.store.content["iris/1/big"] == BIG and server.store.uploads == {}
+    assert published.uploaded == ["a b+c%ü.txt", "big", "manifest.json"]
+    assert published.requests == len(server.seen) >= 20
+
+
+LASTING: dict[str, tuple[Callable[[str, str], bool], str, int, str]] = {
+    "SlowDown for ever": (part, "503 SlowDown", 5, "asks for fewer requests; run again later, or set connections"),
+    "a token that expires in the middle": (part, "400 ExpiredToken", 1, "session token has expired; get new"),
+    "a part that is too large": (part, "400 EntityTooLarge", 1, "split the file"),
+    "a bucket without room": (puts, "403 QuotaExceeded", 1, "has no room left"),
+    "a right that is missing": (puts, "403 AccessDenied", 1, "denies access; give the key the right"),
+    "another region": (any_get, "301 PermanentRedirect", 1, "in another region; set region"),
+    "an error that nobody knows": (puts, "418 Teapot", 1, "refused PUT iris/1/.* in bucket models with Teapot: for"),
+    "connections that break for ever": (part, "reset", 5, "cannot be reached; check endpoint_url and the network"),
+    "an ETag that is not the object's": (small, "etag", 1, "does not contain s3://models/iris/1/ as it was uploaded"),
+}
+
+
+@pytest.mark.parametrize("case", LASTING)
+def test_trouble_that_lasts_is_one_sentence_and_the_next_run_goes_on(
+    server: S3Server, store: s3.S3Store, folder: Path, case: str
+) -> None:
+    where, what, times, says = LASTING[case]
+    server.faults = [(where, what)] * times
+    with pytest.raises(KServeError, match=says) as caught:
+        run(store, folder)
+    assert "PLANTED" not in str(caught.value)
+    # A chained exception would carry the store's own text into a traceback.
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    assert "iris/1/manifest.json" not in server.store.content
+    server.faults = []
+    run(store, folder)
+    assert server.store.content["iris/1/big"] == BIG and server.store.uploads == {}
+    assert "iris/1/manifest.json" in server.store.content
+
+
+@pytest.mark.parametrize("fault", ["truncated", "reset", "500 InternalError", "503 SlowDown"])
+def test_a_download_that_breaks_is_tried_again(
+    server: S3Server, store: s3.S3Store, folder: Path, tmp_path: Path, fault: str
+) -> None:
+    run(store, folder)
+    server.faults = [(lambda _method, target: target.endswith("big"), fault)] * 2
+    fetch(store, TARGET, tmp_path / "dest", digest=None, check_mode=False, connections=2)
+    assert (tmp_path / "dest" / "big").read_bytes() == BIG and server.faults == []
+
+
+def test_a_download_that_is_damaged_on_the_way(
+    server: S3Server, store: s3.S3Store, folder: Path, tmp_path: Path
+) -> None:
+    run(store, folder)
+    server.faults = [(lambda _method, target: target.endswith("big"), "damaged")]
+    with pytest.raises(KServeError, match="iris/1/big is not what the version's manifest says"):
+        fetch(store, TARGET, tmp_path / "dest", digest=None, check_mode=False, connections=2)
+    assert not (tmp_path / "dest").exists()
+
+
+def test_a_store_without_conditions(server: S3Server, store: s3.S3Store) -> None:
+    server.faults = [(puts, "501 NotImplemented")]
+    assert store.put("iris/1/a", b"model", SHA256, new=True)
+    with pytest.raises(AlreadyThere):
+        store.put("iris/1/a", b"model", SHA256, new=True)
+
+
+@pytest.mark.parametrize("code", ["403 AccessDenied", "501 NotImplemented", "405 MethodNotAllowed"])
+def test_a_key_that_may_not_list_unfinished_uploads(server: S3Server, store: s3.S3Store, code: str) -> None:
+    server.faults = [(any_get, code)]
+    assert store.unfinished("iris/1/") == {}
+
+
+@pytest.mark.parametrize("code", ["403 AccessDenied", "501 NotImplemented", "405 MethodNotAllowed"])
+def test_a_key_that_may_not_list_parts_begins_anew(
+    server: S3Server, store: s3.S3Store, folder: Path, code: str
+) -> None:
+    upload = store.start("iris/1/big")
+    store.put_part("iris/1/big", upload, 1, BIG[:100], None)
+    server.faults = [(lambda method, target: method == "GET" and "uploadId=" in target, code)]
+    published = run(store, folder)
+    assert server.faults == [] and published.bytes_sent >= len(BIG)
+    assert server.store.content["iris/1/big"] == BIG and server.store.uploads == {}
+
+
+def test_a_bucket_that_was_made_meanwhile(server: S3Server, store: s3.S3Store) -> None:
+    server.faults = [(lambda method, _target: method == "PUT", "409 BucketAlreadyOwnedByYou")]
+    store.create()
+    server.faults = [(lambda method, _target: method == "PUT", "409 BucketAlreadyExists")]
+    with pytest.raises(KServeError, match="BucketAlreadyExists"):
+        store.create()
+
+
+def test_a_missing_bucket_has_its_own_error_and_is_made_in_its_region(server: S3Server, store: s3.S3Store) -> None:
+    server.store.missing = True
+    with pytest.raises(BucketMissing, match=r"There is no bucket models at http://127\.0\.0\.1:\d+; create it, set"):
+        store.objects("iris/1/")
+    store.create()
+    assert store.objects("iris/1/") == {}
+    assert [path for method, path, _headers in server.seen if method == "PUT"] == ["/models/"]
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("InvalidAccessKeyId", "does not know the access key"),
+        ("XAdminUserNotFound", "does not know the access key"),
+        ("SignatureDoesNotMatch", "the secret key is wrong"),
+        ("InvalidToken", "does not accept the session token"),
+        ("RequestTimeTooSkewed", "set the clock"),
+    ],
+)
+def test_refusals_at_the_first_request(server: S3Server, store: s3.S3Store, code: str, says: str) -> None:
+    server.faults = [(any_get, f"403 {code}")]
+    with pytest.raises(KServeError, match=says) as caught:
+        store.get("iris/1/manifest.json")
+    assert "PLANTED" not in str(caught.value) and store.requests == 1
+
+
+def test_the_region_of_a_bucket_that_is_elsewhere() -> None:
+    body = b"<Error><Code>PermanentRedirect</Code></Error>"
+    answer = AWSResponse("", 301, {"x-amz-bucket-region": "eu-north-1"}, None)
+    answer._content = body
+    options = replace(OPTIONS, endpoint_url="https://s3.eu-west-1.amazonaws.com")
+    client = s3_client.S3Client(options, Credentials("a", "b"), lambda _request: answer)
+    with pytest.raises(KServeError) as caught:
+        client.request("GET", "model")
+    assert str(caught.value) == (
+        "Amazon S3 keeps the bucket in another region; set region and endpoint_url to that of the bucket "
+        "(bucket models in eu-north-1, PermanentRedirect)."
+    )
+    assert client.requests == 1
+
+
+def test_a_server_that_is_not_there() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        client = s3_client.connect(replace(OPTIONS, endpoint_url=url))
+        pauses: list[float] = []
+        client._sleep = pauses.append
+        with pytest.raises(KServeError, match=f"{url} cannot be reached; check endpoint_url and the network"):
+            client.request("GET")
+    # Pauses grow, and some of each is chance.
+    assert len(pauses) == s3_client.ATTEMPTS - 1
+    assert all(0.125 * 2**n <= pause <= 0.25 * 2**n for n, pause in enumerate(pauses, start=1))
+
+
+def test_a_server_without_a_trusted_certificate(server: S3Server) -> None:
+    client = s3_client.connect(replace(OPTIONS, endpoint_url=server.url.replace("http:", "https:")))
+    with pytest.raises(KServeError, match=r"no trusted TLS connection .*; set ca_bundle"):
+        client.request("GET")
+    assert client.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "bucket", "style", "url"),
+    [
+        ("https://fra1.digitaloceanspaces.com", "m-1", "auto", "https://m-1.fra1.digitaloceanspaces.com"),
+        ("https://fra1.digitaloceanspaces.com", "m-1", "path", "https://fra1.digitaloceanspaces.com/m-1"),
+        ("https://fra1.digitaloceanspaces.com", "m.1", "auto", "https://fra1.digitaloceanspaces.com/m.1"),
+        ("http://127.0.0.1:7070", "m-1", "auto", "http://127.0.0.1:7070/m-1"),
+        ("http://[::1]:7070", "m-1", "auto", "http://[::1]:7070/m-1"),
+        ("http://minio:9000", "m-1", "auto", "http://minio:9000/m-1"),
+        ("http://minio:9000", "m-1", "virtual", "http://m-1.minio:9000"),
+        ("https://store.example.com/s3", "m-1", "path", "https://store.example.com/s3/m-1"),
+    ],
+)
+def test_where_a_request_names_the_bucket(endpoint: str, bucket: str, style: str, url: str) -> None:
+    assert bucket_url(endpoint, bucket, style) == url
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "on_aws"),
+    [
+        (None, True),
+        ("https://s3.eu-central-1.amazonaws.com", True),
+        ("https://s3.cn-north-1.amazonaws.com.cn", True),
+        ("https://fra1.digitaloceanspaces.com", False),
+        ("https://amazonaws.com.example.com", False),
+    ],
+)
+def test_what_counts_as_aws(endpoint: str | None, on_aws: bool) -> None:
+    assert S3Options(bucket="models", endpoint_url=endpoint).on_aws is on_aws
+
+
+OTHERS = ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+
+
+@pytest.fixture
+def aws_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, credentials = tmp_path / "config", tmp_path / "credentials"
+    config.write_text(
+        "[profile team]\nregion = ams3\nendpoint_url = https://ams3.digitaloceanspaces.com\nca_bundle = /nonexistent\n"
+        "[profile other]\nservices = here\n[services here]\ns3 =\n  endpoint_url = http://127.0.0.1:7070/\n"
+    )
+    credentials.write_text("[team]\naws_access_key_id = of-the-team\naws_secret_access_key = PLANTED-SECRET\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(credentials))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", *OTHERS):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_profile_gives_what_is_not_given(aws_files: None) -> None:
+    team = S3Options(bucket="models", profile="team", validate_certs=False)
+    client = s3_client.connect(team)
+    # What is sent and said depends on whose store it is.
+    assert (client.options.on_aws, client.options.place) == (False, "https://ams3.digitaloceanspaces.com")
+    assert client._url == "https://models.ams3.digitaloceanspaces.com"
+    assert (client.options.region, client._credentials.access_key) == ("ams3", "of-the-team")
+    client = s3_client.connect(replace(team, region="fra1", access_key="mine", secret_key="mine"))
+    assert (client.options.region, client._credentials.access_key) == ("fra1", "mine")
+    with pytest.raises(KServeError, match="/nonexistent cannot be read"):
+        s3_client.connect(replace(team, validate_certs=True))
+
+
+def test_the_environment_gives_what_is_not_given(aws_files: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of-the-environment")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "PLANTED-SECRET")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "PLANTED-TOKEN")
+    monkeypatch.setenv("AWS_PROFILE", "other")
+    client = s3_client.connect(S3Options(bucket="models"))
+    assert client._url == "http://127.0.0.1:7070/models"
+    assert tuple(client._credentials.get_frozen_credentials())[:3] == (
+        "of-the-environment",
+        "PLANTED-SECRET",
+        "PLANTED-TOKEN",
+    )
+    # Who names a profile or keys means these, and no token of others with them.
+    given = s3_client.connect(S3Options(bucket="models", profile="team", validate_certs=False))
+    assert (given._credentials.access_key, given._credentials.token) == ("of-the-team", None)
+    given = s3_client.connect(S3Options(bucket="models", access_key="mine", secret_key="mine"))
+    assert (given._credentials.access_key, given._credentials.token) == ("mine", None)
+
+
+def test_a_secret_of_the_environment_is_masked(
+    server: S3Server, aws_files: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "PLANTED-ACCESS")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "PLANTED-SECRET")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "PLANTED-TOKEN")
+    server.faults = [(any_get, "403 Odd")]
+    store = s3.connect(S3Options(bucket="models", endpoint_url=server.url))
+    with pytest.raises(KServeError, match=r"with Odd") as caught:
+        store.get("model")
+    assert "PLANTED" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("region", "host"), [("eu-north-1", "amazonaws.com"), ("cn-north-1", "amazonaws.com.cn")])
+def test_amazon_without_an_endpoint(aws_files: None, region: str, host: str) -> None:
+    client = s3_client.connect(S3Options("models", None, region, "a", "b"))
+    assert client._url == f"https://models.s3.{region}.{host}"
+
+
+def test_what_is_not_usable_is_told_before_anything_is_sent(aws_files: None) -> None:
+    for options, says in (
+        (S3Options(bucket="models", profile="nobodys"), "The profile nobodys is not configured"),
+        (S3Options(bucket="models"), "no whole credentials for Amazon S3"),
+        (replace(OPTIONS, endpoint_url="fra1.digitaloceanspaces.com"), "is not valid; give one such as"),
+        (replace(OPTIONS, endpoint_url="https://[::1"), r"The endpoint_url https://\[::1 is not valid; give one"),
+        (S3Options(bucket="models", endpoint_url="https://[::1"), "no whole credentials for https://"),
+    ):
+        with pytest.raises(KServeError, match=says):
+            s3_client.connect(options)
+
+
+def test_a_profile_of_the_environment_that_is_not_there_is_named(
+    aws_files: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobodys")
+    with pytest.raises(KServeError, match="The profile nobodys is not configured; check profile or AWS_PROFILE"):
+        s3_client.connect(S3Options(bucket="models"))
+
+
+def test_a_certificate_bundle_that_is_not_there() -> None:
+    with pytest.raises(KServeError, match="/nonexistent"):
+        s3_client.connect(replace(OPTIONS, ca_bundle="/nonexistent"))

@@ -1,0 +1,123 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.hashfoundry.kserve.plugins.filter.checked_models import FilterModule
+from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_list import MODEL, checked
+
+ROOT = Path(__file__).resolve().parents[4]
+IRIS: dict[str, Any] = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver"}
+
+
+def test_an_entry_gets_its_defaults_and_loses_what_is_null() -> None:
+    given = {**IRIS, "scaling": {"min_replicas": "2", "max_replicas": None}, "exposure": None, "owner": "ml"}
+    assert checked([given]) == ([{**IRIS, "storage": "s3", "scaling": {"min_replicas": 2}, "owner": "ml"}], [])
+
+
+def test_a_checked_list_is_left_as_it_is() -> None:
+    once, _faults = checked([{**IRIS, "storage": "pvc", "volume": "models"}])
+    assert checked(once, ["models"]) == (once, [])
+
+
+def test_a_third_model_takes_one_entry() -> None:
+    others = [{**IRIS, "name": name} for name in ("churn", "fraud")]
+    assert [model["name"] for model in checked([IRIS, *others])[0]] == ["iris", "churn", "fraud"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"version": None}, "missing required arguments: version"),
+        ({"version": 1.10}, "version is the number 1.1; put it between quotes"),
+        ({"version": "a/b"}, "version is a/b, and must be of letters"),
+        ({"version": ".."}, "version is .., and must be of letters"),
+        ({"version": "v1-"}, "version is v1-, and must be of letters"),
+        ({"version": "v" * 64}, "and of at most 63 characters"),
+        ({"name": "Iris"}, "name must be lower-case letters"),
+        ({"name": "iris_1"}, "name must be lower-case letters"),
+        ({"name": "1iris"}, "name must be lower-case letters"),
+        ({"name": "i" * 54}, "of at most 53 characters"),
+        ({"storage": "nfs"}, "value of storage must be one of: s3, pvc, oci, got: nfs"),
+        ({"storage": "pvc"}, "storage is pvc but all of the following are missing: volume"),
+        (
+            {"storage": "pvc", "volume": "other"},
+            "volume is other, which is not one of the volumes (models)",
+        ),
+        ({"storage": "oci"}, "storage is oci but all of the following are missing: image"),
+        ({"volume": "models"}, "volume is only for storage pvc, and storage is s3"),
+        ({"image": "x"}, "image is only for storage oci, and storage is s3"),
+        ({"folder": "/x"}, "folder is not a key of a model; the keys are: exposure, format"),
+        ({"source": "/x"}, "source must be a dictionary, and is of type str"),
+        ({"source": {"command": ["x"]}}, "missing required arguments: folder found in source"),
+        ({"source": {"folder": "/x", "path": 1}}, "source.path is not a key of a model"),
+        ({"scaling": {"min_replicas": "many"}}, "argument 'min_replicas' is of type str found in 'scaling'"),
+        ({"scaling": {"min_replicas": -1}}, "scaling.min_replicas is -1, and must be 0 or more"),
+        ({"scaling": {"max_replicas": 0}}, "scaling.max_replicas is 0, and must be 1 or more"),
+        (
+            {"scaling": {"min_replicas": 3, "max_replicas": 2}},
+            "scaling.min_replicas is 3, which is more than scaling.max",
+        ),
+        ({"resources": {"limits": {"cpu": "1 core"}}}, "resources.limits.cpu is 1 core, and must be a quantity"),
+        ({"resources": 3}, "resources must be a dictionary, and is of type int"),
+        ({"exposure": "public"}, "value of exposure must be one of: gateway, ingress, none, got: public"),
+        ({"owner": "The Team"}, "owner is The Team, and must be a label's value"),
+        ({"labels": {"tier": 1}}, "labels.tier is 1, and must be text in quotes"),
+        ({"labels": {"a b": "x"}}, "labels.a b is no valid key of a label"),
+        ({"labels": {"A/b": "x"}}, "labels.A/b is no valid key of a label"),
+        ({"labels": {"kserve.hashfoundry.io/version": "x"}}, "is set by the role or KServe itself"),
+        ({"labels": {"serving.kserve.io/x": "x"}}, "is set by the role or KServe itself"),
+    ],
+)
+def test_a_fault_names_the_model_and_the_key(change: dict[str, Any], said: str) -> None:
+    other = {**IRIS, "name": "other"}
+    model = {key: value for key, value in {**IRIS, **change}.items() if value is not None}
+    _models, (fault,) = checked([other, model], ["models"])
+    assert fault.startswith(f"Model {model['name']}: ") and fault.endswith(".")
+    assert said in fault
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ("iris", "The models must be a list, and are of type str."),
+        (None, "The models must be a list, and are of type NoneType."),
+        ([IRIS, "churn"], "Model 2 of the list must be a dictionary, and is of type str."),
+        ([{**IRIS, "name": None}], "Model 1 of the list: missing required arguments: name."),
+        ([IRIS, {**IRIS, "version": "v2"}], "Model iris: name stands 2 times in the list; each model has one entry"),
+    ],
+)
+def test_faults_of_the_list_itself(models: Any, said: str) -> None:
+    _models, (fault,) = checked(models)
+    assert said in fault
+
+
+def test_the_filter_tells_all_faults() -> None:
+    check = FilterModule().filters()["checked_models"]
+    assert check([IRIS])[0]["storage"] == "s3"
+    with pytest.raises(AnsibleFilterError, match=r"Model iris: value of storage(.|\n)*Model b: missing required"):
+        check([{**IRIS, "storage": "x"}, {"name": "b"}])
+
+
+def plain(options: dict[str, Any]) -> dict[str, Any]:
+    """Options without what is said to people."""
+    return {
+        name: {
+            key: plain(value) if key == "options" else value for key, value in option.items() if key != "description"
+        }
+        for name, option in options.items()
+    }
+
+
+def test_the_roles_options_say_the_same() -> None:
+    spec = yaml.safe_load((ROOT / "roles" / "model_serving" / "meta" / "argument_specs.yml").read_text())
+    option = spec["argument_specs"]["main"]["options"]["model_serving_models"]
+    assert plain(option["options"]) == MODEL
