@@ -117,7 +117,7 @@ def test_it_reports_what_it_cannot_check_before_the_crds_exist(checked: Checked,
 
 
 def test_it_warns_of_untested_versions(checked: Checked) -> None:
-    assert "Nobody has tested, on prod, " in checked.text
+    assert "These versions are untested together on prod: " in checked.text
 
 
 def test_account_yml_works_in_check_mode_too(

@@ -163,13 +163,13 @@ def test_the_other_playbooks_run_from_the_tarball_too(
     models, folder = custom_playbook[1:], ("-e", f"folder={tmp_path / 'backup'}")
     finished(user("hashfoundry.kserve.backup", *models, *folder))
     finished(user("hashfoundry.kserve.restore", *models, *folder))
-    finished(user("hashfoundry.kserve.rotate_keys", *models, "--check"))
+    finished(user("hashfoundry.kserve.rotate_credentials", *models, "--check"))
     finished(user("hashfoundry.kserve.account", "--check"))
     finished(user("hashfoundry.kserve.upgrade", "--check"))
     said = {
-        "rollback": "Nothing is known of an earlier version of of-ones-own than v1; name one with version=.",
+        "rollback": "No version of of-ones-own before v1 was found in the cluster.",
         "batch": "name the file in the bucket, as in -e input=",
-        "teardown": "Nothing is taken away from mine, since",
+        "teardown": "Nothing was uninstalled from mine, because",
     }
     for name, sentence in said.items():
         refused = user(f"hashfoundry.kserve.{name}", *models, "-e", f"model={OWN}", "--check")

@@ -122,8 +122,8 @@ def test_it_returns_to_the_gateway(made: Cluster, expose: Callable[..., str], as
 
 def test_an_unsupported_exposure_is_rejected_in_one_sentence(made: Cluster, playbook: Playbook) -> None:
     for exposure, more, sentence in (
-        ("public", {}, "is public: set it to one of gateway, ingress, none."),
-        ("ingress", {"model_exposure_ingress_class": "nowhere"}, "The cluster has no IngressClass nowhere, so nothing"),
+        ("public", {}, "is public. Set it to one of gateway, ingress, none."),
+        ("ingress", {"model_exposure_ingress_class": "nowhere"}, "The IngressClass nowhere was not found."),
     ):
         models = [{"name": made.namespace, "exposure": exposure}]
         given = {"model_exposure_namespace": made.namespace, "model_exposure_models": models, **more}

@@ -226,7 +226,7 @@ def test_one_command_rolls_back_to_the_previous_version_and_no_request_fails(mod
     assert (now["versions"], now["predictions"]) == (["v1"], EXPECTED)
     assert "serves v1 instead of v2." in said
     assert (
-        "The list of models names v2, which the next run of site.yml would bring back; set version: v1 there." in said
+        "The list of models names v2, which the next run of site.yml would deploy again. Set version: v1 there." in said
     )
 
 
@@ -253,12 +253,12 @@ def test_a_missing_version_is_rejected_and_nothing_changes(models, words, senten
 def test_credentials_are_rotated_and_no_request_fails(models) -> None:
     old, models.key = models.key, ("second-owner", secrets.token_hex(20))
     pods = models.kubectl("get", "pods", "-n", models.namespace, "-o", "name").split()
-    words = {"key_rotation_old_access_key": old[0], "key_rotation_old_secret_key": old[1]}
-    models.play("rotate_keys", flags=["--check"], **words)
+    words = {"credential_rotation_old_access_key": old[0], "credential_rotation_old_secret_key": old[1]}
+    models.play("rotate_credentials", flags=["--check"], **words)
     with models.load(models.stored) as figures:
-        said = models.play("rotate_keys", **words)
+        said = models.play("rotate_credentials", **words)
     assert failures(figures) == []
-    assert f"The models are read with the key {models.key[0]}. The store refuses {old[0]}." in said
+    assert f"The models are read with the access key {models.key[0]}. The object store rejects {old[0]}." in said
     with pytest.raises(ClientError, match=r"InvalidAccessKeyId|XAdminUserNotFound|403"):
         models.bucket(old).list_objects_v2(Bucket=BUCKET)
     assert models.bucket().list_objects_v2(Bucket=BUCKET)["KeyCount"] > 0
@@ -269,15 +269,15 @@ def test_credentials_are_rotated_and_no_request_fails(models) -> None:
     now = json.loads(models.kubectl("get", "pods", "-n", models.namespace, "-l", serving, "-o", "json"))
     left = {f"pod/{pod['metadata']['name']}" for pod in now["items"] if "deletionTimestamp" not in pod["metadata"]}
     assert left and not left & set(pods)
-    assert "changed=0" in models.play("rotate_keys", **words).rpartition("PLAY RECAP")[2]
+    assert "changed=0" in models.play("rotate_credentials", **words).rpartition("PLAY RECAP")[2]
 
 
 def test_a_restore_after_the_loss_of_everything_has_the_same_digests_and_predictions(models, tmp_path) -> None:
     before = {name: models.serves(name) for name in (models.stored, models.mounted)}
     folder = tmp_path / "backup"
     said = models.play("backup", folder=str(folder))
-    assert re.search(r"has 3 versions and \d+ objects\.", said)
-    assert "these have to be brought for a restore: model-reader" in said
+    assert re.search(r"contains 3 versions and \d+ objects\.", said)
+    assert "Before a restore, create: model-reader" in said
     for file in folder.rglob("*"):
         assert not file.is_file() or models.key[1].encode() not in file.read_bytes()
     assert "changed=0" in models.play("backup", folder=str(folder)).rpartition("PLAY RECAP")[2]
@@ -303,5 +303,5 @@ def test_a_modified_backup_is_rejected(models, tmp_path) -> None:
     with (folder / "objects.yml").open("a") as file:
         file.write("# more\n")
     said = models.play("restore", folder=str(folder), fails=True)
-    assert "objects.yml is not what backup.json says of it; nothing was changed." in said
-    assert "holds no complete backup" in models.play("restore", folder=str(tmp_path), fails=True)
+    assert "objects.yml does not match the checksum in backup.json; nothing was restored." in said
+    assert "contains no complete backup" in models.play("restore", folder=str(tmp_path), fails=True)

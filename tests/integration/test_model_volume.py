@@ -120,7 +120,7 @@ def test_a_volume_without_a_size(playbook: Playbook) -> None:
     words = {"model_volume_volumes": [{"name": "models"}]}
     done = playbook("playbooks/serving.yml", "--tags", "model_volume", "-e", json.dumps(words))
     assert done.returncode != 0
-    assert "The volume models in model_volume_volumes has no size; set it, or set existing" in one_line(done.stdout)
+    assert "The volume models in model_volume_volumes has no size. Set it, or set existing" in one_line(done.stdout)
 
 
 class Models:

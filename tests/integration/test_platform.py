@@ -235,7 +235,7 @@ def test_an_untested_pair_of_versions(playbook: Playbook, kubectl: Kubectl, tmp_
         warned = playbook(*ADDONS, *state, "-e", "cluster_preflight_untested=warn")
     finally:
         kubectl("delete", "namespace", "foreign-versions", "--wait=false")
-    says = "Nobody has tested, on local, KServe v0.20.0 with cert-manager v1.13.0: take the versions of"
+    says = "These versions are untested together on local: KServe v0.20.0 with cert-manager v1.13.0."
     assert refused.returncode != 0 and says in " ".join(refused.stdout.split())
     assert warned.returncode == 0 and says in " ".join(warned.stdout.split())
 
@@ -259,13 +259,14 @@ def test_existing_components_are_detected_and_not_changed(playbook: Playbook, ku
     done = playbook(*PLATFORM, *states)
     printed = " ".join(done.stdout.split())
     assert done.returncode == 0 and "changed=0" in printed
-    assert "KServe v0.20.0 of others works, in the namespace kserve." in printed
-    assert "The Gateway projectcontour/models of others works; Gateway API v1.3.0." in printed
+    assert "The existing KServe is healthy: version v0.20.0, namespace kserve." in printed
+    assert "The existing Gateway API is healthy: version v1.3.0." in printed
+    assert "The existing Gateway projectcontour/models is healthy." in printed
     assert before == kubectl(
         "get", "deployments,configmaps", "-n", "kserve", "-o", "jsonpath={.items[*].metadata.resourceVersion}"
     )
     wrong = playbook(*PLATFORM, *states, "-e", "gateway_name=nobodys")
-    says = "The Gateway projectcontour/nobodys does not work: the cluster has no such Gateway."
+    says = "The existing Gateway projectcontour/nobodys is not healthy: the cluster has no such Gateway."
     assert wrong.returncode != 0 and says in " ".join(wrong.stdout.split())
 
 

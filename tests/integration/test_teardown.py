@@ -74,7 +74,7 @@ def foreign(kubectl: Kubectl, tmp_path: Path) -> Iterator[str]:
 def test_the_platform_is_retained_while_unmanaged_models_exist(playbook: Playbook, crds: CRDs, foreign: str) -> None:
     before = crds()
     done = playbook("playbooks/teardown.yml", "-e", "platform_teardown_models=delete")
-    says(done, f"InferenceServices of other namespaces than ml-models need the platform: {foreign}; delete them first")
+    says(done, f"InferenceServices in other namespaces than ml-models need the platform: {foreign}.")
     assert recap(done, "changed") == 0
     assert crds() == before
 
@@ -83,7 +83,7 @@ def test_the_platform_is_retained_while_models_are_served(playbook: Playbook) ->
     done = playbook("playbooks/teardown.yml")
     says(
         done,
-        "since models are served: ml-models/",
+        "because these InferenceServices exist: ml-models/",
         "ml-models/iris-classifier",
         "set platform_teardown_models to delete",
     )

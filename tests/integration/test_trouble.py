@@ -60,7 +60,7 @@ def silent_port() -> Iterator[int]:
 
 def test_a_missing_kubeconfig(playbook):
     done = playbook("playbooks/serving.yml", "-e", "platform_kubeconfig=/nonexistent")
-    says(done, "The kubeconfig /nonexistent of local is not there:", "or set platform_kubeconfig.")
+    says(done, "The kubeconfig /nonexistent of local is missing.", "or set platform_kubeconfig.")
     assert len(errors(done)) == 1
 
 
@@ -140,10 +140,7 @@ def lost_model(kubectl) -> Iterator[dict[str, Any]]:
 
 def test_a_model_that_is_missing_from_the_bucket(playbook, lost_model):
     done = playbook("playbooks/serving.yml", "-e", json.dumps({"models": [lost_model]}))
-    says(
-        done,
-        "The bucket hashfoundry-ml-models does not have the listed version of lost-model, or not complete; upload it",
-    )
+    says(done, "The bucket hashfoundry-ml-models does not contain the listed version of lost-model")
     assert len(errors(done)) == 1
 
 

@@ -66,7 +66,7 @@ def test_an_upgrade_over_two_versions_is_rejected_with_the_upgrade_path(playbook
     done = playbook("playbooks/upgrade.yml", "-e", json.dumps(words))
     says(
         done,
-        "The platform of local is not upgraded, and nothing is changed. KServe is upgraded one minor version at a "
+        "The platform of local was not upgraded, and nothing was changed. KServe is upgraded one minor version at a "
         "time, and v0.19.0 to v0.21.0 is more: upgrade to v0.20 first.",
     )
     assert recap(done, "changed") == 0

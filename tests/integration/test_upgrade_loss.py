@@ -42,7 +42,7 @@ def test_a_loss_fails_the_upgrade_and_the_backup_restores_it(
     done = playbook(book, *words)
     printed = says(
         done,
-        "1 custom resources are gone or were made anew: clusterservingruntimes.serving.kserve.io kserve-pmmlserver",
+        "1 custom resources were deleted or re-created: clusterservingruntimes.serving.kserve.io kserve-pmmlserver",
     )
     # The command of the message, as a user copies it.
     found = re.search(r"`ansible localhost -m (\S+) -a '(src=\S+ force_conflicts=true kubeconfig=\S+)'`", printed)

@@ -64,4 +64,4 @@ def test_without_a_certificate_the_gateway_is_not_changed(playbook: Playbook) ->
     done = playbook("playbooks/addons.yml", "--tags", "knative_networking", *lost)
     assert done.returncode != 0
     said = " ".join(done.stdout.split())
-    assert "The TLS Secret kourier-system/lost is not there: run the role certificates first" in said
+    assert "The TLS Secret kourier-system/lost is missing." in said

@@ -59,7 +59,7 @@ def told(done: Any) -> str:
 def test_without_a_certificate_nothing_is_installed(install: Any, namespace: str, kubectl: Callable[..., str]) -> None:
     done = install()
     assert done.returncode != 0
-    assert f"The TLS Secret {namespace}/models-tls is not there: run the role certificates first" in told(done)
+    assert f"The TLS Secret {namespace}/models-tls is missing." in told(done)
     assert kubectl("get", "deployments", "-n", namespace, "-o", "name") == ""
 
 
@@ -147,4 +147,4 @@ def test_a_second_run_changes_nothing_and_keeps_what_istio_writes(
 def test_a_missing_crd_of_an_existing_istio_is_reported(install: Any) -> None:
     done = install(knative_networking_state="existing")
     assert done.returncode != 0
-    assert "The Istio of others does not work: the cluster does not serve VirtualService" in told(done)
+    assert "The existing Istio is not healthy: the cluster does not serve VirtualService" in told(done)

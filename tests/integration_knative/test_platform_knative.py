@@ -21,9 +21,9 @@ def test_existing_components_are_detected_and_not_changed(playbook: Playbook, ku
     printed = " ".join(done.stdout.split())
     assert done.returncode == 0 and "changed=0" in printed
     for said in (
-        "Knative Serving 1.21.1 of others works, in the namespace knative-serving.",
-        "Kourier 1.21.0 of others works",
-        "KServe v0.20.0 of others works, in the namespace kserve.",
+        "The existing Knative Serving is healthy: version 1.21.1, namespace knative-serving.",
+        "The existing Kourier is healthy: version 1.21.0",
+        "The existing KServe is healthy: version v0.20.0, namespace kserve.",
     ):
         assert said in printed
 
@@ -35,7 +35,7 @@ def test_an_untested_pair_of_versions(playbook: Playbook, kubectl: Kubectl):
         done = playbook("playbooks/addons.yml", "--tags", "cluster_preflight", *EXISTING)
     finally:
         kubectl(*label, "app.kubernetes.io/version=1.21.1")
-    says = "Nobody has tested, on local, KServe v0.20.0 with Knative Serving 1.18.0"
+    says = "These versions are untested together on local: KServe v0.20.0 with Knative Serving 1.18.0"
     assert done.returncode != 0 and says in " ".join(done.stdout.split())
 
 

@@ -19,7 +19,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "hashfoundry.kserve."
 # It has no tasks; the other roles depend on it.
 FACTS = "platform"
-ENVIRONMENT = "{{ platform_environment }}"
 
 
 def entries(root: Path) -> list[tuple[str, Any]]:
@@ -58,20 +57,9 @@ def playbook_faults(root: Path) -> list[str]:
     return faults + [f"{role} is in no playbook" for role in sorted(roles - listed - {FACTS})]
 
 
-def cluster_faults(root: Path) -> list[str]:
-    """Check that every play passes the cluster to its tasks in the same way. verify.yml needs no cluster access."""
-    return [
-        f"{path.name}: the environment of a play is {play.get('environment')}, not {ENVIRONMENT}"
-        for path in sorted((root / "playbooks").glob("*.yml"))
-        for play in yaml.safe_load(path.read_text())
-        if "hosts" in play and path.name != "verify.yml" and play.get("environment") != ENVIRONMENT
-    ]
-
-
 def test_the_playbooks_follow_the_rules() -> None:
     assert entries(ROOT)
     assert playbook_faults(ROOT) == []
-    assert cluster_faults(ROOT) == []
 
 
 SOUND = """
@@ -93,13 +81,6 @@ INCLUDED = """
         apply: {tags: [probe]}
       tags: [probe]
 """
-
-
-def test_a_play_with_another_cluster_has_the_fault(tmp_path: Path) -> None:
-    (tmp_path / "playbooks").mkdir()
-    for name in ("site.yml", "verify.yml"):
-        (tmp_path / "playbooks" / name).write_text(SOUND)
-    assert cluster_faults(tmp_path) == [f"site.yml: the environment of a play is None, not {ENVIRONMENT}"]
 
 
 def faults_of(tree: Path, playbook: str, old: str, new: str) -> list[str]:

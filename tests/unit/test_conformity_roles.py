@@ -30,6 +30,9 @@ UNSEEN = {
     *("platform_domain", "platform_bucket", "platform_access_key", "platform_secret_key"),
     *("platform_model_credentials", "platform_models"),
 }
+# Every other role passes the cluster's kubeconfig to its tasks, whatever the play does.
+WITHOUT_CLUSTER = {FACTS, "model_storage", "model_training", "model_verification"}
+ENVIRONMENT = "{{ platform_environment }}"
 WAITS_FOR = {"active_connection_states", "host", "path", "port", "search_regex"}
 
 
@@ -152,6 +155,19 @@ def length_faults(role: Path) -> list[str]:
     ]
 
 
+def cluster_faults(role: Path) -> list[str]:
+    """Return the tasks of an entry point that would use another cluster than that of platform_kubeconfig."""
+    if role.name in WITHOUT_CLUSTER:
+        return []
+    specs = (load(role / "meta" / "argument_specs.yml") or {}).get("argument_specs", {})
+    return [
+        f"tasks/{entry}.yml: {task.get('name')} has the environment {task.get('environment')}, not {ENVIRONMENT}"
+        for entry in specs
+        for task in load(role / "tasks" / f"{entry}.yml") or []
+        if task.get("environment") != ENVIRONMENT
+    ]
+
+
 def texts(value: Any) -> Iterator[str]:
     """Yield every string in a value."""
     if isinstance(value, str):
@@ -199,6 +215,7 @@ CHECKS: list[Check] = [
     name_faults,
     length_faults,
     action_faults,
+    cluster_faults,
 ]
 
 
@@ -237,6 +254,7 @@ argument_specs:
     "handlers/main.yml": "- name: Debug\n  ansible.builtin.debug:\n",
     "tasks/main.yml": """
 - name: Outer
+  environment: '{{ platform_environment }}'
   block:
     - name: Ask
       ansible.builtin.uri: {url: "https://example.org/"}
@@ -302,6 +320,13 @@ def test_a_role_without_the_file_has_the_fault(role: Path, file: str) -> None:
         (name_faults, "tasks/main.yml", "__probe_item", "item2", "item2 is internal"),
         (name_faults, "tasks/main.yml", "__probe_extra", "extra", "extra is internal"),
         (name_faults, "tasks/main.yml", "probe_result", "result", "result must begin"),
+        (
+            cluster_faults,
+            "tasks/main.yml",
+            "platform_environment",
+            "other",
+            "Outer has the environment {{ other }}",
+        ),
         (action_faults, "tasks/main.yml", "uri: {url", "command: {cmd", "command is not for roles"),
         (action_faults, "tasks/main.yml", "ansible.builtin.uri: {url", "shell: {cmd", "shell is not for roles"),
         (

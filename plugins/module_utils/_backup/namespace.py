@@ -34,7 +34,7 @@ Json = dict[str, Any]
 # A Job that is applied again does its work again, and its pods' labels are those of the old one.
 _PASSED_OVER = {"controllerrevisions", "endpoints", "endpointslices", "events", "jobs", "leases", "pods"}
 _TOKEN = "kubernetes.io/service-account-token"
-# What controllers of volumes note in annotations, and the role key_rotation in a label of pods: which keys they have.
+# What volume controllers note in annotations, and the role credential_rotation in a label of the pods.
 _NOTES = ("pv.kubernetes.io/", "volume.beta.kubernetes.io/", "volume.kubernetes.io/")
 _KEYS = "kserve.hashfoundry.io/keys"
 # Given by the cluster: in another one, or the next time, it is something else.

@@ -17,13 +17,12 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_prot
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate import sandbox
 
-TASKS = Path(__file__).resolve().parents[3] / "roles" / "model_verification" / "tasks" / "main.yml"
+TASKS = Path(__file__).resolve().parents[3] / "roles" / "model_verification" / "tasks" / "smoke_test.yml"
 
 
 def tolerance() -> Tolerance:
     """The tolerance that the role passes to inference_smoke_test."""
-    named = [task for entry in yaml.safe_load(TASKS.read_text()) for task in entry.get("block", ())]
-    (task,) = [task for task in named if "hashfoundry.kserve.inference_smoke_test" in task]
+    (task,) = yaml.safe_load(TASKS.read_text())
     return Tolerance(**task["hashfoundry.kserve.inference_smoke_test"]["tolerance"])
 
 

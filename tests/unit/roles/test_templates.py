@@ -75,11 +75,11 @@ def pod(mark: str | None, ready: bool = True) -> dict[str, Any]:
 )
 def test_a_model_without_a_pod_with_new_credentials_is_a_fault(pods: list[Any], fault: bool, tmp_path: Path) -> None:
     variables = {
-        "__key_rotation_ready": {"services": [{"name": "iris", "pods": pods}]},
-        "__key_rotation_label": LABEL,
-        "__key_rotation_mark": "new",
+        "__credential_rotation_ready": {"services": [{"name": "iris", "pods": pods}]},
+        "__credential_rotation_label": LABEL,
+        "__credential_rotation_mark": "new",
     }
-    assert rendered("key_rotation/templates/faults.yml.j2", variables, tmp_path) == (["iris"] if fault else None)
+    assert rendered("credential_rotation/templates/faults.yml.j2", variables, tmp_path) == (["iris"] if fault else None)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,102 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A play of one's own uses the cluster of platform_kubeconfig, and not the current context of kubectl."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+Run = Callable[..., str]
+
+
+def kubeconfig(path: Path, server: str) -> Path:
+    cluster = {"name": "one", "cluster": {"server": server}}
+    context = {"name": "one", "context": {"cluster": "one", "user": "one"}}
+    users = [{"name": "one", "user": {"token": "a-token"}}]
+    content = {"clusters": [cluster], "contexts": [context], "users": users, "current-context": "one"}
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture
+def ports() -> Iterator[tuple[int, int]]:
+    """Two ports at which nothing listens."""
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        yield one.getsockname()[1], other.getsockname()[1]
+
+
+@pytest.fixture
+def run(tmp_path: Path, ports: tuple[int, int]) -> Run:
+    """Run a role, for which kubectl would use the second cluster, and return what was said, in one line."""
+    own = kubeconfig(tmp_path / "own.yml", f"https://127.0.0.1:{ports[0]}")
+    other = kubeconfig(tmp_path / "other.yml", f"https://127.0.0.1:{ports[1]}")
+    left_out = ("ANSIBLE_", "K8S_", "HASHFOUNDRY_")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    env |= {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_LOCALHOST_WARNING": "false"}
+    env |= {"KUBECONFIG": str(other), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def play(role: str, **words: object) -> str:
+        task = {"ansible.builtin.include_role": {"name": f"hashfoundry.kserve.{role}"}}
+        (tmp_path / "play.yml").write_text(
+            yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": [task]}])
+        )
+        given = {"platform_kubeconfig": str(own), "platform_domain": "models.example.com", **words}
+        command = [Path(sys.executable).with_name("ansible-playbook"), "play.yml", "-e", json.dumps(given)]
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 2, done.stdout + done.stderr
+        return " ".join((done.stdout + done.stderr).split())
+
+    return play
+
+
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        ("model_namespace", {"platform_access_key": "a", "platform_secret_key": "b"}),
+        # Its tasks are those of an entry point of the role platform.
+        ("kserve", {"kserve_state": "existing"}),
+        ("platform_teardown", {}),
+    ],
+)
+def test_the_tasks_of_a_role_use_the_cluster_of_platform_kubeconfig(
+    run: Run, ports: tuple[int, int], role: str, words: dict[str, str]
+) -> None:
+    said = run(role, **words)
+    assert str(ports[0]) in said
+    assert str(ports[1]) not in said
+
+
+def test_a_manifest_is_downloaded_to_the_cache_before_it_is_applied(
+    run: Run, ports: tuple[int, int], tmp_path: Path
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "contour.yaml").write_text(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: projectcontour}\n"
+    )
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "site"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/contour.yaml"
+        said = run("gateway", gateway_manifest=url)
+        server.shutdown()
+    name = hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest()
+    cached = tmp_path / "cache" / "hashfoundry-kserve" / "manifests" / f"{name}.yaml"
+    assert "projectcontour" in cached.read_text()
+    assert str(ports[0]) in said
