@@ -21,8 +21,17 @@ def run_ansible(command: str, *words: str | Path, folder: Path, env: Mapping[str
     """Run a command of Ansible in a folder, assert that it succeeds, and return its output.
 
     :param command: the name, such as ansible-playbook.
-    :param env: the environment; by default that of this process, with this checkout and no other setting of Ansible.
+    :param env: the environment, by default environment().
     """
+    code, output = exit_code_and_output(command, *words, folder=folder, env=env)
+    assert code == 0, output
+    return output
+
+
+def exit_code_and_output(
+    command: str, *words: str | Path, folder: Path, env: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """Run a command of Ansible in a folder; parameters as of run_ansible."""
     done = subprocess.run(
         [Path(sys.executable).with_name(command), *words],
         cwd=folder,
@@ -33,8 +42,7 @@ def run_ansible(command: str, *words: str | Path, folder: Path, env: Mapping[str
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    return done.returncode, done.stdout
 
 
 def run_play(folder: Path, play: dict[str, Any], *words: str, env: Mapping[str, str] | None = None) -> str:
@@ -46,10 +54,13 @@ def run_play(folder: Path, play: dict[str, Any], *words: str, env: Mapping[str, 
     return run_ansible("ansible-playbook", *words, "play.yml", folder=folder, env=env)
 
 
-def environment(**settings: str) -> dict[str, str]:
-    """The environment of this process with this checkout's collection, and these as Ansible's only settings."""
+def environment(*without: str, **settings: str) -> dict[str, str]:
+    """The environment of this process with this checkout's collection, and these as Ansible's only settings.
+
+    :param without: prefixes of further variables that are removed.
+    """
     return {
-        **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
+        **{name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", *without))},
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
         "ANSIBLE_LOCALHOST_WARNING": "false",
         **settings,

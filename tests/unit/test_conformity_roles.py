@@ -156,7 +156,7 @@ def length_faults(role: Path) -> list[str]:
 
 
 def cluster_faults(role: Path) -> list[str]:
-    """Return the tasks of an entry point that would use another cluster than that of platform_kubeconfig."""
+    """Return the tasks of entry points that would use a cluster other than that of platform_kubeconfig."""
     if role.name in WITHOUT_CLUSTER:
         return []
     specs = (load(role / "meta" / "argument_specs.yml") or {}).get("argument_specs", {})

@@ -1,16 +1,13 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A play of one's own uses the cluster of platform_kubeconfig, and not the current context of kubectl."""
+"""A custom play uses the cluster of platform_kubeconfig, and not the current context of kubectl."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +17,8 @@ from threading import Thread
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.unit.ansible_run import environment, exit_code_and_output
+
 Run = Callable[..., str]
 
 
@@ -44,13 +42,10 @@ def ports() -> Iterator[tuple[int, int]]:
 
 @pytest.fixture
 def run(tmp_path: Path, ports: tuple[int, int]) -> Run:
-    """Run a role, for which kubectl would use the second cluster, and return what was said, in one line."""
+    """Run a role while kubectl would use the second cluster, and return the output in one line."""
     own = kubeconfig(tmp_path / "own.yml", f"https://127.0.0.1:{ports[0]}")
     other = kubeconfig(tmp_path / "other.yml", f"https://127.0.0.1:{ports[1]}")
-    left_out = ("ANSIBLE_", "K8S_", "HASHFOUNDRY_")
-    env = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
-    env |= {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_LOCALHOST_WARNING": "false"}
-    env |= {"KUBECONFIG": str(other), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    env = environment("K8S_", "HASHFOUNDRY_", KUBECONFIG=str(other), XDG_CACHE_HOME=str(tmp_path / "cache"))
 
     def play(role: str, **words: object) -> str:
         task = {"ansible.builtin.include_role": {"name": f"hashfoundry.kserve.{role}"}}
@@ -58,10 +53,10 @@ def run(tmp_path: Path, ports: tuple[int, int]) -> Run:
             yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": [task]}])
         )
         given = {"platform_kubeconfig": str(own), "platform_domain": "models.example.com", **words}
-        command = [Path(sys.executable).with_name("ansible-playbook"), "play.yml", "-e", json.dumps(given)]
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-        assert done.returncode == 2, done.stdout + done.stderr
-        return " ".join((done.stdout + done.stderr).split())
+        arguments = ("play.yml", "-e", json.dumps(given))
+        code, output = exit_code_and_output("ansible-playbook", *arguments, folder=tmp_path, env=env)
+        assert code == 2, output
+        return " ".join(output.split())
 
     return play
 
@@ -70,7 +65,7 @@ def run(tmp_path: Path, ports: tuple[int, int]) -> Run:
     ("role", "words"),
     [
         ("model_namespace", {"platform_access_key": "a", "platform_secret_key": "b"}),
-        # Its tasks are those of an entry point of the role platform.
+        # Its tasks are in an entry point of the role platform.
         ("kserve", {"kserve_state": "existing"}),
         ("platform_teardown", {}),
     ],

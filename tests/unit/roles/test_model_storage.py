@@ -1,15 +1,12 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The upload in check mode on a bare cluster, whose object store is still to be installed."""
+"""The upload in check mode on a bare cluster, before its object store is installed."""
 
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,20 +14,21 @@ from threading import Thread
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.unit.ansible_run import environment, exit_code_and_output
+
 PLAY = """
 - hosts: localhost
   gather_facts: false
   roles: [hashfoundry.kserve.model_storage]
 """
-# The folder has no real model.
+# The folder contains no real model.
 GATE = {"load": False, "metadata": False}
 Run = Callable[..., tuple[int, str]]
 NOT_INSTALLED = "The in-cluster object store is not installed yet, so check mode could not compare iris with it."
 
 
-class Refuses(BaseHTTPRequestHandler):
-    """An object store that does not know the access key."""
+class Rejects(BaseHTTPRequestHandler):
+    """An object store that rejects the access key."""
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -44,20 +42,20 @@ class Refuses(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *_words: object) -> None:
-        """Be quiet."""
+        """Print nothing."""
 
 
 @pytest.fixture
-def refusing() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
+def rejecting() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Rejects) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 
 
 @pytest.fixture
-def nobody() -> Iterator[str]:
-    """An address at which nothing listens."""
+def closed_url() -> Iterator[str]:
+    """A URL at which nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -65,7 +63,7 @@ def nobody() -> Iterator[str]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run the role with a model's folder, and return the exit code and all that was said, in one line."""
+    """Run the role with a model folder, and return the exit code and the output in one line."""
     folder = tmp_path / "v1"
     folder.mkdir()
     (folder / "model.joblib").write_bytes(b"model")
@@ -80,35 +78,34 @@ def run(tmp_path: Path) -> Run:
         "platform_access_key": "the-access-key",
         "platform_secret_key": "the-secret-key",
     }
-    left_out = ("ANSIBLE_", "AWS_", "HASHFOUNDRY_", "SPACES_")
-    env = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
-    env |= {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_LOCALHOST_WARNING": "false"}
+    env = environment("AWS_", "HASHFOUNDRY_", "SPACES_")
 
     def play(*words: str, **more: object) -> tuple[int, str]:
-        command = [Path(sys.executable).with_name("ansible-playbook"), "play.yml", *words]
-        command += ["-e", json.dumps({**variables, **more})]
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-        return done.returncode, " ".join((done.stdout + done.stderr).split())
+        arguments = ("play.yml", *words, "-e", json.dumps({**variables, **more}))
+        code, output = exit_code_and_output("ansible-playbook", *arguments, folder=tmp_path, env=env)
+        return code, " ".join(output.split())
 
     return play
 
 
-def test_check_mode_goes_on_while_the_store_is_to_be_installed(run: Run, nobody: str) -> None:
-    code, said = run("--check", platform_endpoint_url=nobody, platform_object_storage=True)
+def test_check_mode_succeeds_before_the_object_store_is_installed(run: Run, closed_url: str) -> None:
+    code, said = run("--check", platform_endpoint_url=closed_url, platform_object_storage=True)
     assert code == 0, said
     assert NOT_INSTALLED in said
 
 
 @pytest.mark.parametrize(
-    ("words", "in_cluster"), [((), True), (("--check",), False)], ids=["no check mode", "another store"]
+    ("words", "in_cluster"), [((), True), (("--check",), False)], ids=["no check mode", "another object store"]
 )
-def test_an_unreachable_store_fails_elsewhere(run: Run, nobody: str, words: tuple[str, ...], in_cluster: bool) -> None:
-    code, said = run(*words, platform_endpoint_url=nobody, platform_object_storage=in_cluster)
+def test_an_unreachable_store_fails_elsewhere(
+    run: Run, closed_url: str, words: tuple[str, ...], in_cluster: bool
+) -> None:
+    code, said = run(*words, platform_endpoint_url=closed_url, platform_object_storage=in_cluster)
     assert code == 2
-    assert f"{nobody} cannot be reached" in said
+    assert f"{closed_url} cannot be reached" in said
 
 
-def test_wrong_credentials_fail_in_check_mode_too(run: Run, refusing: str) -> None:
-    code, said = run("--check", platform_endpoint_url=refusing, platform_object_storage=True)
+def test_wrong_credentials_fail_in_check_mode_too(run: Run, rejecting: str) -> None:
+    code, said = run("--check", platform_endpoint_url=rejecting, platform_object_storage=True)
     assert code == 2
     assert NOT_INSTALLED not in said
