@@ -165,7 +165,7 @@ def folder(tmp_path: Path) -> Path:
     return source
 
 
-def upload_and_download(modules: Modules, folder: Path, version: str) -> None:
+def there_and_back(modules: Modules, folder: Path, version: str) -> None:
     """Upload twice, list and download, as a user does."""
     published = modules.upload(folder, version=version)
     assert published.get("uploaded") == ["manifest.json", "metadata.json", "model.bin"], published
@@ -178,7 +178,7 @@ def upload_and_download(modules: Modules, folder: Path, version: str) -> None:
     assert (dest / "model.bin").read_bytes() == (folder / "model.bin").read_bytes()
 
 
-def failure_of_each(modules: Modules, folder: Path) -> str:
+def refused(modules: Modules, folder: Path) -> str:
     """Run each module, assert that all fail with the same message, and return it."""
     results = [
         modules.upload(folder, version="refused"),
@@ -192,30 +192,28 @@ def failure_of_each(modules: Modules, folder: Path) -> str:
 
 
 def test_with_the_ca(gateway: Gateway, folder: Path) -> None:
-    upload_and_download(gateway.modules(), folder, "ca")
+    there_and_back(gateway.modules(), folder, "ca")
 
 
 def test_with_the_ca_of_the_environment(gateway: Gateway, folder: Path) -> None:
-    upload_and_download(gateway.modules({"AWS_CA_BUNDLE": str(gateway.ca)}, ca_bundle=None), folder, "env")
+    there_and_back(gateway.modules({"AWS_CA_BUNDLE": str(gateway.ca)}, ca_bundle=None), folder, "env")
 
 
 def test_without_the_ca(gateway: Gateway, folder: Path) -> None:
-    said = failure_of_each(gateway.modules(ca_bundle=None), folder)
+    said = refused(gateway.modules(ca_bundle=None), folder)
     assert said.startswith(f"There is no trusted TLS connection to https://127.0.0.1:{gateway.port} (")
     assert "set ca_bundle to the authority that signed its certificate" in said
 
 
 def test_a_host_that_is_missing_from_the_certificate(gateway: Gateway, folder: Path) -> None:
     endpoint = f"https://localhost:{gateway.port}"
-    said = failure_of_each(gateway.modules(endpoint_url=endpoint), folder)
+    said = refused(gateway.modules(endpoint_url=endpoint), folder)
     assert said.startswith(f"There is no trusted TLS connection to {endpoint} (") and "localhost" in said
-    upload_and_download(
-        gateway.modules(endpoint_url=endpoint, validate_certs=False, ca_bundle=None), folder, "unchecked"
-    )
+    there_and_back(gateway.modules(endpoint_url=endpoint, validate_certs=False, ca_bundle=None), folder, "unchecked")
 
 
 def test_http_to_a_tls_port(gateway: Gateway, folder: Path) -> None:
-    failure_of_each(gateway.modules(endpoint_url=f"http://127.0.0.1:{gateway.port}"), folder)
+    refused(gateway.modules(endpoint_url=f"http://127.0.0.1:{gateway.port}"), folder)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +222,7 @@ def test_http_to_a_tls_port(gateway: Gateway, folder: Path) -> None:
 def test_through_a_proxy_with_the_bucket_in_host_or_path(proxied: Gateway, folder: Path, style: str, host: str) -> None:
     env = {name: proxied.proxy for name in ("HTTPS_PROXY", "https_proxy")} | {"NO_PROXY": "", "no_proxy": ""}
     modules = proxied.modules(env, endpoint_url=f"https://{DOMAIN}", addressing_style=style)
-    upload_and_download(modules, folder, f"proxied-{style}")
+    there_and_back(modules, folder, f"proxied-{style}")
     assert {*proxied.proxied} == {f"{host}:443"}
 
 
