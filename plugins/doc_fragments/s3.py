@@ -12,7 +12,7 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 requirements:
-  - botocore >= 1.36.0
+  - boto3 >= 1.36.0
 notes:
   - Proxies are taken from E(HTTP_PROXY), E(HTTPS_PROXY) and E(NO_PROXY).
 options:
@@ -24,22 +24,21 @@ options:
     description:
       - URL of the store, for example V(https://fra1.digitaloceanspaces.com).
       - E(AWS_ENDPOINT_URL_S3) and E(AWS_ENDPOINT_URL) are used when it is not set, then C(endpoint_url) of the
-        profile's C(services) for C(s3), then of the profile. C(ignore_configured_endpoint_urls) is not looked at.
-      - Without any of them the module talks to Amazon S3, in the partitions of C(amazonaws.com) and
-        C(amazonaws.com.cn).
+        profile's C(services) for C(s3), then of the profile.
+      - Without any of them the module talks to Amazon S3.
     type: str
   region:
     description:
       - Region that requests are signed for.
       - E(AWS_REGION) and E(AWS_DEFAULT_REGION) are used when it is not set, then the region of the profile, then
         V(us-east-1). At DigitalOcean Spaces it is the slug in the endpoint, for example V(fra1).
-      - It must be the bucket's own at Amazon S3. A request is not sent again to another region, as boto3 does it, but
-        the error names the option.
+      - It should be the bucket's own at Amazon S3. Otherwise each request is sent twice, where the store says which
+        region it is, or the error names the option.
     type: str
   access_key:
     description:
       - Access key.
-      - Without it botocore finds credentials where every program of AWS does. These are O(profile), or, when it is not
+      - Without it boto3 finds credentials where every program of AWS does. These are O(profile), or, when it is not
         set, E(AWS_ACCESS_KEY_ID) with E(AWS_SECRET_ACCESS_KEY) and E(AWS_SESSION_TOKEN), E(AWS_PROFILE), the files,
         SSO, a role with a web identity (IRSA), and the roles of containers and EC2. Those that expire are renewed.
     type: str
@@ -54,8 +53,7 @@ options:
       - Profile of the AWS configuration files. O(access_key) and O(secret_key) win over its keys, those of the
         environment do not.
       - E(AWS_PROFILE) is used when it is not set. Then the keys of the environment win.
-      - Of its settings those of credentials, C(region), C(endpoint_url), C(services) and C(ca_bundle) count, and not
-        those of C(s3), such as C(addressing_style), C(use_accelerate_endpoint) or C(use_dualstack_endpoint).
+      - Its settings count as boto3 takes them, but for those of C(s3), of retries and of checksums.
     type: str
   validate_certs:
     description: Whether the certificate of the store must be valid.
@@ -70,8 +68,8 @@ options:
   addressing_style:
     description:
       - Where a request names the bucket, in the path of the URL or in its host name.
-      - V(auto) takes the host name, except for an endpoint that is an IP address or has no dot in its name, and for
-        a bucket with a dot in its name. Many stores of one's own know V(path) only.
+      - V(auto) is boto3's own choice, which is the path for an endpoint that is given, and the host name for one that
+        is not. Most stores know V(path); a few take V(virtual) only.
     type: str
     choices: [auto, path, virtual]
     default: auto

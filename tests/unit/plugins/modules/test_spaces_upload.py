@@ -191,8 +191,8 @@ def test_wrong_arguments(
 def test_a_missing_library_is_named(
     run_module, options: list[S3Options], arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_client, "BOTOCORE_IMPORT_ERROR", "no botocore")
-    assert "botocore" in run_module(spaces_upload.main, arguments)["msg"]
+    monkeypatch.setattr(s3_client, "BOTO3_IMPORT_ERROR", "no boto3")
+    assert "boto3" in run_module(spaces_upload.main, arguments)["msg"]
 
 
 def test_half_a_pair_of_keys_is_refused(run_module, options: list[S3Options], arguments: dict[str, Any]) -> None:
