@@ -26,7 +26,9 @@ description:
     when the request was due. A stall then shows in every request that fell into it, as it does for the model's users.
   - Connections are kept open, so latencies are without the TLS handshake, except where an open load needs one more
     connection. A request that crosses with the closing of an idle connection is sent again over a new one.
-  - Needs no Python library beside Python itself.
+requirements:
+  - python >= 3.11
+  - junitparser >= 4.0.0, for O(junit_path)
 extends_documentation_fragment:
   - hashfoundry.kserve.attributes
   - hashfoundry.kserve.attributes.actiongroup_kserve
