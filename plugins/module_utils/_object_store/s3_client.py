@@ -32,8 +32,8 @@ try:
     from botocore.loaders import create_loader
     from botocore.session import Session
 
-    # What botocore knows of S3 takes 0.1 s to read. Ansible runs each task in a process of its own, forked from one that
-    # has imported this: so it is read once for all of them, where the loader keeps it.
+    # What boto3 knows of S3 takes 0.1 s to read. Ansible forks the process of each task from one that has imported
+    # this, so that it is read once for all of them, where the loader keeps it.
     _LOADER = create_loader()
 except ImportError:
     BOTO3_IMPORT_ERROR = traceback.format_exc()
@@ -102,13 +102,11 @@ class Refused(KServeError):
 class S3Client:
     """A client of boto3 whose errors are sentences; each method may be called from several threads.
 
-    options: with the endpoint and region that boto3 has found; boto: the client of boto3; secrets: gives what no message may
-    hold.
+    options: with the endpoint and region that boto3 has found; boto: the client of boto3; secrets: gives what no
+    message may hold.
     """
 
-    def __init__(
-        self, options: S3Options, client: Any, secrets: Callable[[], tuple[str | None, ...]] = tuple
-    ) -> None:
+    def __init__(self, options: S3Options, client: Any, secrets: Callable[[], tuple[str | None, ...]] = tuple) -> None:
         self.options = options
         self.boto = client
         self._secrets = secrets
@@ -192,8 +190,8 @@ def connect(options: S3Options) -> S3Client:
     """
     with explained(options):
         made = _session(options.profile)
-        session = boto3.Session(botocore_session=made)
-        keys = {}
+        session: Any = boto3.Session(botocore_session=made)
+        keys: dict[str, Any] = {}
         if options.access_key and options.secret_key:
             keys = {
                 "aws_access_key_id": options.access_key,
@@ -209,12 +207,12 @@ def connect(options: S3Options) -> S3Client:
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
             max_pool_connections=options.connections + 1,
-            # The mode that tries again what was damaged on its way (BadDigest), and what was too much for a proxy (429).
+            # The mode that tries again what was damaged on its way (BadDigest) or was too much for a proxy (429).
             retries={"mode": "legacy", "total_max_attempts": ATTEMPTS},
             # Few stores besides AWS know other checksums than those which an operation requires.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
-            s3={"addressing_style": options.addressing_style} | _signing(options),
+            s3=_how(options),
         )
         client = session.client(
             "s3",
@@ -228,10 +226,12 @@ def connect(options: S3Options) -> S3Client:
     return S3Client(found, client, lambda: _secrets(options, session))
 
 
-def _signing(options: S3Options) -> dict[str, bool]:
-    """Leave content unsigned where TLS guards it: the digest of what is sent would cost as much time again as TLS."""
+def _how(options: S3Options) -> Any:
+    """Return what boto3 calls the settings of S3."""
+    how: dict[str, Any] = {"addressing_style": options.addressing_style}
+    # Where TLS guards what is sent, its digest in the signature would only cost time.
     guarded = options.validate_certs and (options.endpoint_url or "").startswith("https://")
-    return {"payload_signing_enabled": False} if guarded else {}
+    return how | {"payload_signing_enabled": False} if guarded else how
 
 
 def _session(profile: str | None) -> Any:

@@ -193,7 +193,12 @@ LASTING: dict[str, tuple[Callable[[str, str], bool], str, int, str]] = {
     "a bucket without room": (puts, "403 QuotaExceeded", 1, "has no room left"),
     "a right that is missing": (puts, "403 AccessDenied", 1, "denies access; give the key the right"),
     "another region": (any_get, "301 PermanentRedirect", 1, "in another region; set region"),
-    "an error that nobody knows": (puts, "418 Teapot", 1, "refused (put_object|upload_part) iris/1/.* in bucket models with Teapot: for"),
+    "an error that nobody knows": (
+        puts,
+        "418 Teapot",
+        1,
+        "refused [a-z_]+ iris/1/.* in bucket models with Teapot: for",
+    ),
     "connections that break for ever": (part, "reset", 5, "cannot be reached; check endpoint_url and the network"),
     "an ETag that is not the object's": (small, "etag", 1, "does not hold s3://models/iris/1/ as it was sent"),
 }
@@ -342,7 +347,7 @@ def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_server_that_speaks_no_tls(server: S3Server) -> None:
     store = s3.connect(replace(OPTIONS, endpoint_url=server.url.replace("http:", "https:")))
-    with pytest.raises(KServeError, match=r"no TLS connection .*; check the network, and that endpoint_url is of a port"):
+    with pytest.raises(KServeError, match=r"no TLS connection .*; check the network, and that endpoint_url"):
         store.get("model")
 
 
@@ -370,6 +375,8 @@ def test_tls_that_ends_in_the_middle_of_a_put_is_tried_again(secure: tuple[S3Ser
     content = bytes(2_000_000)
     store.put("iris/1/a.txt", content, hashlib.sha256(content).hexdigest())
     assert server.store.content == {"iris/1/a.txt": content}
+    # TLS guards it, so that its digest in the signature would only cost time.
+    assert server.seen[-1][2]["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
     store.put_part("iris/1/big", store.start("iris/1/big"), 3, memoryview(content), None)
     assert server.faults == [] and store.requests == len(server.seen) == 5
 
@@ -476,7 +483,7 @@ def test_what_is_not_usable_is_told_before_anything_is_sent(aws_files: None) -> 
     for options, says in (
         (S3Options(bucket="models", profile="nobodys"), "The profile nobodys is not configured"),
         (S3Options(bucket="models"), "no whole credentials for Amazon S3"),
-        (replace(OPTIONS, endpoint_url="fra1.digitaloceanspaces.com"), "cannot be used: Invalid endpoint.*; check endpoint"),
+        (replace(OPTIONS, endpoint_url="fra1.digitaloceanspaces.com"), "cannot be used: Invalid endpoint"),
         (replace(OPTIONS, endpoint_url="https://[::1"), r"https://\[::1 cannot be used: .*; check endpoint_url"),
         (S3Options(bucket="models", endpoint_url="https://[::1"), "no whole credentials for https://"),
     ):
