@@ -70,8 +70,8 @@ class _Module(AnsibleModule):
         super().exit_json(**self._invocation(), **kwargs)
 
     def fail_json(self, msg: str, **kwargs: Any) -> None:
-        """End with a failure."""
-        super().fail_json(msg, **self._invocation(), **kwargs)
+        """End with a failure; that of AnsibleModule itself is about the options."""
+        super().fail_json(msg, **{"reason": "InvalidOption", **self._invocation(), **kwargs})
 
     def _invocation(self) -> dict[str, Any]:
         shown = self._use_case.shown
@@ -93,4 +93,9 @@ def run_module(use_case: UseCase) -> None:
 
 def broken(error: BaseException) -> dict[str, Any]:
     """Return the result of a use case that ended by an error nobody foresaw; call it where the error is caught."""
-    return {"failed": True, "msg": f"{type(error).__name__}: {error}", "exception": traceback.format_exc()}
+    return {
+        "failed": True,
+        "msg": f"{type(error).__name__}: {error}",
+        "reason": "InternalError",
+        "exception": traceback.format_exc(),
+    }

@@ -173,6 +173,11 @@ certificates:
       description: Why the certificate was issued, empty when it was not.
       type: str
       sample: near its end
+reason:
+  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  type: str
+  returned: failure
+  sample: SecretNotManaged
 """
 
 from datetime import UTC, datetime

@@ -91,6 +91,11 @@ objects:
   type: dict
   returned: success
   sample: {inferenceservices.serving.kserve.io: [models/iris]}
+reason:
+  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  type: str
+  returned: failure
+  sample: Forbidden
 """
 
 from pathlib import Path

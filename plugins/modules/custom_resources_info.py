@@ -104,6 +104,11 @@ lost:
           another object has its name, since somebody deleted it and made it anew.
       type: str
       sample: object
+reason:
+  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  type: str
+  returned: failure
+  sample: BackupIncomplete
 """
 
 from pathlib import Path

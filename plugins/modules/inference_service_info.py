@@ -127,6 +127,11 @@ services:
         - The last 20 lines of each init container and of the model server in up to three pods that are not ready, by
           pod and container, of the same services. Values that look like secrets are masked.
       type: dict
+reason:
+  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  type: str
+  returned: failure
+  sample: Forbidden
 """
 
 from typing import Any

@@ -214,9 +214,11 @@ verdict:
   returned: with one service, unless the cluster cannot be read
   sample: serving
 reason:
-  description: What the verdict is about, in one word.
+  description:
+    - What the verdict is about, in one word. On failure of several services that of the first one that is named.
+    - Where there is no verdict, a stable code for what went wrong, for programs; C(msg) says it in a sentence.
   type: str
-  returned: with one service, unless the cluster cannot be read
+  returned: failure, or with one service
   sample: CrashLoopBackOff
 message:
   description: The verdict in one sentence; on failure the cause and what to do.

@@ -401,6 +401,11 @@ url:
   type: str
   returned: success, or skipped
   sample: https://iris.models.example.com/v2/models/iris/infer
+reason:
+  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  type: str
+  returned: failure
+  sample: PredictionWrong
 """
 
 from typing import Any

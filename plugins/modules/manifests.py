@@ -433,6 +433,11 @@ events:
   type: list
   elements: str
   returned: when an object does not come up
+reason:
+  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  type: str
+  returned: failure
+  sample: CRDInUse
 """
 
 from typing import Any

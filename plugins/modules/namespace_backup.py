@@ -91,6 +91,11 @@ secrets:
   sample:
     - name: model-reader
       keys: [AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY]
+reason:
+  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  type: str
+  returned: failure
+  sample: NamespaceNotFound
 """
 
 from pathlib import Path

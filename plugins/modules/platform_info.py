@@ -143,6 +143,11 @@ components:
       uid: 0f3cf1c4-4f63-4f0c-b0a8-6e0dcf1fd1ce
       deployments: [kserve-controller-manager]
       problems: []
+reason:
+  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  type: str
+  returned: failure
+  sample: Forbidden
 """
 
 from typing import Any

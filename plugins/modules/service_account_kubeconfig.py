@@ -77,9 +77,11 @@ path:
   returned: success
   sample: /home/me/.kube/deployer
 reason:
-  description: Why a token was asked for; empty when the one in the file serves.
+  description:
+    - Why a token was requested; empty when the one in the file is still valid.
+    - On failure a stable code for what went wrong, for programs; C(msg) says it in a sentence.
   type: str
-  returned: success
+  returned: always
   sample: about to end
 expires:
   description: When the token ends, in UTC; null in check mode when another is due.

@@ -121,6 +121,11 @@ requests:
   type: int
   returned: success
   sample: 3
+reason:
+  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  type: str
+  returned: failure
+  sample: DigestMismatch
 """
 
 from pathlib import Path

@@ -257,6 +257,11 @@ output:
   type: str
   returned: when the model did not pass the trial and printed something
   sample: "ModuleNotFoundError: No module named 'xgboost'"
+reason:
+  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  type: str
+  returned: failure
+  sample: VersionExists
 """
 
 from pathlib import Path

@@ -102,7 +102,10 @@ def _names(prefix: str, major: int, minors: range) -> list[str]:
 def _version(name: str, version: str) -> Version:
     found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", version)
     if found is None:
-        raise KServeError(f"The version {version!r} of {TITLES.get(name, name)} is not one such as v1.2.3; correct it.")
+        raise KServeError(
+            f"The version {version!r} of {TITLES.get(name, name)} is not one such as v1.2.3; correct it.",
+            reason="InvalidVersion",
+        )
     return int(found[1]), int(found[2]), int(found[3] or 0)
 
 

@@ -129,7 +129,7 @@ def _result(action: str, use_case: UseCase, given: Mapping[str, Any], check_mode
             # AnsibleModule says the first fault only.
             unknown = isinstance(validated.errors[0], UnsupportedError)
             prefix = f"Unsupported parameters for ({action}) module: " if unknown else ""
-            raise KServeError(prefix + validated.error_messages[0])
+            raise KServeError(prefix + validated.error_messages[0], reason="InvalidOption")
         result = use_case.run(options, Run(check_mode, diff, warnings.append))
     except KServeError as error:
         result = {"failed": True, "msg": str(error), **error.result}

@@ -78,7 +78,9 @@ class VersionSets:
         """
         found = self.sets.get(name or self.default)
         if found is None:
-            raise KServeError(f"There is no version set {name}; choose one of {', '.join(self.sets)}.")
+            raise KServeError(
+                f"There is no version set {name}; choose one of {', '.join(self.sets)}.", reason="VersionSetNotFound"
+            )
         return found
 
     def faults(self, name: str | None, kubernetes: str, versions: Mapping[str, str]) -> Faults:
@@ -134,7 +136,9 @@ def _holds(one: VersionSet, versions: Mapping[str, str], kubernetes: str | None)
 def _minor(title: str, version: str) -> tuple[int, int]:
     found = re.match(r"v?(\d+)\.(\d+)", version)
     if found is None:
-        raise KServeError(f"The version {version!r} of {title} is not one such as v1.2.3; correct it.")
+        raise KServeError(
+            f"The version {version!r} of {title} is not one such as v1.2.3; correct it.", reason="InvalidVersion"
+        )
     return int(found[1]), int(found[2])
 
 
@@ -160,10 +164,13 @@ def load(file: str | None = None) -> VersionSets:
     try:
         return parsed(yaml_load(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
-        raise KServeError(f"The version sets in {path} cannot be read ({error}); correct the path.") from None
+        raise KServeError(
+            f"The version sets in {path} cannot be read ({error}); correct the path.", reason="FileNotReadable"
+        ) from None
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         what = " ".join(str(error).split())
         raise KServeError(
             f"{path} is no file of version sets ({error.__class__.__name__}: {what}); write it as the collection's "
-            "meta/version_sets.yml."
+            "meta/version_sets.yml.",
+            reason="InvalidVersionSet",
         ) from None

@@ -112,8 +112,21 @@ def private_name_faults(root: Path) -> list[str]:
     ]
 
 
+def reason_faults(root: Path) -> list[str]:
+    """Return the errors without a reason code, by which programs and tests tell them apart."""
+    faults = []
+    for path in sorted((root / "plugins").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "KServeError"):
+                continue
+            # ** passes on what another error has.
+            if not {"reason", None} & {keyword.arg for keyword in node.keywords}:
+                faults.append(f"{path.relative_to(root)}:{node.lineno} gives no reason")
+    return faults
+
+
 Check = Callable[[Path], list[str]]
-CHECKS: list[Check] = [action_group_faults, code_length_faults, attribute_faults, private_name_faults]
+CHECKS: list[Check] = [action_group_faults, code_length_faults, attribute_faults, private_name_faults, reason_faults]
 
 
 def test_there_is_a_module() -> None:
@@ -174,7 +187,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_a_sound_tree_has_no_fault(tree: Path) -> None:
-    assert [check(tree) for check in CHECKS] == [[], [], [], []]
+    assert [check(tree) for check in CHECKS] == [[], [], [], [], []]
 
 
 @pytest.mark.parametrize(
@@ -196,6 +209,7 @@ def test_a_sound_tree_has_no_fault(tree: Path) -> None:
         ),
         (private_name_faults, "plugins/module_utils/public.py", "", "module_utils/public.py"),
         (private_name_faults, "plugins/module_utils/public/_inner.py", "", "public/_inner.py"),
+        (reason_faults, "plugins/module_utils/_probe.py", "raise KServeError('It is wrong.')", "_probe.py:1 gives"),
     ],
 )
 def test_a_broken_tree_has_the_fault(tree: Path, check: Check, file: str, text: str, fault: str) -> None:

@@ -107,7 +107,7 @@ def _with_pruned(
     try:
         pruned = prune(api, options.prune, (entry.target for entry in report.done), options, timing)
     except KServeError as error:
-        raise KServeError(str(error), **_merged(result, error.result)) from None
+        raise KServeError(str(error), reason=error.reason, **_merged(result, error.result)) from None
     return _merged(result, pruned)
 
 
@@ -212,7 +212,8 @@ class _ApplyRun:
             names = ", ".join(sorted(f"{kind} in {api_version}" for api_version, kind in missing))
             raise KServeError(
                 f"The API server does not serve {names} after {self._options.wait_timeout:g} seconds, though the "
-                "definitions are established; see whether it is overloaded, and run again."
+                "definitions are established; see whether it is overloaded, and run again.",
+                reason="KindNotServed",
             )
 
     def _refused(self, target: Target, error: ApiError) -> KServeError:

@@ -59,7 +59,8 @@ def namespace_contents(api: ApplyApi, namespace: str, labels: str | None = None)
         if not found:
             raise KServeError(
                 "The API server does not list its kinds in one answer, as Kubernetes does from 1.30 on, so nobody "
-                f"knows what is in the namespace {namespace}; delete it by hand."
+                f"knows what is in the namespace {namespace}; delete it by hand.",
+                reason="DiscoveryNotAggregated",
             )
         kinds |= found
     query = {"labelSelector": labels} if labels else {}

@@ -34,7 +34,8 @@ def refuse_crds_of_others(objects: Iterable[tuple[Target, Json | None]], manager
         said = "; ".join(f"{shortened(names, _SHOWN)} by {owner}" for owner, names in owners.items())
         raise KServeError(
             f"Nothing is applied, since these definitions of kinds were made by another owner: {said}; leave them to "
-            "it, or set adopt to take them over."
+            "it, or set adopt to take them over.",
+            reason="CRDOwnedByOther",
         )
 
 

@@ -183,7 +183,8 @@ class _Deletion:
             counts = ", ".join(f"{count} of {entry.target.manifest.name}" for entry, count in found)
             raise KServeError(
                 f"Nothing is taken away, since objects would go that these manifests do not name: {counts}; delete "
-                "them first, or set in_use to keep, which leaves their kinds."
+                "them first, or set in_use to keep, which leaves their kinds.",
+                reason="CRDInUse",
             )
         for entry, count in found:
             self._keep(entry, f"there {'is' if count == 1 else 'are'} still {count} of the kind")
@@ -237,7 +238,8 @@ class _Deletion:
             said = f"its finalizers {', '.join(finalizers)} are there" if finalizers else "nobody says why"
             raise KServeError(
                 f"{left[0].target} is not gone after {self._options.wait_timeout:g} seconds: {said}; see that the "
-                "controllers that clean up after it run, and run again."
+                "controllers that clean up after it run, and run again.",
+                reason="DeletionTimeout",
             )
 
     def _is_there(self, entry: _Entry) -> bool:
@@ -257,7 +259,8 @@ class _Deletion:
             if not poll_until(made.gone, self._options.wait_timeout, self._timing):
                 raise KServeError(
                     f"What was made for {entry.target} is not gone after {self._options.wait_timeout:g} seconds "
-                    f"({shortened(made.left, _SHOWN)}); see that the Gateway's controller runs, and run again."
+                    f"({shortened(made.left, _SHOWN)}); see that the Gateway's controller runs, and run again.",
+                    reason="DeletionTimeout",
                 )
 
     def _await_pods(self, namespaces: Sequence[str]) -> None:

@@ -49,38 +49,47 @@ def refusal(target: Target, error: ApiError, seconds: float, verb: str = "apply"
     said = said.rstrip(".")
     done = "applied" if verb == "apply" else "deleted"
     if error.status == 401:
-        return KServeError(str(error))
+        return KServeError(str(error), reason="Unauthorized")
     if error.status == 403 and " cannot " in error.text:
         return KServeError(
             f"The credentials may not {verb} {target}: {said}; an administrator of the cluster can grant get, list, "
-            f"watch, {'create and patch' if verb == 'apply' else 'and delete'} on {target.resource}."
+            f"watch, {'create and patch' if verb == 'apply' else 'and delete'} on {target.resource}.",
+            reason="Forbidden",
         )
     if error.status == 409 and (managers := sorted(set(_CONFLICT.findall(error.text)))):
         return KServeError(
             f"{target} is not applied, since other field managers ({', '.join(managers)}) hold fields with other "
-            f"values: {said}; leave these fields out, or set force_conflicts to take them over."
+            f"values: {said}; leave these fields out, or set force_conflicts to take them over.",
+            reason="FieldConflict",
         )
     if error.status == 404 and _NO_NAMESPACE.match(error.text):
         return KServeError(
-            f"{target} is not applied, since its namespace is not there; create it, or add it to the definitions."
+            f"{target} is not applied, since its namespace is not there; create it, or add it to the definitions.",
+            reason="NamespaceNotFound",
         )
     if is_kind_unknown(error):
         return unknown_kind(target.manifest.api_version, str(target))
     if error.status in (400, 422) or _WRONG_TYPE.search(error.text):
-        return KServeError(f"{target} is not valid: {said}; correct it in {target.manifest.source}.")
+        return KServeError(
+            f"{target} is not valid: {said}; correct it in {target.manifest.source}.", reason="InvalidManifest"
+        )
     if is_webhook_away(error):
         return KServeError(
             f"{target} is not {done}, since a webhook has not answered within {seconds:g} seconds: {said}; check the "
-            "Deployment and the Service behind the webhook."
+            "Deployment and the Service behind the webhook.",
+            reason="WebhookUnavailable",
         )
-    return KServeError(f"{target} is not {done}, the API server answers {error.status}: {said or error}.")
+    return KServeError(
+        f"{target} is not {done}, the API server answers {error.status}: {said or error}.", reason="APIServerRefused"
+    )
 
 
 def unknown_kind(api_version: str, what: str) -> KServeError:
     """Return the error for an object of a kind that the cluster does not have."""
     return KServeError(
         f"The cluster has no matches for the kind of {what} in {api_version}; install what defines it first, or "
-        "correct apiVersion and kind."
+        "correct apiVersion and kind.",
+        reason="KindUnknown",
     )
 
 

@@ -70,7 +70,10 @@ def with_namespace(manifest: Manifest, kind: Kind, options: Options) -> Target:
     """
     namespace = (manifest.namespace or manifest.home or options.namespace or "") if kind.namespaced else ""
     if kind.namespaced and not namespace:
-        raise KServeError(f"{manifest} names no namespace; set its metadata.namespace, or the option namespace.")
+        raise KServeError(
+            f"{manifest} names no namespace; set its metadata.namespace, or the option namespace.",
+            reason="NamespaceMissing",
+        )
     metadata: Mapping[str, Any] = manifest.body["metadata"]
     metadata = {key: value for key, value in metadata.items() if key != "namespace"}
     if namespace:

@@ -114,7 +114,7 @@ def _failure(api: KubeApi, target: Target, verdict: Verdict, when: str) -> KServ
         why = f"{why}; {stuck[0].lower()}{stuck[1:]}" if stuck else why
     if (target.manifest.group, target.manifest.kind) == _CERTIFICATE:
         why = f"{why}; {_request_explanation(api, target)}"
-    return KServeError(f"{target} is not ready{when}: {why.rstrip('.')}.", events=events)
+    return KServeError(f"{target} is not ready{when}: {why.rstrip('.')}.", reason=verdict.reason, events=events)
 
 
 def _explanation(api: KubeApi, target: Target) -> tuple[str, list[str]]:

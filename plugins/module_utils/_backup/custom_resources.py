@@ -192,7 +192,8 @@ def write(folder: Path, found: Sequence[Found], *, dry_run: bool = False) -> boo
         return any([*written, *removed, atomic_file.write_if_changed(folder / INDEX, files[INDEX].encode(), dry_run)])
     except OSError as error:
         raise KServeError(
-            f"The folder {folder} cannot be written ({error.strerror}); make it writable, or set folder to another."
+            f"The folder {folder} cannot be written ({error.strerror}); make it writable, or set folder to another.",
+            reason="FileNotWritable",
         ) from None
 
 
@@ -236,7 +237,8 @@ def read_index(folder: Path) -> Json:
             raise KeyError("objects")
     except (OSError, ValueError, KeyError, TypeError):
         raise KServeError(
-            f"{folder} holds no whole backup of custom resources; name a folder that custom_resources_backup wrote."
+            f"{folder} holds no whole backup of custom resources; name a folder that custom_resources_backup wrote.",
+            reason="BackupIncomplete",
         ) from None
     return content
 

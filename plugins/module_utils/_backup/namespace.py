@@ -53,7 +53,9 @@ def backup(api: KubeApi, namespace: str, path: Path, *, check_mode: bool) -> Jso
         itself = api.get(f"/api/v1/namespaces/{namespace}")
     except ApiError as error:
         if error.status == 404:
-            raise KServeError(f"There is no namespace {namespace}; correct namespace.") from None
+            raise KServeError(
+                f"There is no namespace {namespace}; correct namespace.", reason="NamespaceNotFound"
+            ) from None
         raise
     things = [{**itself, "apiVersion": "v1", "kind": "Namespace"}, *_read(api, namespace)]
     content = _documents([_portable(thing) for thing in things]).encode()
@@ -155,5 +157,6 @@ def _put(path: Path, content: bytes) -> None:
         atomic_file.write(path, content)
     except OSError as error:
         raise KServeError(
-            f"The file {path} cannot be written ({error.strerror}); make its folder writable, or set path to another."
+            f"The file {path} cannot be written ({error.strerror}); make its folder writable, or set path to another.",
+            reason="FileNotWritable",
         ) from None

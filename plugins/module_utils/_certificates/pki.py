@@ -58,20 +58,23 @@ def dns_names(names: Sequence[str]) -> tuple[str, ...]:
     :raises KServeError: there is none, or one of them is no DNS name.
     """
     if not names:
-        raise KServeError("A certificate has no dns_names; give it at least one.")
+        raise KServeError("A certificate has no dns_names; give it at least one.", reason="InvalidOption")
     return tuple(dict.fromkeys(_dns_name(name) for name in names))
 
 
 def _dns_name(name: str) -> str:
     lowered = name.lower()
     if _is_address(lowered):
-        raise KServeError(f"{name!r} in dns_names is an IP address; give the DNS name that clients use.")
+        raise KServeError(
+            f"{name!r} in dns_names is an IP address; give the DNS name that clients use.", reason="InvalidOption"
+        )
     labels = lowered.removeprefix("*.").split(".")
     if len(lowered) > _LONGEST_DNS_NAME or not all(_LABEL.fullmatch(label) for label in labels):
         raise KServeError(
             f"{name!r} in dns_names is no DNS name; it takes labels of at most 63 letters, digits and hyphens with "
             f"dots between them, {_LONGEST_DNS_NAME} characters at most, and * only as the whole first label; a name "
-            "in another script is given in its xn-- form."
+            "in another script is given in its xn-- form.",
+            reason="InvalidOption",
         )
     return lowered
 

@@ -89,19 +89,27 @@ def request(ca: Mapping[str, Any], certificates: Iterable[Mapping[str, Any]], re
     """
     authority = Authority(_place(ca), ca["common_name"], ca["days"])
     if not 0 < len(authority.common_name) <= pki.LONGEST_COMMON_NAME:
-        raise KServeError(f"common_name of ca is to have 1 to {pki.LONGEST_COMMON_NAME} characters.")
+        raise KServeError(
+            f"common_name of ca is to have 1 to {pki.LONGEST_COMMON_NAME} characters.", reason="InvalidOption"
+        )
     wanted = tuple(Wanted(_place(entry), pki.dns_names(entry["dns_names"]), entry["days"]) for entry in certificates)
     if renew_days < 0:
-        raise KServeError("renew_days is less than 0; give the number of days before the end to renew at.")
+        raise KServeError(
+            "renew_days is less than 0; give the number of days before the end to renew at.", reason="InvalidOption"
+        )
     entries: list[Authority | Wanted] = [authority, *wanted]
     places = [entry.place for entry in entries]
     for entry in entries:
         if places.count(entry.place) > 1:
-            raise KServeError(f"Secret {entry.place} is asked for more than once; name another for each certificate.")
+            raise KServeError(
+                f"Secret {entry.place} is asked for more than once; name another for each certificate.",
+                reason="InvalidOption",
+            )
         if not renew_days < entry.days <= _LONGEST_VALIDITY:
             raise KServeError(
                 f"The certificate in {entry.place} would be valid for {entry.days} days; let days be more than "
-                f"renew_days, which is {renew_days}, and at most {_LONGEST_VALIDITY}."
+                f"renew_days, which is {renew_days}, and at most {_LONGEST_VALIDITY}.",
+                reason="InvalidOption",
             )
     return Request(authority, wanted, renew_days)
 
@@ -115,14 +123,17 @@ def write_ca_certificate(path: Path, certificate: str, check_mode: bool) -> bool
     try:
         return atomic_file.write_if_changed(path, certificate.encode(), check_mode, mode=0o644, folder_mode=0o777)
     except OSError as error:
-        raise KServeError(f"ca_file {path} cannot be written ({error.strerror}); name another place.") from None
+        raise KServeError(
+            f"ca_file {path} cannot be written ({error.strerror}); name another place.", reason="FileNotWritable"
+        ) from None
 
 
 def _place(entry: Mapping[str, Any]) -> Place:
     for option in ("namespace", "secret"):
         if not _NAME.fullmatch(entry[option]):
             raise KServeError(
-                f"{entry[option]!r} cannot be a {option}; it takes lower case letters, digits, hyphens and dots."
+                f"{entry[option]!r} cannot be a {option}; it takes lower case letters, digits, hyphens and dots.",
+                reason="InvalidOption",
             )
     return Place(entry["namespace"], entry["secret"])
 
@@ -242,12 +253,14 @@ def _read(api: ApplyApi, place: Place) -> _Held | None:
     if labels.get(_LABEL) != _MANAGER:
         raise KServeError(
             f"Secret {place} is there already and was not made by this module; name another Secret, delete this one, "
-            f"or give it the label {_LABEL}={_MANAGER} to have it overwritten."
+            f"or give it the label {_LABEL}={_MANAGER} to have it overwritten.",
+            reason="SecretNotManaged",
         )
     if secret.get("type") != _TYPE:
         raise KServeError(
             f"Secret {place} is of type {secret.get('type')}, and that of a certificate is {_TYPE}; name another "
-            "Secret, or delete this one."
+            "Secret, or delete this one.",
+            reason="SecretTypeMismatch",
         )
     content = secret.get("data") or {}
     pair = pki.parse(content)
@@ -282,16 +295,23 @@ def _write(api: ApplyApi, place: Place, content: Mapping[str, Any], held: _Held 
 
 def _refused(place: Place, error: ApiError) -> KServeError:
     if error.status == 401:
-        return KServeError(str(error))
+        return KServeError(str(error), **error.result)
     if error.status in (404, 409):
-        return KServeError(f"Secret {place} was changed by someone else in the meantime; run again.")
+        return KServeError(
+            f"Secret {place} was changed by someone else in the meantime; run again.", reason="SecretConflict"
+        )
     if "being terminated" in error.text:
-        return KServeError(f"Namespace {place.namespace} is being deleted; run again when it is gone.")
+        return KServeError(
+            f"Namespace {place.namespace} is being deleted; run again when it is gone.", reason="NamespaceTerminating"
+        )
     # A webhook may repeat what it refuses, and what was there before. This comes before anything is cut off, since the
     # rest of a key would be harder to tell.
     said = short(_KEY.sub(MASK, error.text)).rstrip(".")
     advice = "; grant it to the user of the kubeconfig or api_key" if " cannot " in said else ""
-    return KServeError(f"Secret {place} is not written, the API server answers {error.status}: {said}{advice}.")
+    return KServeError(
+        f"Secret {place} is not written, the API server answers {error.status}: {said}{advice}.",
+        reason="APIServerRefused",
+    )
 
 
 def _apply(api: ApplyApi, target: Target, force: bool) -> None:

@@ -15,9 +15,18 @@ from typing import Any
 class KServeError(Exception):
     """What went wrong and what to change, in one sentence for people.
 
-    The result holds further keys for the module's output, such as a verdict.
+    The result holds further keys for the module's output, such as a verdict. Its reason is for programs: a code in one
+    word, which stays the same when the sentence changes.
     """
+
+    REASON = "Failed"
+    """The reason of an error of this class that gives none of its own."""
 
     def __init__(self, message: str, /, **result: Any) -> None:
         super().__init__(message)
-        self.result = result
+        self.result = {"reason": self.REASON, **result}
+
+    @property
+    def reason(self) -> str:
+        """The reason code."""
+        return str(self.result["reason"])

@@ -25,5 +25,6 @@ def require(library: str, import_error: str | None) -> None:
         raise KServeError(
             f"The Python package {library} is missing from {sys.executable}: install it there with pip, or set "
             "ansible_python_interpreter to a Python that has it.",
+            reason="LibraryMissing",
             exception=import_error,
         )

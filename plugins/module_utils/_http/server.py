@@ -41,6 +41,8 @@ _WANTS_CERTIFICATE = (
 class Unanswered(KServeError):
     """No answer came; retry: whether one may come later."""
 
+    REASON = "NoAnswer"
+
     def __init__(self, message: str, retry: bool) -> None:
         super().__init__(message)
         self.retry = retry
@@ -154,11 +156,13 @@ def server(
         except ValueError:
             host = None
         if scheme not in PORTS or not host:
-            raise KServeError("The url is not valid; give one such as https://iris.example.com.")
+            raise KServeError(
+                "The url is not valid; give one such as https://iris.example.com.", reason="InvalidOption"
+            )
     name = host or ""
     made = Server(scheme, name, port or PORTS[scheme], address or name, prefix, **options)
     if not 0 < made.port < 65536:
-        raise KServeError(f"The port {made.port} is none; give one from 1 to 65535.")
+        raise KServeError(f"The port {made.port} is none; give one from 1 to 65535.", reason="InvalidOption")
     given = _proxy_of(made, os.environ if environ is None else environ) if proxy is None else proxy
     return replace(made, proxy=_proxy(given)) if given else made
 
@@ -217,7 +221,8 @@ def _proxy(text: str) -> Proxy:
         host, port = None, 0
     if not host or parts.scheme != "http":
         raise KServeError(
-            "The proxy is not one that is spoken to by HTTP; give one such as http://proxy.example.com:3128."
+            "The proxy is not one that is spoken to by HTTP; give one such as http://proxy.example.com:3128.",
+            reason="InvalidOption",
         )
     if parts.username is None:
         return Proxy(host, port)
@@ -238,12 +243,14 @@ def tls_context(server: Server) -> ssl.SSLContext | None:
         ("client_key", server.client_key),
     ):
         if path and not Path(path).is_file():
-            raise KServeError(f"There is no file {path}; set {option} to a PEM file.")
+            raise KServeError(f"There is no file {path}; set {option} to a PEM file.", reason="FileNotReadable")
     try:
         context = ssl.create_default_context(cafile=server.ca_path, cadata=server.ca_content)
     except (ssl.SSLError, ValueError, OSError):
         option = "ca_path" if server.ca_path else "ca_content"
-        raise KServeError(f"There is no certificate in {option}; give the authority's in PEM.") from None
+        raise KServeError(
+            f"There is no certificate in {option}; give the authority's in PEM.", reason="InvalidCertificate"
+        ) from None
     if not server.validate_certs:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -255,7 +262,8 @@ def tls_context(server: Server) -> ssl.SSLContext | None:
         except (ssl.SSLError, OSError) as error:
             raise KServeError(
                 f"The client's certificate cannot be used ({short(str(error))}); set client_cert and client_key to PEM "
-                "files of a certificate and its key without a passphrase."
+                "files of a certificate and its key without a passphrase.",
+                reason="InvalidCertificate",
             ) from None
     return context
 

@@ -79,7 +79,7 @@ def says_not_ready(body: bytes) -> bool:
 def batches(values: Sequence[Any], size: int | None) -> list[Sequence[Any]]:
     """Return the values in parts of that size, the last one shorter where they do not come out even."""
     if size is not None and size < 1:
-        raise KServeError(f"batch_size is {size}; give at least 1.")
+        raise KServeError(f"batch_size is {size}; give at least 1.", reason="InvalidOption")
     step = size or max(1, len(values))
     return [values[at : at + step] for at in range(0, len(values), step)]
 
@@ -97,7 +97,7 @@ def encode(
     :raises KServeError: the instances do not make the tensors.
     """
     if not instances:
-        raise KServeError("There are no instances; give at least one row.")
+        raise KServeError("There are no instances; give at least one row.", reason="InvalidInstances")
     if protocol == "v1":
         return json.dumps({"instances": instances}).encode()
     if len(inputs) > 1:
@@ -109,7 +109,10 @@ def encode(
     data: list[Any] = []
     shapes = [_row(number, row, convert, tensor.datatype, data) for number, row in enumerate(instances, first)]
     if len(set(shapes)) != 1:
-        raise KServeError("The instances are not of one length; give every row the same number of features.")
+        raise KServeError(
+            "The instances are not of one length; give every row the same number of features.",
+            reason="InvalidInstances",
+        )
     return json.dumps({"inputs": [_sent(tensor, [len(instances), *shapes[0]], data)]}).encode()
 
 
@@ -122,22 +125,27 @@ def _in_order(number: int, row: Any, inputs: Sequence[Tensor]) -> Sequence[Any]:
     names = [tensor.name for tensor in inputs]
     if isinstance(row, Mapping):
         if missing := [name for name in names if name not in row]:
-            raise KServeError(f"Row {number} of instances has no value for input {missing[0]}; add it.")
+            raise KServeError(
+                f"Row {number} of instances has no value for input {missing[0]}; add it.", reason="InvalidInstances"
+            )
         if more := [name for name in row if name not in names]:
             raise KServeError(
                 f"Row {number} of instances has a value for {more[0]}, which is no input; the inputs are "
-                f"{', '.join(names)}."
+                f"{', '.join(names)}.",
+                reason="InvalidInstances",
             )
         return [row[name] for name in names]
     if not isinstance(row, (list, tuple)):
         raise KServeError(
             f"Row {number} of instances is neither a list nor a dictionary; give a value for each of the inputs "
-            f"{', '.join(names)}."
+            f"{', '.join(names)}.",
+            reason="InvalidInstances",
         )
     if len(row) != len(names):
         raise KServeError(
             f"Row {number} of instances has {len(row)} values; give one for each of the {len(names)} inputs "
-            f"{', '.join(names)}, in this order."
+            f"{', '.join(names)}, in this order.",
+            reason="InvalidInstances",
         )
     return row
 
@@ -164,11 +172,15 @@ def _column(tensor: Tensor, values: Sequence[Any], first: int) -> dict[str, Any]
             lists = f" in lists of shape {list(wanted)}" if wanted else ""
             raise KServeError(
                 f"Row {number} of instances has {value!r:.60} for input {tensor.name}; give {_kind(tensor.datatype)} "
-                f"({tensor.datatype}){lists}."
+                f"({tensor.datatype}){lists}.",
+                reason="InvalidInstances",
             )
         shapes.add(shape)
     if len(shapes) != 1:
-        raise KServeError(f"The values for input {tensor.name} are not of one shape; give every row as many.")
+        raise KServeError(
+            f"The values for input {tensor.name} are not of one shape; give every row as many.",
+            reason="InvalidInstances",
+        )
     return _sent(tensor, [len(values), *shapes.pop()], data)
 
 
@@ -232,7 +244,9 @@ def _row(number: int, row: Any, convert: Callable[[Any], Any], datatype: str, da
     except (TypeError, ValueError, OverflowError):
         pass
     kind = "numbers" if datatype == DEFAULT_INPUT.datatype else f"values of {datatype}"
-    raise KServeError(f"Row {number} of instances is not a list of {kind}, which protocol v2 needs.")
+    raise KServeError(
+        f"Row {number} of instances is not a list of {kind}, which protocol v2 needs.", reason="InvalidInstances"
+    )
 
 
 def decode(protocol: str, body: bytes, rows: int) -> list[Any]:
@@ -245,12 +259,14 @@ def decode(protocol: str, body: bytes, rows: int) -> list[Any]:
         found = answer["predictions"] if protocol == "v1" else answer["outputs"][0]["data"]
     except (ValueError, KeyError, IndexError, TypeError):
         raise KServeError(
-            f"The answer is not one of protocol {protocol}; check url, model_name and protocol."
+            f"The answer is not one of protocol {protocol}; check url, model_name and protocol.", reason="InvalidAnswer"
         ) from None
     if not isinstance(found, list) or not found or len(found) % rows:
-        raise KServeError(f"The answer does not have one prediction for each of the {rows} rows.")
+        raise KServeError(
+            f"The answer does not have one prediction for each of the {rows} rows.", reason="InvalidAnswer"
+        )
     if protocol == "v1" and len(found) != rows:
-        raise KServeError(f"The answer has {len(found)} predictions for {rows} rows.")
+        raise KServeError(f"The answer has {len(found)} predictions for {rows} rows.", reason="InvalidAnswer")
     # A v2 tensor is flat: with more than one value for each row, such as probabilities, they belong together.
     width = len(found) // rows
     return found if width == 1 else [found[at : at + width] for at in range(0, len(found), width)]

@@ -37,15 +37,20 @@ def read(path: str) -> Schema:
     try:
         content = json.loads(Path(path).read_bytes())
     except OSError as error:
-        raise KServeError(f"{path} cannot be read ({error.strerror}); set metadata_path to a file.") from None
+        raise KServeError(
+            f"{path} cannot be read ({error.strerror}); set metadata_path to a file.", reason="FileNotReadable"
+        ) from None
     except ValueError:
-        raise KServeError(f"{path} is not JSON; set metadata_path to the metadata.json of the model.") from None
+        raise KServeError(
+            f"{path} is not JSON; set metadata_path to the metadata.json of the model.", reason="InvalidMetadata"
+        ) from None
     if not isinstance(content, dict):
         content = {}
     inputs, outputs = _tensors(content.get("inputs")), _tensors(content.get("outputs"))
     if not inputs or not outputs:
         raise KServeError(
-            f"{path} has no inputs and outputs with name, datatype and shape; add them, or leave metadata_path out."
+            f"{path} has no inputs and outputs with name, datatype and shape; add them, or leave metadata_path out.",
+            reason="InvalidMetadata",
         )
     return Schema(inputs, outputs)
 

@@ -70,7 +70,9 @@ class Prediction:
         protocol, instances, expected = options["protocol"], options["instances"], options["expected"]
         body = options["body"] if instances is None else json.loads(codec.encode(protocol, instances))
         if expected is not None and len(expected) != len(instances or ()):
-            raise KServeError("prediction.expected must have one value for each of prediction.instances.")
+            raise KServeError(
+                "prediction.expected must have one value for each of prediction.instances.", reason="InvalidOption"
+            )
         # {name} stands where the protocol has the model's name.
         path = options["path"] or codec.path(protocol, "{name}").replace(quote("{name}"), "{name}")
         return cls(path, body, protocol, len(instances or ()), expected)

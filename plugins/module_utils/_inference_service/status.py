@@ -70,6 +70,8 @@ _TOLD = 3  # so many services' causes make up the message; the others are in the
 class NotFound(KServeError):
     """The InferenceService or its CRD is absent, which in check mode is as expected."""
 
+    REASON = "NotFound"
+
 
 class _Feed(Followers):
     """What the followers and the models say; an absent CRD is an error of its own."""
@@ -243,4 +245,4 @@ def _failure(
     under_way = 0 if outcome.late else sum(not entry.settled for entry in outcome.services)
     given_up = f" No more was waited for {under_way} others, since fail_fast is true." if under_way else ""
     count = f"{len(failed)} of {len(outcome.services)} {selection} do not serve{when}"
-    return KServeError(f"{count}: {causes}{rest}{given_up}", **facts)
+    return KServeError(f"{count}: {causes}{rest}{given_up}", **{"reason": failed[0].verdict.reason, **facts})

@@ -41,11 +41,14 @@ CONNECTIONS = 32
 JSON = "application/json, */*"
 
 
+_REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict"}
+
+
 class ApiError(KServeError):
     """The API server's refusal; status: the HTTP status, text: what it said, in full but for secrets."""
 
     def __init__(self, message: str, status: int, text: str = "") -> None:
-        super().__init__(message)
+        super().__init__(message, reason=_REASONS.get(status, "APIServerRefused"))
         self.status = status
         self.text = text
 
@@ -53,9 +56,13 @@ class ApiError(KServeError):
 class Unreachable(KServeError):
     """No answer from the API server."""
 
+    REASON = "APIServerUnreachable"
+
 
 class AnswerTimeout(Unreachable):
     """The API server, or what it was asked to reach, has taken the request and not answered in time."""
+
+    REASON = "APIServerTimeout"
 
 
 class KubeApi(Protocol):
@@ -285,4 +292,6 @@ def api_client(get_client: Callable[[], Any]) -> Any:
         text = redact(" ".join(str(error).split())).removeprefix("Could not create API client: ")
         no_config = isinstance(error, ConfigException) or isinstance(error.__cause__, ConfigException)
         what = "There is no usable Kubernetes configuration" if no_config else "The connection cannot be set up"
-        raise KServeError(f"{what} ({text}); set kubeconfig and context, or host and api_key.") from None
+        raise KServeError(
+            f"{what} ({text}); set kubeconfig and context, or host and api_key.", reason="InvalidKubeconfig"
+        ) from None

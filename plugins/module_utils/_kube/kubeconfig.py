@@ -60,7 +60,9 @@ def server(configuration: Any) -> Server:
     try:
         return Server(configuration.host, Path(path).read_text(encoding="utf-8") if path else "")
     except OSError as error:
-        raise KServeError(f"{path} with the API server's authority cannot be read ({error.strerror}).") from None
+        raise KServeError(
+            f"{path} with the API server's authority cannot be read ({error.strerror}).", reason="FileNotReadable"
+        ) from None
 
 
 def reconcile(api: KubeApi, wanted: Wanted, at: Server, now: datetime, check_mode: bool) -> dict[str, Any]:
@@ -72,7 +74,8 @@ def reconcile(api: KubeApi, wanted: Wanted, at: Server, now: datetime, check_mod
     if not 0 <= wanted.renew_seconds < wanted.seconds or wanted.seconds < SHORTEST:
         raise KServeError(
             f"A token of {wanted.seconds} seconds that is renewed with {wanted.renew_seconds} left cannot be; let "
-            f"duration be at least {SHORTEST} and more than renew_before."
+            f"duration be at least {SHORTEST} and more than renew_before.",
+            reason="InvalidOption",
         )
     account = f"/api/v1/namespaces/{wanted.namespace}/serviceaccounts/{wanted.name}"
     try:
@@ -83,7 +86,8 @@ def reconcile(api: KubeApi, wanted: Wanted, at: Server, now: datetime, check_mod
         if check_mode:  # what would make it has not made it either
             return _result(wanted, "absent", None)
         raise KServeError(
-            f"There is no ServiceAccount {wanted.namespace}/{wanted.name}; make it first, or name another."
+            f"There is no ServiceAccount {wanted.namespace}/{wanted.name}; make it first, or name another.",
+            reason="ServiceAccountNotFound",
         ) from None
     end, reason = _held(wanted, at, uid, now)
     if not reason or check_mode:
@@ -149,4 +153,6 @@ def _write(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_file.write(path, text.encode())
     except OSError as error:
-        raise KServeError(f"{path} cannot be written ({error.strerror}); set path to another file.") from None
+        raise KServeError(
+            f"{path} cannot be written ({error.strerror}); set path to another file.", reason="FileNotWritable"
+        ) from None

@@ -197,7 +197,12 @@ class Followers:
             follower.run(watch)
         except Exception as error:  # a thread that ended without a word would be waited for
             said = short(f"{error.__class__.__name__}: {error}")
-            self._queue.put(Change(name, error=KServeError(f"The API server's answer is not understood ({said}).")))
+            self._queue.put(
+                Change(
+                    name,
+                    error=KServeError(f"The API server's answer is not understood ({said}).", reason="InvalidAnswer"),
+                )
+            )
 
     def next(self, timeout: float) -> list[Any]:
         """Wait for something new for the given seconds; return all of it, or nothing."""

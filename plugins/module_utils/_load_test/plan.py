@@ -50,10 +50,10 @@ class Plan:
         limits += [("concurrency", 1 if self.concurrency is None else self.concurrency, 1)]
         for name, value, least in limits:
             if value < least:
-                raise KServeError(f"{name} is {value}; give at least {least}.")
+                raise KServeError(f"{name} is {value}; give at least {least}.", reason="InvalidOption")
         for name, number in (("seconds", self.seconds), ("rate", self.rate)):
             if number is not None and not 0 < number < float("inf"):
-                raise KServeError(f"{name} is {number:g}; give more than 0.")
+                raise KServeError(f"{name} is {number:g}; give more than 0.", reason="InvalidOption")
 
     @property
     def connections(self) -> int:
@@ -214,4 +214,6 @@ def refusal(answer: Answer) -> KServeError:
         todo = "give the URL that it redirects to"
     else:
         todo = _TODO.get(answer.status, "see the logs of the model server")
-    return KServeError(f"The server answered {answer.status}{f' ({said})' if said else ''}; {todo}.")
+    return KServeError(
+        f"The server answered {answer.status}{f' ({said})' if said else ''}; {todo}.", reason="RequestRefused"
+    )

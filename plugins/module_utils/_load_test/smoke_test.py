@@ -103,7 +103,10 @@ class Reports:
             require("junitparser", junit_report.JUNITPARSER_IMPORT_ERROR)
         for option, path in (("junit_path", self.junit), ("svg_path", self.svg)):
             if path and not Path(path).parent.is_dir():
-                raise KServeError(f"There is no folder {Path(path).parent} for {option}; make it, or change {option}.")
+                raise KServeError(
+                    f"There is no folder {Path(path).parent} for {option}; make it, or change {option}.",
+                    reason="FileNotWritable",
+                )
 
     def write(self, test: SmokeTest) -> None:
         """Write what the test has found until now."""
@@ -127,11 +130,15 @@ def _write(option: str, path: str, content: bytes) -> None:
     try:
         Path(path).write_bytes(content)
     except OSError as error:
-        raise KServeError(f"{path} cannot be written ({error.strerror}); change {option}.") from None
+        raise KServeError(
+            f"{path} cannot be written ({error.strerror}); change {option}.", reason="FileNotWritable"
+        ) from None
 
 
 class NotServed(KServeError):
     """Nothing has answered with a prediction, which in check mode is as expected before the first run."""
+
+    REASON = "NoAnswer"
 
 
 def run(
@@ -195,7 +202,8 @@ class SmokeTest:
         if len(check.expected) != len(check.instances):
             raise KServeError(
                 f"There are {len(check.instances)} instances and {len(check.expected)} expected values; give one for "
-                "each."
+                "each.",
+                reason="InvalidOption",
             )
         if not check.instances and check.health:
             return []
@@ -261,12 +269,14 @@ class SmokeTest:
                     raise
                 failure = error
             if not retry.pause():
-                raise NotServed(str(failure), attempts=attempts)
+                raise NotServed(str(failure), reason=failure.reason, attempts=attempts)
 
     def _healthy(self, path: str) -> None:
         answer, _attempts = self._asked("GET", path)
         if codec.says_not_ready(answer.body):
-            raise KServeError(f"{path} says that it is not ready; see the logs of the model server.")
+            raise KServeError(
+                f"{path} says that it is not ready; see the logs of the model server.", reason="ModelNotReady"
+            )
 
     def _predict(self) -> list[Answer]:
         predictions: list[Any] = []
@@ -296,7 +306,9 @@ class SmokeTest:
         )
         if sentence:
             raise KServeError(
-                f"Model {self.check.model_name} predicts something else. {sentence}", predictions=predictions
+                f"Model {self.check.model_name} predicts something else. {sentence}",
+                reason="PredictionWrong",
+                predictions=predictions,
             )
         self._right[number] = answer.body
 
@@ -312,7 +324,10 @@ class SmokeTest:
         if described.status == 200:
             sentence = sentence or model_schema.server_difference(schema, described.body)
         if sentence:
-            raise KServeError(f"{sentence}; serve the version that metadata_path belongs to, or correct the file.")
+            raise KServeError(
+                f"{sentence}; serve the version that metadata_path belongs to, or correct the file.",
+                reason="SchemaMismatch",
+            )
 
     def _measure(self) -> None:
         check = self.check
@@ -325,7 +340,7 @@ class SmokeTest:
         self.result |= load_result.figures(check.plan, load, effort)
         if sentence := load_result.rate_not_reached(check.plan, load, self.result):
             self._note("rate", 0.0, sentence)
-            raise KServeError(sentence)
+            raise KServeError(sentence, reason="RateNotReached")
         slow = load_result.client_bottleneck(check.plan, self.result)
         if slow:
             self.warnings.append(slow)
@@ -336,7 +351,8 @@ class SmokeTest:
         if missed:
             raise KServeError(
                 f"Model {check.model_name} misses its thresholds: {'; '.join(missed.values())}. "
-                + (slow or "Give the model more resources or replicas, or change thresholds.")
+                + (slow or "Give the model more resources or replicas, or change thresholds."),
+                reason="ThresholdMissed",
             )
 
     def _load(self, plan: Plan, kind: str) -> tuple[PlannedLoad, Effort]:

@@ -111,13 +111,19 @@ def _printed(command: Sequence[str], chart: Mapping[str, Any]) -> str:
         done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=_LONGEST)
     except subprocess.TimeoutExpired:
         raise KServeError(
-            f"Helm has not rendered the chart {chart['ref']} after {_LONGEST} seconds; see that its place answers."
+            f"Helm has not rendered the chart {chart['ref']} after {_LONGEST} seconds; see that its place answers.",
+            reason="ChartTimeout",
         ) from None
     except OSError as error:
-        raise KServeError(f"{helm} cannot be run ({error.strerror}); install Helm, or set helm to its path.") from None
+        raise KServeError(
+            f"{helm} cannot be run ({error.strerror}); install Helm, or set helm to its path.", reason="HelmMissing"
+        ) from None
     if done.returncode:
         # A chart's schema and its templates may repeat the value that they refuse.
         told = redact(done.stderr, *maskable_texts(chart["values"]))
         said = " ".join(told.split()).removeprefix("Error: ").rstrip(".")
-        raise KServeError(f"Helm does not render the chart {chart['ref']}: {said}; correct the entry in charts.")
+        raise KServeError(
+            f"Helm does not render the chart {chart['ref']}: {said}; correct the entry in charts.",
+            reason="ChartNotRendered",
+        )
     return done.stdout

@@ -53,7 +53,8 @@ class Images:
             if not _DIGEST.fullmatch(str(digest)):
                 raise KServeError(
                     f"images.digests has {digest} for {image}, which is no digest; give sha256: and 64 hexadecimal "
-                    "digits."
+                    "digits.",
+                    reason="InvalidOption",
                 )
         registries = {key.rstrip("/"): value.rstrip("/") for key, value in (option.get("registries") or {}).items()}
         return cls(registries, dict(option.get("digests") or {}))

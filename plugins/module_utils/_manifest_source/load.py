@@ -72,7 +72,9 @@ def load(
             _same(read.setdefault(key, replace(manifest, home=chart.namespace)), manifest)
     found = given | {key: manifest for key, manifest in read.items() if key not in given}
     if not found and not may_be_empty:
-        raise KServeError("There is nothing to apply; give objects in definitions, files in src, or charts.")
+        raise KServeError(
+            "There is nothing to apply; give objects in definitions, files in src, or charts.", reason="NothingGiven"
+        )
     wanted = set(only_kinds) or {manifest.kind for manifest in found.values()}
     done = with_images(map(_encoded, apply_patches(found.values(), patches)), Images.of(images))
     if ca_bundle:
@@ -96,7 +98,10 @@ def _by_identity(documents: Iterable[tuple[str, Any]], excluded: set[str]) -> di
 
 def _same(first: Manifest, second: Manifest) -> None:
     if first.body != second.body:
-        raise KServeError(f"{first} is given twice with different content, in {first.source} and in {second.source}.")
+        raise KServeError(
+            f"{first} is given twice with different content, in {first.source} and in {second.source}.",
+            reason="DuplicateManifest",
+        )
 
 
 def _given(definitions: Iterable[Any]) -> Iterator[tuple[str, Any]]:
@@ -115,11 +120,13 @@ def _documents(path: Path) -> Iterator[tuple[str, Any]]:
             return
         files = sorted(entry for entry in path.iterdir() if entry.suffix in _SUFFIXES)
     except UnicodeDecodeError:
-        raise KServeError(f"{path} is not a text file in UTF-8; check src.") from None
+        raise KServeError(f"{path} is not a text file in UTF-8; check src.", reason="FileNotReadable") from None
     except OSError as error:
-        raise KServeError(f"{path} cannot be read ({error.strerror}); check src.") from None
+        raise KServeError(f"{path} cannot be read ({error.strerror}); check src.", reason="FileNotReadable") from None
     if not files:
-        raise KServeError(f"The folder {path} holds no file that ends in {', '.join(_SUFFIXES)}; check src.")
+        raise KServeError(
+            f"The folder {path} holds no file that ends in {', '.join(_SUFFIXES)}; check src.", reason="NothingGiven"
+        )
     for file in files:
         yield from _documents(file)
 
@@ -128,12 +135,18 @@ def _parsed(source: str, text: str, is_json: bool = False) -> list[tuple[str, An
     try:
         documents = [json.loads(text)] if is_json else _yaml(text)
     except json.JSONDecodeError as error:
-        raise KServeError(f"{source}, line {error.lineno}: this is not JSON ({error.msg}).") from None
+        raise KServeError(
+            f"{source}, line {error.lineno}: this is not JSON ({error.msg}).", reason="InvalidManifest"
+        ) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise KServeError(f"{source}, line {line}: this is not YAML ({error.problem or error.context}).") from None
+        raise KServeError(
+            f"{source}, line {line}: this is not YAML ({error.problem or error.context}).", reason="InvalidManifest"
+        ) from None
     except yaml.YAMLError as error:
-        raise KServeError(f"{source} is not YAML ({getattr(error, 'reason', 'unreadable')}).") from None
+        raise KServeError(
+            f"{source} is not YAML ({getattr(error, 'reason', 'unreadable')}).", reason="InvalidManifest"
+        ) from None
     return [(f"{source}, document {number}", document) for number, document in enumerate(documents, 1)]
 
 
@@ -173,7 +186,10 @@ def _manifests(source: str, document: Any) -> Iterator[Manifest]:
     if document is None or document == {}:
         return
     if not isinstance(document, Mapping):
-        raise KServeError(f"{source} is not an object of Kubernetes but a {type(document).__name__}; correct it.")
+        raise KServeError(
+            f"{source} is not an object of Kubernetes but a {type(document).__name__}; correct it.",
+            reason="InvalidManifest",
+        )
     if document.get("kind") == "List":
         items = document.get("items") or []
         for entry in items if isinstance(items, Sequence) else []:
@@ -187,7 +203,7 @@ def _manifests(source: str, document: Any) -> Iterator[Manifest]:
         ("metadata.name", name),
     ):
         if not isinstance(value, str) or not value:
-            raise KServeError(f"{source} has no {field}; every object needs one.")
+            raise KServeError(f"{source} has no {field}; every object needs one.", reason="InvalidManifest")
     yield Manifest(with_encoded_data(_plain(source, document)), source)
 
 
@@ -196,7 +212,9 @@ def _plain(source: str, document: Mapping[Any, Any]) -> dict[str, Any]:
     try:
         body: dict[str, Any] = json.loads(json.dumps(document))
     except (TypeError, ValueError) as error:
-        raise KServeError(f"{source} holds what JSON cannot express ({error}); correct it.") from None
+        raise KServeError(
+            f"{source} holds what JSON cannot express ({error}); correct it.", reason="InvalidManifest"
+        ) from None
     body.pop("status", None)
     body["metadata"].pop("creationTimestamp", None)
     return body

@@ -48,12 +48,15 @@ def apply_patches(manifests: Iterable[Manifest], patches: Sequence[Mapping[str, 
     for number, patch in enumerate(patches):
         metadata = patch.get("metadata")
         if not isinstance(metadata, Mapping) or not patch.get("kind") or not metadata.get("name"):
-            raise KServeError(f"patches[{number}] needs kind and metadata.name, which say what it is for.")
+            raise KServeError(
+                f"patches[{number}] needs kind and metadata.name, which say what it is for.", reason="InvalidPatch"
+            )
         fits = [index for index, manifest in enumerate(done) if _is_for(patch, manifest)]
         if not fits:
             raise KServeError(
                 f"patches[{number}] is for {patch['kind']} {metadata['name']}, which no manifest holds; correct its "
-                "kind, name and namespace, or leave it out."
+                "kind, name and namespace, or leave it out.",
+                reason="PatchUnmatched",
             )
         for index in fits:
             done[index] = replace(done[index], body=merge_patch(done[index].body, _with_texts(patch, done[index])))
@@ -82,7 +85,8 @@ def _merged_json(manifest: Manifest, key: str, below: str, above: Any) -> Any:
         before = None
     if not isinstance(before, Mapping):
         raise KServeError(
-            f"A patch has a map for {key} of {manifest}, whose text is no JSON object; give the whole text instead."
+            f"A patch has a map for {key} of {manifest}, whose text is no JSON object; give the whole text instead.",
+            reason="InvalidPatch",
         )
     after = merge_patch(before, above)
     return below if after == before else json.dumps(after, indent=2)

@@ -65,15 +65,24 @@ class GateOptions:
         if not self.metadata and (self.load or self.python_version or self.packages):
             raise KServeError(
                 f"The gate's load, python_version and packages are about what {METADATA} says; set gate.metadata to "
-                "true, or gate.load to false and leave the others out."
+                "true, or gate.load to false and leave the others out.",
+                reason="InvalidOption",
             )
         if not _MEMORY.fullmatch(self.memory):
-            raise KServeError(f"gate.memory is {self.memory!r}; give bytes, or a number with Ki, Mi, Gi or Ti.")
+            raise KServeError(
+                f"gate.memory is {self.memory!r}; give bytes, or a number with Ki, Mi, Gi or Ti.",
+                reason="InvalidOption",
+            )
         if self.timeout <= 0:
-            raise KServeError(f"gate.timeout is {self.timeout:g}; give a number of seconds above 0.")
+            raise KServeError(
+                f"gate.timeout is {self.timeout:g}; give a number of seconds above 0.", reason="InvalidOption"
+            )
         for digest in self.allowed_digests or ():
             if not _SHA256.fullmatch(digest.lower()):
-                raise KServeError(f"gate.allowed_digests has {digest!r}; give each as 64 hexadecimal digits of sha256.")
+                raise KServeError(
+                    f"gate.allowed_digests has {digest!r}; give each as 64 hexadecimal digits of sha256.",
+                    reason="InvalidOption",
+                )
 
     @property
     def memory_bytes(self) -> int:
@@ -138,7 +147,8 @@ def _check_digests(allowed: Sequence[str], models: Sequence[LocalFile], manifest
         if file.sha256 not in known:
             raise KServeError(
                 f"The sha256 of {file.path} is {file.sha256}, which is not among the {len(known)} of "
-                "gate.allowed_digests; add it there if you trust where the file comes from."
+                "gate.allowed_digests; add it there if you trust where the file comes from.",
+                reason="DigestNotAllowed",
             )
 
 
@@ -147,7 +157,8 @@ def _check_versions(options: GateOptions, packages: dict[str, str], description:
     if wrong:
         raise KServeError(
             f"By its {METADATA} the model {description.model.path} was made with {wrong}; train it under the image's "
-            "versions, or correct gate to those of the image that is to serve it."
+            "versions, or correct gate to those of the image that is to serve it.",
+            reason="VersionMismatch",
         )
 
 
@@ -155,10 +166,14 @@ def _check_load(options: GateOptions, packages: dict[str, str], description: Des
     if description.model_format not in SUFFIXES:
         raise KServeError(
             f"The gate can load models of the format {', '.join(SUFFIXES)}, and {METADATA} says "
-            f"{description.model_format}; set gate.load to false."
+            f"{description.model_format}; set gate.load to false.",
+            reason="FormatUnsupported",
         )
     if not sys.platform.startswith("linux"):
-        raise KServeError("The gate can try a model on Linux only; run there, or set gate.load to false.")
+        raise KServeError(
+            "The gate can try a model on Linux only; run there, or set gate.load to false.",
+            reason="PlatformUnsupported",
+        )
     python = options.python or sys.executable
     trial = Trial(python, options.timeout, options.memory_bytes, options.isolated, tuple(packages))
     model = description.model.path
@@ -168,8 +183,9 @@ def _check_load(options: GateOptions, packages: dict[str, str], description: Des
     if wrong:
         raise KServeError(
             f"{python}, which tries the model, has {wrong}; set gate.python to an interpreter with the image's "
-            "packages."
+            "packages.",
+            reason="InterpreterMismatch",
         )
     sentence = fault(outcome, trial, model, description.answers, description.features)
     if sentence:
-        raise KServeError(sentence, **({"output": outcome.output} if outcome.output else {}))
+        raise KServeError(sentence, reason="ModelRejected", **({"output": outcome.output} if outcome.output else {}))

@@ -68,7 +68,8 @@ def describe(files: Sequence[LocalFile], name: str, version: str) -> Description
     if METADATA not in by_name:
         raise KServeError(
             f"The folder holds {_listed(by_name)} and no {METADATA}; put one there that describes the model, "
-            "or set gate.metadata to false."
+            "or set gate.metadata to false.",
+            reason="MetadataMissing",
         )
     document = _Document(by_name[METADATA])
     for field, wanted in (("name", name), ("version", version)):
@@ -98,13 +99,18 @@ class _Document:
         except (ValueError, RecursionError) as error:
             raise self.error(f"it is no JSON ({error})") from error
         if hashlib.sha256(data).hexdigest() != file.sha256:
-            raise KServeError(f"{file.path} was changed while it was read; run again when nothing writes to it.")
+            raise KServeError(
+                f"{file.path} was changed while it was read; run again when nothing writes to it.",
+                reason="SourceChanged",
+            )
 
     def __contains__(self, field: str) -> bool:
         return field in self._content
 
     def error(self, fault: str, change: str = "it") -> KServeError:
-        return KServeError(f"{self._path} does not describe the model: {fault}; correct {change}.")
+        return KServeError(
+            f"{self._path} does not describe the model: {fault}; correct {change}.", reason="InvalidMetadata"
+        )
 
     def get(self, field: str, kind: type[Any]) -> Any:
         """Return the value of a field, given with its parents and dots between them."""
@@ -154,7 +160,8 @@ def _model_file(document: _Document, files: Mapping[str, LocalFile], model_forma
         if said != found:
             raise KServeError(
                 f"{file.path} is not the model that {METADATA} describes: its {field} is {found}, and {METADATA} says "
-                f"{said}; train the model again, so that both are written together."
+                f"{said}; train the model again, so that both are written together.",
+                reason="MetadataMismatch",
             )
     suffixes = SUFFIXES.get(model_format)
     if suffixes:
@@ -162,7 +169,8 @@ def _model_file(document: _Document, files: Mapping[str, LocalFile], model_forma
         if models != [name]:
             raise KServeError(
                 f"Of {', '.join(suffixes)} KServe's server takes exactly one file, and {file.path.parent} holds "
-                f"{_listed(models)} where {METADATA} names {name}; keep that one only."
+                f"{_listed(models)} where {METADATA} names {name}; keep that one only.",
+                reason="MetadataMismatch",
             )
     return file
 

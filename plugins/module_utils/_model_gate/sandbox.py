@@ -133,7 +133,8 @@ def try_model(
     except OSError as error:
         raise KServeError(
             f"The model cannot be tried with {trial.python}: {error}; set gate.python to an interpreter "
-            "that has the serving image's packages."
+            "that has the serving image's packages.",
+            reason="InterpreterUnusable",
         ) from error
 
 

@@ -52,7 +52,8 @@ def version_mismatch(
         return VersionMismatch("Python", python, ".".join(_minor(python_version)))
     if packages and PACKAGING_IMPORT_ERROR:
         raise KServeError(
-            "gate.packages needs the Python library packaging, which the module's Python lacks; install it there."
+            "gate.packages needs the Python library packaging, which the module's Python lacks; install it there.",
+            reason="LibraryMissing",
         )
     versions = {canonicalize_name(name): version for name, version in found.items()} if packages else {}
     for name, wanted in packages.items():
@@ -80,5 +81,6 @@ def _specifier(name: str, wanted: str) -> SpecifierSet:
     except InvalidSpecifier:
         raise KServeError(
             f"gate.packages has {wanted!r} for {name}, which is neither a version nor a specifier such as ~=1.5.1; "
-            "correct it."
+            "correct it.",
+            reason="InvalidOption",
         ) from None

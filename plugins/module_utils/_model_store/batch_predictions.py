@@ -39,11 +39,15 @@ def describe(
     :raises KServeError: the file is not there or of no kind that can be read, or the version is not complete.
     """
     if not key.lower().endswith(ENDINGS):
-        raise KServeError(f"The file {key} ends in neither .csv nor .parquet; give it the ending of what it holds.")
+        raise KServeError(
+            f"The file {key} ends in neither .csv nor .parquet; give it the ending of what it holds.",
+            reason="InvalidOption",
+        )
     found = store.objects(key)
     if key not in found:
         raise KServeError(
-            f"There is no file {key} in the bucket {target.bucket}; put it there, or correct input and bucket."
+            f"There is no file {key} in the bucket {target.bucket}; put it there, or correct input and bucket.",
+            reason="ObjectNotFound",
         )
     model = complete_manifest(store, target, digest)
     etag, size = found[key].etag, found[key].size
@@ -75,5 +79,6 @@ def _counts(store: ObjectStore, target: Target, output: str) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError) as error:
         raise KServeError(
             f"s3://{target.bucket}/{output}{MANIFEST} is no manifest of predictions; "
-            "remove it, and run the batch again."
+            "remove it, and run the batch again.",
+            reason="InvalidManifest",
         ) from error

@@ -124,29 +124,34 @@ def complete_manifest(store: ObjectStore, target: Target, digest: str | None) ->
     if content is None:
         raise KServeError(
             f"The version {target.uri} has no manifest, so it is not there or not complete; "
-            "correct name and version, or upload it with spaces_upload."
+            "correct name and version, or upload it with spaces_upload.",
+            reason="VersionIncomplete",
         )
     manifest = parse(content, target.uri + MANIFEST)
     if digest and manifest.digest != digest:
         raise KServeError(
             f"The version {target.uri} has the digest {manifest.digest} and not {digest}; "
-            "see who has changed it, or set digest to the one that is there."
+            "see who has changed it, or set digest to the one that is there.",
+            reason="DigestMismatch",
         )
     return manifest
 
 
 def _local(dest: Path) -> dict[str, LocalFile]:
     if dest.is_symlink() or (dest.exists() and not dest.is_dir()):
-        raise KServeError(f"{dest} is not a folder; remove it, or set dest to another path.")
+        raise KServeError(f"{dest} is not a folder; remove it, or set dest to another path.", reason="InvalidOption")
     if not dest.parent.is_dir():
-        raise KServeError(f"The folder {dest.parent} does not exist; create it, or set dest to another path.")
+        raise KServeError(
+            f"The folder {dest.parent} does not exist; create it, or set dest to another path.", reason="InvalidOption"
+        )
     if not dest.exists():
         return {}
     files = {file.name: file for file in scan_any(dest)}
     if files and MANIFEST not in files:
         raise KServeError(
             f"The folder {dest} holds files ({shortened(sorted(files))}) and no {MANIFEST}, so it is no downloaded "
-            "version; empty it, or set dest to another path."
+            "version; empty it, or set dest to another path.",
+            reason="DestinationNotEmpty",
         )
     return files
 
@@ -159,15 +164,21 @@ def _workshop(dest: Path) -> Iterator[Path]:
         folder.mkdir(exist_ok=True)
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as error:
-        raise KServeError(f"{folder} cannot be used: {error.strerror}; correct dest or its permissions.") from error
+        raise KServeError(
+            f"{folder} cannot be used: {error.strerror}; correct dest or its permissions.", reason="FileNotReadable"
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield folder
     except BlockingIOError:
-        raise KServeError(f"Another download to {dest} is under way; wait for its end.") from None
+        raise KServeError(
+            f"Another download to {dest} is under way; wait for its end.", reason="ConcurrentRun"
+        ) from None
     except OSError as error:
         subject = error.filename or folder
-        raise KServeError(f"{subject} cannot be written: {error.strerror}; see the disk and run again.") from error
+        raise KServeError(
+            f"{subject} cannot be written: {error.strerror}; see the disk and run again.", reason="FileNotWritable"
+        ) from error
     finally:
         os.close(lock)
 
@@ -237,7 +248,8 @@ def _joined(key: str, path: Path, entry: Entry, ranges: list[Future[None]]) -> N
 
 def _damaged(key: str) -> KServeError:
     return KServeError(
-        f"The object {key} is not what the version's manifest says; upload the version again with overwrite."
+        f"The object {key} is not what the version's manifest says; upload the version again with overwrite.",
+        reason="ObjectDamaged",
     )
 
 

@@ -69,12 +69,20 @@ def scan(folder: Path) -> list[LocalFile]:
     :raises KServeError: the folder is missing, empty or unreadable, or leads out of itself.
     """
     if not folder.exists():
-        raise KServeError(f"The source {folder} does not exist; set source to the folder with the model.")
+        raise KServeError(
+            f"The source {folder} does not exist; set source to the folder with the model.", reason="SourceNotFound"
+        )
     if not folder.is_dir():
-        raise KServeError(f"The source {folder} is not a folder; set source to the folder that holds the model.")
+        raise KServeError(
+            f"The source {folder} is not a folder; set source to the folder that holds the model.",
+            reason="SourceNotFound",
+        )
     files = scan_any(folder)
     if not files:
-        raise KServeError(f"The source {folder} holds no file; put the model into it or set source to another folder.")
+        raise KServeError(
+            f"The source {folder} holds no file; put the model into it or set source to another folder.",
+            reason="SourceEmpty",
+        )
     return files
 
 
@@ -86,18 +94,26 @@ def scan_any(folder: Path) -> list[LocalFile]:
 
 def unreadable(path: Path, error: OSError) -> KServeError:
     """Return the sentence for a file that cannot be read."""
-    return KServeError(f"{path} cannot be read: {error.strerror}; repair it or change its permissions.")
+    return KServeError(
+        f"{path} cannot be read: {error.strerror}; repair it or change its permissions.", reason="FileNotReadable"
+    )
 
 
 def _walk(root: Path) -> list[Path]:
     def refuse(error: OSError) -> None:
-        raise KServeError(f"The folder {error.filename} cannot be read: {error.strerror}; change its permissions.")
+        raise KServeError(
+            f"The folder {error.filename} cannot be read: {error.strerror}; change its permissions.",
+            reason="FileNotReadable",
+        )
 
     paths: list[Path] = []
     for base, folders, names in os.walk(root, onerror=refuse):
         for name in folders:
             if Path(base, name).is_symlink():
-                raise KServeError(f"{Path(base, name)} is a symbolic link to a folder; put a copy in its place.")
+                raise KServeError(
+                    f"{Path(base, name)} is a symbolic link to a folder; put a copy in its place.",
+                    reason="FileUnsupported",
+                )
         paths += [Path(base, name) for name in names]
     return paths
 
@@ -107,15 +123,25 @@ def _find(root: Path, path: Path) -> LocalFile:
     try:
         target = path.resolve(strict=True)
         if not target.is_relative_to(root):
-            raise KServeError(f"{path} is a symbolic link out of the source folder; put a copy in its place.")
+            raise KServeError(
+                f"{path} is a symbolic link out of the source folder; put a copy in its place.",
+                reason="FileUnsupported",
+            )
         if not target.is_file():
-            raise KServeError(f"{path} is not a regular file; remove it from the source folder.")
+            raise KServeError(
+                f"{path} is not a regular file; remove it from the source folder.", reason="FileUnsupported"
+            )
         name.encode("utf-8")
         size = target.stat().st_size
     except OSError as error:
         raise unreadable(path, error) from error
     except UnicodeEncodeError as error:
-        raise KServeError(f"The file name {name!r} is not UTF-8, which S3 needs; rename the file.") from error
+        raise KServeError(
+            f"The file name {name!r} is not UTF-8, which S3 needs; rename the file.", reason="FileUnsupported"
+        ) from error
     if size > MAX_FILE_SIZE:
-        raise KServeError(f"{path} is larger than {MAX_FILE_SIZE} bytes, the most one object can have; split it.")
+        raise KServeError(
+            f"{path} is larger than {MAX_FILE_SIZE} bytes, the most one object can have; split it.",
+            reason="FileUnsupported",
+        )
     return LocalFile(name, path, size)

@@ -50,7 +50,8 @@ def check_segment(option: str, value: str) -> None:
     if not is_segment(value):
         raise KServeError(
             f"The {option} {value!r} is not valid; use letters, digits, dots, hyphens and underscores, "
-            "and begin with a letter or digit."
+            "and begin with a letter or digit.",
+            reason="InvalidOption",
         )
 
 

@@ -271,4 +271,6 @@ def _md5(etag: str) -> bytes:
 
 def changed(file: LocalFile) -> KServeError:
     """Return the sentence for a file that is not what it was a moment ago."""
-    return KServeError(f"{file.path} changed while it was read; see that nothing writes to it, and run again.")
+    return KServeError(
+        f"{file.path} changed while it was read; see that nothing writes to it, and run again.", reason="SourceChanged"
+    )

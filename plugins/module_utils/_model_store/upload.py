@@ -135,7 +135,8 @@ def _without_twin(files: Sequence[LocalFile]) -> list[LocalFile]:
         digest_all(others)
         if not others or twin.sha256 != _manifest(others).sha256:
             raise KServeError(
-                f"{twin.path} is not the manifest of the files beside it; remove it, for this module makes its own."
+                f"{twin.path} is not the manifest of the files beside it; remove it, for this module makes its own.",
+                reason="FileUnsupported",
             )
     return others
 
@@ -160,7 +161,8 @@ def _released(target: Target, content: bytes, here: Manifest, overwrite: bool) -
     if not overwrite:
         raise KServeError(
             f"The version {target.uri} is complete and the folder differs from it "
-            f"({differences(there.files, here.files)}); give the folder another version, or set overwrite."
+            f"({differences(there.files, here.files)}); give the folder another version, or set overwrite.",
+            reason="VersionExists",
         )
     return there.files
 
@@ -206,7 +208,8 @@ class _Run:
         if removed and not self._overwrite:
             raise KServeError(
                 f"The unfinished version {self._target.uri} holds objects that the folder lacks "
-                f"({shortened(removed)}); remove them, or set overwrite."
+                f"({shortened(removed)}); remove them, or set overwrite.",
+                reason="VersionIncomplete",
             )
         if withdraw and not self._check_mode:
             self._store.remove(prefix + MANIFEST)
@@ -277,7 +280,8 @@ class _Run:
         if wrong:
             raise KServeError(
                 f"The store does not hold {self._target.uri} as it was sent ({shortened(wrong)}); "
-                "see that only one run writes to this version, and run again."
+                "see that only one run writes to this version, and run again.",
+                reason="ConcurrentRun",
             )
 
     def _release(self, manifest: Manifest, outcomes: Mapping[str, Outcome]) -> None:
@@ -311,9 +315,13 @@ class _Run:
         if damaged:
             self._store.remove(self._target.prefix + MANIFEST)
             raise KServeError(
-                f"Two runs with other files wrote to {where} at once, so it is not complete; run one of them again."
+                f"Two runs with other files wrote to {where} at once, so it is not complete; run one of them again.",
+                reason="ConcurrentRun",
             )
-        raise KServeError(f"Another run with other files has completed {where} meanwhile; use another version.")
+        raise KServeError(
+            f"Another run with other files has completed {where} meanwhile; use another version.",
+            reason="VersionExists",
+        )
 
 
 def _as_listed(stored: StoredObject) -> str:

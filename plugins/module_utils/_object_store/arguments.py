@@ -41,5 +41,7 @@ def s3_options(params: Mapping[str, Any]) -> S3Options:
     :raises KServeError: a number is out of its range.
     """
     if not 1 <= params["connections"] <= 64:
-        raise KServeError(f"connections is {params['connections']}; set it to a number from 1 to 64.")
+        raise KServeError(
+            f"connections is {params['connections']}; set it to a number from 1 to 64.", reason="InvalidOption"
+        )
     return S3Options(**{name: params[name] for name in S3_ARGUMENTS})

@@ -42,13 +42,19 @@ class Part:
 class BucketMissing(KServeError):
     """The bucket is not there; in check mode an earlier task may be about to create it."""
 
+    REASON = "BucketNotFound"
+
 
 class AlreadyThere(KServeError):
     """An object that was to be new is there."""
 
+    REASON = "ObjectExists"
+
 
 class UploadGone(KServeError):
     """An unfinished upload is no longer there: another has finished it or given it up."""
+
+    REASON = "ConcurrentRun"
 
     def __init__(self, key: str) -> None:
         super().__init__(
@@ -114,5 +120,6 @@ def check_bucket(bucket: str) -> None:
     """Refuse what cannot be the name of a bucket."""
     if not _BUCKET.fullmatch(bucket) or ".." in bucket:
         raise KServeError(
-            f"The bucket name {bucket!r} is not valid; use 3 to 63 lower-case letters, digits, dots and hyphens."
+            f"The bucket name {bucket!r} is not valid; use 3 to 63 lower-case letters, digits, dots and hyphens.",
+            reason="InvalidOption",
         )

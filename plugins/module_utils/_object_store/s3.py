@@ -91,7 +91,8 @@ class S3Store:
             if page.get("IsTruncated") and not page.get("NextContinuationToken"):
                 options = self._client.options
                 raise KServeError(
-                    f"{options.place} lists a part of bucket {options.bucket} and not how to go on; update the store."
+                    f"{options.place} lists a part of bucket {options.bucket} and not how to go on; update the store.",
+                    reason="StoreUnusable",
                 )
             yield page
 
@@ -110,7 +111,10 @@ class S3Store:
             return b""
         body = self._client.content(Key=key, Range=f"bytes={start}-{start + size - 1}")
         if len(body) != size:
-            raise KServeError(f"The store gave {len(body)} bytes of {key} where {size} were asked for; run again.")
+            raise KServeError(
+                f"The store gave {len(body)} bytes of {key} where {size} were asked for; run again.",
+                reason="ObjectDamaged",
+            )
         return body
 
     def put(self, key: str, content: Buffer, sha256: str, *, new: bool = False) -> str:

@@ -94,6 +94,8 @@ class S3Options:
 class Refused(KServeError):
     """The store's answer is an error; code: its S3 error code, or its HTTP status where it has none."""
 
+    REASON = "StoreRefused"
+
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
         self.code = code
@@ -279,11 +281,13 @@ def explained(options: S3Options) -> Iterator[None]:
         if _is_untrusted(error):
             raise KServeError(
                 f"The certificate of {options.place} is not trusted ({text}); set ca_bundle to the authority that "
-                "signed it, or correct endpoint_url."
+                "signed it, or correct endpoint_url.",
+                reason="CertificateNotTrusted",
             ) from None
         raise KServeError(
             f"There is no TLS connection to {options.place} ({text}); check the network, and that endpoint_url is of "
-            "a port that speaks TLS."
+            "a port that speaks TLS.",
+            reason="StoreUnreachable",
         ) from None
     except (
         boto.EndpointConnectionError,
@@ -294,18 +298,33 @@ def explained(options: S3Options) -> Iterator[None]:
         boto.ResponseStreamingError,
         boto.IncompleteReadError,
     ):
-        raise KServeError(f"{options.place} cannot be reached; check endpoint_url and the network.") from None
+        raise KServeError(
+            f"{options.place} cannot be reached; check endpoint_url and the network.", reason="StoreUnreachable"
+        ) from None
     except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError):
-        raise KServeError(f"There are no whole credentials for {options.place}; {_CREDENTIALS}.") from None
+        raise KServeError(
+            f"There are no whole credentials for {options.place}; {_CREDENTIALS}.", reason="CredentialsMissing"
+        ) from None
     except boto.ProfileNotFound as error:
         name = error.kwargs["profile"]
-        raise KServeError(f"The profile {name} is not configured; check profile or AWS_PROFILE.") from None
+        raise KServeError(
+            f"The profile {name} is not configured; check profile or AWS_PROFILE.", reason="ProfileNotFound"
+        ) from None
     except OSError as error:
         subject = error.filename or options.ca_bundle or "A file"
-        raise KServeError(f"{subject} cannot be read: {error.strerror or _last(error)}; check the disk.") from None
-    except (boto.BotoCoreError, ValueError) as error:
+        raise KServeError(
+            f"{subject} cannot be read: {error.strerror or _last(error)}; check the disk.", reason="FileNotReadable"
+        ) from None
+    except boto.BotoCoreError as error:
         text = _masked(_last(error), options)
-        raise KServeError(f"{options.place} cannot be used: {text}; check endpoint_url and region.") from None
+        raise KServeError(
+            f"{options.place} cannot be used: {text}; check endpoint_url and region.", reason="StoreUnusable"
+        ) from None
+    except ValueError:
+        raise KServeError(
+            f"The endpoint_url {options.place} is not valid; give one such as https://fra1.digitaloceanspaces.com.",
+            reason="InvalidOption",
+        ) from None
 
 
 def _is_untrusted(error: Any) -> bool:

@@ -41,11 +41,11 @@ def test_it_looks_and_changes_nothing(run_module: Any, seen: list[S3Options], ch
 def test_an_error_is_a_failure_in_one_sentence(run_module: Any, seen: list[S3Options]) -> None:
     failed = run_module(batch_predictions_info.main, {**ARGUMENTS, "input": "in/others.csv"})
     assert failed["failed"]
-    assert failed["msg"].startswith("There is no file in/others.csv in the bucket models;")
+    assert (failed["failed"], failed["reason"]) == (True, "ObjectNotFound")
     assert "PLANTED" not in str(failed)
 
 
 def test_a_name_that_is_no_segment_is_refused(run_module: Any, seen: list[S3Options]) -> None:
     failed = run_module(batch_predictions_info.main, {**ARGUMENTS, "name": "../iris"})
-    assert "The name '../iris' is not valid" in failed["msg"]
+    assert (failed["failed"], failed["reason"]) == (True, "InvalidOption")
     assert seen == []

@@ -80,7 +80,7 @@ def test_the_authority_for_clients(run_module, api: Api, tmp_path: Path) -> None
     assert run_module(certificate_secrets.main, arguments)["changed"] and file.read_text() == first["ca_certificate"]
     (tmp_path / "file").touch()
     refused = run_module(certificate_secrets.main, {**ARGUMENTS, "ca_file": str(tmp_path / "file" / "ca.crt")})
-    assert refused["failed"] and refused["msg"].endswith("ca.crt cannot be written (File exists); name another place.")
+    assert (refused["failed"], refused["reason"]) == (True, "FileNotWritable")
 
 
 def test_check_mode(run_module, api: Api) -> None:
@@ -149,11 +149,11 @@ def test_no_output_holds_a_key(run_module, api: Api) -> None:
     run()
     api.put("gateway/tls", data={"tls.key": planted}, metadata={"name": "tls"})
     run()
-    assert outputs[-1]["failed"] and "Secret gateway/tls is there already" in outputs[-1]["msg"]
+    assert (outputs[-1]["failed"], outputs[-1]["reason"]) == (True, "SecretNotManaged")
     api.put("gateway/tls", metadata={"name": "tls", "labels": {"app.kubernetes.io/managed-by": "hashfoundry.kserve"}})
     api.refusals = [ApiError(f"denied {planted}", 400, f"denied {planted} {data}")]
     run()
-    assert outputs[-1]["failed"] and "answers 400: denied" in outputs[-1]["msg"]
+    assert (outputs[-1]["failed"], outputs[-1]["reason"]) == (True, "APIServerRefused")
     everything = json.dumps(outputs)
     # Three times two new keys, each as one text and three lines, and the planted one.
     assert len(secrets) >= 4 * 6 and "UExBTlRFRC1LRVktTUFURVJJQUw=" in secrets
@@ -184,10 +184,10 @@ def test_another_ones_secret(run_module, api: Api) -> None:
 def test_no_kubeconfig(run_module, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.delenv("K8S_AUTH_HOST", raising=False)
     result = run_module(certificate_secrets.main, {**ARGUMENTS, "kubeconfig": str(tmp_path / "none")})
-    assert result["failed"] and result["msg"].startswith("There is no usable Kubernetes configuration")
+    assert (result["failed"], result["reason"]) == (True, "InvalidKubeconfig")
 
 
 def test_without_cryptography(run_module, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pki, "CRYPTOGRAPHY_IMPORT_ERROR", "ImportError: No module named 'cryptography'")
     result = run_module(certificate_secrets.main, ARGUMENTS)
-    assert result["failed"] and "cryptography >= 42.0.0" in result["msg"] and api.objects == {}
+    assert (result["failed"], result["reason"], api.objects) == (True, "LibraryMissing", {})

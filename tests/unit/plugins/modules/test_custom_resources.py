@@ -45,5 +45,5 @@ def test_a_refusal_is_a_failure_in_one_sentence(run_module, serve, tmp_path: Pat
     serve(api)
     folder = {"folder": str(tmp_path)} if module is custom_resources_backup else {}
     failed = run_module(module.main, {**ARGUMENTS, **folder})
-    assert failed["failed"] and failed["msg"] == "The credentials lack a right: no."
+    assert (failed["failed"], failed["reason"]) == (True, "Forbidden")
     assert not list(tmp_path.iterdir())

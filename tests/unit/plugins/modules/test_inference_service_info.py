@@ -85,4 +85,4 @@ def test_a_cluster_that_cannot_be_read_is_a_failure(run_module, serve) -> None:
 
     api.get = refuse  # type: ignore[method-assign]
     result = run_module(inference_service_info.main, ARGUMENTS)
-    assert result["failed"] is True and "cannot be reached" in result["msg"]
+    assert (result["failed"], result["reason"]) == (True, "APIServerUnreachable")

@@ -79,7 +79,7 @@ def test_success(run_module, serve, check_mode: bool) -> None:
 def test_a_wrong_prediction_fails_in_check_mode_as_well(run_module, serve, check_mode: bool) -> None:
     serve(RIGHT)
     result = run_module(inference_smoke_test.main, {**ARGUMENTS, "expected": [0, 1]}, check_mode=check_mode)
-    assert result["failed"] is True
+    assert (result["failed"], result["reason"]) == (True, "PredictionWrong")
     assert result["msg"] == "Model iris predicts something else. Row 2 of 2 differs: expected 1, predicted 2."
     assert result["predictions"] == [0, 2]
 
@@ -118,13 +118,13 @@ def test_wrong_arguments(run_module, serve, change: dict[str, Any], says: str) -
 def test_one_of_url_and_host_is_needed(run_module, serve) -> None:
     serve(RIGHT)
     arguments = {key: value for key, value in ARGUMENTS.items() if key != "host"}
-    assert "one of the following is required: url, host" in run_module(inference_smoke_test.main, arguments)["msg"]
+    assert run_module(inference_smoke_test.main, arguments)["reason"] == "InvalidOption"
 
 
 def test_a_key_is_of_a_certificate(run_module, serve) -> None:
     serve(RIGHT)
     result = run_module(inference_smoke_test.main, {**ARGUMENTS, "client_key": "/none"})
-    assert "missing parameter(s) required by 'client_key': client_cert" in result["msg"]
+    assert (result["failed"], result["reason"]) == (True, "InvalidOption")
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
@@ -133,7 +133,7 @@ def test_a_threshold_that_is_missed(run_module, serve, tmp_path, check_mode: boo
     reports = {"junit_path": str(tmp_path / "a.xml"), "svg_path": str(tmp_path / "a.svg")}
     arguments = {**ARGUMENTS, **reports, "thresholds": {"p95_ms": 5}}
     result = run_module(inference_smoke_test.main, arguments, check_mode=check_mode)
-    assert result["failed"] is True and "p95_ms is 10 and must be at most 5" in result["msg"]
+    assert (result["failed"], result["reason"]) == (True, "ThresholdMissed")
     assert result["latency_ms"]["p95"] == 10.0 and result["load"]["requests"] == 2
     assert [check["passed"] for check in result["checks"]] == [True, True, False]
     assert len(list(tmp_path.iterdir())) == (0 if check_mode else 2)

@@ -148,4 +148,4 @@ def test_images_and_absent(run_module, server: Server) -> None:
     assert gone["counts"] == {"deleted": 1, "kept": 0, "absent": 0} and server.objects == {}
     assert run_module(manifests.main, {"definitions": [config], "state": "absent"})["changed"] is False
     wrong = run_module(manifests.main, {"definitions": [config], "images": {"digests": {"a:b": "latest"}}})
-    assert "which is no digest" in wrong["msg"]
+    assert (wrong["failed"], wrong["reason"]) == (True, "InvalidOption")

@@ -29,5 +29,5 @@ def test_a_refusal_is_a_failure_in_one_sentence(run_module, serve, tmp_path: Pat
     api.answers["/apis"] = ApiError("The credentials lack a right: no.", 403)
     serve(api)
     failed = run_module(namespace_backup.main, {**ARGUMENTS, "path": str(tmp_path / "objects.yml")})
-    assert failed["failed"] and failed["msg"] == "The credentials lack a right: no."
+    assert (failed["failed"], failed["reason"]) == (True, "Forbidden")
     assert not list(tmp_path.iterdir())

@@ -32,5 +32,5 @@ def test_a_cluster_that_does_not_answer(run_module, monkeypatch: pytest.MonkeyPa
         raise Unreachable("The cluster's API server cannot be reached.")
 
     monkeypatch.setattr(apply_client, "session", session)
-    assert run_module(platform_info.main, {})["msg"] == "The cluster's API server cannot be reached."
-    assert "value of components must be one or more of" in run_module(platform_info.main, {"components": ["x"]})["msg"]
+    assert run_module(platform_info.main, {})["reason"] == "APIServerUnreachable"
+    assert run_module(platform_info.main, {"components": ["x"]})["reason"] == "InvalidOption"

@@ -40,4 +40,4 @@ def test_the_options_reach_what_they_are_for(run_module, api: Api, tmp_path: Pat
 def test_what_is_wrong_is_said(run_module, api: Api, tmp_path: Path) -> None:
     api.uid = ""
     result = run_module(service_account_kubeconfig.main, {**ARGUMENTS, "path": str(tmp_path / "x")})
-    assert result["msg"].startswith("There is no ServiceAccount system/deployer")
+    assert (result["failed"], result["reason"]) == (True, "ServiceAccountNotFound")

@@ -83,7 +83,7 @@ def test_first_run_second_run_and_another_folder(run_module, server: S3Server, a
 
     Path(arguments["source"], "model.joblib").rename(Path(arguments["source"], "other.joblib"))
     refused = run_module(spaces_upload.main, arguments)
-    assert "missing: model.joblib; new: other.joblib" in refused["msg"]
+    assert (refused["failed"], refused["reason"]) == (True, "VersionExists")
     third = run_module(spaces_upload.main, {**arguments, "overwrite": True})
     assert third["removed"] == ["model.joblib"] and third["unchanged"] == ["metadata.json"]
 
@@ -106,7 +106,7 @@ def test_what_the_gate_refuses_is_not_sent(
     server.store.missing = True
     arguments |= {"endpoint_url": server.url, "create_bucket": True, "gate": GATE}
     result = run_module(spaces_upload.main, arguments, check_mode=check_mode)
-    assert result["failed"] is True and "metadata.json" in result["msg"]
+    assert (result["failed"], result["reason"]) == (True, "InvalidMetadata")
     assert [(method, path) for method, path, _headers in server.seen] == [("GET", "/models/iris/1.0.0/manifest.json")]
     assert server.store.missing
 
@@ -121,7 +121,7 @@ def test_a_version_that_is_there_is_not_put_through_the_gate_again(
     assert (same["changed"], same["requests"], "gate" in same) == (False, 1, False)
     Path(arguments["source"], "model.joblib").write_bytes(b"other")
     other = run_module(spaces_upload.main, {**arguments, "gate": GATE}, check_mode=check_mode)
-    assert "is complete and the folder differs from it (changed: model.joblib)" in other["msg"]
+    assert other["reason"] == "VersionExists" and "(changed: model.joblib)" in other["msg"]
 
 
 def test_what_the_gate_allows_is_sent(run_module, server: S3Server, arguments: dict[str, Any]) -> None:
@@ -149,7 +149,7 @@ def test_upload_info_and_download(run_module, server: S3Server, arguments: dict[
     back = {**arguments, "endpoint_url": server.url, "source": dest["dest"], "version": "2"}
     assert run_module(spaces_upload.main, back)["digest"] == published["digest"]
     other = run_module(spaces_download.main, {**dest, "digest": "sha256:0"})
-    assert "has the digest" in other["msg"]
+    assert (other["failed"], other["reason"]) == (True, "DigestMismatch")
 
 
 def test_options_reach_the_store_and_the_environment_fills_gaps(
@@ -192,13 +192,13 @@ def test_a_missing_library_is_named(
     run_module, options: list[S3Options], arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3_client, "BOTO3_IMPORT_ERROR", "no boto3")
-    assert "boto3" in run_module(spaces_upload.main, arguments)["msg"]
+    assert run_module(spaces_upload.main, arguments)["reason"] == "LibraryMissing"
 
 
 def test_half_a_pair_of_keys_is_refused(run_module, options: list[S3Options], arguments: dict[str, Any]) -> None:
     del arguments["secret_key"]
     result = run_module(spaces_upload.main, arguments)
-    assert "parameters are required together: access_key, secret_key" in result["msg"]
+    assert (result["failed"], result["reason"]) == (True, "InvalidOption")
 
 
 @pytest.mark.parametrize("name", MAINS)

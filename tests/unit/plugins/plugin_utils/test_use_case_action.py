@@ -268,6 +268,7 @@ def test_one_item_of_a_loop_leaves_the_next_nothing(ran: tuple[dict[str, Results
 def test_a_use_case_that_breaks_fails_its_task(results: dict[str, Results]) -> None:
     for host, found in results.items():
         assert found["crashed"]["failed"] and "ValueError: the probe broke" in found["crashed"]["msg"], host
+        assert found["crashed"]["reason"] == "InternalError", host
         assert found["timed_out"]["failed"] and found["timed_out"]["timedout"]["period"] == 2, host
         assert found["ended"]["failed"], host
 
