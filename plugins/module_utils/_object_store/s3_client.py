@@ -9,7 +9,6 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
-import ssl
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -328,9 +327,10 @@ def explained(options: S3Options) -> Iterator[None]:
 
 
 def _is_untrusted(error: Any) -> bool:
-    """Tell whether a certificate was not accepted: botocore wraps an error of urllib3, which wraps Python's."""
+    """Tell whether a certificate was not accepted: botocore wraps an error of urllib3, which wraps the cause."""
     inner = error.kwargs.get("error")
-    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in (inner, *getattr(inner, "args", ())))
+    # Python's error of a CA that is not trusted and urllib3's of another name are ValueErrors; what breaks is none.
+    return any(isinstance(cause, ValueError) for cause in (inner, *getattr(inner, "args", ())))
 
 
 def _last(error: BaseException) -> str:

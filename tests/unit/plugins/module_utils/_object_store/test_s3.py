@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.stub import Stubber
@@ -362,10 +363,13 @@ def secure(tmp_path: Path) -> Iterator[tuple[S3Server, S3Options]]:
         yield server, replace(OPTIONS, endpoint_url=url, ca_bundle=authority.path)
 
 
-def test_a_server_without_a_trusted_certificate(secure: tuple[S3Server, S3Options]) -> None:
-    store = s3.connect(replace(secure[1], ca_bundle=None))
-    with pytest.raises(KServeError, match=r"certificate of https://localhost:\d+ is not trusted .*; set ca_bundle"):
+@pytest.mark.parametrize("change", [{"ca_bundle": None}, {"host": "127.0.0.1"}], ids=["another CA", "another name"])
+def test_a_server_without_a_trusted_certificate(secure: tuple[S3Server, S3Options], change: dict[str, Any]) -> None:
+    url = str(secure[1].endpoint_url).replace("localhost", change.get("host", "localhost"))
+    store = s3.connect(replace(secure[1], endpoint_url=url, ca_bundle=change.get("ca_bundle", secure[1].ca_bundle)))
+    with pytest.raises(KServeError, match=rf"certificate of {url} is not trusted .*; set ca_bundle") as caught:
         store.get("model")
+    assert caught.value.reason == "CertificateNotTrusted"
 
 
 def test_tls_that_ends_in_the_middle_of_a_put_is_tried_again(secure: tuple[S3Server, S3Options]) -> None:
