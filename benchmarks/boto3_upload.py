@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Upload a folder with boto3's own upload_file, as a user writes it: FOLDER BUCKET PREFIX classic|crt."""
+"""Upload a folder with boto3's own upload_file, as a user writes it: FOLDER BUCKET PREFIX."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import boto3
-from boto3.s3.transfer import TransferConfig
 
 THREADS = 8
 
 
 def main() -> None:
     """Send every file, eight at once."""
-    folder, bucket, prefix, transfer_client = sys.argv[1:]
+    folder, bucket, prefix = sys.argv[1:]
     client = boto3.client("s3")
-    config = TransferConfig(preferred_transfer_client=transfer_client)
 
     def send(file: Path) -> None:
-        client.upload_file(str(file), bucket, f"{prefix}/{file.name}", Config=config)
+        client.upload_file(str(file), bucket, f"{prefix}/{file.name}")
 
     with ThreadPoolExecutor(THREADS) as pool:
         for _nothing in pool.map(send, sorted(Path(folder).iterdir())):
