@@ -27,7 +27,7 @@ clean: venv ## Take the cluster away; the cache stays
 
 # The checks, each on its own; `make test` runs them and the scenarios, and prints each one's closing line.
 CHECKS := lint sanity unit server-unit
-.PHONY: test matrix ee ee-files bench molecule $(CHECKS) collections
+.PHONY: test matrix ee ee-files docs bench molecule $(CHECKS) collections
 
 collections: venv
 	@$(BIN)/python -c 'from local import galaxy; galaxy.ensure()'
@@ -68,6 +68,9 @@ ee: venv ## The execution environment, built of what package registries give
 
 test: ## All checks, and scenarios: SCENARIOS=all, SCENARIOS=name,name, or what has changed
 	@$(PYTHON) tests/run_all.py --scenarios '$(SCENARIOS)' $(CHECKS)
+
+docs: collections ## The documentation site in .docs/html; DOCS_EXTERNAL_LINKS=1 also asks other hosts whether links work
+	@$(BIN)/python -m docsite.build
 
 bench: collections ## The modules beside what users have, and the demo; BENCH=upload: only that
 	@$(BIN)/python -m benchmarks $(BENCH)

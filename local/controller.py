@@ -47,8 +47,9 @@ def command(python: str, mounts: Mapping[Path, str], variables: Mapping[str, str
     words += ["--security-opt=seccomp=unconfined", "--cap-add=SYS_ADMIN"]
     words.append("--security-opt=systempaths=unconfined")  # a test takes namespaces away by /proc/sys
     words += [f"--volume={source}:{target}" for source, target in mounts.items()]
-    given = {name: value for name, value in os.environ.items() if _INDEX.fullmatch(name)}
+    # By name only: an index URL may hold a password, and any user of the machine sees a command line.
+    words += [f"--env={name}" for name in os.environ if _INDEX.fullmatch(name)]
     # Python's libraries carry certificates of their own, which are not those that the image trusts.
     bundle = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), "/etc/ssl/certs/ca-certificates.crt")
-    words += [f"--env={name}={value}" for name, value in {**given, **bundle, "LANG": "C.UTF-8", **variables}.items()]
+    words += [f"--env={name}={value}" for name, value in {**bundle, "LANG": "C.UTF-8", **variables}.items()]
     return [*words, ref(python)]

@@ -5,10 +5,10 @@
 
     run_all.py [--scenarios all] [lint sanity …]
 
-Three lanes run side by side, for most of the time a cluster is waited for: the checks, which need none, and the
-scenarios of each cluster, one after another. Each line of output says whose it is. What fails does not keep the others
-from running; the exit code is 1 if anything failed. Which tests of pytest have failed is told once more at the end, for
-a log may be long.
+Lanes run side by side, because most of the time something waits for a cluster: the checks, which need none, and the
+scenarios of each cluster, one after another. Where Standard mode has many scenarios, they share two clusters. Each line
+of output says whose it is. What fails does not keep the others from running; the exit code is 1 if anything failed.
+Which tests of pytest have failed is told once more at the end, for a log may be long.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -31,10 +29,9 @@ sys.path.insert(0, str(ROOT))
 
 from local import settings  # noqa: E402
 from local.errors import LocalError  # noqa: E402
-from tests import scenarios  # noqa: E402
+from tests import scenarios, shown  # noqa: E402
 from tests.scenarios import ALL, Choice, Scenario  # noqa: E402
 
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # A line of pytest's short summary, perhaps as an entry of a list that Ansible shows.
 FAULT = re.compile(r"\b(?:FAILED|ERROR) \S+\.py(?:::\S.*)?$")
 # pytest's last line: 61 passed, 2 skipped in 210.31s (0:03:30)
@@ -104,31 +101,11 @@ class Results:
         """Run a program to its end, and show its output as it comes."""
         self.say(name, f"=== {' '.join(Path(word).name if isinstance(word, Path) else word for word in command)}")
         begun = time.monotonic()
-        closed = Closed(False, "", 0)
-        last: deque[str] = deque(maxlen=1)
-        with subprocess.Popen(
-            [str(word) for word in command],
-            cwd=ROOT,
-            env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as process:
-            assert process.stdout
-            for line in process.stdout:
-                self.say(name, line.rstrip("\n"))
-                if plain := COLOUR.sub("", line).strip():
-                    last.append(plain)
-                if found := FAULT.search(plain):
-                    closed.faults.append(found.group())
-                if found := SUMMARY.search(plain):
-                    closed.summaries.append(found.group())
-        closed.passed = process.returncode == 0
-        closed.line = last[-1] if last else ""
-        closed.seconds = time.monotonic() - begun
-        return closed
+        code, lines = shown.run(command, lambda line: self.say(name, line), env, ROOT)
+        # A scenario's output shows what its verifier printed, and shows it again where it fails.
+        faults = dict.fromkeys(found.group() for line in lines if (found := FAULT.search(line)))
+        summaries = dict.fromkeys(found.group() for line in lines if (found := SUMMARY.search(line)))
+        return Closed(code == 0, lines[-1] if lines else "", time.monotonic() - begun, [*faults], [*summaries])
 
     def make(self, target: str, before: Sequence[str] = ()) -> Closed:
         return self.run(target, [*before, "make", "--no-print-directory", target])
@@ -140,21 +117,35 @@ def checks_lane(results: Results, targets: Iterable[str]) -> None:
         results.close(target, results.make(target, BEHIND))
 
 
-class Molecule:
-    """The scenarios that share one cluster."""
+def second_cluster() -> dict[str, str]:
+    """The variables that give Molecule another cluster of Standard mode, beside the first one."""
+    name = os.environ.get("HASHFOUNDRY_MOLECULE_CLUSTER", "hashfoundry-molecule")
+    return {
+        "HASHFOUNDRY_MOLECULE_CLUSTER": f"{name}-second",
+        "HASHFOUNDRY_MOLECULE_STATE": ".local-molecule-second",
+        "HASHFOUNDRY_MOLECULE_HTTPS_PORT": os.environ.get("HASHFOUNDRY_MOLECULE_SECOND_HTTPS_PORT", "18445"),
+        "HASHFOUNDRY_MOLECULE_S3_PORT": os.environ.get("HASHFOUNDRY_MOLECULE_SECOND_S3_PORT", "17072"),
+    }
 
-    def __init__(self, results: Results, rows: Sequence[Scenario]) -> None:
+
+class Molecule:
+    """The scenarios that share one cluster; env: variables that say which, by default the first of its mode."""
+
+    def __init__(self, results: Results, rows: Sequence[Scenario], env: Mapping[str, str] | None = None) -> None:
         self._results = results
         self._rows = rows
+        self._env = {**(env or {}), "MOLECULE_COMMAND_BORDERS": "0"}
 
     def _run(self, row: Scenario, *words: str) -> Closed:
-        env = {"PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}", "MOLECULE_COMMAND_BORDERS": "0"}
+        env = {**self._env, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
         return self._results.run(row.name, [BIN / "molecule", *words, "-s", row.name], env)
 
     def lane(self) -> None:
         """Run the scenarios one after another on a new cluster, and take it away."""
         first = self._rows[0]
         usable = False
+        if not first.core:
+            self._run(first, "destroy")  # what an interrupted run has left
         for row in self._rows:
             if not row.core and self._results.too_late(row):
                 continue
@@ -188,7 +179,10 @@ def clusters(results: Results, rows: Sequence[Scenario]) -> list[Molecule]:
         mine = [row for row in rows if row.cluster == mode]
         done = build(results, mode, mine)
         if done.passed:
-            lanes.append(Molecule(results, mine))
+            begun, moved = scenarios.split(mine)
+            lanes.append(Molecule(results, begun))
+            if moved:
+                lanes.append(Molecule(results, moved, second_cluster()))
             continue
         for row in mine:
             line = f"not run, for its cluster cannot be built: {done.line}"
@@ -203,7 +197,7 @@ def run(results: Results, checks: Sequence[str], choice: Choice) -> None:
         return
     rows = [row for row in choice.chosen if row.kind == "molecule"]
     targets = [*checks, *(row.name for row in choice.chosen if row.kind == "make")]
-    with ThreadPoolExecutor(1 + len({row.cluster for row in rows})) as pool:
+    with ThreadPoolExecutor(1 + 2 * len({row.cluster for row in rows})) as pool:
         lanes = [pool.submit(checks_lane, results, targets)]
         lanes += [pool.submit(molecule.lane) for molecule in clusters(results, rows)]
         for lane in lanes:

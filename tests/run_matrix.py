@@ -18,7 +18,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections import deque
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -34,6 +33,7 @@ from local.engine import Engine  # noqa: E402
 from local.errors import LocalError  # noqa: E402
 from local.galaxy import Platform  # noqa: E402
 from local.progress import Progress  # noqa: E402
+from tests import shown  # noqa: E402
 from tests.run_sanity import checkout_files  # noqa: E402
 
 LINK = Path("collections", "ansible_collections", "hashfoundry", "kserve")
@@ -44,7 +44,6 @@ CHECKS = {
     "unit": ["sh", "-c", "make collections && .venv/bin/pytest -q -n auto --dist loadfile"],
 }
 ENTRY = re.compile(r"^ansible-core==.*\\\n(?: +--hash=.*\n)+", re.MULTILINE)
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
@@ -97,22 +96,8 @@ def run(docker: Engine, row: Platform, copy: Path, kept: Path, check: str) -> Cl
         home: "/home/matrix",
     }
     command = controller.command(row.python, mounts, {"HOME": "/home/matrix"}, folder="/checkout")
-    last: deque[str] = deque(maxlen=1)
-    with subprocess.Popen(
-        [*command, *CHECKS[check]],
-        env=docker.env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as process:
-        assert process.stdout
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            if plain := COLOUR.sub("", line).strip():
-                last.append(plain)
-    return Closed(row, check, process.returncode == 0, last[-1] if last else "")
+    code, lines = shown.run([*command, *CHECKS[check]], lambda line: print(line, flush=True), docker.env)
+    return Closed(row, check, code == 0, lines[-1] if lines else "")
 
 
 def main(minors: list[str]) -> int:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The attributes that every module of the collection states about itself."""
+"""The attributes that every module of the collection declares."""
 
 from __future__ import annotations
 

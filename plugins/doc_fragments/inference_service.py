@@ -21,8 +21,8 @@ options:
     elements: str
   label_selectors:
     description:
-      - Labels of the InferenceServices, each as C(key=value) or another form of a Kubernetes label selector. A
-        service must fit all of them.
+      - Labels of the InferenceServices, each as C(key=value) or another form of a Kubernetes label selector. A service
+        must fit all of them.
     type: list
     elements: str
   namespace:
@@ -31,15 +31,15 @@ options:
     required: true
   model_ready_path:
     description:
-      - Path at which the model server says whether the model is ready. C({name}) stands for the service's name.
+      - Path at which the model server reports whether the model is ready. C({name}) is replaced by the service's name.
       - A model server that speaks only protocol v1 has C(/v1/models/{name}).
-      - An empty string switches the question off.
+      - An empty string disables it.
     type: str
     default: /v2/models/{name}/ready
   prediction:
     description:
-      - A prediction that the model must make. It takes the place of O(model_ready_path) and is sent, through the API
-        server, to the transformer if there is one and else to the predictor.
+      - A prediction that the model must return. It replaces O(model_ready_path) and is sent, through the API server,
+        to the transformer if there is one and else to the predictor.
       - The credentials then need C(create) on C(services/proxy).
     type: dict
     suboptions:
@@ -68,14 +68,14 @@ options:
         elements: raw
   model_digests:
     description:
-      - The digest that a model server must say of what it serves, by the name of the service, as C(digest) in
-        C(properties) of C(/v2/models/<name>).
-      - A server that says none is believed, as are services that are not named here.
+      - The digest that a model server must report, by the name of the service, as C(digest) in C(properties) of
+        C(/v2/models/<name>).
+      - A server that reports none is accepted, as are services that are not listed here.
     type: dict
     default: {}
 notes:
-  - KServe does not say which generation of a spec its status is about. A field that a change takes out of the spec,
-    with nothing in its place, leaves no trace in what KServe makes, and one of the service's own annotations may leave
-    none. So for the moment until its controller has seen such a change, usually less than a second, the service of
-    before is believed. What pods are to be made anew by belongs into C(spec.predictor.labels), which is compared.
+  - KServe does not report the generation of a spec that its status is about. A field that is removed from the spec
+    leaves no trace in what KServe creates, and one of the service's own annotations may leave none. So until its
+    controller has observed such a change, usually less than a second, the previous state is reported. To restart pods,
+    change C(spec.predictor.labels), which is compared.
 """

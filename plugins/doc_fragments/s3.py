@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options by which every module of the collection reaches an object store."""
+"""The object storage options of every module of the collection."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ options:
     required: true
   endpoint_url:
     description:
-      - URL of the store, for example V(https://fra1.digitaloceanspaces.com).
+      - URL of the object storage, for example V(https://fra1.digitaloceanspaces.com).
       - E(AWS_ENDPOINT_URL_S3) and E(AWS_ENDPOINT_URL) are used when it is not set, then C(endpoint_url) of the
         profile's C(services) for C(s3), then of the profile.
-      - Without any of them the module talks to Amazon S3.
+      - Defaults to Amazon S3.
     type: str
   region:
     description:
       - Region that requests are signed for.
       - E(AWS_REGION) and E(AWS_DEFAULT_REGION) are used when it is not set, then the region of the profile, then
         V(us-east-1). At DigitalOcean Spaces it is the slug in the endpoint, for example V(fra1).
-      - It should be the bucket's own at Amazon S3. Otherwise each request is sent twice, where the store says which
-        region it is, or the error names the option.
+      - It should be the bucket's own at Amazon S3. Otherwise each request is sent again to the region that the object
+        storage names, or the error names the option.
     type: str
   access_key:
     description:
       - Access key.
-      - Without it boto3 finds credentials where every program of AWS does. These are O(profile), or, when it is not
-        set, E(AWS_ACCESS_KEY_ID) with E(AWS_SECRET_ACCESS_KEY) and E(AWS_SESSION_TOKEN), E(AWS_PROFILE), the files,
-        SSO, a role with a web identity (IRSA), and the roles of containers and EC2. Those that expire are renewed.
+      - Without it boto3 finds credentials as every AWS client does. These are O(profile), or, when it is not set,
+        E(AWS_ACCESS_KEY_ID) with E(AWS_SECRET_ACCESS_KEY) and E(AWS_SESSION_TOKEN), E(AWS_PROFILE), the files, SSO, a
+        role with a web identity (IRSA), and the roles of containers and EC2. Those that expire are renewed.
     type: str
   secret_key:
     description: Secret key, together with O(access_key).
@@ -50,32 +50,32 @@ options:
     type: str
   profile:
     description:
-      - Profile of the AWS configuration files. O(access_key) and O(secret_key) win over its keys, those of the
+      - Profile of the AWS configuration files. O(access_key) and O(secret_key) take precedence over it, those of the
         environment do not.
-      - E(AWS_PROFILE) is used when it is not set. Then the keys of the environment win.
-      - Its settings count as boto3 takes them, but for those of C(s3), of retries and of checksums.
+      - E(AWS_PROFILE) is used when it is not set. Then the credentials of the environment take precedence.
+      - Its settings count as boto3 takes them, except for those of C(s3), of retries and of checksums.
     type: str
   validate_certs:
-    description: Whether the certificate of the store must be valid.
+    description: Whether the certificate of the object storage must be valid.
     type: bool
     default: true
   ca_bundle:
     description:
-      - PEM file with the authorities that may sign the store's certificate.
+      - PEM file with the trusted CAs of the object storage's certificate.
       - E(AWS_CA_BUNDLE) is used when it is not set, then C(ca_bundle) of the profile, then E(REQUESTS_CA_BUNDLE), then
-        the authorities that the Python library certifi or botocore brings, and not those of the machine.
+        the CAs of the Python library certifi or botocore, and not those of the machine.
     type: path
   addressing_style:
     description:
-      - Where a request names the bucket, in the path of the URL or in its host name.
-      - V(auto) is boto3's own choice, which is the path for an endpoint that is given, and the host name for one that
-        is not. Most stores know V(path); a few take V(virtual) only.
+      - Whether the bucket is in the path of the URL or in its host name.
+      - V(auto) is boto3's own choice, the path if O(endpoint_url) is set, and else the host name. Most object stores
+        support V(path); a few V(virtual) only.
     type: str
     choices: [auto, path, virtual]
     default: auto
   connections:
     description:
-      - How many requests are under way at once, from 1 to 64.
+      - How many requests are sent at once, from 1 to 64.
       - Each takes at most 16 MiB of memory, or a ten-thousandth of the largest file where that is more.
     type: int
     default: 8

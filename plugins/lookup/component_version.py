@@ -24,14 +24,14 @@ options:
     required: true
   version_set:
     description:
-      - The name of the set. Without it the default of the collection.
+      - The name of the set. Defaults to the default set.
       - An empty one is the same as none.
     type: str
     vars:
       - name: platform_version_set
   file:
     description:
-      - A file of version sets of your own, in the form of C(meta/version_sets.yml). Without it the collection's.
+      - A custom file of version sets, in the format of C(meta/version_sets.yml). Defaults to the collection's.
       - An empty one is the same as none.
     type: str
     vars:
@@ -39,11 +39,11 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Say which KServe would be installed
+- name: Report the version of KServe that would be installed
   ansible.builtin.debug:
     msg: "{{ lookup('hashfoundry.kserve.component_version', 'kserve') }}"
 
-- name: Say which Istio belongs to another set
+- name: Report the version of Istio in another set
   ansible.builtin.debug:
     msg: "{{ lookup('hashfoundry.kserve.component_version', 'istio', version_set='kserve-0.20-istio') }}"
 """

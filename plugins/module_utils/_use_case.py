@@ -92,7 +92,7 @@ def run_module(use_case: UseCase) -> None:
 
 
 def broken(error: BaseException) -> dict[str, Any]:
-    """Return the result of a use case that ended by an error nobody foresaw; call it where the error is caught."""
+    """Return the result of a use case that ended by an unexpected error; call it where the error is caught."""
     return {
         "failed": True,
         "msg": f"{type(error).__name__}: {error}",

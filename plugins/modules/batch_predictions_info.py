@@ -9,17 +9,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: batch_predictions_info
-short_description: Tell whether the predictions of a model for a file are in a bucket
+short_description: Report whether the batch predictions of a model for a file are complete
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Says where the predictions of one version of a model for a CSV or Parquet file belong, and whether they are all
-    there. The role C(batch_inference) has them made.
-  - The place depends on the content of the file, by its ETag, on the version's digest, and on O(probabilities) and
-    O(keep). A file with other content has no predictions yet, under whatever name it stands.
-  - Takes one request for the file and what is beside it, one for the version, and one for the predictions where they
-    are complete.
+  - Returns the location of the predictions of one version of a model for a CSV or Parquet file, and whether they are
+    complete. The role C(batch_inference) creates them.
+  - The location depends on the content of the file, by its ETag, on the version's digest, and on O(probabilities) and
+    O(keep). A file with other content has no predictions yet, whatever its name.
+  - Takes one request for the file and its neighbours, one for the version, and one for the predictions if they are
+    complete.
 extends_documentation_fragment:
   - hashfoundry.kserve.attributes
   - hashfoundry.kserve.attributes.actiongroup_kserve
@@ -46,19 +46,19 @@ options:
     required: true
   digest:
     description:
-      - Digest that the version must have, V(sha256:) and 64 hexadecimal digits, as
-        M(hashfoundry.kserve.spaces_upload) returns it.
+      - Digest that the version must have, V(sha256:) and 64 hexadecimal digits, as M(hashfoundry.kserve.spaces_upload)
+        returns it.
     type: str
   input:
     description: Key of the file, which ends in C(.csv) or C(.parquet).
     type: str
     required: true
   probabilities:
-    description: Whether the probabilities of the classes are asked for, too.
+    description: Whether the probabilities of the classes are included.
     type: bool
     default: false
   keep:
-    description: Columns of the file that are passed on to the predictions.
+    description: Columns of the file that are copied to the predictions.
     type: list
     elements: str
     default: []
@@ -67,7 +67,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See whether this month's customers have predictions
+- name: Get the state of this month's predictions
   hashfoundry.kserve.batch_predictions_info:
     bucket: models
     name: churn-classifier
@@ -96,12 +96,12 @@ model:
     digest: sha256:0f343b0931126a20f133d67c2b018a3b4c7f5a9e2b61d7f3e1d5d6f4a8e5b9c1
     uri: s3://models/churn-classifier/v1/
 id:
-  description: What the predictions are known by, twelve hexadecimal digits.
+  description: Id of the predictions, twelve hexadecimal digits.
   type: str
   returned: success
   sample: 4f1d0c7b92ae
 output:
-  description: Where the predictions belong, the beginning of their keys.
+  description: Prefix of the predictions' keys.
   type: str
   returned: success
   sample: incoming/customers.csv.predictions/churn-classifier-v1-4f1d0c7b92ae/
@@ -132,18 +132,18 @@ parts:
   returned: success
   sample: [part-00000.csv, part-00001.csv]
 rejects:
-  description: Names of the objects that name the rejected rows, each with the reason.
+  description: Names of the objects with the rejected rows, each with the reason.
   type: list
   elements: str
   returned: success
   sample: [rejected-00001.csv]
 requests:
-  description: Number of requests to the store, each retry counted.
+  description: Number of requests to the object storage, including retries.
   type: int
   returned: success
   sample: 3
 reason:
-  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
   type: str
   returned: failure
   sample: ObjectNotFound

@@ -9,29 +9,29 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: certificate_secrets
-short_description: Keep a certificate authority in a Secret and issue TLS Secrets from it
+short_description: Manage a certificate authority in a Secret and issue TLS Secrets from it
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Gives a cluster without cert-manager the certificates it needs, such as those of a gateway and of webhooks.
-  - The authority and every certificate is a Secret of type C(kubernetes.io/tls) with C(tls.crt), C(tls.key) and
-    C(ca.crt). Keys are made by this module and sent to the API server. No key is part of a variable, of an argument
-    or of the result.
-  - A certificate is issued anew when its Secret is absent or cannot be read, when the key is of another certificate,
-    when the authority has not signed it, when it is for other DNS names, and when it has fewer than O(renew_days)
-    days left. A new authority issues every certificate anew.
+  - Issues the certificates of a cluster without cert-manager, such as those of a gateway and of webhooks.
+  - The certificate authority (CA) and every certificate is a Secret of type C(kubernetes.io/tls) with C(tls.crt),
+    C(tls.key) and C(ca.crt). Private keys are created by this module and sent to the API server. No key is part of a
+    variable, of an argument or of the result.
+  - A certificate is renewed when its Secret is missing or cannot be read, when key and certificate do not match, when
+    the CA has not signed it, when it is for other DNS names, and when it has fewer than O(renew_days) days left. A new
+    CA renews every certificate.
   - Only Secrets with the label C(app.kubernetes.io/managed-by=hashfoundry.kserve) are overwritten. Another Secret of
-    the same name is refused before anything is written.
-  - Keys are ECDSA on the curve P-256. A certificate never outlives the authority.
-  - Secrets are written with server-side apply, as the field manager C(hashfoundry.kserve). A namespace that is not
-    there is made.
+    the same name is an error before anything is written.
+  - Keys are ECDSA on the curve P-256. A certificate never outlives the CA.
+  - Secrets are written with server-side apply, as the field manager C(hashfoundry.kserve). A missing namespace is
+    created.
   - The credentials need C(get), C(create) and C(patch) on C(secrets) in the namespaces, and C(create) and C(patch) on
-    C(namespaces) for those that are not there.
+    C(namespaces) for those that are missing.
 notes:
-  - Who can read the authority's Secret can issue certificates that its clients trust. Let nobody else read Secrets in
-    its namespace.
-  - Let one run at a time work on the same authority.
+  - Whoever can read the CA's Secret can issue certificates that its clients trust. Restrict access to Secrets in its
+    namespace.
+  - Do not run the module for the same CA concurrently.
 requirements:
   - python >= 3.11
   - cryptography >= 42.0.0
@@ -45,11 +45,11 @@ attributes:
   check_mode:
     support: full
     details:
-      - Makes no key. What would be issued has neither an end nor a fingerprint yet.
+      - Creates no key. What would be issued has neither expiry nor fingerprint yet.
   diff_mode:
     support: full
     details:
-      - Shows subject, DNS names, end and fingerprint of each certificate, and no key.
+      - Shows subject, DNS names, expiry and fingerprint of each certificate, and no key.
   idempotent:
     support: full
 options:
@@ -58,23 +58,23 @@ options:
     type: dict
     suboptions:
       namespace:
-        description: Namespace of the authority's Secret.
+        description: Namespace of the CA's Secret.
         type: str
         default: hashfoundry-system
       secret:
-        description: Name of the authority's Secret.
+        description: Name of the CA's Secret.
         type: str
         default: hashfoundry-ca
       common_name:
-        description: Common name of the authority. Another name than it has makes a new authority.
+        description: Common name of the CA. Another name than the existing one creates a new CA.
         type: str
         default: Hash Foundry local CA
       days:
-        description: How many days a new authority is valid.
+        description: How many days a new CA is valid.
         type: int
         default: 3650
   certificates:
-    description: The certificates of servers. One that is taken out of this list stays in the cluster.
+    description: The certificates of servers. One that is removed from this list remains in the cluster.
     type: list
     elements: dict
     default: []
@@ -99,13 +99,13 @@ options:
         type: int
         default: 397
   renew_days:
-    description: A certificate, also that of the authority, with fewer days left is issued anew.
+    description: A certificate, including the CA's, with fewer days left is renewed.
     type: int
     default: 30
   ca_file:
     description:
-      - Where clients find the authority's certificate on the machine that the module runs on. The file is readable by
-        everybody, and its folder is made. It is not written while there is no authority.
+      - Path of the CA's certificate for clients, on the host that runs the module. The file is world-readable, and its
+        folder is created. It is not written while there is no CA.
     type: path
 seealso:
   - module: community.crypto.x509_certificate_info
@@ -129,16 +129,16 @@ EXAMPLES = r"""
 RETURN = r"""
 ca_certificate:
   description:
-    - Certificate of the authority, in PEM. In check mode that of the authority as it is, and empty when there is none.
+    - Certificate of the CA, in PEM. In check mode that of the existing CA, and empty when there is none.
   type: str
   returned: success
 ca_action:
-  description: V(issued) when the authority is new, or in check mode would be, otherwise V(unchanged).
+  description: V(issued) when the CA is new, or in check mode would be, otherwise V(unchanged).
   type: str
   returned: success
   sample: unchanged
 ca_reason:
-  description: Why the authority was issued, empty when it was not.
+  description: Why the CA was issued, empty when it was not.
   type: str
   returned: success
   sample: absent
@@ -159,11 +159,11 @@ certificates:
       type: list
       elements: str
     not_after:
-      description: When the certificate ends, in UTC; null when check mode kept it from being issued.
+      description: When the certificate expires, in UTC; null when it would be issued in check mode.
       type: str
       sample: '2027-12-31T23:59:59Z'
     fingerprint_sha256:
-      description: SHA-256 of the certificate; null when check mode kept it from being issued.
+      description: SHA-256 of the certificate; null when it would be issued in check mode.
       type: str
       sample: 0d:8e:50:6f:d1:d5:e1:1b:fb:3a:5d:5f:28:37:9c:2a:6c:33:0c:5e:09:ac:dd:0e:b2:d4:9d:2b:0e:4d:40:f3
     action:
@@ -172,9 +172,9 @@ certificates:
     reason:
       description: Why the certificate was issued, empty when it was not.
       type: str
-      sample: near its end
+      sample: expires soon
 reason:
-  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
   type: str
   returned: failure
   sample: SecretNotManaged

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: custom_resources_backup
-short_description: Write every custom resource of API groups to files, from which they can be applied again
+short_description: Back up all custom resources of API groups to files that can be applied again
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
   - Lists every object of the API groups that the cluster serves, in all namespaces, and writes a file for each
-    resource that has some. Secrets are not among them, since they are in no such group.
-  - C(restore/) in the folder holds what somebody made, without status and what else the API server writes.
+    resource that has objects. Secrets are not included, since they are in no such group.
+  - C(restore/) in the folder contains what users created, without status and other fields that the API server sets.
     M(hashfoundry.kserve.manifests) takes that folder as its O(hashfoundry.kserve.manifests#module:src). C(owned/)
-    holds what controllers made for it, which they make again. C(index.json) is written last and names everything.
-  - The files may be read by their owner only, since specs can hold what is nobody else's business.
-  - The definitions of the kinds are not written; what installs the platform brings them.
+    contains what controllers created, which they re-create. C(index.json) is written last and lists everything.
+  - The files have mode 0600, since specs can contain confidential values.
+  - CRDs are not included; the roles that install the platform apply them.
   - The credentials need C(list) on all resources of the groups.
 requirements:
   - python >= 3.11
@@ -38,15 +38,15 @@ attributes:
   diff_mode:
     support: none
     details:
-      - The files may hold what no log should.
+      - The files may contain confidential values.
   idempotent:
     support: full
     details:
-      - Nothing is written where the objects are as they were, but for what the API server writes.
+      - Nothing is written if the objects have not changed, other than in fields that the API server sets.
 options:
   groups:
     description:
-      - API groups, such as V(serving.kserve.io). The groups below one belong to it, as V(serving.knative.dev) to
+      - API groups, such as V(serving.kserve.io). Subgroups are included, such as V(serving.knative.dev) for
         V(knative.dev).
       - A group that the cluster does not serve has no objects.
     type: list
@@ -54,7 +54,7 @@ options:
     required: true
   folder:
     description:
-      - Folder for the files, on the host that runs the module. It is made where it is not there.
+      - Folder for the files, on the host that runs the module. It is created if it is missing.
       - An earlier backup in it is replaced.
     type: path
     required: true
@@ -64,12 +64,12 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Keep what KServe and Knative hold
+- name: Back up the custom resources of KServe and Knative
   hashfoundry.kserve.custom_resources_backup:
     groups: [serving.kserve.io, knative.dev]
     folder: /var/backups/models
 
-- name: Bring it back
+- name: Restore them
   hashfoundry.kserve.manifests:
     src: [/var/backups/models/restore]
     force_conflicts: true
@@ -82,17 +82,17 @@ folder:
   returned: success
   sample: /var/backups/models
 counts:
-  description: The number of objects by resource, those that controllers made among them; V(0) for an empty one.
+  description: The number of objects by resource, including those that controllers created; V(0) for an empty one.
   type: dict
   returned: success
   sample: {inferenceservices.serving.kserve.io: 3, servingruntimes.serving.kserve.io: 0}
 objects:
-  description: By resource the objects that somebody made, as C(namespace/name), or C(name) where there is no namespace.
+  description: By resource the objects that users created, as C(namespace/name), or C(name) for cluster-scoped ones.
   type: dict
   returned: success
   sample: {inferenceservices.serving.kserve.io: [models/iris]}
 reason:
-  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
   type: str
   returned: failure
   sample: Forbidden

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: custom_resources_info
-short_description: Count the custom resources of API groups, and say which of a backup are gone
+short_description: Count the custom resources of API groups, and list those of a backup that are missing
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Lists every object of the API groups that the cluster serves, in all namespaces. Secrets are not among them, since
+  - Lists every object of the API groups that the cluster serves, in all namespaces. Secrets are not included, since
     they are in no such group.
-  - With O(since) it says what a backup of M(hashfoundry.kserve.custom_resources_backup) has and the cluster has not
-    any more. What a controller made for another object is counted, but never missed.
+  - With O(since) it lists what a backup of M(hashfoundry.kserve.custom_resources_backup) contains and the cluster does
+    not. What a controller created for another object is counted, but never reported as missing.
   - The credentials need C(list) on all resources of the groups.
 requirements:
   - python >= 3.11
@@ -41,7 +41,7 @@ attributes:
 options:
   groups:
     description:
-      - API groups, such as V(serving.kserve.io). The groups below one belong to it, as V(serving.knative.dev) to
+      - API groups, such as V(serving.kserve.io). Subgroups are included, such as V(serving.knative.dev) for
         V(knative.dev).
       - A group that the cluster does not serve has no objects.
     type: list
@@ -55,12 +55,12 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Count what KServe and Knative hold
+- name: Count the custom resources of KServe and Knative
   hashfoundry.kserve.custom_resources_info:
     groups: [serving.kserve.io, knative.dev]
   register: held
 
-- name: See that nothing has gone since the backup
+- name: Assert that nothing is missing since the backup
   hashfoundry.kserve.custom_resources_info:
     groups: [serving.kserve.io, knative.dev]
     since: /var/backups/models
@@ -70,12 +70,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 counts:
-  description: The number of objects by resource, those that controllers made among them; V(0) for an empty one.
+  description: The number of objects by resource, including those that controllers created; V(0) for an empty one.
   type: dict
   returned: success
   sample: {inferenceservices.serving.kserve.io: 3, servingruntimes.serving.kserve.io: 0}
 objects:
-  description: By resource the objects that somebody made, as C(namespace/name), or C(name) where there is no namespace.
+  description: By resource the objects that users created, as C(namespace/name), or C(name) for cluster-scoped ones.
   type: dict
   returned: success
   sample: {inferenceservices.serving.kserve.io: [models/iris]}
@@ -85,7 +85,7 @@ counts_before:
   returned: with O(since)
   sample: {inferenceservices.serving.kserve.io: 3}
 lost:
-  description: What the backup has and the cluster has not.
+  description: What the backup contains and the cluster does not.
   type: list
   elements: dict
   returned: with O(since)
@@ -95,17 +95,17 @@ lost:
       type: str
       sample: inferenceservices.serving.kserve.io
     name:
-      description: The object as in RV(objects); null where the whole resource is not served any more.
+      description: The object as in RV(objects); null if the whole resource is no longer served.
       type: str
       sample: models/iris
     what:
       description:
-        - V(kind) where the resource is not served, V(object) where the object is not there, and V(replaced) where
-          another object has its name, since somebody deleted it and made it anew.
+        - V(kind) if the resource is not served, V(object) if the object is missing, and V(replaced) if the object was
+          deleted and re-created.
       type: str
       sample: object
 reason:
-  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
   type: str
   returned: failure
   sample: BackupIncomplete

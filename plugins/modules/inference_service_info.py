@@ -9,19 +9,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: inference_service_info
-short_description: Tell whether KServe InferenceServices serve what their specs ask for, and why not
+short_description: Report whether KServe InferenceServices serve their current spec, and why not
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Gives the verdict of M(hashfoundry.kserve.inference_service_ready) as it is now, without waiting. A service that
-    does not serve is no failure.
-  - Without O(name), O(names) and O(label_selectors) it tells of all InferenceServices of the namespace. Each kind of
-    object is listed once, and the models are asked at the same time.
+  - Returns the verdict of M(hashfoundry.kserve.inference_service_ready) without waiting. A service that does not serve
+    is no failure.
+  - Without O(name), O(names) and O(label_selectors) it reports all InferenceServices of the namespace. Each resource
+    is listed once, and the models are queried in parallel.
   - The credentials need C(list) on C(inferenceservices.serving.kserve.io), C(deployments.apps), C(replicasets.apps),
     C(pods) and C(httproutes.gateway.networking.k8s.io) in the namespace, C(get) on C(services/proxy) for
-    O(model_ready_path), and for the explanation of what does not serve C(list) on C(events) and C(get) on
-    C(pods/log).
+    O(model_ready_path), and for the diagnosis of what does not serve C(list) on C(events) and C(get) on C(pods/log).
 requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0
@@ -52,16 +51,16 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Ask for all models of the namespace
+- name: Get the state of all models of the namespace
   hashfoundry.kserve.inference_service_info:
     namespace: models
   register: models
 
-- name: Say which of them do not serve
+- name: Report those that do not serve
   ansible.builtin.debug:
     msg: "{{ models.services | rejectattr('verdict', 'eq', 'serving') | map(attribute='message') }}"
 
-- name: Ask for one model, without a question to the model itself
+- name: Get the state of one model, without querying the model itself
   hashfoundry.kserve.inference_service_info:
     name: iris
     namespace: models
@@ -71,7 +70,7 @@ EXAMPLES = r"""
 RETURN = r"""
 services:
   description:
-    - What is known of each service, in the order of O(names) or of their names.
+    - The state of each service, in the order of O(names) or of their names.
     - Empty on a cluster without KServe.
   type: list
   elements: dict
@@ -88,7 +87,7 @@ services:
       type: str
       sample: serving
     reason:
-      description: What the verdict is about, in one word; V(NotFound) for a service that is not there.
+      description: Reason code of the verdict; V(NotFound) for a missing service.
       type: str
       sample: ModelReady
     message:
@@ -96,7 +95,7 @@ services:
       type: str
       sample: The InferenceService serves its current spec and its model is ready.
     url:
-      description: What the InferenceService's status gives as its URL, whether or not something routes it.
+      description: URL in the InferenceService's status, whether or not it is routed.
       type: str
       sample: http://iris-models.example.com
     address:
@@ -108,7 +107,7 @@ services:
       type: int
       sample: 2
     model_ready:
-      description: Whether the model said that it is ready, or predicted what it must; null when it was not asked.
+      description: Whether the model reported ready, or predicted the expected values; null when it was not queried.
       type: bool
       sample: true
     conditions:
@@ -128,7 +127,7 @@ services:
           pod and container, of the same services. Values that look like secrets are masked.
       type: dict
 reason:
-  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
   type: str
   returned: failure
   sample: Forbidden

@@ -9,31 +9,30 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: inference_service_ready
-short_description: Wait until KServe InferenceServices serve what their specs ask for
+short_description: Wait until KServe InferenceServices serve their current spec
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Answers whether each InferenceService as it is now specified is being served, and if not, why.
-  - The condition C(Ready) alone is not believed. It can be that of the spec before, it stays true while an old pod
-    serves and new ones crash, and it says nothing of whether the model was found.
-  - In Standard mode the module compares the spec with the Deployment that KServe has made of it, requires that every
-    replica is of the current ReplicaSet and available and no older one is left, that the model is loaded, that all
-    conditions are true, and that the gateway has accepted KServe's own HTTPRoutes as they are now.
+  - Waits until each InferenceService serves its current generation, and reports why if it does not.
+  - The condition C(Ready) alone is not sufficient. It can be that of the previous spec, it stays true while a previous
+    pod serves and new ones crash, and it does not show whether the model was found.
+  - In Standard mode the module compares the spec with KServe's Deployment, requires that every replica is of the
+    current ReplicaSet and available and no previous one remains, that the model is loaded, that all conditions are
+    true, and that the gateway has accepted the current generation of KServe's HTTPRoutes.
   - In Knative mode the module compares the spec with the latest created revision in the same way, which must be the
     latest ready one and get all requests, unless C(canaryTrafficPercent) gives it a share.
-  - At last it asks the model server, through the API server, whether the model is ready, or for O(prediction). A
-    model that Knative has scaled to zero is not asked, since that would scale it up; it serves, as its revision did.
-  - It fails at once when waiting cannot help, such as when there is no serving runtime or ServiceAccount, a pod is more
-    than the whole quota, or the pod security standard forbids it, and after O(grace_period) when something is wrong
-    that may still pass, such as a crashing container, a Secret that is not there, or a quota that others use up.
-  - It follows the objects with watches, goes on after a lost connection or a restart of the API server, and changes
-    nothing. However many services are waited for, each kind of object is listed once and watched once.
+  - Finally it queries the model server, through the API server, for the model's readiness, or sends O(prediction). A
+    model that Knative has scaled to zero is not queried, since that would scale it up; it counts as serving.
+  - It fails at once when waiting cannot help, such as when the serving runtime or ServiceAccount is missing, a pod
+    exceeds the whole quota, or the Pod Security Standard forbids it, and after O(grace_period) when something may
+    still recover, such as a crashing container, a missing Secret, or a quota that is used up.
+  - It watches the objects, resumes after a lost connection or a restart of the API server, and changes nothing. Each
+    resource is listed once and watched once, whatever the number of services.
   - The credentials need C(get), C(list) and C(watch) on C(inferenceservices.serving.kserve.io), C(deployments.apps),
     C(replicasets.apps), C(pods) and C(httproutes.gateway.networking.k8s.io) in the namespace, C(get) on
-    C(services/proxy) for O(model_ready_path), and for the explanation of a failure C(list) on C(events) and C(get) on
-    C(pods/log). With C(get) on C(endpoints) it also sees to it that the answer is not that of a pod which is going
-    away.
+    C(services/proxy) for O(model_ready_path), and for the diagnosis of a failure C(list) on C(events) and C(get) on
+    C(pods/log). With C(get) on C(endpoints) it also ensures that the answer is not that of a terminating pod.
 requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0
@@ -47,8 +46,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - Does the same, since it only reads. An InferenceService that is not there is no failure in check mode. When it
-        is the only one, or nothing has the labels, or the cluster is without KServe, the result is skipped.
+      - Does the same, since it only reads. A missing InferenceService is no failure in check mode. When it is the only
+        one, or nothing has the labels, or KServe is not installed, the result is skipped.
   diff_mode:
     support: none
     details:
@@ -61,24 +60,25 @@ options:
       - Name of one InferenceService.
       - Exactly one of O(name), O(names) and O(label_selectors) is needed.
   timeout:
-    description: How many seconds to wait at most. With V(0) the cluster is read and judged once.
+    description: How many seconds to wait at most. With V(0) the state is evaluated once.
     type: int
     default: 300
   grace_period:
     description:
-      - How many seconds something may be wrong that can still pass, before the service counts as failed.
-      - Examples are a container that crashes, an image that cannot be pulled, a pod that no node takes, a model that
-        failed to load, and a gateway that refuses the route. Where a cluster autoscaler adds nodes, allow it the time.
+      - How many seconds a service may be degraded before it counts as failed.
+      - Examples are a container that crashes, an image that cannot be pulled, an unschedulable pod, a model that
+        failed to load, and a gateway that rejects the route. With a cluster autoscaler, allow for the time to add
+        nodes.
     type: int
     default: 30
   fail_fast:
     description:
-      - Of several services, whether the first one that fails ends the waiting for the others.
+      - Whether the first of several services that fails ends the wait for the others.
       - With V(false) the module ends when each of them serves or has failed.
     type: bool
     default: true
   return_pods:
-    description: Whether RV(services) tells the pods of each service, too.
+    description: Whether RV(services) contains the pods of each service.
     type: bool
     default: false
 seealso:
@@ -100,7 +100,7 @@ EXAMPLES = r"""
     timeout: 1800
     grace_period: 600
 
-- name: Wait for all models of a team, and hear of each one that fails
+- name: Wait for all models of a team, and report each that fails
   hashfoundry.kserve.inference_service_ready:
     label_selectors:
       - team=vision
@@ -120,7 +120,7 @@ EXAMPLES = r"""
 RETURN = r"""
 services:
   description:
-    - What is known of each service, in the order of O(names) or of their names.
+    - The state of each service, in the order of O(names) or of their names.
     - With one service, its values are also at the top of the result.
   type: list
   elements: dict
@@ -137,7 +137,7 @@ services:
       type: str
       sample: serving
     reason:
-      description: What the verdict is about, in one word.
+      description: Reason code of the verdict.
       type: str
       sample: ModelReady
     message:
@@ -145,7 +145,7 @@ services:
       type: str
       sample: The InferenceService serves its current spec and its model is ready.
     url:
-      description: What the InferenceService's status gives as its URL, whether or not something routes it.
+      description: URL in the InferenceService's status, whether or not it is routed.
       type: str
       sample: http://iris-models.example.com
     address:
@@ -157,17 +157,17 @@ services:
       type: int
       sample: 2
     model_ready:
-      description: Whether the model said that it is ready, or predicted what it must; null when it was not asked.
+      description: Whether the model reported ready, or predicted the expected values; null when it was not queried.
       type: bool
       sample: true
     waited_seconds:
-      description: After how many seconds of waiting the verdict became what it is.
+      description: Seconds of waiting until the verdict was reached.
       type: float
       sample: 12.3
     pods:
       description:
-        - The pods of its current spec, as the API server has them but for C(managedFields), when all services serve and
-          O(return_pods) is set. In Knative mode these are those of the latest revision.
+        - The pods of its current spec, as the API server has them but for C(managedFields), when all services serve
+          and O(return_pods) is set. In Knative mode these are those of the latest revision.
       type: list
       elements: dict
     conditions:
@@ -187,7 +187,7 @@ waited_seconds:
   returned: always, unless the cluster cannot be read
   sample: 12.3
 url:
-  description: What the InferenceService's status gives as its URL, whether or not something routes it.
+  description: URL in the InferenceService's status, whether or not it is routed.
   type: str
   returned: with one service, unless the cluster cannot be read
   sample: http://iris-models.example.com
@@ -197,7 +197,7 @@ address:
   returned: with one service, unless the cluster cannot be read
   sample: http://iris-predictor.models.svc.cluster.local
 model_ready:
-  description: Whether the model said that it is ready, or predicted what it must; null when it was not asked.
+  description: Whether the model reported ready, or predicted the expected values; null when it was not queried.
   type: bool
   returned: with one service, unless the cluster cannot be read
   sample: true
@@ -215,8 +215,8 @@ verdict:
   sample: serving
 reason:
   description:
-    - What the verdict is about, in one word. On failure of several services that of the first one that is named.
-    - Where there is no verdict, a stable code for what went wrong, for programs; C(msg) says it in a sentence.
+    - Reason code of the verdict; when several services fail, of the first one in the message.
+    - Without a verdict, a stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
   type: str
   returned: failure, or with one service
   sample: CrashLoopBackOff
@@ -256,8 +256,8 @@ events:
       type: str
 logs:
   description:
-    - The last 20 lines of each init container and of the model server in up to three pods that are not ready, by
-      pod and container. Values that look like secrets are masked.
+    - The last 20 lines of each init container and of the model server in up to three pods that are not ready, by pod
+      and container. Values that look like secrets are masked.
   type: dict
   returned: failure of one service, unless the cluster cannot be read
   sample:

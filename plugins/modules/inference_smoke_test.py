@@ -9,23 +9,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: inference_smoke_test
-short_description: Compare a served model's predictions with known ones, and hold it to latencies and a throughput
+short_description: Run smoke tests against a served model, and check latency, error rate and throughput thresholds
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Sends rows to a model the way its users do, over HTTPS through the gateway, and compares what it predicts with
-    what is expected. Then sends the same requests some more times, measures how long each takes, and fails where
-    O(thresholds) are missed.
-  - The name in the certificate and in the C(Host) header can be another than the address that is connected to, so a
-    route can be tested before its name is in DNS.
-  - Only when there is no answer yet is a request sent again. A wrong prediction fails at once, also under load.
-  - Without O(rate) the load is closed. Each of O(concurrency) connections sends its next request when it has its
-    answer. A server that stalls is then asked less often, and the stall shows in few latencies.
+  - Sends prediction requests to a model as a client does, over HTTPS through the gateway, and compares the predictions
+    with the expected ones. Then repeats the requests, measures their latencies, and fails if O(thresholds) are missed.
+  - The name in the certificate and in the C(Host) header can differ from the address of the connection, so a route can
+    be tested before its name is in DNS.
+  - A request is only retried while there is no answer yet. A wrong prediction fails at once, also under load.
+  - Without O(rate) the load is closed. Each of O(concurrency) connections sends its next request when it has received
+    an answer. A server that stalls then gets fewer requests, and the stall shows in few latencies.
   - With O(rate) the load is open. Requests are due at fixed times, whatever the server does, and a latency counts from
     when the request was due. A stall then shows in every request that fell into it, as it does for the model's users.
-  - Connections are kept open, so latencies are without the TLS handshake, except where an open load needs one more
-    connection. A request that crosses with the closing of an idle connection is sent again over a new one.
+  - Connections are kept alive, so latencies exclude the TLS handshake, except if an open load needs another
+    connection. A request on an idle connection that the server closes is retried on a new one.
 requirements:
   - python >= 3.11
   - junitparser >= 4.0.0, for O(junit_path)
@@ -36,8 +35,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - Sends the same requests, since predictions change nothing, but does not wait, and writes no report. When
-        nothing answers, the result is skipped, since the model may not be deployed yet.
+      - Sends the same requests, since predictions change nothing, but does not wait, and writes no report. Without an
+        answer the result is skipped, since the model may not be deployed yet.
   diff_mode:
     support: none
     details:
@@ -65,17 +64,17 @@ options:
     description: IP address or name to connect to, when it is not the one in O(host) or O(url).
     type: str
   ca_path:
-    description: PEM file with the authorities that may sign the server's certificate. Without it the system's.
+    description: PEM file with the trusted CAs of the server's certificate. Defaults to the system's CAs.
     type: path
   ca_content:
-    description: The same as O(ca_path), as text.
+    description: The same as O(ca_path), as a string.
     type: str
   validate_certs:
     description: Whether the server's certificate must be valid.
     type: bool
     default: true
   client_cert:
-    description: PEM file with the certificate to show to the server, for mutual TLS. May hold the key as well.
+    description: PEM file with the client certificate for mutual TLS. May contain the key as well.
     type: path
   client_key:
     description: PEM file with the key of O(client_cert), without a passphrase.
@@ -84,8 +83,8 @@ options:
     description:
       - URL of an HTTP proxy, such as V(http://user:password@proxy.example.com:3128). HTTPS goes through it by
         C(CONNECT), so the proxy sees neither requests nor answers.
-      - Without it what the environment variables E(https_proxy), E(http_proxy), E(all_proxy) and E(no_proxy) say, which
-        never holds for an address of this machine's own. Empty for no proxy at all.
+      - Defaults to the environment variables E(https_proxy), E(http_proxy), E(all_proxy) and E(no_proxy), which never
+        apply to a local address. Empty for no proxy at all.
     type: str
   token:
     description: Bearer token to send.
@@ -105,7 +104,7 @@ options:
     default: v2
   health:
     description:
-      - Whose health endpoints must answer C(200) before a prediction is asked for.
+      - Whose health endpoints must answer C(200) before the first prediction request.
       - V(v1) is C(/v1/models/MODEL). V(v2) is C(/v2/health/live), C(/v2/health/ready) and C(/v2/models/MODEL/ready).
       - For generative models V(openai) is C(/openai/v1/models/MODEL), as KServe's Hugging Face server has it, and
         V(vllm) is C(/health) of vLLM and Text Generation Inference.
@@ -119,7 +118,7 @@ options:
       - Where O(metadata_path) names several inputs, a row in V(v2) is a list with a value for each input, in their
         order, or a dictionary with a value for each input's name. A value is of the input's datatype, for C(BYTES) a
         string, and a list where the input's shape has more dimensions than that of the rows.
-      - Needed together with O(expected), except where only O(health) is asked for.
+      - Needed together with O(expected), unless only O(health) is requested.
     type: list
     elements: raw
   expected:
@@ -127,7 +126,7 @@ options:
     type: list
     elements: raw
   batch_size:
-    description: How many rows to send in one request. Without it all. The requests of the load take turns.
+    description: How many rows to send in one request. Without it all. The load cycles through the requests.
     type: int
   tolerance:
     description: By how much a predicted number, also one in a row of probabilities, may differ from the expected one.
@@ -138,14 +137,14 @@ options:
         type: float
         default: 0
       relative:
-        description: By this part of the expected one, where that is more.
+        description: By this fraction of the expected one, if that is more.
         type: float
         default: 0
   metadata_path:
     description:
       - The C(metadata.json) of the model, on the host that runs the module. Its C(inputs) and C(outputs), which have
-        C(name), C(datatype) and C(shape) as in V(v2), are compared with what the server says of the model, where it
-        says so, and with its answers.
+        C(name), C(datatype) and C(shape) as in V(v2), are compared with the server's metadata of the model, if it has
+        any, and with its answers.
       - Also gives name and datatype of the tensor that is sent in V(v2). Several inputs are sent as one tensor each.
     type: path
   requests:
@@ -169,7 +168,8 @@ options:
     type: float
   thresholds:
     description:
-      - What the measured requests must keep to, or the task fails. Latencies are of the requests that were answered.
+      - Limits of the measured requests; the task fails if they are exceeded. Latencies are of the requests that were
+        answered.
       - A percentile of few requests is the slowest of them. It takes 20 requests for O(thresholds.p95_ms) to be
         another, 100 for O(thresholds.p99_ms), and 1000 for O(thresholds.p999_ms).
     type: dict
@@ -191,8 +191,8 @@ options:
         type: float
       error_rate:
         description:
-          - Highest part of requests, from 0 to 1, without an answer C(200) in time. Without this threshold the first of
-            them ends the load and fails the task. A wrong prediction always does.
+          - Highest fraction of requests, from 0 to 1, without an answer C(200) in time. Without this threshold the
+            first of them ends the load and fails the task. A wrong prediction always does.
         type: float
       throughput:
         description: Lowest number of requests answered each second.
@@ -201,12 +201,12 @@ options:
     description: File to write the checks to, as JUnit XML with a test case for each check and threshold.
     type: path
   svg_path:
-    description: File to write a picture of the latencies' distribution to, as SVG.
+    description: File to write a chart of the latencies' distribution to, as SVG.
     type: path
   retry_for:
     description:
-      - For how many seconds requests before the load are sent again, with growing pauses, when the server cannot be
-        reached or answers C(404), C(502), C(503) or C(504), as gateways do before they have taken up a route.
+      - For how many seconds requests before the load are retried, with backoff, when the server cannot be reached or
+        answers C(404), C(502), C(503) or C(504), as gateways do before a route is programmed.
     type: float
     default: 60
 seealso:
@@ -235,7 +235,7 @@ EXAMPLES = r"""
       - [5.1, 3.5, 1.4, 0.2]
     expected: [0]
 
-- name: Hold the model to its latencies at 50 requests a second, and keep the figures for CI
+- name: Check latency thresholds at 50 requests a second, and write reports for CI
   hashfoundry.kserve.inference_smoke_test:
     url: https://iris.models.example.com
     model_name: iris
@@ -252,7 +252,7 @@ EXAMPLES = r"""
     junit_path: reports/iris.xml
     svg_path: reports/iris.svg
 
-- name: See how many requests a second eight users at a time are answered, through a proxy and by mutual TLS
+- name: Measure the throughput of eight concurrent clients, through a proxy and by mutual TLS
   hashfoundry.kserve.inference_smoke_test:
     url: https://iris.models.example.com
     proxy: http://proxy.example.com:3128
@@ -283,7 +283,7 @@ EXAMPLES = r"""
         payment: direct debit
     expected: [1, 0]
 
-- name: See that a generative model is up
+- name: Check the health endpoints of a generative model
   hashfoundry.kserve.inference_smoke_test:
     url: https://llama.models.example.com
     model_name: llama
@@ -329,7 +329,7 @@ latency_ms:
       description: The longest.
       type: float
 load:
-  description: What was sent, and what became of it.
+  description: The load that was sent, and its results.
   type: dict
   returned: when there was a load, also where a threshold is missed
   contains:
@@ -343,7 +343,7 @@ load:
       description: How many of them had no answer C(200) in time.
       type: int
     error_rate:
-      description: The part of the requests that these are, from 0 to 1.
+      description: Their fraction of the requests, from 0 to 1.
       type: float
     error_causes:
       description: The sentence on each kind of error, with C(cause) and C(count), the most frequent first.
@@ -362,22 +362,22 @@ load:
       description: Requests due each second; null in a closed load.
       type: float
     generator_cpu:
-      description: What part of a processor core sending took, from 0 to 1.
+      description: Fraction of a CPU core that sending took, from 0 to 1.
       type: float
     generator_waited:
-      description: For what part of the time sending waited for a core, from 0 to 1. Linux only, elsewhere 0.
+      description: Fraction of the time that sending waited for a core, from 0 to 1. Linux only, elsewhere 0.
       type: float
     behind_ms:
       description:
-        - In an open load, how many milliseconds after they were due requests were taken up, by the fault of the machine
-          that sends, as C(p50), C(p99) and C(max). It is in the latencies. The module warns where it is a good part of
-          them, and fails where the rate was not reached for that reason.
+        - In an open load, by how many milliseconds the sending machine started requests late, as C(p50), C(p99) and
+          C(max). It is in the latencies. The module warns if it is a large part of them, and fails if the rate was not
+          reached for that reason.
       type: dict
 checks:
   description: What was checked, as in the JUnit report.
   type: list
   elements: dict
-  returned: always, but for wrong options
+  returned: always, except for invalid options
   sample:
     - name: predictions
       passed: true
@@ -402,7 +402,7 @@ url:
   returned: success, or skipped
   sample: https://iris.models.example.com/v2/models/iris/infer
 reason:
-  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
   type: str
   returned: failure
   sample: PredictionWrong

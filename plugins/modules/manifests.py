@@ -3,40 +3,39 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Apply many Kubernetes objects at once, sending only those that differ, or take them away."""
+"""Apply many Kubernetes objects at once, sending only those that differ, or delete them."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: manifests
-short_description: Apply many Kubernetes objects at once, sending only those that differ, or take them away
+short_description: Apply many Kubernetes objects at once by server-side apply, or delete them
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Brings a cluster to what a whole set of manifests says, in one task. It reads every object first, sends only what
-    differs, by server-side apply, and waits for what it has applied.
-  - An object is left alone when its fields are as the manifest has them and O(field_manager) owns no field that the
-    manifest no longer has. Lists are compared the way the API server merges them, and quantities by value. An
-    object that O(field_manager) has not applied yet is sent once, also when it looks the same, so that a field which
-    the manifest loses later can be taken away.
-  - The order is that of Helm, with namespaces and definitions of kinds first and custom resources last. Definitions
-    are waited for before the next object is sent, until they are established and the discovery knows their kinds.
-  - Whatever disappears from the manifests stays in the cluster, unless O(prune) selects it. Delete other objects with
-    M(kubernetes.core.k8s), or with O(state=absent) from the manifests that still name them.
-  - With O(state=absent) the order is the other way round. Custom resources go first, so that their controllers can
-    clean up. A definition of a kind goes only when nothing of the kind is left, and a namespace only when nothing is
-    in it but what every namespace has. An object that O(field_manager) has not applied stays, and so does a
-    definition that another manager has applied, too. Who has applied a manifest that names an object and says nothing
-    else of it, as of a plain Namespace, nobody knows; it counts as applied.
-  - Long definitions of kinds are read once, and a chart on this machine that is given no values and has nothing but
-    definitions of kinds is rendered once. What came of them is kept below E(XDG_CACHE_HOME), or else C(~/.cache), in
-    C(hashfoundry-kserve/made), for 30 days or until it is deleted. Nothing else is kept.
-  - Of a Secret, C(stringData) is sent as C(data), since the API server does not keep track of what was applied in
-    C(stringData). The values are shown nowhere.
+  - Applies a whole set of manifests in one task. It reads every object first, applies only those that differ, by
+    server-side apply, and waits for them.
+  - An object is unchanged when its fields match the manifest and O(field_manager) owns no field that the manifest no
+    longer has. Lists are compared the way the API server merges them, and quantities by value. An object that
+    O(field_manager) has not applied yet is applied once, even if it is equal, so that a field which is later removed
+    from the manifest can be removed from the object.
+  - The order is that of Helm, with namespaces and CRDs first and custom resources last. Before the next object is
+    applied, CRDs are waited for until they are established and in the API discovery.
+  - An object that is removed from the manifests remains in the cluster, unless O(prune) selects it. Delete other
+    objects with M(kubernetes.core.k8s), or with O(state=absent) from the manifests that still name them.
+  - With O(state=absent) the order is reversed. Custom resources are deleted first, so that their controllers can clean
+    up. A CRD is deleted only when it has no objects left, and a namespace only when it is empty but for the default
+    objects. An object that O(field_manager) has not applied remains, and so does a CRD that another manager has
+    applied too. An object without any field, such as a plain Namespace, has no recorded manager; it counts as applied.
+  - Large CRDs are parsed once, and a local chart without values that contains only CRDs is rendered once. The results
+    are cached below E(XDG_CACHE_HOME), or else C(~/.cache), in C(hashfoundry-kserve/made), for 30 days. Nothing else
+    is cached.
+  - Of a Secret, C(stringData) is applied as C(data), since the API server does not track ownership of C(stringData).
+    The values are never shown.
   - The credentials need C(get), C(list), C(watch), C(create) and C(patch) on what is applied, C(get), C(list) and
-    C(delete) on what is taken away, and C(list) on everything in a namespace that is. The explanation of a workload
-    that does not come up needs C(list) on C(pods) and C(events).
+    C(delete) on what is deleted, and C(list) on everything in a namespace that is deleted. The diagnosis of a workload
+    that does not become ready needs C(list) on C(pods) and C(events).
 requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0
@@ -50,36 +49,35 @@ attributes:
   check_mode:
     support: full
     details:
-      - What differs is sent as a dry run, which the API server and its webhooks check.
-      - An object whose kind or namespace is not there yet cannot be checked. It is listed in RV(unvalidated) and
-        counted as a change. A warning names them.
+      - Changes are sent as a server-side dry run, which the API server and its webhooks validate.
+      - An object whose CRD or namespace does not exist yet cannot be validated. It is listed in RV(unvalidated) and
+        counted as a change, with a warning.
   diff_mode:
     support: full
     details:
-      - Shows the objects that differ, and of those only the fields that the manifest has. A field that is taken away
-        is not shown.
+      - Shows the objects that differ, with the fields of the manifest only. A field that is removed is not shown.
   idempotent:
     support: full
 options:
   state:
-    description: Whether the objects are applied, V(present), or taken away, V(absent).
+    description: Whether the objects are applied, V(present), or deleted, V(absent).
     type: str
     choices: [present, absent]
     default: present
   in_use:
     description:
-      - What O(state=absent) does where a definition of a kind is among the manifests, and objects of the kind are in
-        the cluster that are not. What the objects of the manifests own, and what was made for their Gateways, goes
-        with them and does not count.
-      - With V(refuse), nothing is taken away, and the error counts them. With V(keep), these definitions stay, and
-        the rest goes.
+      - What O(state=absent) does if a CRD is among the manifests, and the cluster has objects of it that are not. What
+        the objects of the manifests own, and what was created for their Gateways, is deleted with them and does not
+        count.
+      - With V(refuse), nothing is deleted, and the error counts them. With V(keep), these CRDs remain, and the rest is
+        deleted.
     type: str
     choices: [refuse, keep]
     default: refuse
   definitions:
     description:
-      - Objects to apply, or texts of YAML with any number of them, as C(helm template) prints. Empty ones are passed
-        over, and those in one of kind C(List) are taken one by one.
+      - Objects to apply, or YAML strings with any number of them, as C(helm template) prints. Empty ones are ignored,
+        and a C(List) is expanded.
       - Values of Secrets are masked where Ansible shows or logs the module's options. Set C(no_log) on the task all
         the same when they come from a variable that other callbacks show.
     type: list
@@ -87,8 +85,8 @@ options:
     default: []
   templates:
     description:
-      - Jinja templates on the machine that runs Ansible, found as M(ansible.builtin.template) finds its O(ignore:src).
-        Each becomes a text after those of O(definitions), and counts as one.
+      - Jinja templates on the control node, found as M(ansible.builtin.template) finds its O(ignore:src). Each is
+        rendered and appended to O(definitions).
       - Unlike the lookup P(ansible.builtin.template#lookup), this copies no variables.
     type: list
     elements: path
@@ -96,43 +94,43 @@ options:
   src:
     description:
       - Paths of YAML or JSON files on the host that runs the module, or of folders that hold such files.
-      - An object in O(definitions) takes the place of the same object here.
-      - At least one of O(definitions), O(templates), O(src) and O(charts) has to hold an object.
+      - An object in O(definitions) replaces the same object here.
+      - At least one of O(definitions), O(templates), O(src) and O(charts) must contain an object.
     type: list
     elements: path
     default: []
   charts:
     description:
-      - Helm charts, whose objects and definitions of kinds are taken as C(helm template) prints them. There is no
-        release in the cluster; of hooks nothing is known but their objects.
-      - An object in O(definitions) takes the place of the same object here.
+      - Helm charts, whose objects and CRDs are applied as C(helm template) prints them. No release is created in the
+        cluster, and hooks are applied as plain objects.
+      - An object in O(definitions) replaces the same object here.
     type: list
     elements: dict
     default: []
     suboptions:
       ref:
-        description: Path of the chart, its C(oci) address, or its name in O(charts[].repository).
+        description: Path of the chart, its C(oci) URL, or its name in O(charts[].repository).
         type: str
         required: true
       repository:
-        description: Address of the repository.
+        description: URL of the repository.
         type: str
       version:
-        description: Version of the chart; the latest without it.
+        description: Version of the chart. Defaults to the latest.
         type: str
       release:
         description: Name of the release, by which charts name their objects.
         type: str
         required: true
       namespace:
-        description: Namespace of the release; that in O(namespace) without it.
+        description: Namespace of the release. Defaults to O(namespace).
         type: str
       values:
-        description: Values, laid over those of the chart. They are shown nowhere.
+        description: Values, merged over those of the chart. They are never shown.
         type: dict
         default: {}
   helm:
-    description: Name or path of the program with which O(charts) are rendered.
+    description: Name or path of the Helm binary that renders O(charts).
     type: path
     default: helm
   exclude_kinds:
@@ -142,72 +140,72 @@ options:
     default: []
   only_kinds:
     description:
-      - Kinds to apply, leaving out all others, also when nothing is left then. Give it in C(module_defaults) to run
-        roles for what only an administrator may apply, such as roles and definitions of kinds.
+      - Kinds to apply; all others are left out, even if nothing remains. Set it in C(module_defaults) to run roles for
+        what only an administrator may apply, such as RBAC and CRDs.
     type: list
     elements: str
     default: []
   patches:
     description:
-      - Parts of objects, each laid over the object of its C(kind) and C(metadata.name) in O(definitions) and O(src). It
-        may name C(apiVersion) and C(metadata.namespace), too, where those are needed to tell objects apart.
+      - Parts of objects, each merged over the object of its C(kind) and C(metadata.name) in O(definitions) and O(src).
+        It may also have C(apiVersion) and C(metadata.namespace), if those are needed to distinguish objects.
       - Maps are merged key by key, and lists whose entries have a C(name), such as containers, entry by entry. V(null)
-        takes a key away, and C($patch=delete) in an entry the entry of that name. Everything else takes the place of
-        what was there.
-      - Under a key of a ConfigMap's C(data), a map is merged into the JSON object that the text there is.
-      - A patch that fits no object is an error.
+        removes a key, and C($patch=delete) in an entry the entry of that name. Everything else replaces the previous
+        value.
+      - Under a key of a ConfigMap's C(data), a map is merged into the JSON object of that string.
+      - A patch that matches no object is an error.
     type: list
     elements: dict
     default: []
   ca_bundle:
     description:
-      - Certificates of authorities, as PEM text, that are set in each webhook that a Service answers, in the
-        configurations of webhooks among the objects.
+      - CA certificates, as a PEM string, that are set in each webhook with a Service, in the webhook configurations
+        among the objects.
     type: str
     default: ""
   images:
     description:
-      - Where images are taken from, in all objects but definitions of kinds. An image is what stands in a field, a
-        key of a ConfigMap, an environment variable or an argument whose name ends in C(image), also in a key of a
-        ConfigMap that holds JSON. Keys of a ConfigMap that begin with an underscore are left alone.
+      - Where images are pulled from, in all objects but CRDs. An image is the value of a field, a key of a ConfigMap,
+        an environment variable or an argument whose name ends in C(image), also within JSON in a ConfigMap. Keys of a
+        ConfigMap that begin with an underscore are ignored.
     type: dict
     default: {}
     suboptions:
       registries:
         description:
-          - What takes the place of the beginning of an image's name, a registry and as much of the path as is given.
-            The longest beginning that fits counts. An image without a registry is one of C(docker.io).
+          - Replacements of image name prefixes, a registry and as much of the path as is given. The longest matching
+            prefix applies. An image without a registry is one of C(docker.io).
         type: dict
         default: {}
       digests:
         description:
           - The digest of an image, C(sha256) with 64 hexadecimal digits, by the image's name with registry and tag, as
-            it is before O(images.registries) changes it. The tag stays beside it.
+            it is before O(images.registries) changes it. The tag is retained.
         type: dict
         default: {}
   namespace:
-    description: Namespace of objects that need one and name none.
+    description: Namespace of namespaced objects that have none.
     type: str
   field_manager:
-    description: Name under which the API server keeps which fields have been applied.
+    description: Field manager of server-side apply.
     type: str
     default: hashfoundry.kserve
   adopt:
     description:
-      - Whether to take over definitions of kinds that somebody else has made, such as a Helm release. Without it
-        nothing is applied where there are some, and they are named with their owners.
-      - The former owner should let go of them first; a Helm release that is uninstalled deletes them, and every object
-        of their kinds with them, unless they have the annotation C(helm.sh/resource-policy=keep).
+      - Whether to adopt CRDs that another owner has created, such as a Helm release. If V(false), nothing is applied
+        if there are any, and the error names them with their owners.
+      - The previous owner should release them first; a Helm release that is uninstalled deletes them, and every object
+        of them, unless they have the annotation C(helm.sh/resource-policy=keep).
     type: bool
     default: false
   force_conflicts:
-    description: Whether to take over fields that another field manager holds with other values.
+    description: Whether to take ownership of fields that another field manager owns with other values.
     type: bool
     default: false
   prune:
     description:
-      - What is deleted where the manifests do not name it, after they have been applied. Only objects that
-        O(field_manager) has applied go; the others are in RV(kept). With it there may be no manifest at all.
+      - What is deleted after the apply if the manifests do not contain it. Only objects that O(field_manager) has
+        applied are deleted; the others are in RV(kept). With it there may be no manifest at all.
       - Nothing is pruned with O(state=absent), nor of a kind that O(only_kinds) or O(exclude_kinds) leave out.
     type: list
     elements: dict
@@ -222,22 +220,22 @@ options:
         type: str
         required: true
       namespace:
-        description: Namespace of the objects, where the kind has one; that in O(namespace) without it.
+        description: Namespace of namespaced objects. Defaults to O(namespace).
         type: str
       label_selectors:
-        description: What the labels of the objects must be.
+        description: Label selectors of the objects.
         type: list
         elements: str
         required: true
   wait:
     description:
-      - Whether to wait until the objects work, also those that are unchanged. Waited for are definitions of kinds
-        (established, names accepted), Deployments, StatefulSets and DaemonSets (rolled out), Namespaces (active),
-        APIServices (available), Jobs (complete), GatewayClasses (accepted), Gateways (programmed),
-        cert-manager's Issuers, ClusterIssuers and Certificates (ready), and the configurations of webhooks that a
-        Service answers (their CA is a certificate). Everything else counts as working.
+      - Whether to wait until the objects are ready, also those that are unchanged. Waited for are CRDs (established,
+        names accepted), Deployments, StatefulSets and DaemonSets (rolled out), Namespaces (active), APIServices
+        (available), Jobs (complete), GatewayClasses (accepted), Gateways (programmed), cert-manager's Issuers,
+        ClusterIssuers and Certificates (ready), and webhook configurations with a Service (their CA is a certificate).
+        Everything else counts as ready.
       - It fails at once when waiting cannot help, as when a Deployment's progress deadline is exceeded.
-      - With O(state=absent), whether to wait until the objects are gone, and what controllers made for a Gateway.
+      - With O(state=absent), whether to wait until the objects are deleted, and what controllers created for a Gateway.
     type: bool
     default: true
   wait_timeout:
@@ -246,8 +244,8 @@ options:
     default: 300
   webhook_timeout:
     description:
-      - For how many seconds an object is read or sent again when a webhook, or a kind that has just been defined, is
-        not served yet. Every other error ends the module at once.
+      - For how many seconds an object is retried when a webhook, or a new CRD, is not served yet. Every other error
+        ends the module at once.
     type: int
     default: 60
 seealso:
@@ -282,7 +280,7 @@ EXAMPLES = r"""
           - name: validate.operator.example.com
             rules:
 
-- name: Install an operator without the Internet, from a mirror and by digest
+- name: Install an operator without Internet access, from a mirror and by digest
   hashfoundry.kserve.manifests:
     src:
       - /opt/manifests/operator.yaml
@@ -304,13 +302,13 @@ EXAMPLES = r"""
         values:
           replicas: 2
 
-- name: Take the operator away, unless somebody still has objects of its kinds
+- name: Uninstall the operator, unless its CRDs have other objects
   hashfoundry.kserve.manifests:
     src:
       - /opt/manifests/operator.yaml
     state: absent
 
-- name: Have the routes of a list, and no others with this label
+- name: Apply the Ingresses of a list, and delete others with this label
   hashfoundry.kserve.manifests:
     namespace: models
     templates: [ingresses.yml.j2]
@@ -335,7 +333,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 objects:
-  description: What has been done with each object, in the order of doing.
+  description: What was done with each object, in this order.
   type: list
   elements: dict
   returned: once the cluster has been read
@@ -347,7 +345,7 @@ objects:
       description: Kind.
       type: str
     namespace:
-      description: Namespace; null for an object of the whole cluster.
+      description: Namespace; null for a cluster-scoped object.
       type: str
     name:
       description: Name.
@@ -371,7 +369,7 @@ counts:
   returned: once the cluster has been read
   sample: {created: 1, configured: 0, unchanged: 12, unvalidated: 0}
 kept:
-  description: Objects that were not taken away, and why.
+  description: Objects that were not deleted, and why.
   type: list
   elements: dict
   returned: with O(state=absent) or O(prune), once the cluster has been read
@@ -383,7 +381,7 @@ kept:
       description: Kind.
       type: str
     namespace:
-      description: Namespace; null for an object of the whole cluster.
+      description: Namespace; null for a cluster-scoped object.
       type: str
     name:
       description: Name.
@@ -398,7 +396,7 @@ kept:
       name: operator
       reason: it holds Secret operator-tls
 unvalidated:
-  description: Objects that check mode could not check, and why.
+  description: Objects that check mode could not validate, and why.
   type: list
   elements: dict
   returned: once the cluster has been read
@@ -410,13 +408,13 @@ unvalidated:
       description: Kind.
       type: str
     namespace:
-      description: Namespace; null for an object of the whole cluster, or when it is not known to need one.
+      description: Namespace; null for a cluster-scoped object, or when the scope is not known.
       type: str
     name:
       description: Name.
       type: str
     reason:
-      description: Why it could not be checked.
+      description: Why it could not be validated.
       type: str
 requests:
   description: How many HTTP requests were sent to read, apply and wait.
@@ -424,17 +422,17 @@ requests:
   returned: once the cluster has been read
   sample: 31
 waited_seconds:
-  description: How long the module waited for objects to work.
+  description: How long the module waited for objects to become ready.
   type: float
   returned: once the cluster has been read
   sample: 12.3
 events:
-  description: The last events about the object that does not come up, and its pods.
+  description: The last events of the object that does not become ready, and of its pods.
   type: list
   elements: str
-  returned: when an object does not come up
+  returned: when an object does not become ready
 reason:
-  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
   type: str
   returned: failure
   sample: CRDInUse
@@ -473,7 +471,7 @@ LOADING: dict[str, Any] = {
         "options": {"registries": {"type": "dict", "default": {}}, "digests": {"type": "dict", "default": {}}},
     },
 }
-# Ansible's action plugin makes definitions of them.
+# Ansible's action plugin adds them to definitions.
 TEMPLATES: dict[str, Any] = {"templates": {"type": "list", "elements": "path", "default": []}}
 CHARTS: dict[str, Any] = {
     "charts": {

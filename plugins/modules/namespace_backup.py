@@ -3,23 +3,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Write all that somebody made in a namespace to a file."""
+"""Write all that users created in a namespace to a file."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: namespace_backup
-short_description: Write all that somebody made in a namespace to a file, from which it can be applied again
+short_description: Back up the objects of a namespace to a file that can be applied again
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Lists the objects of all kinds in a namespace and writes the namespace and them to one file of YAML, without status
-    and what else the API server writes. M(hashfoundry.kserve.manifests) takes that file as its
+  - Lists all objects in a namespace and writes the namespace and them to one YAML file, without status and other
+    fields that the API server sets. M(hashfoundry.kserve.manifests) takes that file as its
     O(hashfoundry.kserve.manifests#module:src).
-  - Objects that another object owns are left out, since they are made again from it, and so are pods, Jobs, events and
-    what Kubernetes makes in each namespace. A claim loses the name of its volume, and a Service its address.
-  - Secrets are never written. RV(secrets) tells which there are, for somebody has to bring them.
+  - Objects that another object owns are left out, since it re-creates them, and so are pods, Jobs, events and what
+    Kubernetes creates in each namespace. A PVC loses its volume's name, and a Service its cluster IP.
+  - Secrets are never written. RV(secrets) lists those that must be provided for a restore.
   - The credentials need C(get) on the namespace and C(list) on all resources in it. Of Secrets only the names of their
     keys are used.
 requirements:
@@ -38,7 +38,7 @@ attributes:
   diff_mode:
     support: none
     details:
-      - The file may hold what no log should.
+      - The file may contain confidential values.
   idempotent:
     support: full
 options:
@@ -48,7 +48,7 @@ options:
     required: true
   path:
     description:
-      - The file, on the host that runs the module. Its folder must be there. Only its owner may read it.
+      - The file, on the host that runs the module. Its folder must exist. Its mode is 0600.
     type: path
     required: true
 seealso:
@@ -57,12 +57,12 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Keep what is in the models' namespace
+- name: Back up the model namespace
   hashfoundry.kserve.namespace_backup:
     namespace: ml-models
     path: /var/backups/ml-models.yml
 
-- name: Bring it back
+- name: Restore them
   hashfoundry.kserve.manifests:
     src: [/var/backups/ml-models.yml]
 """
@@ -92,7 +92,7 @@ secrets:
     - name: model-reader
       keys: [AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY]
 reason:
-  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
   type: str
   returned: failure
   sample: NamespaceNotFound

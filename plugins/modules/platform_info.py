@@ -9,18 +9,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: platform_info
-short_description: Tell which components of a serving platform a cluster has, and whether they work
+short_description: Report which components of a serving platform a cluster has, and whether they are healthy
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Reads the version of a cluster and of the components in it that serve models, whoever installed them.
-  - A component is known by the definitions of its kinds and by the labels of its Deployments, as its project's own
-    manifests and charts have them. Its version is what the label C(app.kubernetes.io/version) says, or else the tag of
-    its image; that of the Gateway API is an annotation of its definitions.
+  - Reads the version of a cluster and of the installed components of a serving platform, however they were installed.
+  - A component is identified by its CRDs and by the labels of its Deployments, as its project's manifests and charts
+    set them. Its version is the label C(app.kubernetes.io/version), or else the tag of its image; that of the Gateway
+    API is an annotation of its CRDs.
   - The credentials need C(get) on the namespace C(kube-system) and on C(customresourcedefinitions), and C(list) on
-    C(deployments) in all namespaces. With O(verify=true) also C(list) on C(endpointslices) and on the configurations
-    of webhooks, and C(create) and C(patch) on C(clusterservingruntimes), on Knative's C(services), on
+    C(deployments) in all namespaces. With O(verify=true) also C(list) on C(endpointslices) and on webhook
+    configurations, and C(create) and C(patch) on C(clusterservingruntimes), on Knative's C(services), on
     C(clusterissuers) or on C(virtualservices).
 requirements:
   - python >= 3.11
@@ -38,7 +38,7 @@ attributes:
     support: full
 options:
   components:
-    description: The components to read. With an empty list only the cluster itself is.
+    description: The components to read. With an empty list only the cluster itself is read.
     type: list
     elements: str
     choices:
@@ -54,16 +54,16 @@ options:
     default: []
   verify:
     description:
-      - Whether to see that the components work. Their kinds are served, their Deployments rolled out; of their
-        webhooks the CA is a certificate and the Service has an endpoint; and the webhooks take an object in a dry run,
-        which changes nothing.
-      - What does not is listed in C(problems), and is no failure of the module.
+      - Whether to verify that the components are healthy. Their CRDs are served, their Deployments rolled out; their
+        webhooks have a CA certificate and their Services an endpoint; and the webhooks accept an object in a
+        server-side dry run, which changes nothing.
+      - What is not healthy is listed in C(problems), and is no failure of the module.
     type: bool
     default: false
   api_server:
     description:
-      - Whether to say at which addresses pods reach the API server. The credentials need C(list) on C(endpointslices)
-        in the namespace C(default) for that.
+      - Whether to return the addresses at which pods reach the API server. The credentials need C(list) on
+        C(endpointslices) in the namespace C(default) for that.
     type: bool
     default: false
 seealso:
@@ -76,7 +76,7 @@ EXAMPLES = r"""
     components: [kserve, knative_serving, cert_manager]
   register: platform
 
-- name: See that the KServe of others works
+- name: Verify the existing KServe
   hashfoundry.kserve.platform_info:
     components: [kserve]
     verify: true
@@ -91,7 +91,7 @@ cluster:
   returned: success
   contains:
     uid:
-      description: The UID of the namespace C(kube-system), by which clusters are told apart.
+      description: The UID of the namespace C(kube-system), which identifies the cluster.
       type: str
     version:
       description: The version of the API server.
@@ -119,20 +119,20 @@ components:
       description: Whether the cluster has it.
       type: bool
     version:
-      description: Its version; null where nothing says it.
+      description: Its version; null if it is unknown.
       type: str
     namespace:
       description: The namespace of its Deployments; null for one that has none.
       type: str
     uid:
-      description: The UID of the main definition of its kinds, which is another one after it was made anew.
+      description: The UID of its main CRD, which changes when the CRD is re-created.
       type: str
     deployments:
       description: The names of its Deployments.
       type: list
       elements: str
     problems:
-      description: What does not work, one clause each; empty without O(verify=true).
+      description: What is not healthy, one clause each; empty without O(verify=true).
       type: list
       elements: str
   sample:
@@ -144,7 +144,7 @@ components:
       deployments: [kserve-controller-manager]
       problems: []
 reason:
-  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
   type: str
   returned: failure
   sample: Forbidden

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: service_account_kubeconfig
-short_description: Write a kubeconfig with a token of a ServiceAccount that ends by itself
+short_description: Write a kubeconfig with a short-lived token of a ServiceAccount
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Asks the API server for a token of a ServiceAccount, by its TokenRequest, and writes a kubeconfig with it. No Secret
-    holds the token, and it is in no variable and no result.
-  - Another token is asked for when the file is absent, cannot be read, is open to others, holds one of another account
-    or address, or one that has fewer than O(renew_before) seconds left.
-  - The address and the authority of the API server are those that the module itself uses.
+  - Requests a token of a ServiceAccount from the API server (TokenRequest), and writes a kubeconfig with it. No Secret
+    contains the token, and it is in no variable and no result.
+  - A new token is requested when the file is missing, cannot be read, has too open a mode, is for another
+    ServiceAccount or server, or when the token has fewer than O(renew_before) seconds left.
+  - URL and CA of the API server are those that the module itself uses.
   - The credentials need C(get) on C(serviceaccounts) and C(create) on C(serviceaccounts/token).
 requirements:
   - python >= 3.11
@@ -32,7 +32,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Asks for no token. An account that is not there counts as one whose token is due.
+      - Requests no token. A missing ServiceAccount counts as one whose token is due.
   diff_mode:
     support: none
   idempotent:
@@ -47,22 +47,22 @@ options:
     type: str
     required: true
   path:
-    description: The kubeconfig to write, on the host that runs the module. Its owner alone can read it.
+    description: The kubeconfig to write, on the host that runs the module. Its mode is 0600.
     type: path
     required: true
   duration:
     description:
-      - For how many seconds a new token is to be valid, at least 600. The API server may give less.
+      - For how many seconds a new token is valid, at least 600. The API server may grant less.
     type: int
     default: 28800
   renew_before:
-    description: With fewer seconds left than this, another token is asked for.
+    description: With fewer seconds left than this, a new token is requested.
     type: int
     default: 3600
 """
 
 EXAMPLES = r"""
-- name: Let the pipeline in for a working day
+- name: Write a kubeconfig for the pipeline, valid for a working day
   hashfoundry.kserve.service_account_kubeconfig:
     namespace: hashfoundry-system
     name: deployer
@@ -78,13 +78,13 @@ path:
   sample: /home/me/.kube/deployer
 reason:
   description:
-    - Why a token was requested; empty when the one in the file is still valid.
-    - On failure a stable code for what went wrong, for programs; C(msg) says it in a sentence.
+    - Why a token was requested; empty when the one in the file is valid.
+    - On failure a stable code for the cause, for programs; C(msg) explains it in a sentence.
   type: str
   returned: always
-  sample: about to end
+  sample: about to expire
 expires:
-  description: When the token ends, in UTC; null in check mode when another is due.
+  description: When the token expires, in UTC; null in check mode when another is due.
   type: str
   returned: success
   sample: "2026-11-21T17:00:00Z"

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: spaces_download
-short_description: Fetch a version of a model from an S3-compatible object store
+short_description: Download a version of a model from S3-compatible object storage
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Makes a local folder hold what C(s3://bucket/name/version/) holds, where M(hashfoundry.kserve.spaces_upload) has put
-    it, in DigitalOcean Spaces, Amazon S3 or any store that speaks the same protocol.
-  - Only a version with a C(manifest.json) is fetched, for only then is it complete. The size and sha256 of every file
-    are compared with it.
-  - Files are fetched O(connections) at once, large ones in ranges of 16 MiB, into the folder C(.NAME.download) beside
-    O(dest). That takes the place of O(dest) when all is there. A run that was stopped leaves O(dest) as it was, and the
-    next one fetches only the files that are not yet there.
+  - Downloads C(s3://bucket/name/version/), which M(hashfoundry.kserve.spaces_upload) has uploaded, to a local folder,
+    from DigitalOcean Spaces, Amazon S3 or any S3-compatible object storage.
+  - Only a version with a C(manifest.json) is complete and can be downloaded. The size and SHA-256 of every file are
+    verified.
+  - Files are downloaded O(connections) at once, large ones in ranges of 16 MiB, into the folder C(.NAME.download)
+    beside O(dest), which replaces O(dest) when it is complete. An interrupted run leaves O(dest) as it was, and the
+    next one downloads only the missing files.
   - A re-run with nothing new costs one request. The folder is read and compared with the manifest.
-  - Many models are pickles, such as C(model.joblib), and a pickle is code. O(digest) makes sure that it is the one that
-    was looked at.
+  - Many models are pickles, such as C(model.joblib), and a pickle is code. O(digest) ensures that it is the one that
+    was reviewed.
 extends_documentation_fragment:
   - hashfoundry.kserve.attributes
   - hashfoundry.kserve.attributes.actiongroup_kserve
@@ -41,8 +41,8 @@ options:
   dest:
     description:
       - Folder on the machine that runs the module. The folder that it is in must exist.
-      - It holds the version and its C(manifest.json) afterwards, and nothing else. A folder that has files and no
-        C(manifest.json) is refused.
+      - Afterwards it contains the version and its C(manifest.json), and nothing else. A folder that has files and no
+        C(manifest.json) is rejected.
     type: path
     required: true
   name:
@@ -55,8 +55,8 @@ options:
     required: true
   digest:
     description:
-      - Digest that the version must have, V(sha256:) and 64 hexadecimal digits, as
-        M(hashfoundry.kserve.spaces_upload) returns it.
+      - Digest that the version must have, V(sha256:) and 64 hexadecimal digits, as M(hashfoundry.kserve.spaces_upload)
+        returns it.
     type: str
 seealso:
   - module: hashfoundry.kserve.spaces_upload
@@ -64,7 +64,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Fetch the version that was published before
+- name: Download the version that was published before
   hashfoundry.kserve.spaces_download:
     dest: /srv/models/iris-1.0.0
     bucket: models
@@ -84,17 +84,17 @@ dest:
   returned: success
   sample: /srv/models/iris-1.0.0
 uri:
-  description: Where the version is in the store.
+  description: URI of the version in the bucket.
   type: str
   returned: success
   sample: s3://models/iris/1.0.0/
 digest:
-  description: The version's digest, which is the sha256 of its C(manifest.json).
+  description: The version's digest, which is the SHA-256 of its C(manifest.json).
   type: str
   returned: success
   sample: sha256:0f343b0931126a20f133d67c2b018a3b4c7f5a9e2b61d7f3e1d5d6f4a8e5b9c1
 downloaded:
-  description: Files that were fetched, or in check mode would be, relative to the folder.
+  description: Files that were downloaded, or in check mode would be, relative to the folder.
   type: list
   elements: str
   returned: success
@@ -106,7 +106,7 @@ removed:
   returned: success
   sample: []
 unchanged:
-  description: Files that the folder already held, relative to the folder.
+  description: Files that the folder already contained, relative to the folder.
   type: list
   elements: str
   returned: success
@@ -117,12 +117,12 @@ bytes_received:
   returned: success
   sample: 5314
 requests:
-  description: Number of requests to the store, each retry counted.
+  description: Number of requests to the object storage, including retries.
   type: int
   returned: success
   sample: 3
 reason:
-  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
   type: str
   returned: failure
   sample: DigestMismatch

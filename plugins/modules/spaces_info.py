@@ -9,15 +9,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: spaces_info
-short_description: Tell which models and versions an S3-compatible object store holds
+short_description: List the models and versions in S3-compatible object storage
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Lists the versions below C(s3://bucket/name/version/), where M(hashfoundry.kserve.spaces_upload) has put them, each
+  - Lists the versions below C(s3://bucket/name/version/), which M(hashfoundry.kserve.spaces_upload) has uploaded, each
     with its digest and files, and whether it is complete.
-  - Takes one request for the names, one for each name and one for each version. With O(name) the first falls away. With
-    O(version) as well it is one request, or two when the version is not complete.
+  - Takes one request for the names, one for each name and one for each version. With O(name) the first is omitted.
+    With O(version) as well it is one request, or two if the version is incomplete.
 extends_documentation_fragment:
   - hashfoundry.kserve.attributes
   - hashfoundry.kserve.attributes.actiongroup_kserve
@@ -44,7 +44,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See which versions of a model there are
+- name: List the versions of a model
   hashfoundry.kserve.spaces_info:
     bucket: models
     name: iris
@@ -54,14 +54,14 @@ EXAMPLES = r"""
     secret_key: "{{ vault_spaces_secret_key }}"
   register: stored
 
-- name: Name the complete ones
+- name: Report the complete ones
   ansible.builtin.debug:
     msg: "{{ stored.versions | selectattr('complete') | map(attribute='version') }}"
 """
 
 RETURN = r"""
 versions:
-  description: The versions in the order of their names and versions, each as text.
+  description: The versions in the order of their names and versions, compared as strings.
   type: list
   elements: dict
   returned: success
@@ -75,7 +75,7 @@ versions:
       type: str
       sample: 1.0.0
     uri:
-      description: Where the version is, for an InferenceService's C(storageUri).
+      description: URI of the version, for an InferenceService's C(storageUri).
       type: str
       sample: s3://models/iris/1.0.0/
     complete:
@@ -83,7 +83,7 @@ versions:
       type: bool
       sample: true
     digest:
-      description: The version's digest, which is the sha256 of its C(manifest.json).
+      description: The version's digest, which is the SHA-256 of its C(manifest.json).
       type: str
       sample: sha256:0f343b0931126a20f133d67c2b018a3b4c7f5a9e2b61d7f3e1d5d6f4a8e5b9c1
     size:
@@ -99,12 +99,12 @@ versions:
           size: 5120
           sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 requests:
-  description: Number of requests to the store, each retry counted.
+  description: Number of requests to the object storage, including retries.
   type: int
   returned: success
   sample: 3
 reason:
-  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
   type: str
   returned: failure
   sample: BucketNotFound

@@ -9,45 +9,45 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: spaces_upload
-short_description: Put a version of a model into an S3-compatible object store
+short_description: Upload a version of a model to S3-compatible object storage
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Makes C(s3://bucket/name/version/) hold what a local folder holds, in DigitalOcean Spaces, Amazon S3 or any
-    store that speaks the same protocol, so that an InferenceService can take it as its C(storageUri).
-  - A version is one thing. The object C(manifest.json), written after all others have been sent and looked at, lists
-    each file with its size and sha256. A version is complete when it has one, and its digest is the sha256 of that
-    object. From then on it stays as it is. A folder that differs is refused, unless O(overwrite).
+  - Uploads a local folder to C(s3://bucket/name/version/) in DigitalOcean Spaces, Amazon S3 or any S3-compatible
+    object storage, which is the C(storageUri) of an InferenceService.
+  - A version is immutable. The object C(manifest.json), written after all others have been uploaded and verified,
+    lists each file with its size and SHA-256. A version is complete when it has one, and its digest is the SHA-256 of
+    that object. A folder that differs from a complete version is rejected, unless O(overwrite).
   - A re-run with nothing new costs one request, whatever the number and size of files. The folder is read and compared
     with the manifest.
-  - Files of 16 MiB and more are sent in parts of that size. Files go O(connections) at once, parts half as many, and
-    each is tried up to five times, with growing pauses.
-  - A run that goes on after another was stopped, even killed, sends only what is missing. It costs a request for each
-    thousand objects and for the unfinished uploads, and one for each thousand parts of a file that was under way.
-    Unfinished uploads that are of no use are given up. What an earlier run has sent is known by its MD5. Where the
-    store encrypts with a key of its own (SSE-KMS, SSE-C), whole files are sent again.
-  - The store refuses what was damaged on the way, because each request is signed with the sha256 of its content. Parts
-    that TLS guards go unsigned, as with AWS's own clients. Amazon S3 gets this checksum of each part and object, and
-    keeps it. Other stores do not get the header, since several refuse it.
-  - Many models are pickles, such as C(model.joblib), and a pickle is code. Who may write to the bucket may run programs
-    in every pod that loads a model from it. O(gate) tries a model before it is sent.
+  - Files of 16 MiB and more are sent in parts of that size. O(connections) files are uploaded at once, or half as many
+    parts, and each is tried up to five times, with backoff.
+  - A run after an interrupted one, even a killed one, uploads only what is missing. It costs a request for each
+    thousand objects and for the unfinished uploads, and one for each thousand parts of an unfinished file. Unusable
+    unfinished uploads are aborted. What an earlier run has uploaded is recognised by its MD5. With SSE-KMS or SSE-C,
+    whole files are uploaded again.
+  - Data that is corrupted in transit is rejected by the object storage, because each request is signed with the
+    SHA-256 of its content. Parts over TLS have an unsigned payload, as with AWS's own clients. Amazon S3 receives and
+    stores this checksum of each part and object. Others do not receive the header, since several reject it.
+  - Many models are pickles, such as C(model.joblib), and a pickle is code. Whoever may write to the bucket may run
+    code in every pod that loads a model from it. O(gate) validates a model before it is uploaded.
 notes:
-  - The gate limits what a model can do while it is tried, and finds models that do not fit. It is no sandbox against
-    somebody determined. A flaw of the kernel, or of what loads the model, is not held off. Neither is harm that a model
-    does only later, in its pod, or a model that knows its examples by heart. For models from elsewhere use
+  - The gate limits what a model can do while it is validated, and finds models that do not fit. It is no sandbox
+    against a determined attacker. It does not prevent exploits of the kernel, or of what loads the model, nor harm
+    that a model does later, in its pod, nor a model that only knows its examples. For models from elsewhere use
     O(gate.allowed_digests).
-  - While a model is tried it can read the interpreter, its packages and C(/usr), use one processor up to
-    O(gate.timeout), and have 64 processes of O(gate.memory) each. It can write 64 MiB, which are memory. Other files,
-    sockets, processes and environment variables of the machine are out of its reach.
-  - Stores know no lock. Of two runs that write different folders as the same version at the same time one fails, but a
-    file that it sends last can take the place of the other's. Downloads and loaders refuse such a version, since it is
-    not what its manifest says, and O(overwrite) mends it.
-  - A version that is never finished keeps its parts, which cost money. A lifecycle rule of the bucket with
-    C(AbortIncompleteMultipartUpload) takes them away.
-  - The key needs the rights C(s3:ListBucket), C(s3:GetObject), C(s3:PutObject), C(s3:DeleteObject) and
+  - While a model is validated it can read the interpreter, its packages and C(/usr), use one processor up to
+    O(gate.timeout), and have 64 processes of O(gate.memory) each. It can write 64 MiB, which are memory. It has no
+    access to other files, sockets, processes and environment variables of the machine.
+  - Object storage has no locks. Of two concurrent runs that upload different folders as the same version one fails,
+    but a file that it uploads last can replace the other's. Downloads and loaders reject such a version, since it does
+    not match its manifest, and O(overwrite) repairs it.
+  - The parts of a version that is never completed remain and are billed. A lifecycle rule of the bucket with
+    C(AbortIncompleteMultipartUpload) deletes them.
+  - The access key needs the permissions C(s3:ListBucket), C(s3:GetObject), C(s3:PutObject), C(s3:DeleteObject) and
     C(s3:AbortMultipartUpload). Without C(s3:ListBucketMultipartUploads) and C(s3:ListMultipartUploadParts) large files
-    begin anew after a kill.
+    are restarted after an interruption.
 extends_documentation_fragment:
   - hashfoundry.kserve.attributes
   - hashfoundry.kserve.attributes.actiongroup_kserve
@@ -56,7 +56,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - When the bucket does not exist yet, check mode warns and goes on as if it were empty.
+      - When the bucket does not exist yet, check mode warns and treats it as empty.
   diff_mode:
     support: full
     details:
@@ -67,8 +67,8 @@ attributes:
 options:
   source:
     description:
-      - Folder on the machine that runs the module. All its files are sent, with folders below it as part of the key.
-      - Symbolic links that lead out of the folder, and links to folders, are refused.
+      - Folder on the host that runs the module. All its files are uploaded, with subfolders as part of the key.
+      - Symbolic links that lead out of the folder, and links to folders, are rejected.
       - A file C(manifest.json) in it must be the manifest of the other files, as M(hashfoundry.kserve.spaces_download)
         writes it.
     type: path
@@ -76,7 +76,7 @@ options:
   bucket:
     description: Bucket to write to. It must exist, unless O(create_bucket).
   create_bucket:
-    description: Whether the bucket is made where it is not there, in O(region). Many teams' keys may not.
+    description: Whether a missing bucket is created, in O(region). Many access keys do not permit it.
     type: bool
     default: false
   name:
@@ -89,24 +89,25 @@ options:
     required: true
   overwrite:
     description:
-      - Whether a complete version that differs is changed, and objects that the folder lacks are removed.
-      - The manifest is removed first, so that the version is not complete in between. An InferenceService that starts
-        a pod meanwhile may get a mixture.
+      - Whether a complete version that differs is changed, and objects that are not in the folder are deleted.
+      - The manifest is deleted first, so that the version is incomplete in between. An InferenceService that starts a
+        pod during that time may get a mixture.
     type: bool
     default: false
   gate:
     description:
-      - What the folder must pass before anything is sent. Without it nothing is looked at.
-      - In check mode it must pass, too. A version that the store already holds is not tried again.
+      - What the folder must pass before anything is uploaded. Without it nothing is validated.
+      - In check mode it must pass, too. A version that is already in the bucket is not validated again.
     type: dict
     suboptions:
       metadata:
         description:
-          - Whether the folder must hold a C(metadata.json) that is so.
-          - It must have C(name) and C(version) as they are here, C(model_format), C(model_file) with C(name), C(sha256)
-            and C(size_bytes), C(libraries) (versions by name, of Python as C(python)), C(inputs) and C(outputs) with
-            C(name), C(datatype) and C(shape) as in the Open Inference Protocol, and C(examples) with C(instances) and
-            C(predictions), which must agree with them. C(probabilities) are what C(predict_proba) must give.
+          - Whether the folder must contain a valid C(metadata.json).
+          - It must have C(name) and C(version) as they are here, C(model_format), C(model_file) with C(name),
+            C(sha256) and C(size_bytes), C(libraries) (versions by name, of Python as C(python)), C(inputs) and
+            C(outputs) with C(name), C(datatype) and C(shape) as in the Open Inference Protocol, and C(examples) with
+            C(instances) and C(predictions), which must agree with them. C(probabilities) are what C(predict_proba)
+            must give.
           - C(features), the names of a row's columns in the model's order, may be left out. Rows that are objects are
             then put in the order of the names that the model was fitted with, or in that of C(inputs).
           - For the format C(sklearn) exactly one C(*.joblib), C(*.pkl) or C(*.pickle) must be in the folder, since
@@ -118,34 +119,34 @@ options:
         type: str
       packages:
         description:
-          - Packages of the serving image, each with a version or a specifier (PEP 440), for example
-            V(scikit-learn) with V(~=1.5.1). The versions in C(metadata.json) must fit.
+          - Packages of the serving image, each with a version or a specifier (PEP 440), for example V(scikit-learn)
+            with V(~=1.5.1). The versions in C(metadata.json) must fit.
           - Needs the Python library C(packaging).
         type: dict
       load:
         description:
           - Whether the model must load, and predict its own examples, in a process without network.
           - For the format C(sklearn), on Linux 5.12 or newer. Numbers agree when they differ by a millionth at most.
-          - A model that another version of scikit-learn has stored is refused, whatever C(metadata.json) says.
+          - A model that another version of scikit-learn has stored is rejected, whatever C(metadata.json) contains.
         type: bool
         default: true
       isolated:
         description:
-          - Whether the process has no network, sees no other process, no file but what Python needs, and has no rights.
-            As root it runs as a user that owns nothing. An ordinary user needs user namespaces, which some machines and
-            most containers do not allow. There the task fails.
+          - Whether the process has no network, sees no other process, no file but what Python needs, and has no
+            privileges. As root it runs as an unprivileged user. An ordinary user needs user namespaces, which some
+            machines and most containers do not allow. There the task fails.
           - With V(false) the model's code can use network and files as the user that runs the module. The limits, the
-            empty folder and the empty environment stay. A process that leaves the session stays, too.
+            empty folder and the empty environment remain. A process that leaves the session is not ended.
         type: bool
         default: true
       python:
         description:
-          - Interpreter that has the packages of the serving image, Python 3.8 or newer. The module's own without it.
+          - Interpreter that has the packages of the serving image, Python 3.8 or newer. Defaults to the module's own.
           - Its versions are compared with O(gate.python_version) and O(gate.packages), too. Packages of the user
-            (C(pip install --user)) are not seen.
+            (C(pip install --user)) are ignored.
         type: path
       timeout:
-        description: Seconds to load and predict, after which the process is ended with all that it has started.
+        description: Seconds to load and predict, after which the process and its children are killed.
         type: float
         default: 60.0
       memory:
@@ -156,11 +157,11 @@ options:
         default: 2Gi
       allowed_digests:
         description:
-          - Digests (sha256, 64 hexadecimal digits) of the files that may be sent, or the version's RV(digest), which
-            stands for all of its files.
+          - Digests (sha256, 64 hexadecimal digits) of the files that may be uploaded, or the version's RV(digest),
+            which stands for all of its files.
           - For the format C(sklearn) each C(*.joblib), C(*.pkl) and C(*.pickle) must have one of them, the model file
             among them. For other formats, and without O(gate.metadata), every file but C(metadata.json) must.
-          - An empty list allows none. It is looked at before the model is tried.
+          - An empty list allows none. It is checked before the model is loaded.
         type: list
         elements: str
 seealso:
@@ -182,7 +183,7 @@ EXAMPLES = r"""
     secret_key: "{{ vault_spaces_secret_key }}"
   register: published
 
-- name: Make a version in a store of one's own exactly what the folder is, though it was complete
+- name: Overwrite a complete version in self-hosted object storage
   hashfoundry.kserve.spaces_upload:
     source: /srv/models/iris/1.0.0
     bucket: models
@@ -209,56 +210,57 @@ EXAMPLES = r"""
 
 RETURN = r"""
 uri:
-  description: Where the version is, for an InferenceService's C(storageUri).
+  description: URI of the version, for an InferenceService's C(storageUri).
   type: str
   returned: success
   sample: s3://models/iris/1.0.0/
 digest:
-  description: The version's digest, which is the sha256 of its C(manifest.json).
+  description: The version's digest, which is the SHA-256 of its C(manifest.json).
   type: str
   returned: success
   sample: sha256:0f343b0931126a20f133d67c2b018a3b4c7f5a9e2b61d7f3e1d5d6f4a8e5b9c1
 uploaded:
-  description: Objects that were sent, or in check mode would be, relative to the version.
+  description: Objects that were uploaded, or in check mode would be, relative to the version.
   type: list
   elements: str
   returned: success
   sample: [manifest.json, metadata.json, model.joblib]
 removed:
-  description: Objects that were removed, or in check mode would be, relative to the version.
+  description: Objects that were deleted, or in check mode would be, relative to the version.
   type: list
   elements: str
   returned: success
   sample: []
 unchanged:
-  description: Objects that the store already held, relative to the version.
+  description: Objects that the bucket already contained, relative to the version.
   type: list
   elements: str
   returned: success
   sample: []
 bytes_sent:
   description:
-    - Bytes that were sent, or in check mode would be. Of a file that an earlier run has sent in part, only the rest.
+    - Bytes that were uploaded, or in check mode would be. Of a file that an earlier run has uploaded in part, only the
+      rest.
   type: int
   returned: success
   sample: 5314
 requests:
-  description: Number of requests to the store, each retry counted.
+  description: Number of requests to the object storage, including retries.
   type: int
   returned: success
   sample: 7
 gate:
-  description: What the gate has looked at, whether the trial was isolated, and how many seconds it all took.
+  description: The checks of the gate, whether loading was isolated, and how many seconds it took.
   type: dict
-  returned: when O(gate) is set and the store did not hold the version yet
+  returned: when O(gate) is set and the version was not complete in the bucket
   sample: {checked: [metadata, versions, load], isolated: true, seconds: 1.253}
 output:
-  description: The end of what the model printed while it was tried, without what looks like a secret.
+  description: The end of the model's output while it was validated, with secrets masked.
   type: str
-  returned: when the model did not pass the trial and printed something
+  returned: when the model was rejected and printed something
   sample: "ModuleNotFoundError: No module named 'xgboost'"
 reason:
-  description: A stable code for what went wrong, for programs; C(msg) says it in a sentence.
+  description: A stable code for the cause of the failure, for programs; C(msg) explains it in a sentence.
   type: str
   returned: failure
   sample: VersionExists

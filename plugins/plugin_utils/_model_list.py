@@ -107,7 +107,7 @@ def _model(entry: Mapping[str, Any], volumes: Collection[str] | None) -> tuple[d
 def _sentence(error: Exception) -> str:
     if isinstance(error, UnsupportedError):
         unknown, _dot, known = str(error).partition(". Supported parameters include: ")
-        return f"{unknown} is no key that a model has; those there are: {known.rstrip('.')}"
+        return f"{unknown} is not a key of a model; the keys are: {known.rstrip('.')}"
     return " ".join(str(error).split())
 
 
@@ -116,10 +116,10 @@ def _faults(given: Mapping[str, Any], model: Mapping[str, Any], volumes: Collect
     storage = model["storage"]
     for key, needed in (("volume", "pvc"), ("image", "oci")):
         if key in model and storage != needed:
-            yield f"{key} goes with storage {needed} only, and storage is {storage}; take {key} out, or set storage"
+            yield f"{key} is only for storage {needed}, and storage is {storage}; remove {key}, or set storage"
     if storage == "pvc" and volumes is not None and model["volume"] not in volumes:
         there = ", ".join(sorted(volumes)) or "none"
-        yield f"volume is {model['volume']}, which is none of the volumes that there are ({there})"
+        yield f"volume is {model['volume']}, which is not one of the volumes ({there})"
     scaling = model.get("scaling", {})
     least, most = scaling.get("min_replicas"), scaling.get("max_replicas")
     if least is not None and least < 0:

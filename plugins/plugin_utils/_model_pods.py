@@ -28,8 +28,8 @@ _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 def serving_versions(objects: Iterable[Json]) -> dict[str, list[str]]:
     """Return the versions of each model that InferenceServices ask for or pods serve, in order.
 
-    A pod of before a roll-out, or of a Knative revision that gets part of the requests, serves another version than its
-    InferenceService asks for.
+    A previous pod during a rollout, or one of a Knative revision that receives part of the requests, serves another
+    version than its InferenceService asks for.
     """
     found: dict[str, set[str]] = {}
     for thing in objects:
@@ -48,13 +48,13 @@ def pod_faults(
     credentials: Json,
     digests: Mapping[str, str],
 ) -> list[str]:
-    """Return a sentence for each way in which a pod was made otherwise than its model's entry says.
+    """Return a sentence for each way in which a pod differs from its model's entry.
 
     KServe passes over what it does not find in silence: a ServiceAccount, a Secret, an annotation with a misspelt key.
     Where a public bucket or another store answers all the same, the pod serves what nobody meant.
 
     :param models: the checked list; bucket: the bucket with them.
-    :param credentials: as the role model_namespace takes them; no key is looked at.
+    :param credentials: as the role model_namespace takes them; no access key is read.
     :param digests: of the versions, by their URI in the bucket.
     """
     wanted = {model["name"]: model for model in models}

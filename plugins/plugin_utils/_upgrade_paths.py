@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which version of a component may go to which, and the way there where it is farther than one step.
+"""Which upgrades of a component are supported in one step, and the upgrade path where more are needed.
 
 For plugins that run where Ansible runs: the rules are in a file of the collection, meta/upgrade_paths.yml. This file is
 private to the collection and may change at any time.
@@ -28,7 +28,7 @@ Version = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Barrier:
-    """A step between two minor versions that applying the newer one does not make."""
+    """An upgrade between two minor versions that applying the newer one does not achieve."""
 
     older: tuple[int, int]
     newer: tuple[int, int]
@@ -38,7 +38,7 @@ class Barrier:
 
 @dataclass(frozen=True)
 class Rule:
-    """How far a component may go; minors: how many minor versions at once, or None for any number."""
+    """How far a component can be upgraded at once; minors: how many minor versions, or None for any number."""
 
     minors: int | None = None
     barriers: tuple[Barrier, ...] = ()
@@ -69,24 +69,24 @@ def plan(rules: Mapping[str, Rule], installed: Mapping[str, str], wanted: Mappin
 
 
 def _fault(name: str, rule: Rule, source: str, target: str) -> str:
-    """Return why a component cannot go there in one step, with the way that it can take, or nothing."""
+    """Return why a component cannot be upgraded in one step, with the upgrade path, or nothing."""
     title = TITLES.get(name, name)
     old, new = _version(name, source), _version(name, target)
     if new < old:
         return (
-            f"{title} {source} is newer than {target}, and nothing goes back: set its version to {source} or newer, "
-            "or restore a backup on a cluster of its own"
+            f"{title} {source} is newer than {target}, and a downgrade is not supported: set its version to {source} "
+            "or newer, or restore a backup on another cluster"
         )
     if old[0] != new[0]:
-        return f"{title} cannot go from {source} to {target} in one step, since a major version lies between"
+        return f"{title} cannot be upgraded from {source} to {target} in one step, since a major version lies between"
     crossed = [barrier for barrier in rule.barriers if old[:2] <= barrier.older and barrier.newer <= new[:2]]
     if rule.minors is not None and new[1] - old[1] > rule.minors:
         way = ", ".join(_names("v" * target.startswith("v"), old[0], range(old[1] + rule.minors, new[1], rule.minors)))
         most = "one minor version" if rule.minors == 1 else f"{rule.minors} minor versions"
-        said = f"{title} goes {most} at a time, and from {source} to {target} are more: go by {way} to {target}"
+        said = f"{title} is upgraded {most} at a time, and {source} to {target} is more: upgrade to {way} first"
         return "; ".join([said, *(_at(barrier) for barrier in crossed)])
     if crossed:
-        return f"{title} cannot go from {source} to {target} by being applied: {_at(crossed[0])}"
+        return f"{title} cannot be upgraded from {source} to {target} by applying it: {_at(crossed[0])}"
     return ""
 
 

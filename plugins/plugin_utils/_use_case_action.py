@@ -159,18 +159,18 @@ def _for_json(other: Any) -> Any:
 
 @contextlib.contextmanager
 def _surroundings(environment: Mapping[str, str], folder: Path) -> Iterator[None]:
-    """Give a use case what a module's process has, and take back what it leaves behind.
+    """Give a use case what a module's process has, and clean up what it leaves behind.
 
     :param environment: variables to set.
     :param folder: where relative paths begin, as for a module that runs on the controller: the playbook's folder.
     """
     variables, temporary = {**os.environ}, tempfile.tempdir
     # The Kubernetes client writes a kubeconfig's certificates to files that it uses as long as the process lasts, and
-    # which nobody deletes when a process of a task ends. Ansible deletes this folder at the end of the run.
+    # which is not deleted when a process of a task ends. Ansible deletes this folder at the end of the run.
     tempfile.tempdir = constants.DEFAULT_LOCAL_TMP
     os.environ.update(environment)
     try:
-        # What a library prints belongs to nobody, and would be shown as an error of Ansible's own.
+        # What a library prints would be shown as an error of Ansible's own.
         printed = io.StringIO()
         with contextlib.chdir(folder), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             yield

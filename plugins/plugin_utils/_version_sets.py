@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The versions that go together, and whether those of a cluster do.
+"""Tested version sets, and whether the versions of a cluster match one.
 
 For plugins that run where Ansible runs: the sets are in a file of the collection, meta/version_sets.yml. Two versions
 count as the same when major and minor agree. This file is private to the collection and may change at any time.
@@ -57,7 +57,7 @@ class VersionSet:
 class Faults:
     """What is wrong with the versions of a cluster, each in a sentence.
 
-    too_old: what cannot work; untested: pairs that nobody has tested.
+    too_old: what cannot work; untested: pairs that have not been tested.
     """
 
     too_old: tuple[str, ...] = ()

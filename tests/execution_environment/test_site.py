@@ -1,10 +1,10 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""hashfoundry.kserve.site in the execution environment: as a user without a home, and by its usual programs.
+"""hashfoundry.kserve.site in the execution environment, by its usual programs and as a user without a home.
 
-Only the project, the artifacts, /tmp and root's home can be written. ansible-runner keeps its artifacts from all but
-its own user, so that with it the user in the container is this process'; the other one has no entry in /etc/passwd.
+The user has no entry in /etc/passwd, and only the project, the artifacts and /tmp can be written. ansible-runner keeps
+its artifacts from all but its own user, who is the container's user as well: it runs as that user itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from tests.integration.conftest import ended
 from tests.integration.test_from_tarball import INVENTORY, NAME, answer, trained
 
 USER = 4321
-OPTIONS = ("--network=host", "--read-only", "--tmpfs=/tmp", "--tmpfs=/root")
+OPTIONS = ("--network=host", "--read-only", "--tmpfs=/tmp")
+# Root becomes the user, and still reads the environment with the tools and the socket of the engine.
+AS_USER = ("setpriv", f"--reuid={USER}", "--clear-groups", "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
 INSIDE = "/project"  # where both see the project
 
 
@@ -58,21 +60,19 @@ def folder(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path
         )
     for path in [folder, *folder.rglob("*")]:
         os.chown(path, USER, 0, follow_symlinks=False)
-    folder.chmod(0o777)
     return folder
 
 
 def run(settings: Settings, folder: Path, program: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run ansible-runner or ansible-navigator on the engine of the cluster."""
+    """Run ansible-runner or ansible-navigator as the user, on the engine of the cluster."""
     docker = engine.answering(settings)
     assert docker is not None
     # Both hand on the ANSIBLE_* variables of what is around them.
     env = {name: value for name, value in docker.env.items() if not name.startswith("ANSIBLE_")}
     return subprocess.run(
-        [tools(settings) / program, *words],
+        [*AS_USER, tools(settings) / program, *words],
         cwd=folder / "project",
-        env={**env, "PATH": f"{tools(settings)}:{os.environ['PATH']}"},
-        umask=0,
+        env={**env, "PATH": f"{tools(settings)}:{os.environ['PATH']}", "HOME": str(folder)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -132,6 +132,6 @@ def test_ansible_runner_runs_it_too(settings: Settings, folder: Path) -> None:
 def test_ansible_navigator_runs_it_too(settings: Settings, folder: Path) -> None:
     words = ["run", "hashfoundry.kserve.site", "--mode=stdout", "--container-engine=docker", f"--eei={REF}"]
     words += ["--pull-policy=never", "--playbook-artifact-enable=false", "--display-color=false"]
-    words += [f"--container-options={option}" for option in OPTIONS]
+    words += [f"--container-options={option}" for option in (*OPTIONS, f"--user={USER}")]
     words += [f"--eev={folder}/project:{INSIDE}", "-i", f"{INSIDE}/inventory.yml"]
     assert changed(run(settings, folder, "ansible-navigator", *words)) == 0

@@ -130,5 +130,5 @@ def test_a_right_that_is_missing_is_said_in_a_sentence(playbook: Playbook, setti
     done = playbook("playbooks/addons.yml", *words, *account)
     assert done.returncode != 0
     said = " ".join(done.stdout.split())
-    assert "The credentials may not apply Namespace ml-models: " in said
+    assert "The credentials lack the permission to apply Namespace ml-models: " in said
     assert "an administrator of the cluster can grant get, list, watch, create and patch on namespaces" in said

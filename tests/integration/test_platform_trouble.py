@@ -82,7 +82,7 @@ def test_a_definition_of_another_owner(playbook: Playbook) -> None:
     done = playbook(*PLATFORM)
     says(
         done,
-        "Nothing is applied, since these definitions of kinds were made by another owner: "
+        "Nothing is applied, since these CRDs are managed by another owner: "
         "inferenceservices.serving.kserve.io by the Helm release theirs/their-kserve; leave them to it, or set adopt "
         "to take them over.",
     )
@@ -172,7 +172,7 @@ def test_a_certificate_that_cannot_be_issued(playbook: Playbook) -> None:
     done = playbook(*words)
     says(
         done,
-        "Secret hashfoundry-system/hashfoundry-ca is there already and was not made by this module; name another "
+        "Secret hashfoundry-system/hashfoundry-ca exists already and is not managed by this module; name another "
         "Secret, delete this one, or give it the label",
     )
     assert len(errors(done)) == 1

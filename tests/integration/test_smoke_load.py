@@ -113,7 +113,7 @@ def test_what_must_fail(smoke: Smoke, tmp_path: Path, settings: Settings) -> Non
         another_authority={"ca_path": "/etc/ssl/certs/ca-certificates.crt"},
     )
     assert results["wrong_class"]["msg"] == (
-        "Model iris-classifier predicts something else. Row 3 of 3 differs: expected 1, predicted 2."
+        "Model iris-classifier predicts other values than expected. Row 3 of 3 differs: expected 1, predicted 2."
     )
     (failure,) = ElementTree.parse(tmp_path / "wrong.xml").iter("failure")
     assert failure.attrib["message"] == results["wrong_class"]["msg"]

@@ -102,6 +102,12 @@ def test_another_cluster_than_the_inventory_says(playbook, kubectl):
     assert len(errors(done)) == 1
 
 
+def test_a_folder_that_nobody_can_write(playbook):
+    done = playbook("playbooks/addons.yml", "-e", "platform_ca_file=/proc/hashfoundry/ca.crt")
+    says(done, "ca_file /proc/hashfoundry/ca.crt cannot be written (", "; name another place.")
+    assert len(errors(done)) == 1
+
+
 STORAGE = {
     "a secret key that is wrong": (
         {"model_storage_secret_key": "not-the-key-of-the-server"},
@@ -180,7 +186,7 @@ MODELS = {
     ),
     "a key that is misspelt": (
         {"replicas": 2},
-        "Model lost-model: replicas is no key that a model has; those there are",
+        "Model lost-model: replicas is not a key of a model; the keys are",
     ),
 }
 

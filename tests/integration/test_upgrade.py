@@ -65,8 +65,8 @@ def test_an_upgrade_over_two_versions_is_refused_with_the_way(playbook: Playbook
     done = playbook("playbooks/upgrade.yml", "-e", json.dumps(words))
     says(
         done,
-        "The platform of local is not upgraded, and nothing is changed. KServe goes one minor version at a time, and "
-        "from v0.19.0 to v0.21.0 are more: go by v0.20 to v0.21.0.",
+        "The platform of local is not upgraded, and nothing is changed. KServe is upgraded one minor version at a "
+        "time, and v0.19.0 to v0.21.0 is more: upgrade to v0.20 first.",
     )
     assert recap(done, "changed") == 0
 

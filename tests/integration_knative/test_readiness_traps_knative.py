@@ -127,7 +127,7 @@ def test_ready_stays_true_for_a_spec_that_the_controller_cannot_take_up(told):
     stale = told("rolled", "not taken up")
     assert stale.ready == "True"
     assert at_timeout(stale) and stale.verdict == ("progressing", "SpecNotObserved")
-    assert says(stale, "has not brought predictor.model.storageUri of generation 2 into the Deployment", "the events")
+    assert says(stale, "has not applied predictor.model.storageUri of generation 2 to the Deployment", "the events")
     assert says(stale, "The latest warning about it: ", "StorageURI not supported")
     assert "StorageURI not supported" in stale.event_text
 
@@ -189,7 +189,7 @@ def test_a_service_account_that_is_not_there(told):
 def test_a_secret_that_the_service_account_names_is_not_there(told):
     missing = told("no-secret")
     assert after_grace(missing) and missing.verdict[1] == "SecretMissing"
-    assert says(missing, 'secrets "not-there" not found; create the Secret, or take it out of the ServiceAccount.')
+    assert says(missing, 'secrets "not-there" not found; create the Secret, or remove it from the ServiceAccount.')
 
 
 def test_an_object_that_is_not_in_the_bucket(told):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +67,28 @@ def test_the_execution_environment_is_of_the_newest_row_and_of_the_pins_of_the_c
     wanted = (ROOT / "meta" / "ee-requirements.txt").read_text().split()
     assert {Requirement(line).name for line in wanted} == {Requirement(line).name for line in dependencies["python"]}
     assert f"python:{ROWS[-1]['python']}-" in EE["images"]["base_image"]["name"]
+
+
+def rows_of_the_readme(first: str) -> list[list[str]]:
+    """The cells of the README's table whose first column has this title."""
+    lines = (ROOT / "README.md").read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {first} |")) + 2
+    table = itertools.takewhile(lambda line: line.startswith("|"), lines[start:])
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def test_the_readme_lists_the_tested_platforms() -> None:
+    wanted = [[row["ansible_core"], row["python"], row["kubernetes_core"]] for row in ROWS]
+    assert rows_of_the_readme("ansible-core") == wanted
+
+
+def test_the_readme_lists_the_version_sets() -> None:
+    sets = yaml.safe_load((ROOT / "meta" / "version_sets.yml").read_text())["sets"]
+    columns = ("kserve", "contour", "knative_serving", "net_kourier", "istio", "cert_manager")
+    wanted = []
+    for name, row in sets.items():
+        found = [row["components"].get(column) for column in columns]
+        kubernetes = f"{row['kubernetes']['min']}–{row['kubernetes']['max']}"  # noqa: RUF001 - an en dash, as in prose
+        cells = [f"{part['version']}{'' if part.get('tested', True) else ' *'}" if part else "" for part in found]
+        wanted.append([f"`{name}`", row["status"], kubernetes, *cells])
+    assert rows_of_the_readme("version set") == wanted

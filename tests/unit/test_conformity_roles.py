@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -112,54 +111,6 @@ def is_reckoned(value: Any) -> bool:
     return any("{{" in text for text in texts(value))
 
 
-def documented(role: Path) -> dict[str, list[str]]:
-    """Return type, default and meaning of the variables in the README's table, as written there."""
-    found = {}
-    readme = role / "README.md"
-    for line in readme.read_text().splitlines() if readme.is_file() else ():
-        if line.startswith(f"| `{role.name}_"):
-            name, *cells = (cell.strip() for cell in line.strip("| ").split(" | "))
-            found[name.strip("`")] = cells
-    return found
-
-
-def readme_default(option: dict[str, Any], default: Any) -> str | None:
-    """Return what stands in the README for the default; None for a template, which the README says in words."""
-    value = option.get("default")
-    if option.get("required"):
-        return "required"
-    if is_reckoned(default):
-        return None
-    if value is None:
-        return "none"
-    if isinstance(value, str) and value:
-        return f"`{value}`"
-    return f"`{json.dumps(value)}`"
-
-
-def readme_faults(role: Path) -> list[str]:
-    """Compare the README's table of variables with meta/argument_specs.yml: names, types, defaults."""
-    table, options = documented(role), dict(specified(role))
-    defaults = load(role / "defaults" / "main.yml") or {}
-    faults = [
-        f"README.md tells of {name}, which is no option" for name in sorted(table.keys() - options.keys() - UNSEEN)
-    ]
-    faults += [f"README.md has no row for {name}" for name in sorted(UNSEEN & defaults.keys() - table.keys())]
-    faults += [f"README.md has no row for {name}" for name in sorted(options.keys() - table.keys())]
-    for name in sorted(table.keys() & options.keys()):
-        option = options[name]
-        kind = f"list of {option['elements']}" if "elements" in option else option.get("type", "str")
-        default = readme_default(option, defaults.get(name))
-        written = table[name]
-        if len(written) != 3:
-            faults.append(f"README.md: the row of {name} is not name, type, default, meaning")
-        elif written[0] != kind:
-            faults.append(f"README.md says that {name} is {written[0]}, and the options say {kind}")
-        elif default is not None and written[1] != default:
-            faults.append(f"README.md says that the default of {name} is {written[1]}, and the options say {default}")
-    return faults
-
-
 def set_inside(task: dict[str, Any]) -> list[str]:
     """Return the variables that a task makes for its own role."""
     named = actions(task)
@@ -245,7 +196,6 @@ CHECKS: list[Check] = [
     missing_file_faults,
     dependency_faults,
     default_faults,
-    readme_faults,
     name_faults,
     length_faults,
     action_faults,
@@ -263,18 +213,7 @@ def test_the_role_keeps_the_rule(check: Check, role: Path) -> None:
 
 
 FILES = {
-    "README.md": """
-# probe
-
-| variable | type | default | meaning |
-|---|---|---|---|
-| `probe_name` | str | required | A name. |
-| `probe_count` | int | `3` | A count. |
-| `probe_note` | str | none | A note. |
-| `probe_words` | list of str | `["a"]` | Words. |
-| `probe_folder` | path | a folder below the home folder | A folder. |
-| `probe_domain` | str | `platform_domain` | A domain. |
-""",
+    "README.md": "# probe\n",
     "defaults/main.yml": """
 probe_count: 3
 probe_note:
@@ -356,20 +295,6 @@ def test_a_role_without_the_file_has_the_fault(role: Path, file: str) -> None:
             "a.b",
             "probe_domain is 'a.b' in the defaults",
         ),
-        (readme_faults, "README.md", "`probe_count`", "`probe_more`", "tells of probe_more, which is no option"),
-        (readme_faults, "README.md", "`probe_count`", "`probe_more`", "has no row for probe_count"),
-        (readme_faults, "README.md", "| int", "| str", "probe_count is str, and the options say int"),
-        (readme_faults, "README.md", "list of str", "list", "probe_words is list, and the options say list of str"),
-        (readme_faults, "README.md", "`3`", "`4`", "the default of probe_count is `4`, and the options say `3`"),
-        (
-            readme_faults,
-            "README.md",
-            "| required",
-            "| none",
-            "the default of probe_name is none, and the options say req",
-        ),
-        (readme_faults, "README.md", "| none", "| `a`", "the default of probe_note is `a`, and the options say none"),
-        (readme_faults, "README.md", " | A count.", "", "the row of probe_count is not name, type"),
         (name_faults, "defaults/main.yml", "probe_count", "count", "count is public"),
         (name_faults, "meta/argument_specs.yml", "probe_name", "name", "name is public"),
         (name_faults, "vars/main.yml", "__probe_kind", "probe_kind", "probe_kind is internal"),

@@ -118,7 +118,7 @@ RELEASED = {"knative_serving": "knative-serving", "net_kourier": "net-kourier"}
 
 
 def version_set_faults(root: Path) -> list[str]:
-    """Compare the default version set with what the local cluster is made of, and the sets with what the role tells."""
+    """Compare the default version set with the local cluster, and the sets with those of the upgrade guide."""
     document = yaml.safe_load((root / "meta" / "version_sets.yml").read_text())
     table = tomllib.loads((root / "local" / "components.toml").read_text())
     found = {program["name"]: program["version"] for program in table["program"]}
@@ -129,10 +129,8 @@ def version_set_faults(root: Path) -> list[str]:
         for key, name in (TESTED | RELEASED).items()
         if name in found and components.get(key, {}).get("version") != found[name]
     ]
-    told = (root / "roles" / "cluster_preflight" / "README.md").read_text()
-    return faults + [
-        f"cluster_preflight does not tell of {name}" for name in document["sets"] if f"`{name}`" not in told
-    ]
+    guide = (root / "docs" / "docsite" / "rst" / "upgrade.rst").read_text()
+    return faults + [f"the upgrade guide has no {name}" for name in document["sets"] if f"``{name}``" not in guide]
 
 
 Check = Callable[[Path], list[str]]
@@ -217,7 +215,7 @@ version = "3.0.0"
     "meta/version_sets.yml": (
         "default: now\nsets: {now: {components: {contour: {version: v5.0.0}, net_kourier: {version: v3.0.0}}}}\n"
     ),
-    "roles/cluster_preflight/README.md": "The set `now`.\n",
+    "docs/docsite/rst/upgrade.rst": "The set ``now``.\n",
     "roles/model_storage/defaults/main.yml": "model_storage_gate: {packages: {scikit-learn: '5.0'}}\n",
     "model/server/requirements.txt": "scikit-learn==5.0 \\\n    --hash=sha256:1\n",
     "roles/kserve/defaults/main.yml": "kserve_runtimes: {image: registry ~ '/sklearnserver', 'tag': 'v4.0.0'}\n",
@@ -287,20 +285,18 @@ def test_a_missing_table_is_an_error(tree: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("contour", "kourier", "readme", "faults"),
+    ("contour", "kourier", "guide", "faults"),
     [
-        ("v5.0.0", "3.0.0", "`now`", []),
-        ("v5.0.1", "3.0.0", "`now`", ["the set now says contour v5.0.0, the table v5.0.1"]),
-        ("v5.0.0", "3.1.0", "`now`", ["the set now says net_kourier v3.0.0, the table v3.1.0"]),
-        ("v5.0.0", "3.0.0", "`then`", ["cluster_preflight does not tell of now"]),
+        ("v5.0.0", "3.0.0", "``now``", []),
+        ("v5.0.1", "3.0.0", "``now``", ["the set now says contour v5.0.0, the table v5.0.1"]),
+        ("v5.0.0", "3.1.0", "``now``", ["the set now says net_kourier v3.0.0, the table v3.1.0"]),
+        ("v5.0.0", "3.0.0", "``then``", ["the upgrade guide has no now"]),
     ],
 )
-def test_a_version_set_is_what_is_tested(
-    tree: Path, contour: str, kourier: str, readme: str, faults: list[str]
-) -> None:
+def test_a_version_set_is_what_is_tested(tree: Path, contour: str, kourier: str, guide: str, faults: list[str]) -> None:
     (tree / "local" / "components.toml").write_text(
         f'[[program]]\nname = "contour"\nversion = "{contour}"\n'
         f'[[release]]\ngomod = "net-kourier"\nversion = "{kourier}"\n'
     )
-    (tree / "roles" / "cluster_preflight" / "README.md").write_text(readme)
+    (tree / "docs" / "docsite" / "rst" / "upgrade.rst").write_text(guide)
     assert version_set_faults(tree) == faults

@@ -28,12 +28,14 @@ class Script(Results):
     def __init__(self, *failing: str, minutes: float | None = None) -> None:
         super().__init__(minutes)
         self.started: list[str] = []
+        self.environments: list[Mapping[str, str]] = []
         self._failing = failing
 
     def run(self, name: str, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> Closed:
         words = " ".join(
             [*(env or {}).get("HASHFOUNDRY_MODE", "").split(), Path(command[0]).name, *map(str, command[1:])]
         )
+        self.environments.append(env or {})
         self.started.append(words.removeprefix("nice -n 10 "))
         return Closed(not any(words.endswith(failing) for failing in self._failing), f"end of {name}", 1)
 
@@ -67,6 +69,19 @@ def test_what_fails_shows_the_cluster_and_the_next_begins_with_site_yml() -> Non
         "molecule destroy -s core",
     ]
     assert passed(script) == {"core": True, "first": False, "second": True, "third": True}
+
+
+def test_a_second_cluster_begins_with_site_yml_and_is_told_by_its_variables() -> None:
+    script = Script()
+    Molecule(script, [FIRST, SECOND], run_all.second_cluster()).lane()
+    assert script.started == [
+        "molecule destroy -s first",
+        "molecule converge -s first",
+        "molecule verify -s first",
+        "molecule verify -s second",
+        "molecule destroy -s first",
+    ]
+    assert {env["HASHFOUNDRY_MOLECULE_CLUSTER"] for env in script.environments} == {"hashfoundry-molecule-second"}
 
 
 def test_nothing_is_verified_on_a_cluster_that_does_not_come_up() -> None:

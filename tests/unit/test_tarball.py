@@ -20,7 +20,10 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 PLAYBOOKS = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
 FOLDERS = {"changelogs", "docs", "meta", "playbooks", "plugins", "roles"}
-FILES = {"README.md", "LICENSE", "CONTRIBUTING.md", "MANIFEST.json", "FILES.json"}
+FILES = {
+    *("README.md", "LICENSE", "CHANGELOG.rst", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "SECURITY.md"),
+    *("MANIFEST.json", "FILES.json"),
+}
 
 
 def run(program: str, *words: str | Path, folder: Path, **env: str) -> str:

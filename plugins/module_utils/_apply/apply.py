@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Bringing a cluster to what a list of manifests says: read, send what differs, wait.
+"""Applying a list of manifests to a cluster: read, send what differs, wait.
 
 Not by kubernetes.core's modules, which are the choice elsewhere: k8s and helm_template take three times the time for
 the same objects, eleven times where nothing has changed, with three times the requests, and k8s fails on an object
@@ -177,7 +177,7 @@ class _ApplyRun:
         """Apply and wait."""
         self._secrets = secret_values(manifests)
         kinds = find_kinds(self._api, manifests)
-        # In check mode, a kind that is not there yet is none of the errors; its objects are only listed.
+        # In check mode, a CRD that is not installed yet is no error; its custom resources are only listed.
         targets = [self._target(manifest, kinds) for manifest in manifests]
         before = concurrently(self._read, targets)
         if not self._options.adopt:
@@ -201,7 +201,7 @@ class _ApplyRun:
             self._wait(self._report.done)
 
     def _await_kinds(self, crds: Sequence[_Done]) -> None:
-        """Wait until definitions are established and everybody who asks the API server is told of their kinds."""
+        """Wait until CRDs are established and the discovery lists what they define."""
         self._wait(crds)
         sent = [entry.target.manifest for entry in crds if entry.action != "unchanged"]
         missing = {key for manifest in sent for key in defined_kinds(manifest)}
@@ -216,7 +216,7 @@ class _ApplyRun:
             names = ", ".join(sorted(f"{kind} in {api_version}" for api_version, kind in missing))
             raise KServeError(
                 f"The API server does not serve {names} after {self._options.wait_timeout:g} seconds, though the "
-                "definitions are established; see whether it is overloaded, and run again.",
+                "CRDs are established; see whether it is overloaded, and run again.",
                 reason="KindNotServed",
             )
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a live object already is what a manifest says.
+"""Whether a live object already matches a manifest.
 
 Server-side apply keeps in metadata.managedFields which fields each manager has applied ("Field management",
 Kubernetes docs). That tells what the manifest alone cannot: which fields it has lost since it was last applied, what
@@ -85,7 +85,7 @@ def _owned(live: Json, manager: str) -> Json | None:
 
 
 def has_fields(desired: Json) -> bool:
-    """Say whether applying leaves a trace: what identifies an object nobody owns."""
+    """Say whether applying leaves a trace: no manager owns what identifies an object."""
     identity = {"name", "namespace"}
     return not desired.keys() <= {"apiVersion", "kind", "metadata"} or not desired["metadata"].keys() <= identity
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is in a namespace, and what there is of a kind: what somebody could miss when it is gone.
+"""What a namespace contains, and which objects an API has: what its users could miss when it is deleted.
 
 This file is private to the collection and may change at any time.
 """
@@ -58,8 +58,8 @@ def namespace_contents(api: ApplyApi, namespace: str, labels: str | None = None)
         found = served_kinds(api.discovery(path))
         if not found:
             raise KServeError(
-                "The API server does not list its kinds in one answer, as Kubernetes does from 1.30 on, so nobody "
-                f"knows what is in the namespace {namespace}; delete it by hand.",
+                "The API server does not list its kinds in one answer, as Kubernetes does from 1.30 on, so it "
+                f"is not known what the namespace {namespace} contains; delete it by hand.",
                 reason="DiscoveryNotAggregated",
             )
         kinds |= found
@@ -87,7 +87,7 @@ def _own(kind: str, things: Iterable[Json]) -> Iterator[Json]:
 
 
 def remaining_after(things: Iterable[Json], going: Collection[str]) -> Iterator[Json]:
-    """Return the objects that stay when others go, and with them what they own and what was made for a Gateway.
+    """Return the objects that remain when others are deleted, with what those own and what was created for a Gateway.
 
     :param going: the uids of those that go.
     """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whose a definition of a kind is, before it is taken over: its owner would change it back, or delete it one day.
+"""Who manages a CRD, before it is taken over: its owner would change it back, or delete it one day.
 
 This file is private to the collection and may change at any time.
 """
@@ -22,9 +22,9 @@ _SHOWN = 3
 
 
 def refuse_crds_of_others(objects: Iterable[tuple[Target, Json | None]], manager: str) -> None:
-    """Stop where somebody else has made a definition among the objects that are there.
+    """Fail where another owner manages a CRD among the existing objects.
 
-    :raises KServeError: the sentence names the definitions and their owners.
+    :raises KServeError: the message names the CRDs and their owners.
     """
     owners: dict[str, list[str]] = {}
     for target, live in objects:
@@ -33,14 +33,14 @@ def refuse_crds_of_others(objects: Iterable[tuple[Target, Json | None]], manager
     if owners:
         said = "; ".join(f"{shortened(names, _SHOWN)} by {owner}" for owner, names in owners.items())
         raise KServeError(
-            f"Nothing is applied, since these definitions of kinds were made by another owner: {said}; leave them to "
+            f"Nothing is applied, since these CRDs are managed by another owner: {said}; leave them to "
             "it, or set adopt to take them over.",
             reason="CRDOwnedByOther",
         )
 
 
 def owner_of(live: Json, manager: str) -> str:
-    """Return who made an object that a field manager has never applied, or nothing."""
+    """Return the owner of an object that a field manager has never applied, or nothing."""
     metadata = live["metadata"]
     managed = metadata.get("managedFields") or ()
     if any((entry.get("manager"), entry.get("operation")) == (manager, "Apply") for entry in managed):

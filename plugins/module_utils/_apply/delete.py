@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Taking away what a list of manifests has put into a cluster, and nothing that belongs to others.
+"""Deleting the objects of a list of manifests from a cluster, and none that others manage.
 
 Custom resources go first, while the controllers run that clean up after them; then everything else against the order
-of applying; definitions of kinds when nothing of the kind is left, and namespaces when they are empty. This file is
+of applying; CRDs when none of their custom resources is left, and namespaces when they are empty. This file is
 private to the collection and may change at any time.
 """
 
@@ -76,7 +76,7 @@ def delete_manifests(
 def delete_objects(
     api: ApplyApi, found: Iterable[tuple[Target, Json]], options: Options, timing: Timing
 ) -> dict[str, Any]:
-    """Delete objects that have been read, but for those that somebody else has applied, and return the result.
+    """Delete objects that have been read, but for those that another manager has applied, and return the result.
 
     :raises KServeError: one does not go; the result says what has been done until then.
     """
@@ -95,7 +95,7 @@ class _Deletion:
         self._entries: list[_Entry] = []
 
     def with_result(self, work: Callable[[], None]) -> dict[str, Any]:
-        """Do the work and return the result, which an error of it has, too."""
+        """Do the work and return the result, which is also added to an error of it."""
         try:
             work()
         except KServeError as error:
@@ -119,7 +119,7 @@ class _Deletion:
         return result
 
     def run(self, manifests: Sequence[Manifest]) -> None:
-        """Look, refuse, delete, and wait until all is gone."""
+        """Verify that nothing is in use, delete, and wait until all is gone."""
         kinds = find_kinds(self._api, manifests)
         # What the cluster does not know cannot be in it.
         known = [(manifest, kinds.get((manifest.api_version, manifest.kind))) for manifest in reversed(manifests)]
@@ -136,7 +136,7 @@ class _Deletion:
         self._delete(custom)
         self._await_gateways(custom)
         rest = [entry for entry in self._entries if id(entry) not in taken]
-        # A ClusterRole that is made of others would be made anew when one of these goes.
+        # An aggregated ClusterRole would be written again when one of its parts is deleted.
         self._delete(sorted(rest, key=lambda entry: "aggregationRule" not in entry.target.manifest.body))
         self._check_use(crds, keep=True)
         self._delete(crds)
@@ -177,20 +177,20 @@ class _Deletion:
         entry.action, entry.why = "kept", why
 
     def _check_use(self, crds: Iterable[_Entry], keep: bool = False) -> None:
-        """Find the definitions of kinds whose objects others have made; refuse to go on, or keep them."""
+        """Find the CRDs with custom resources that others have created; fail, or keep these CRDs."""
         found = self._in_use([entry for entry in crds if entry.due])
         if found and not keep and self._options.in_use == "refuse":
             counts = ", ".join(f"{count} of {entry.target.manifest.name}" for entry, count in found)
             raise KServeError(
-                f"Nothing is taken away, since objects would go that these manifests do not name: {counts}; delete "
-                "them first, or set in_use to keep, which leaves their kinds.",
+                f"Nothing is deleted, since custom resources would be lost that these manifests do not name: {counts}; "
+                "delete them first, or set in_use to keep, which keeps their CRDs.",
                 reason="CRDInUse",
             )
         for entry, count in found:
-            self._keep(entry, f"there {'is' if count == 1 else 'are'} still {count} of the kind")
+            self._keep(entry, f"there {'is' if count == 1 else 'are'} still {count} of its custom resources")
 
     def _in_use(self, crds: Sequence[_Entry]) -> list[tuple[_Entry, int]]:
-        # What somebody deletes may be owned by an object of another of the kinds.
+        # A custom resource may be owned by one of another CRD that is deleted, too.
         objects = concurrently(lambda entry: list(self._objects(entry.target.manifest)), crds)
         going = {str(one.live["metadata"]["uid"]) for one in self._entries if one.live and one.action != "kept"}
         left = {
@@ -218,7 +218,7 @@ class _Deletion:
         try:
             self._retry_webhook(lambda: self._api.delete(path, uid, self._options.check_mode))
         except ApiError as error:
-            # Gone meanwhile, or gone and made anew by somebody else.
+            # Deleted meanwhile, or deleted and re-created by another client.
             if error.status not in (404, 409):
                 raise self._refused(entry.target, error) from None
 
@@ -235,7 +235,7 @@ class _Deletion:
         if not in_time:
             live = self._read(left[0].target) or {"metadata": {}}
             finalizers = live["metadata"].get("finalizers") or (live.get("spec") or {}).get("finalizers") or []
-            said = f"its finalizers {', '.join(finalizers)} are there" if finalizers else "nobody says why"
+            said = f"its finalizers {', '.join(finalizers)} remain" if finalizers else "no finalizer explains why"
             raise KServeError(
                 f"{left[0].target} is not gone after {self._options.wait_timeout:g} seconds: {said}; see that the "
                 "controllers that clean up after it run, and run again.",
@@ -248,7 +248,7 @@ class _Deletion:
         return live is not None and before is not None and live["metadata"].get("uid") == before["metadata"].get("uid")
 
     def _await_gateways(self, entries: Iterable[_Entry]) -> None:
-        """Wait for what a controller has made of a Gateway: it must clean up before it is deleted itself."""
+        """Wait until a controller has deleted what it created for a Gateway, before it is deleted itself."""
         if self._options.check_mode or not self._options.wait:
             return
         for entry in entries:
@@ -295,7 +295,7 @@ class _Deletion:
 
 
 class _GatewayObjects:
-    """What a controller has made for a Gateway; left: what of it was still there at the last look."""
+    """What a controller has created for a Gateway; left: what of it still existed at the last poll."""
 
     def __init__(self, api: ApplyApi, gateway: Manifest) -> None:
         self._api = api
@@ -303,7 +303,7 @@ class _GatewayObjects:
         self.left: list[str] = []
 
     def gone(self) -> bool:
-        """Look whether all is gone."""
+        """Poll whether all is deleted."""
         self.left = namespace_contents(self._api, self._gateway.namespace, f"{GATEWAY}={self._gateway.name}")
         return not self.left
 
@@ -316,14 +316,14 @@ def _reason_to_keep(entry: _Entry, manager: str) -> str:
     """Return why an object is not to be deleted, or nothing."""
     managed = (entry.live or {})["metadata"].get("managedFields") or ()
     applied = any((one.get("manager"), one.get("operation")) == (manager, "Apply") for one in managed)
-    # Of a manifest that is a name and nothing else nobody knows who has applied it.
+    # An object whose manifest has no fields beside its identity leaves no trace of who applied it.
     if not applied and has_fields(entry.target.manifest.body):
         return f"{manager} has not applied it"
     if entry.target.manifest.is_crd:
-        # Who else has applied the names has made the definition, too; a controller only adds to it.
+        # Another manager that has applied spec.names manages the CRD, too; a controller only adds to it.
         others = {one.get("manager") for one in managed if "f:names" in (one.get("fieldsV1") or {}).get("f:spec", {})}
         if others := others - {manager}:
-            return f"it was made by {', '.join(sorted(map(str, others)))}, too"
+            return f"it is managed by {', '.join(sorted(map(str, others)))}, too"
     return ""
 
 

@@ -30,7 +30,7 @@ _NO_NAMESPACE = re.compile(r'^namespaces "[^"]+" not found$')
 
 
 def is_webhook_away(error: ApiError) -> bool:
-    """Say whether the API server could not reach a webhook, which passes once that has started."""
+    """Say whether the API server could not reach a webhook, which is temporary until that has started."""
     return error.status >= 500 and bool(_WEBHOOK_AWAY.search(error.text))
 
 
@@ -52,8 +52,8 @@ def refusal(target: Target, error: ApiError, seconds: float, verb: str = "apply"
         return KServeError(str(error), reason="Unauthorized")
     if error.status == 403 and " cannot " in error.text:
         return KServeError(
-            f"The credentials may not {verb} {target}: {said}; an administrator of the cluster can grant get, list, "
-            f"watch, {'create and patch' if verb == 'apply' else 'and delete'} on {target.resource}.",
+            f"The credentials lack the permission to {verb} {target}: {said}; an administrator of the cluster can "
+            f"grant get, list, watch, {'create and patch' if verb == 'apply' else 'and delete'} on {target.resource}.",
             reason="Forbidden",
         )
     if error.status == 409 and (managers := sorted(set(_CONFLICT.findall(error.text)))):
@@ -64,7 +64,7 @@ def refusal(target: Target, error: ApiError, seconds: float, verb: str = "apply"
         )
     if error.status == 404 and _NO_NAMESPACE.match(error.text):
         return KServeError(
-            f"{target} is not applied, since its namespace is not there; create it, or add it to the definitions.",
+            f"{target} is not applied, since its namespace does not exist; create it, or add it to definitions.",
             reason="NamespaceNotFound",
         )
     if is_kind_unknown(error):
@@ -87,7 +87,7 @@ def refusal(target: Target, error: ApiError, seconds: float, verb: str = "apply"
 def unknown_kind(api_version: str, what: str) -> KServeError:
     """Return the error for an object of a kind that the cluster does not have."""
     return KServeError(
-        f"The cluster has no matches for the kind of {what} in {api_version}; install what defines it first, or "
+        f"The cluster does not serve the kind of {what} in {api_version}; install its CRD first, or "
         "correct apiVersion and kind.",
         reason="KindUnknown",
     )

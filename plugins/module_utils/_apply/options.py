@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What applying manifests and taking them away have in common: options, time, and where each object is.
+"""What applying and deleting manifests have in common: options, time, and the namespace of each object.
 
 This file is private to the collection and may change at any time.
 """
@@ -45,7 +45,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Timing:
-    """What passes the time: a monotonic clock in seconds, a sleep, and what follows objects."""
+    """How to wait: a monotonic clock in seconds, a sleep, and a function that watches objects."""
 
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -64,14 +64,14 @@ def identity(target: Target) -> dict[str, Any]:
 
 
 def with_namespace(manifest: Manifest, kind: Kind, options: Options) -> Target:
-    """Return where an object belongs.
+    """Return the manifest with its namespace.
 
     :raises KServeError: it needs a namespace, and there is none.
     """
     namespace = (manifest.namespace or manifest.home or options.namespace or "") if kind.namespaced else ""
     if kind.namespaced and not namespace:
         raise KServeError(
-            f"{manifest} names no namespace; set its metadata.namespace, or the option namespace.",
+            f"{manifest} has no namespace; set its metadata.namespace, or the option namespace.",
             reason="NamespaceMissing",
         )
     metadata: Mapping[str, Any] = manifest.body["metadata"]
@@ -82,7 +82,7 @@ def with_namespace(manifest: Manifest, kind: Kind, options: Options) -> Target:
 
 
 def retry_while(ask: Callable[[], A], passes: Callable[[ApiError], bool], seconds: float, timing: Timing) -> A:
-    """Ask, again and again while the error is one that passes: a webhook or a new kind that is not served yet.
+    """Retry while the error is a temporary one: a webhook or a new CRD that is not served yet.
 
     :raises ApiError: the API server refuses, or the time for such errors is over.
     """
@@ -96,7 +96,7 @@ def retry_while(ask: Callable[[], A], passes: Callable[[ApiError], bool], second
 
 
 def poll_until(holds: Callable[[], bool], seconds: float, timing: Timing) -> bool:
-    """Look until something holds; return whether it did in time."""
+    """Poll until a condition holds; return whether it did in time."""
     retry = _retry(seconds, _FIRST_PAUSE / 5, timing)
     while not holds():
         if not retry.pause():

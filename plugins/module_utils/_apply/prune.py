@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Deleting what was applied before and is not among the manifests any more.
+"""Deleting objects that were applied before and are no longer among the manifests.
 
 This file is private to the collection and may change at any time.
 """
@@ -49,7 +49,7 @@ def prune(
 def selections_of_kinds(
     selections: Iterable[Mapping[str, Any]], only_kinds: Collection[str], exclude_kinds: Collection[str]
 ) -> list[Mapping[str, Any]]:
-    """Return the entries whose kind is not left out; of the others the manifests name nothing any more.
+    """Return the entries whose kind is not excluded; the manifests name no object of the others.
 
     :param only_kinds: the kinds that are looked at; all, when there is none.
     """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Waiting for applied objects by watches, and telling why one does not come up.
+"""Waiting for applied objects by watches, and explaining why one does not become ready.
 
 This file is private to the collection and may change at any time.
 """
@@ -92,7 +92,7 @@ class Waiter:
 
 def _verdict(target: Target, thing: Json | None) -> Verdict | None:
     if thing is None:
-        return progressing("Absent", "somebody has deleted it")
+        return progressing("Absent", "it has been deleted")
     return readiness_problem(target.manifest.group, target.manifest.kind, thing)
 
 

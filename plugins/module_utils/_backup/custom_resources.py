@@ -56,13 +56,13 @@ class Resource:
 
     @property
     def name(self) -> str:
-        """The name as RBAC rules and definitions of kinds have it, such as inferenceservices.serving.kserve.io."""
+        """The name as RBAC rules and CRDs have it, such as inferenceservices.serving.kserve.io."""
         return f"{self.plural}.{self.api_version.rpartition('/')[0]}"
 
 
 @dataclass(frozen=True)
 class Found:
-    """The objects of one resource: those that somebody made, and those that a controller made for another object."""
+    """The objects of one resource: those that users created, and those that a controller created for another object."""
 
     resource: Resource
     roots: tuple[Json, ...]
@@ -102,7 +102,7 @@ def _served(api: KubeApi, api_version: str) -> list[Json]:
 
 
 def _get(api: KubeApi, path: str, **query: Any) -> Json | None:
-    """Return what is at a path, or None where its definition has gone since the server was asked what it serves."""
+    """Return what is at a path, or None where its CRD was deleted since the server was asked what it serves."""
     try:
         return api.get(path, **query)
     except ApiError as error:
@@ -140,7 +140,7 @@ def _identity(thing: Json) -> str:
 
 
 def index(found: Sequence[Found]) -> Json:
-    """Return what is there: by resource the number of objects, and the UIDs of those that somebody made, by name."""
+    """Return by resource the number of objects, and the UIDs of those that users created, by name."""
     return {
         "counts": {entry.resource.name: len(entry.roots) + len(entry.owned) for entry in found},
         "objects": {
@@ -151,9 +151,9 @@ def index(found: Sequence[Found]) -> Json:
 
 
 def lost_objects(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Json]:
-    """Return what an index had and another has not, or has anew: a kind that is not served, objects somebody made.
+    """Return what an index had and another lacks or has re-created: an API that is not served, objects of users.
 
-    What a controller has made for another object is its own to take away.
+    What a controller has created for another object, that controller may delete.
     """
     missing: list[Json] = []
     for name, objects in before["objects"].items():
@@ -217,7 +217,7 @@ def _documents(objects: Sequence[Json]) -> str:
 
 
 def without_server_fields(thing: Json) -> Json:
-    """Return an object as somebody could have applied it: without status and what else the API server writes."""
+    """Return an object as a user could have applied it: without status and what else the API server writes."""
     metadata = {key: value for key, value in thing["metadata"].items() if key not in _SERVERS_OWN}
     annotations = {key: value for key, value in metadata.pop("annotations", {}).items() if key != _LAST_APPLIED}
     if annotations:
@@ -229,7 +229,7 @@ def without_server_fields(thing: Json) -> Json:
 def read_index(folder: Path) -> Json:
     """Return the index that write left in a folder.
 
-    :raises KServeError: there is none, or it is not whole.
+    :raises KServeError: there is none, or it is incomplete.
     """
     try:
         content: Json = json.loads((folder / INDEX).read_text(encoding="utf-8"))
@@ -237,7 +237,8 @@ def read_index(folder: Path) -> Json:
             raise KeyError("objects")
     except (OSError, ValueError, KeyError, TypeError):
         raise KServeError(
-            f"{folder} holds no whole backup of custom resources; name a folder that custom_resources_backup wrote.",
+            f"{folder} contains no complete backup of custom resources; name a folder that custom_resources_backup "
+            "wrote.",
             reason="BackupIncomplete",
         ) from None
     return content

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""All that somebody made in a namespace, written to a file from which it can be applied again.
+"""All that users created in a namespace, written to a file from which it can be applied again.
 
-What it leaves out comes back by itself, has been done already, or is nobody else's business: objects that another one
+What it leaves out is re-created by controllers, has been done already, or is secret: objects that another one
 owns, pods and Jobs, and Secrets, of which only the names are told. This file is private to the collection and may
 change at any time.
 """
@@ -107,7 +107,7 @@ def _listed(api: KubeApi, namespace: str, version: str, plural: str, kind: str) 
     try:
         items = api.get(f"{_base(version)}/namespaces/{namespace}/{plural}").get("items") or ()
     except ApiError as error:
-        if error.status in (404, 405):  # its definition has just gone, or the server behind it lists nothing
+        if error.status in (404, 405):  # its CRD was just deleted, or the server behind it lists nothing
             return []
         raise
     return [{**item, "apiVersion": version, "kind": kind} for item in items]
@@ -131,7 +131,7 @@ def _portable(thing: Json) -> Json:
 
 
 def _strip(parent: Json, field: str, notes: str | tuple[str, ...]) -> None:
-    """Take what begins with notes out of labels or annotations, and the field where nothing is left of it."""
+    """Remove what begins with notes from labels or annotations, and the field where nothing is left of it."""
     kept = {key: value for key, value in (parent.pop(field, None) or {}).items() if not key.startswith(notes)}
     if kept:
         parent[field] = kept
@@ -152,7 +152,7 @@ def _documents(things: list[Json]) -> str:
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Write a file for its owner's eyes only: specs can hold what is nobody else's business."""
+    """Write a file that only its owner may read: specs can contain what is confidential."""
     try:
         atomic_file.write(path, content)
     except OSError as error:

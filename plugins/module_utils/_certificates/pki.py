@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A small certificate authority: issuing certificates, and saying why one is to be issued anew.
+"""A small certificate authority: issuing certificates, and saying why one is to be renewed.
 
 Keys are ECDSA on P-256: every TLS client and server of today takes that curve for a server's certificate, Envoy by
 default no other (envoyproxy/envoy#10855), and a key is made and used at a fraction of RSA's cost.
@@ -71,7 +71,7 @@ def _dns_name(name: str) -> str:
     labels = lowered.removeprefix("*.").split(".")
     if len(lowered) > _LONGEST_DNS_NAME or not all(_LABEL.fullmatch(label) for label in labels):
         raise KServeError(
-            f"{name!r} in dns_names is no DNS name; it takes labels of at most 63 letters, digits and hyphens with "
+            f"{name!r} in dns_names is not a DNS name; use labels of at most 63 letters, digits and hyphens with "
             f"dots between them, {_LONGEST_DNS_NAME} characters at most, and * only as the whole first label; a name "
             "in another script is given in its xn-- form.",
             reason="InvalidOption",
@@ -161,7 +161,7 @@ def _usage(digital_signature: bool = False, key_cert_sign: bool = False, crl_sig
 
 
 def authority_renewal_reason(pair: Pair | None, common_name: str, soon: datetime) -> str | None:
-    """Return why an authority is to be made anew, or None.
+    """Return why an authority is to be re-created, or None.
 
     :param pair: what parse returned.
     :param soon: the time that it has to live beyond.
@@ -178,7 +178,7 @@ def authority_renewal_reason(pair: Pair | None, common_name: str, soon: datetime
 def certificate_renewal_reason(
     pair: Pair | None, authority: x509.Certificate, names: Iterable[str], soon: datetime
 ) -> str | None:
-    """Return why a server's certificate is to be issued anew, or None.
+    """Return why a server's certificate is to be renewed, or None.
 
     :param pair: what parse returned.
     :param names: what dns_names returned.
@@ -198,7 +198,7 @@ def _renewal_reason(pair: Pair, authority: x509.Certificate, soon: datetime) -> 
         pair.certificate.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature):
         return "not signed by the authority"
-    return "near its end" if pair.certificate.not_valid_after_utc < soon else None
+    return "expires soon" if pair.certificate.not_valid_after_utc < soon else None
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:

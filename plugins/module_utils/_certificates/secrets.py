@@ -66,7 +66,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Request:
-    """All that is wanted; renew_days: with fewer days left, a certificate is issued anew."""
+    """All that is wanted; renew_days: with fewer days left, a certificate is renewed."""
 
     authority: Authority
     certificates: tuple[Wanted, ...]
@@ -90,7 +90,7 @@ def request(ca: Mapping[str, Any], certificates: Iterable[Mapping[str, Any]], re
     authority = Authority(_place(ca), ca["common_name"], ca["days"])
     if not 0 < len(authority.common_name) <= pki.LONGEST_COMMON_NAME:
         raise KServeError(
-            f"common_name of ca is to have 1 to {pki.LONGEST_COMMON_NAME} characters.", reason="InvalidOption"
+            f"common_name of ca must have 1 to {pki.LONGEST_COMMON_NAME} characters.", reason="InvalidOption"
         )
     wanted = tuple(Wanted(_place(entry), pki.dns_names(entry["dns_names"]), entry["days"]) for entry in certificates)
     if renew_days < 0:
@@ -102,7 +102,7 @@ def request(ca: Mapping[str, Any], certificates: Iterable[Mapping[str, Any]], re
     for entry in entries:
         if places.count(entry.place) > 1:
             raise KServeError(
-                f"Secret {entry.place} is asked for more than once; name another for each certificate.",
+                f"Secret {entry.place} is requested more than once; give each certificate a Secret of its own.",
                 reason="InvalidOption",
             )
         if not renew_days < entry.days <= _LONGEST_VALIDITY:
@@ -132,7 +132,7 @@ def _place(entry: Mapping[str, Any]) -> Place:
     for option in ("namespace", "secret"):
         if not _NAME.fullmatch(entry[option]):
             raise KServeError(
-                f"{entry[option]!r} cannot be a {option}; it takes lower case letters, digits, hyphens and dots.",
+                f"{entry[option]!r} cannot be a {option}; use lower case letters, digits, hyphens and dots.",
                 reason="InvalidOption",
             )
     return Place(entry["namespace"], entry["secret"])
@@ -142,7 +142,7 @@ def reconcile(api: ApplyApi, wanted: Request, now: datetime, check_mode: bool) -
     """Issue what is due and return the module's result.
 
     :param now: the time, with a time zone.
-    :raises KServeError: a Secret belongs to someone else, or the cluster refuses. Before the first write, every
+    :raises KServeError: a Secret is not managed by this module, or the cluster refuses. Before the first write, every
         Secret has been read and none was another's.
     """
     soon = now + timedelta(days=wanted.renew_days)
@@ -252,7 +252,7 @@ def _read(api: ApplyApi, place: Place) -> _Held | None:
     labels = secret["metadata"].get("labels") or {}
     if labels.get(_LABEL) != _MANAGER:
         raise KServeError(
-            f"Secret {place} is there already and was not made by this module; name another Secret, delete this one, "
+            f"Secret {place} exists already and is not managed by this module; name another Secret, delete this one, "
             f"or give it the label {_LABEL}={_MANAGER} to have it overwritten.",
             reason="SecretNotManaged",
         )
@@ -276,7 +276,7 @@ def _target(place: Place, content: Mapping[str, Any], version: str = "") -> Targ
 
 
 def _write(api: ApplyApi, place: Place, content: Mapping[str, Any], held: _Held | None) -> None:
-    """Apply a Secret, and make its namespace if that is not there.
+    """Apply a Secret, and create its namespace if it does not exist.
 
     A Secret that was read is taken over only as it was read, and one that was absent takes no field from anyone.
     """
@@ -298,7 +298,7 @@ def _refused(place: Place, error: ApiError) -> KServeError:
         return KServeError(str(error), **error.result)
     if error.status in (404, 409):
         return KServeError(
-            f"Secret {place} was changed by someone else in the meantime; run again.", reason="SecretConflict"
+            f"Secret {place} was changed by another client meanwhile; run again.", reason="SecretConflict"
         )
     if "being terminated" in error.text:
         return KServeError(
@@ -309,7 +309,7 @@ def _refused(place: Place, error: ApiError) -> KServeError:
     said = short(_KEY.sub(MASK, error.text)).rstrip(".")
     advice = "; grant it to the user of the kubeconfig or api_key" if " cannot " in said else ""
     return KServeError(
-        f"Secret {place} is not written, the API server answers {error.status}: {said}{advice}.",
+        f"Secret {place} is not applied, the API server answers {error.status}: {said}{advice}.",
         reason="APIServerRefused",
     )
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A file that is there whole or not at all.
+"""Writing files atomically.
 
 This file is private to the collection and may change at any time.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def write(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Put the file in place at once, with its mode from the beginning; its folder must be there.
+    """Put the file in place atomically, with its mode from the beginning; its folder must exist.
 
     :param mode: who may read it, by default its owner only.
     :raises OSError: it cannot be written; what was there is left as it was.
@@ -33,10 +33,10 @@ def write(path: Path, content: bytes, mode: int = 0o600) -> None:
 
 
 def write_if_changed(path: Path, content: bytes, dry_run: bool, mode: int = 0o600, folder_mode: int = 0o700) -> bool:
-    """Have the file hold the content, and say whether it did not.
+    """Have the file contain the content, and say whether it did not.
 
     :param mode: who may read it where it is written, by default its owner only.
-    :param folder_mode: likewise of its folder, where that is not there.
+    :param folder_mode: likewise of its folder, where that does not exist.
     :raises OSError: it cannot be read or written.
     """
     if path.exists() and path.read_bytes() == content:

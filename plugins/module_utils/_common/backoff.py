@@ -21,7 +21,7 @@ class Backoff:
         self.seconds = 0.0
 
     def grow(self, longest: float | None = None) -> float:
-        """Go on to the next pause and return it.
+        """Double the pause and return it.
 
         :param longest: what limits this one, where that is not always the same.
         """
@@ -30,12 +30,12 @@ class Backoff:
         return self.seconds
 
     def reset(self) -> None:
-        """Begin with no pause again."""
+        """Start again without a pause."""
         self.seconds = 0.0
 
 
 class Retry:
-    """Attempts for a time, with growing pauses between them."""
+    """Attempts until a deadline, with growing pauses between them."""
 
     def __init__(
         self, deadline: float, backoff: Backoff, clock: Callable[[], float], sleep: Callable[[float], None]
@@ -49,7 +49,7 @@ class Retry:
         self._sleep = sleep
 
     def pause(self) -> bool:
-        """Wait before the next attempt; return False, at once, where the time for it is over."""
+        """Wait before the next attempt; return False at once when the deadline has passed."""
         left = self._deadline - self._clock()
         if left <= 0:
             return False

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is worked out once and kept in the user's cache, named by a digest of all that it is made from.
+"""A cache of computed results on disk, keyed by a digest of all inputs.
 
 Whoever keeps something here sees to it that nothing in it is secret. Any entry can be deleted at any time. This file is
 private to the collection and may change at any time.
@@ -28,7 +28,7 @@ _DAY = 86400  # seconds
 
 
 def cached(made_from: Iterable[bytes], make: Callable[[], T], keep: Callable[[T], bool] = lambda _made: True) -> T:
-    """Return what was made from the same before, or else make it and keep it.
+    """Return the cached result for the same inputs, or else compute and cache it.
 
     :param made_from: all that the result depends on.
     :param make: returns what JSON can express; anything else is not kept. So it is where there can be no cache.

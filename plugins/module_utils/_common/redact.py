@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Taking secrets out of text that comes from elsewhere: logs, events, messages of servers.
+"""Masking secrets in text from other programs: logs, events, messages of servers.
 
 AnsibleModule masks the values of its own no_log options. It cannot know the secrets that
 a container prints or that a server repeats in an error, so such text passes through here.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Why the API server does not take an object, as a verdict.
+"""Why the API server rejects an object, as a verdict.
 
 There is no reason for machines in such a refusal, so the words are read: those of the admission plug-ins
 ServiceAccount, ResourceQuota and PodSecurity of Kubernetes v1.35, and of KServe's webhook for pods. This file is
@@ -24,7 +24,7 @@ with suppress(ImportError):  # the module says so before it judges anything
 
 
 def refusal(reason: str, what: str, message: str) -> Verdict:
-    """Return the verdict on an object that is not taken.
+    """Return the verdict on an object that is rejected.
 
     :param reason: the reason when the message says nothing that is known here.
     :param what: what is not taken, as the beginning of a sentence.
@@ -32,12 +32,12 @@ def refusal(reason: str, what: str, message: str) -> Verdict:
     """
     said = f"{what}: {short(message).rstrip('. ')}"
     if "serviceaccount" in message and "not found" in message:
-        # Nobody but a person or a playbook makes a ServiceAccount, and the playbook is waiting here. Only default
+        # Only a person or a playbook creates a ServiceAccount, and the playbook is waiting here. Only default
         # comes by itself, a moment after its namespace.
         judged = degraded if 'serviceaccount "default"' in message else failed
         return judged("ServiceAccountMissing", f"{said}; create the ServiceAccount or name another.")
     if "exceeded quota" in message:
-        # What fits into an empty namespace may get its room from pods that are on their way out.
+        # What fits into an empty namespace may get its quota from terminating pods.
         judged = degraded if _fits_alone(message) else failed
         return judged("QuotaExceeded", f"{said}; raise the quota or ask for less.")
     if "violates PodSecurity" in message:
@@ -45,12 +45,12 @@ def refusal(reason: str, what: str, message: str) -> Verdict:
     if "secrets " in message and "not found" in message:
         # KServe's webhook for pods reads the Secrets that the ServiceAccount names. Operators bring Secrets late,
         # and what was refused is tried again.
-        return degraded("SecretMissing", f"{said}; create the Secret, or take it out of the ServiceAccount.")
+        return degraded("SecretMissing", f"{said}; create the Secret, or remove it from the ServiceAccount.")
     return degraded(reason, f"{said}; see the events.")
 
 
 def _fits_alone(message: str) -> bool:
-    """Say whether what a quota refuses asks for less than the whole of it.
+    """Say whether a request that exceeds a quota would fit into the empty quota.
 
     :param message: of the admission plug-in ResourceQuota: "exceeded quota: NAME, requested: a=1,b=2, used: a=1,b=1,
         limited: a=1,b=2", with more behind a colon where a webhook passes it on.

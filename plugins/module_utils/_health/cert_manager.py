@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What cert-manager says of a Certificate that it does not issue: the request, its ACME order, the order's challenges.
+"""Why cert-manager does not issue a Certificate: its request, its ACME order, and the order's challenges.
 
 A Certificate itself says little more than that its Secret is not there. This file is private to the collection and may
 change at any time.
@@ -55,7 +55,7 @@ def certificate_problem(
 def _asked(certificate: Json) -> str:
     issuer = certificate["spec"].get("issuerRef") or {}
     name = f"{issuer.get('kind', 'Issuer')} {issuer.get('name')}"
-    return f"nobody has asked the {name} for it; cert-manager's own log says more"
+    return f"it has not been requested from {name}; see cert-manager's log"
 
 
 def _request_state(request: Json) -> str:
@@ -65,14 +65,14 @@ def _request_state(request: Json) -> str:
         if entry and entry["status"] == ("False" if kind == "Ready" else "True"):
             return f"is {entry.get('reason')}: {_said(entry)}"
     if "Approved" not in conditions:
-        return "is approved by nobody"
-    return "is taken up by no issuer"
+        return "is not approved"
+    return "is not handled by any issuer"
 
 
 def _state(thing: Json) -> str:
     status = _status(thing)
     said = short(status.get("reason")).rstrip(".")
-    return f"{status.get('state') or 'not taken up'}{f': {said}' if said else ''}"
+    return f"{status.get('state') or 'not processed'}{f': {said}' if said else ''}"
 
 
 def _said(condition: Json) -> str:

@@ -35,7 +35,7 @@ _REFUSED = re.compile(
 
 
 def pod_problem(pods: list[Json]) -> Verdict | None:
-    """Return the worst that is wrong with any of the pods, or None when they are on their way."""
+    """Return the worst that is wrong with any of the pods, or None when they are starting."""
     return worst(verdict for pod in pods for verdict in _problems(pod))
 
 
@@ -121,5 +121,5 @@ def _crashed(where: str, status: Json, waiting: str) -> Iterator[Verdict]:
 
 
 def _said(text: str | None) -> str:
-    # What somebody else's sentence becomes in the middle of one.
+    # What another's sentence becomes in the middle of one.
     return short(text).rstrip(". ")

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """serving: it answers; progressing: on its way; degraded: wrong, but it may recover; failed: it will not."""
+    """serving: it answers; progressing: it needs time; degraded: wrong, but it may recover; failed: it will not."""
 
     SERVING = "serving"
     PROGRESSING = "progressing"
@@ -38,12 +38,12 @@ def progressing(reason: str, message: str) -> Verdict:
 
 
 def degraded(reason: str, message: str) -> Verdict:
-    """Return the verdict that something is wrong which may still pass."""
+    """Return the verdict that something is wrong which may still recover."""
     return Verdict(State.DEGRADED, reason, message)
 
 
 def failed(reason: str, message: str) -> Verdict:
-    """Return the verdict that nothing but a change by somebody helps."""
+    """Return the verdict that only a change helps."""
     return Verdict(State.FAILED, reason, message)
 
 

@@ -33,7 +33,7 @@ def readiness_problem(group: str, kind: str, thing: Json) -> Verdict | None:
 
 def _definition(thing: Json) -> Verdict | None:
     if _says(thing, "NamesAccepted", "False"):
-        return failed("NamesNotAccepted", f"its names are taken: {_message(thing, 'NamesAccepted')}")
+        return failed("NamesNotAccepted", f"its names are already in use: {_message(thing, 'NamesAccepted')}")
     for kind in ("NamesAccepted", "Established"):
         if not _says(thing, kind, "True"):
             return progressing(f"Not{kind}", f"the API server has not set the condition {kind}")
@@ -83,7 +83,7 @@ def _stateful_set(thing: Json) -> Verdict | None:
     wanted = spec.get("replicas", 1)
     strategy = spec.get("updateStrategy") or {}
     partition = (strategy.get("rollingUpdate") or {}).get("partition", 0)
-    # With OnDelete, a new revision waits for somebody to delete pods.
+    # With OnDelete, a new revision waits until the pods are deleted.
     due = 0 if strategy.get("type") == "OnDelete" else max(wanted - partition, 0)
     updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
     # The status keeps no updatedReplicas once the update is complete.
@@ -115,7 +115,7 @@ def _job(thing: Json) -> Verdict | None:
 
 def _not_observed(thing: Json) -> Verdict | None:
     if _status(thing).get("observedGeneration", 0) < thing["metadata"].get("generation", 0):
-        return progressing("NotObserved", "its controller has not taken up the current generation")
+        return progressing("NotObserved", "its controller has not observed the current generation")
     return None
 
 
@@ -131,7 +131,7 @@ def _certificate(thing: Json) -> Verdict | None:
     if verdict and issuing.get("status") == "False" and current and _status(thing).get("lastFailureTime"):
         return failed(
             "IssuanceFailed",
-            "its issuance has failed (mend the cause and delete the Certificate, or wait for the hour after which "
+            "its issuance has failed (fix the cause and delete the Certificate, or wait for the hour after which "
             "cert-manager tries again)",
         )
     return verdict
@@ -166,7 +166,7 @@ def _status(thing: Json) -> Json:
 
 
 def _webhooks(thing: Json) -> Verdict | None:
-    """A Service has a certificate of the cluster's own, which the API server believes by the caBundle only."""
+    """A Service has a certificate of the cluster's own, which the API server verifies by the caBundle only."""
     for webhook in thing.get("webhooks") or ():
         client: Json = webhook.get("clientConfig") or {}
         if "service" in client and (why := ca_bundle_problem(client.get("caBundle"))):
@@ -175,14 +175,14 @@ def _webhooks(thing: Json) -> Verdict | None:
 
 
 def ca_bundle_problem(bundle: str | None) -> str:
-    """Return why the API server can believe nobody by a caBundle, or nothing."""
+    """Return why the API server can verify no certificate by a caBundle, or nothing."""
     if not bundle:
         return "is not set"
     try:
         text = base64.b64decode(bundle, validate=True).decode("ascii")
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
     except (ValueError, ssl.SSLError):
-        return "is no certificate in PEM"
+        return "is not a PEM certificate"
     return ""
 
 

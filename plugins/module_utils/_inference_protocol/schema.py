@@ -74,7 +74,7 @@ def server_difference(schema: Schema, body: bytes) -> str | None:
         if not got:
             continue
         names = [tensor.name for tensor in wanted]
-        # Nobody has to send or to use an output that the model has besides.
+        # A further output of the model need be neither sent nor used.
         if set(names) - set(got) or (kind == "input" and set(got) - set(names)):
             return f"The server's {kind}s are {_list(sorted(got))}, and metadata.json's {_list(sorted(names))}"
         for tensor in wanted:

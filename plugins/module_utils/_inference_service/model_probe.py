@@ -146,7 +146,7 @@ def ask(
     base, host = f"/api/v1/namespaces/{quote(namespace, safe='')}", quote(service, safe="")
     server = f"{base}/services/http:{host}:80/proxy"
     if old and (still := _still_leads_to(api, f"{base}/endpoints/{host}", old)):
-        return progressing("OldPodAnswers", f"Service {service} still leads to pod {still}, which is going away.")
+        return progressing("OldPodAnswers", f"Service {service} still routes to pod {still}, which is terminating.")
     try:
         answer = api.post(server + path, asked.body) if asked else api.text(server + path)
         verdict = _predicted(asked, answer) if asked else _said(answer, name)
@@ -171,7 +171,7 @@ def _still_leads_to(api: KubeApi, path: str, old: Collection[str]) -> str | None
     try:
         subsets = api.get(path).get("subsets") or ()
     except KServeError:
-        return None  # without the right to see them, what the model says is believed
+        return None  # without permission to read them, the model's answer is trusted
     names = (address.get("targetRef", {}).get("name") for subset in subsets for address in subset.get("addresses", ()))
     return next((name for name in names if name in old), None)
 
@@ -225,14 +225,14 @@ def _predicted(asked: Prediction, answer: str) -> Verdict:
 
 
 def _other_model(api: KubeApi, path: str, digest: str) -> Verdict | None:
-    """Compare with what the server says of the model; one that says no digest is believed."""
+    """Compare with what the server says of the model; one that reports no digest is not checked."""
     try:
         said = json.loads(api.text(path)).get("properties", {}).get("digest")
     except (ApiError, ValueError, AttributeError):
         return None  # a server that has no such description
     if said in (None, digest):
         return None
-    # Degraded, since a pod of before may have been asked.
+    # Degraded, since a previous pod may have been asked.
     return degraded(
         "ModelDiffers",
         f"The model server serves the digest {short(str(said))} where {digest} is wanted; see who has changed the "
@@ -276,5 +276,5 @@ class Askers:
                 verdict = self._asks(name, service, old)
             except Exception as error:  # a thread that ended without a word would be waited for
                 said = short(f"{error.__class__.__name__}: {error}")
-                verdict = degraded("ModelNotAsked", f"The model's answer is not understood ({said}).")
+                verdict = degraded("ModelNotAsked", f"The model's answer cannot be parsed ({said}).")
             self._put(Answer(name, about, verdict))

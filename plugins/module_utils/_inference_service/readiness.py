@@ -4,7 +4,7 @@
 
 """Whether an InferenceService serves what its spec asks for: pure functions over what the API server returns.
 
-The condition Ready alone is not believed. It is PredictorReady and IngressReady of whatever the
+The condition Ready alone is not trusted. It is PredictorReady and IngressReady of whatever the
 controller last looked at, it stays True while an old ReplicaSet is available and new pods crash, and
 it says nothing of the model (KServe v0.20.0, pkg/apis/serving/v1beta1/inference_service_status.go).
 
@@ -69,7 +69,7 @@ def judge(objects: Objects) -> Verdict:
     """Say what can be said from the objects; serving here means that only the model itself is left to ask."""
     service = objects.service
     if service is None:
-        return failed("NotFound", "There is no such InferenceService; create it, or check name and namespace.")
+        return failed("NotFound", "The InferenceService does not exist; create it, or check name and namespace.")
     verdicts = (
         [_standing(service), _spec(service), *_knative(service, objects)]
         if deployment_mode(service) == "Knative"
@@ -105,13 +105,13 @@ def current_pods(objects: Objects) -> list[Json]:
 def _standing(service: Json) -> Verdict | None:
     metadata = service["metadata"]
     if metadata.get("deletionTimestamp"):
-        return failed("Deleting", "The InferenceService is being deleted; create it again when it is gone.")
+        return failed("Deleting", "The InferenceService is being deleted; re-create it once it is gone.")
     if (metadata.get("annotations") or {}).get(STOP) == "true":
         return failed("Stopped", f"The InferenceService is stopped; remove the annotation {STOP}.")
     if not service.get("status", {}).get("conditions"):
         return progressing(
             "NotReconciled",
-            "The controller has not taken up the InferenceService; see whether kserve-controller-manager runs.",
+            "The controller has not reconciled the InferenceService yet; check that kserve-controller-manager runs.",
         )
     return None
 
@@ -176,7 +176,7 @@ def _component(service: Json, component: str, deployment: Json | None, objects: 
 def _no_deployment(service: Json, component: str) -> Verdict:
     return _not_reconciled(service, component) or progressing(
         "DeploymentMissing",
-        f"The controller has not made the {component}'s Deployment yet; if this lasts, see its log and the events.",
+        f"The controller has not created the {component}'s Deployment yet; if this lasts, see its log and the events.",
     )
 
 
@@ -184,7 +184,7 @@ def _not_reconciled(service: Json, component: str) -> Verdict | None:
     condition = _condition(service, f"{component.capitalize()}Ready")
     if condition.get("reason") != "ReconcileFailed":
         return None
-    what = f"The controller cannot bring the {component} about"
+    what = f"The controller cannot reconcile the {component}"
     verdict = refusal("ReconcileFailed", what, condition.get("message", ""))
     return degraded(verdict.reason, verdict.message) if _status_is_older(service) else verdict
 
@@ -192,15 +192,17 @@ def _not_reconciled(service: Json, component: str) -> Verdict | None:
 def _not_observed(service: Json, component: str, field_name: str) -> Verdict:
     return _not_reconciled(service, component) or progressing(
         "SpecNotObserved",
-        f"The controller has not brought {component}.{field_name} of generation "
-        f"{service['metadata'].get('generation')} into the Deployment; if this lasts, see its log and the events.",
+        f"The controller has not applied {component}.{field_name} of generation "
+        f"{service['metadata'].get('generation')} to the Deployment; if this lasts, see its log and the events.",
     )
 
 
 def _rollout(deployment: Json, objects: Objects) -> Verdict | None:
     name, status = deployment["metadata"]["name"], deployment.get("status", {})
     if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
-        return progressing("DeploymentNotObserved", f"Kubernetes has not taken up Deployment {name} yet.")
+        return progressing(
+            "DeploymentNotObserved", f"The Deployment controller has not observed Deployment {name} yet."
+        )
     wanted = deployment["spec"].get("replicas", 1)
     updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
     old = status.get("replicas", 0) - updated
@@ -277,12 +279,16 @@ def _route(route: Json) -> Verdict | None:
     name, generation = route["metadata"]["name"], route["metadata"].get("generation")
     parents = route.get("status", {}).get("parents") or []
     if not parents:
-        return progressing("RouteNotAccepted", f"No gateway has taken HTTPRoute {name}; check that its Gateway exists.")
+        return progressing(
+            "RouteNotAccepted", f"No gateway has accepted HTTPRoute {name}; check that its Gateway exists."
+        )
     for parent in parents:
         for kind, todo in (("Accepted", "check the Gateway's listeners"), ("ResolvedRefs", "check its backends")):
             condition = _condition({"status": parent}, kind)
             if condition.get("observedGeneration") != generation:
-                return progressing("RouteNotObserved", f"The gateway has not taken up the current HTTPRoute {name}.")
+                return progressing(
+                    "RouteNotObserved", f"The gateway has not observed the current generation of HTTPRoute {name}."
+                )
             if condition.get("status") != "True":
                 said = short(condition.get("message")).rstrip(".")
                 return degraded(f"RouteNot{kind}", f"The gateway does not serve HTTPRoute {name}: {said}; {todo}.")
@@ -291,7 +297,7 @@ def _route(route: Json) -> Verdict | None:
 
 def _knative(service: Json, objects: Objects) -> Iterator[Verdict | None]:
     """A failed revision makes Ready False, though the one before it still serves, and right after a patch Ready is
-    True for the one before: so the latest revision is looked at first."""
+    True for the one before: so the latest revision is judged first."""
     rollout = [_revision(service, component, status, objects) for component, status in _component_status(service)]
     if field_name := unmatched_runtime_field(service):
         rollout.append(_not_observed(service, "predictor", field_name))
@@ -311,7 +317,7 @@ def _revision(service: Json, component: str, status: Json, objects: Objects) -> 
     # Knative gives a revision's Deployment the labels and annotations that KServe gave its template.
     deployment = next((d for d in objects.deployments if _labels(d).get(REVISION) == created), None)
     if deployment is None:
-        return progressing("RevisionNotReady", f"Knative has not made the Deployment of revision {created} yet.")
+        return progressing("RevisionNotReady", f"Knative has not created the Deployment of revision {created} yet.")
     if field_name := unmatched_field(service["spec"][component], deployment):
         return _not_observed(service, component, field_name)
     if created != status.get("latestReadyRevision"):
@@ -361,7 +367,7 @@ def _condition(thing: Json, kind: str) -> Json:
 
 
 def _owned(owner: Json, things: Sequence[Json]) -> Iterator[Json]:
-    # By uid: after a service is deleted and made again, what belonged to the first may still be there.
+    # By uid: after a service is deleted and re-created, what belonged to the first may still exist.
     uid = owner["metadata"]["uid"]
     for thing in things:
         if any(reference["uid"] == uid for reference in thing["metadata"].get("ownerReferences", ())):

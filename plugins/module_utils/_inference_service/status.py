@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether InferenceServices serve: waited for or as of now, and told so that it explains itself.
+"""Whether InferenceServices serve: waited for or as of now, with what explains it.
 
 This file is private to the collection and may change at any time.
 """
@@ -123,7 +123,7 @@ def ready(
         if not outcome.services and selection.names is None:
             raise NotFound(f"No {selection} have the labels {','.join(selection.label_selectors)}; check them.")
         if absent and len(outcome.services) == 1:
-            raise NotFound(f"{selection} is not there; create it, or check name and namespace.")
+            raise NotFound(f"{selection} does not exist; create it, or check name and namespace.")
     except NotFound as error:
         if check_mode:
             return {"changed": False, "skipped": True, "msg": f"{error} In check mode this is no failure."}
@@ -182,7 +182,7 @@ def _facts(outcome: Outcome, details: Mapping[str, Any] | None = None) -> dict[s
     facts: dict[str, Any] = {"waited_seconds": round(outcome.seconds, 1), "services": entries}
     if len(entries) > 1 or not entries:
         return facts
-    # Of one service all is told at the top, and what is long only there.
+    # With one service all is at the top of the result, and what is long only there.
     (only,) = outcome.services
     return {
         **{key: value for key, value in entries[0].items() if key != "name"},
@@ -243,6 +243,6 @@ def _failure(
     causes = " ".join(f"{entry.name}: {entry.verdict.message}" for entry in failed[:_TOLD])
     rest = f" The other {len(failed) - _TOLD} are in services." if len(failed) > _TOLD else ""
     under_way = 0 if outcome.late else sum(not entry.settled for entry in outcome.services)
-    given_up = f" No more was waited for {under_way} others, since fail_fast is true." if under_way else ""
+    given_up = f" The other {under_way} were not waited for, since fail_fast is true." if under_way else ""
     count = f"{len(failed)} of {len(outcome.services)} {selection} do not serve{when}"
     return KServeError(f"{count}: {causes}{rest}{given_up}", **{"reason": failed[0].verdict.reason, **facts})

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from . import client
 
-# A webhook may take 30 seconds to answer, and the API server some for a large definition of a kind.
+# A webhook may take 30 seconds to answer, and the API server some for a large CRD.
 _APPLY_TIMEOUT = 60.0
 # Of an object only its metadata; and one answer about all groups, which Kubernetes has given since 1.30 ("Aggregated
 # discovery", Kubernetes docs).

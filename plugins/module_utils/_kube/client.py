@@ -219,7 +219,9 @@ def api_error(error: Any, path: str) -> ApiError:
     if status == 401:
         message = "The API server does not accept the credentials; check the kubeconfig's user, or api_key."
     elif status == 403:
-        message = f"The credentials lack a right: {text or path}; grant it to the user of the kubeconfig or api_key."
+        message = (
+            f"The credentials lack a permission: {text or path}; grant it to the user of the kubeconfig or api_key."
+        )
     else:
         message = f"The API server answered {status} to {path}: {text or error.reason}"
     return ApiError(message, status, whole)

@@ -5,7 +5,7 @@
 """Finding out how the API server serves the kinds of manifests.
 
 Kubernetes' own stable kinds are known. For others discovery is asked for exactly the group versions that are needed,
-which costs one small request each. A cached discovery may know kinds of a cluster that has since been made anew. This
+which costs one small request each. A cached discovery may list APIs of a cluster that has since been re-created. This
 file is private to the collection and may change at any time.
 """
 
@@ -45,7 +45,7 @@ _STABLE = {
 def find_kinds(api: KubeApi, manifests: Iterable[Manifest]) -> dict[tuple[str, str], Kind]:
     """Return the kinds by API version and kind; those that the server does not know are left out.
 
-    What a definition among the manifests defines counts as known, since it will be.
+    What a CRD among the manifests defines counts as known, since it will be.
     """
     manifests = list(manifests)
     crds = [manifest for manifest in manifests if manifest.is_crd]
@@ -87,7 +87,7 @@ def _discover(api: KubeApi, api_version: str) -> dict[tuple[str, str], Kind]:
 
 
 def defined_kinds(crd: Manifest) -> dict[tuple[str, str], Kind]:
-    """Return what a definition defines, by API version and kind."""
+    """Return what a CRD defines, by API version and kind."""
     spec = crd.body.get("spec") or {}
     names = spec.get("names") or {}
     if not names.get("kind") or not names.get("plural"):

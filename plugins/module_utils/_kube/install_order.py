@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from .objects import Manifest
 
-# Helm's InstallOrder (pkg/release/util/kind_sorter.go), but for the definitions of kinds, which here come early:
+# Helm's InstallOrder (pkg/release/util/kind_sorter.go), but for CRDs, which here come early:
 # nothing has to exist before them, and the API server needs a moment to serve what they define.
 _ORDER = (
     "Namespace",
@@ -55,6 +55,6 @@ def rank(manifest: Manifest) -> int:
 
 
 def is_built_in(manifest: Manifest) -> bool:
-    """Say whether its kind is one of Kubernetes, which needs no definition and no controller of somebody else."""
+    """Say whether its kind is one of Kubernetes' own, which needs no CRD and no other controller."""
     # A custom resource may bear the name of a kind of Kubernetes, such as Knative's Service.
     return ("." not in manifest.group or manifest.group.endswith(".k8s.io")) and manifest.kind in _ORDER

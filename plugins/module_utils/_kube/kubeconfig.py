@@ -66,14 +66,14 @@ def server(configuration: Any) -> Server:
 
 
 def reconcile(api: KubeApi, wanted: Wanted, at: Server, now: datetime, check_mode: bool) -> dict[str, Any]:
-    """Ask for a token where the file holds none that serves, and return the module's result.
+    """Request a token where the file contains no valid one, and return the module's result.
 
     :param now: the time, with a time zone.
     :raises KServeError: an option cannot be met, there is no such account, or the file cannot be written.
     """
     if not 0 <= wanted.renew_seconds < wanted.seconds or wanted.seconds < SHORTEST:
         raise KServeError(
-            f"A token of {wanted.seconds} seconds that is renewed with {wanted.renew_seconds} left cannot be; let "
+            f"A token of {wanted.seconds} seconds cannot be renewed with {wanted.renew_seconds} left; let "
             f"duration be at least {SHORTEST} and more than renew_before.",
             reason="InvalidOption",
         )
@@ -86,7 +86,7 @@ def reconcile(api: KubeApi, wanted: Wanted, at: Server, now: datetime, check_mod
         if check_mode:  # what would make it has not made it either
             return _result(wanted, "absent", None)
         raise KServeError(
-            f"There is no ServiceAccount {wanted.namespace}/{wanted.name}; make it first, or name another.",
+            f"There is no ServiceAccount {wanted.namespace}/{wanted.name}; create it first, or name another.",
             reason="ServiceAccountNotFound",
         ) from None
     end, reason = _held(wanted, at, uid, now)
@@ -108,7 +108,7 @@ def _result(wanted: Wanted, reason: str, end: datetime | None) -> dict[str, Any]
 
 
 def _held(wanted: Wanted, at: Server, uid: str, now: datetime) -> tuple[datetime | None, str]:
-    """Return when the file's token ends, and why another is due, or nothing."""
+    """Return when the file's token expires, and why another is due, or nothing."""
     try:
         found = yaml.safe_load(wanted.path.read_text(encoding="utf-8"))
         token = str(found["users"][0]["user"]["token"])
@@ -123,14 +123,14 @@ def _held(wanted: Wanted, at: Server, uid: str, now: datetime) -> tuple[datetime
     if owner != uid:
         return None, "of another account"
     if end < now + timedelta(seconds=wanted.renew_seconds):
-        return None, "about to end"
+        return None, "about to expire"
     if found != _kubeconfig(wanted, at, token):
         return None, "of another address"
     return (None, "open to others") if mode & 0o077 else (end, "")
 
 
 def _claims(token: str) -> Mapping[str, Any]:
-    """Return what a token says of itself; whether it is true is the API server's to judge."""
+    """Return the claims of a token, which only the API server can verify."""
     part = token.split(".")[1]
     claims: Mapping[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     return claims

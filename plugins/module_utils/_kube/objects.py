@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a manifest is: one object to apply, and where the API server keeps it.
+"""Manifests: objects to apply, and where the API server serves them.
 
 This file is private to the collection and may change at any time.
 """
@@ -69,7 +69,7 @@ class Manifest:
 
     @property
     def is_crd(self) -> bool:
-        """Whether it defines a kind."""
+        """Whether it is a CRD."""
         return (self.group, self.kind) == ("apiextensions.k8s.io", "CustomResourceDefinition")
 
     @property

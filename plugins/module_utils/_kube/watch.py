@@ -5,7 +5,7 @@
 """Following collections of objects by list and watch, each in a thread of its own, into one queue.
 
 The way of Kubernetes' own clients ("Efficient detection of changes" in the Kubernetes API concepts):
-list, watch from the list's resourceVersion, go on from the last event when the watch ends, and list
+list, watch from the list's resourceVersion, resume from the last event when the watch ends, and list
 again when the server no longer knows that version. This file is private to the collection and may
 change at any time.
 """
@@ -32,7 +32,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 # A list comes in pages of so many objects, of which only what is kept stays in memory. KServe makes two routes for a
 # service: those of five hundred come in one.
 PAGE = 1000
-# What passes by itself: the server is starting, is busy, or lists anew because a page was asked for too late.
+# What is temporary: the server is starting, is busy, or lists again because a page was requested too late.
 _BUSY = (410, 429, 500, 502, 503, 504)
 _ATTEMPTS = 10  # at a first list, over about eleven seconds
 
@@ -53,7 +53,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that a follower has to say about its source.
+    """One change of a source, as its follower reports it.
 
     Either the whole collection by uid (listed), or one object that is there (present) or gone (absent),
     or the error with which it gave up.
@@ -73,7 +73,7 @@ class Feed(Protocol):
         """Wait for changes for the given seconds; return them, or nothing."""
 
     def stop(self) -> None:
-        """Follow nothing any more."""
+        """Stop following."""
 
 
 Follow = Callable[[KubeApi, Mapping[str, Source]], Feed]
@@ -92,7 +92,7 @@ class Follower:
         reached: threading.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """:param put: takes what there is to say.
+        """:param put: takes the changes.
         :param pause: waits for the given seconds; returns whether to stop.
         :param reached: whether the server has answered to any follower.
         :param clock: seconds of a monotonic clock.
@@ -110,7 +110,7 @@ class Follower:
         self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
 
     def run(self, watch: bool = True) -> None:
-        """Put every change of the source, until pause says so or the first list is refused for good.
+        """Report every change of the source, until pause says so or the first list fails for good.
 
         Once the server has answered, it is waited for when it no longer does, since it may be restarting: it then
         refuses connections, and for a moment also what it allows later.
@@ -200,7 +200,7 @@ class Followers:
             self._queue.put(
                 Change(
                     name,
-                    error=KServeError(f"The API server's answer is not understood ({said}).", reason="InvalidAnswer"),
+                    error=KServeError(f"The API server's answer cannot be parsed ({said}).", reason="InvalidAnswer"),
                 )
             )
 

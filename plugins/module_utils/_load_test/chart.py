@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A picture of how latencies are spread, as SVG without script, fonts or files beside it.
+"""A chart of the distribution of latencies, as SVG without scripts, fonts or further files.
 
 This file is private to the collection and may change at any time.
 """
@@ -36,7 +36,7 @@ _STYLE = """
 
 
 def picture(title: str, subtitle: str, seconds: Sequence[float], measured: Mapping[str, Any]) -> str:
-    """Return the picture; measured: latency_ms, whose percentiles are marked."""
+    """Return the chart; measured: latency_ms, whose percentiles are marked."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
         f'height="{HEIGHT}" role="img">',

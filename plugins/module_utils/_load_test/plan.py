@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""When the requests of a load are sent, and what is written down of each.
+"""When the requests of a load are sent, and what is recorded of each.
 
 Closed: each connection sends its next request when it has its answer, so a slow server is asked less often. Open: the
 requests are due at fixed times whatever the server does, as from users who do not know of each other, and a latency
@@ -201,7 +201,7 @@ class PlannedLoad:
 
 _TODO = {
     401: "set token",
-    403: "set a token with the right to predict",
+    403: "set a token with the permission to predict",
     404: "check model_name, and that a route leads from this host to the model",
     503: "check that the model is ready and that its route has a backend",
 }

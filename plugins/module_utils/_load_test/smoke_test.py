@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asking a served model for predictions that are known, and how long it takes.
+"""Comparing a served model's predictions with known ones, and measuring how long they take.
 
 This file is private to the collection and may change at any time.
 """
@@ -306,7 +306,7 @@ class SmokeTest:
         )
         if sentence:
             raise KServeError(
-                f"Model {self.check.model_name} predicts something else. {sentence}",
+                f"Model {self.check.model_name} predicts other values than expected. {sentence}",
                 reason="PredictionWrong",
                 predictions=predictions,
             )

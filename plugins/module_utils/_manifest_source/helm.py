@@ -25,7 +25,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact 
 
 from .secrets import HIDDEN, maskable_texts
 
-# Between documents of YAML; what a definition of a kind has; what a document has that is more than comments.
+# Between documents of YAML; what a CRD has; what a document has that is more than comments.
 BETWEEN = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 DEFINITION = re.compile(r"^kind: *[\"']?CustomResourceDefinition\b", re.MULTILINE)
 _SAYS_SOMETHING = re.compile(r"^\s*[^#\s]", re.MULTILINE)
@@ -53,7 +53,7 @@ def render_charts(charts: Sequence[Mapping[str, Any]], helm: str, namespace: str
 
 
 def mask_values(charts: Any) -> Any:
-    """Return the option as it may be shown: of a chart's values nobody knows which are secret."""
+    """Return the option as it may be shown: any of a chart's values may be secret."""
     if not isinstance(charts, list):
         return HIDDEN
     return [{**entry, "values": HIDDEN} if isinstance(entry, Mapping) else HIDDEN for entry in charts]
@@ -111,7 +111,8 @@ def _printed(command: Sequence[str], chart: Mapping[str, Any]) -> str:
         done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=_LONGEST)
     except subprocess.TimeoutExpired:
         raise KServeError(
-            f"Helm has not rendered the chart {chart['ref']} after {_LONGEST} seconds; see that its place answers.",
+            f"Helm has not rendered the chart {chart['ref']} after {_LONGEST} seconds; check that its repository "
+            "answers.",
             reason="ChartTimeout",
         ) from None
     except OSError as error:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Letting manifests take their images from a mirror, and by digest.
+"""Rewriting the images of manifests to a mirror, and pinning them by digest.
 
 An image is named in more places than a container: in environment variables and arguments of controllers that start
 further containers, in keys of ConfigMaps, and in the JSON texts that some of these keys hold. This file is private to
@@ -65,7 +65,7 @@ class Images:
     def mapped(self, image: str) -> str:
         """Return where an image is taken from; text that is no image, and one that nothing is said of, as it is."""
         parts = _IMAGE.fullmatch(image)
-        # A bare name is completed by somebody else, as Istio's auto and proxyv2 are.
+        # A bare name is completed by a controller, as Istio's auto and proxyv2 are.
         if parts is None or ("/" not in image and not (parts["tag"] or parts["digest"])):
             return image
         name, tag = _full(parts["name"]), parts["tag"] or ""
@@ -89,7 +89,7 @@ def with_images(manifests: Iterable[Manifest], images: Images) -> list[Manifest]
     """Return the manifests with every image taken from where the mapping says."""
     if not images:
         return list(manifests)
-    # A definition of a kind names no image, and may be megabytes.
+    # A CRD names no image, and may be megabytes.
     return [one if one.is_crd else replace(one, body=_object(one, images.mapped)) for one in manifests]
 
 

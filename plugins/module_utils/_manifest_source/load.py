@@ -56,7 +56,7 @@ def load(
     :param definitions: objects, also of kind List, and texts of YAML with any number of them; empty ones are passed
         over.
     :param src: paths of YAML or JSON files, or of folders that hold such files.
-    :param patches: parts of objects, laid over those of the same kind and name.
+    :param patches: parts of objects, merged into those of the same kind and name.
     :param images: where images come from, see Images.
     :param only_kinds: leave out all others, also when nothing is left then.
     :param ca_bundle: PEM of the authority by which the API server knows the webhooks that Services answer.
@@ -125,7 +125,7 @@ def _documents(path: Path) -> Iterator[tuple[str, Any]]:
         raise KServeError(f"{path} cannot be read ({error.strerror}); check src.", reason="FileNotReadable") from None
     if not files:
         raise KServeError(
-            f"The folder {path} holds no file that ends in {', '.join(_SUFFIXES)}; check src.", reason="NothingGiven"
+            f"The folder {path} contains no file that ends in {', '.join(_SUFFIXES)}; check src.", reason="NothingGiven"
         )
     for file in files:
         yield from _documents(file)
@@ -159,7 +159,7 @@ def _yaml(text: str) -> list[Any]:
 
 
 def _read(part: str) -> list[Any]:
-    # Of a manifest of megabytes, definitions of kinds are nearly all, and nothing in them is secret.
+    # A manifest of megabytes consists nearly all of CRDs, and nothing in them is secret.
     if len(part) > _LARGE and DEFINITION.search(part):
         return cached([b"YAML as of 0.1.0", part.encode()], lambda: _load_all(part))
     return _load_all(part)
@@ -187,7 +187,7 @@ def _manifests(source: str, document: Any) -> Iterator[Manifest]:
         return
     if not isinstance(document, Mapping):
         raise KServeError(
-            f"{source} is not an object of Kubernetes but a {type(document).__name__}; correct it.",
+            f"{source} is not a Kubernetes object but a {type(document).__name__}; correct it.",
             reason="InvalidManifest",
         )
     if document.get("kind") == "List":
@@ -213,7 +213,7 @@ def _plain(source: str, document: Mapping[Any, Any]) -> dict[str, Any]:
         body: dict[str, Any] = json.loads(json.dumps(document))
     except (TypeError, ValueError) as error:
         raise KServeError(
-            f"{source} holds what JSON cannot express ({error}); correct it.", reason="InvalidManifest"
+            f"{source} contains values that JSON cannot express ({error}); correct it.", reason="InvalidManifest"
         ) from None
     body.pop("status", None)
     body["metadata"].pop("creationTimestamp", None)

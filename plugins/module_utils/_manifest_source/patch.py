@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Changing single fields of manifests that somebody else has written.
+"""Changing single fields of manifests from upstream.
 
 This file is private to the collection and may change at any time.
 """
@@ -39,7 +39,7 @@ def with_ca_bundle(manifest: Manifest, ca: str) -> Manifest:
 
 
 def apply_patches(manifests: Iterable[Manifest], patches: Sequence[Mapping[str, Any]]) -> list[Manifest]:
-    """Return the manifests with the patches laid over them, in the order given.
+    """Return the manifests with the patches merged into them, in the order given.
 
     :param patches: parts of objects, with kind and metadata.name; metadata.namespace where the name is not enough.
     :raises KServeError: a patch names no object, or one that is not among the manifests.
@@ -49,12 +49,12 @@ def apply_patches(manifests: Iterable[Manifest], patches: Sequence[Mapping[str, 
         metadata = patch.get("metadata")
         if not isinstance(metadata, Mapping) or not patch.get("kind") or not metadata.get("name"):
             raise KServeError(
-                f"patches[{number}] needs kind and metadata.name, which say what it is for.", reason="InvalidPatch"
+                f"patches[{number}] needs kind and metadata.name, which select the object.", reason="InvalidPatch"
             )
         fits = [index for index, manifest in enumerate(done) if _is_for(patch, manifest)]
         if not fits:
             raise KServeError(
-                f"patches[{number}] is for {patch['kind']} {metadata['name']}, which no manifest holds; correct its "
+                f"patches[{number}] is for {patch['kind']} {metadata['name']}, which is in no manifest; correct its "
                 "kind, name and namespace, or leave it out.",
                 reason="PatchUnmatched",
             )
@@ -103,10 +103,10 @@ def _is_for(patch: Mapping[str, Any], manifest: Manifest) -> bool:
 
 
 def merge_patch(below: Any, above: Any) -> Any:
-    """Return below with above laid over it.
+    """Return below with above merged into it.
 
     Maps are merged key by key, and lists whose entries have names entry by entry. Null takes a key away, and
-    "$patch: delete" an entry, as in kubectl's strategic merge. Everything else takes the place of what was there.
+    "$patch: delete" an entry, as in kubectl's strategic merge. Everything else replaces the existing value.
     """
     if isinstance(below, Mapping) and isinstance(above, Mapping):
         both = {key: merge_patch(below.get(key), value) for key, value in above.items() if value is not None}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The gate before an upload: whether a model folder is what it says, fits the serving image, and predicts.
+"""The gate before an upload: whether a model folder matches its metadata, fits the serving image, and predicts.
 
 This file is private to the collection and may change at any time.
 """
@@ -49,7 +49,7 @@ GATE_ARGUMENTS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class GateOptions:
-    """What is asked of a model, as the option gate of the module spaces_upload documents it."""
+    """What a model must meet, as the option gate of the module spaces_upload documents it."""
 
     metadata: bool = True
     python_version: str | None = None
@@ -92,7 +92,7 @@ class GateOptions:
 
 
 def gate_for(arguments: Mapping[str, Any] | None, name: str, version: str) -> Callable[..., dict[str, Any]] | None:
-    """Return examine for one version with the module's arguments, or None where no gate is asked for.
+    """Return check_model for one version with the module's arguments, or None without a gate.
 
     :raises KServeError: the arguments make no sense.
     """
@@ -106,7 +106,7 @@ def check_model(
     files: Sequence[LocalFile],
     manifest: Callable[[], str] | None = None,
 ) -> dict[str, Any]:
-    """Put the folder through the gate and return what was checked, and in how many seconds.
+    """Validate the folder and return what was checked, and in how many seconds.
 
     :param name: the model's, and version its version's, as they are to be uploaded.
     :param manifest: gives the sha256 of the version's manifest, which stands for all files.
@@ -171,7 +171,7 @@ def _check_load(options: GateOptions, packages: dict[str, str], description: Des
         )
     if not sys.platform.startswith("linux"):
         raise KServeError(
-            "The gate can try a model on Linux only; run there, or set gate.load to false.",
+            "The gate can load a model on Linux only; run there, or set gate.load to false.",
             reason="PlatformUnsupported",
         )
     python = options.python or sys.executable
@@ -182,7 +182,7 @@ def _check_load(options: GateOptions, packages: dict[str, str], description: Des
     wrong = version_mismatch(outcome.versions, options.python_version, packages) if outcome.versions else None
     if wrong:
         raise KServeError(
-            f"{python}, which tries the model, has {wrong}; set gate.python to an interpreter with the image's "
+            f"{python}, which loads the model, has {wrong}; set gate.python to an interpreter with the image's "
             "packages.",
             reason="InterpreterMismatch",
         )

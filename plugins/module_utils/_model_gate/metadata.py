@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a model folder says of itself in metadata.json, and whether that is so.
+"""Reading metadata.json of a model folder, and verifying it.
 
 The fields are those that model/README.md describes; datatypes and shapes are those of the Open Inference Protocol
 (V2), where -1 is a dimension of any length.
@@ -60,7 +60,7 @@ class Description:
 
 
 def describe(files: Sequence[LocalFile], name: str, version: str) -> Description:
-    """Read metadata.json and hold it against the folder and the names it is uploaded under.
+    """Read metadata.json and compare it with the folder and the names it is uploaded under.
 
     :raises KServeError: it is missing or incomplete, or says what is not so.
     """
@@ -176,7 +176,7 @@ def _model_file(document: _Document, files: Mapping[str, LocalFile], model_forma
 
 
 def _examples(document: _Document) -> tuple[list[Any], dict[str, list[Any]]]:
-    """Hold the examples against inputs and outputs, and return instances and answers."""
+    """Compare the examples with inputs and outputs, and return instances and answers."""
     inputs, outputs = document.tensors("inputs"), document.tensors("outputs")
     instances = document.get("examples.instances", list)
     answers = {"predict": document.get("examples.predictions", list)}

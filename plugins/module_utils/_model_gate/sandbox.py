@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Loading a model and letting it predict its own examples, in a process that is shut off.
+"""Loading a model and letting it predict its own examples, in an isolated process.
 
 The process runs sandbox_program.py. It reads a job from stdin, JSON with these keys: isolated, folder (an empty one),
 disk (bytes it may write), limits (by name of the RLIMIT constant), timeout (seconds), packages (names whose versions
@@ -76,7 +76,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a trial.
+    """The outcome of a trial.
 
     code: exit code of the program, 128 and the number for a signal; versions: of the interpreter that tried;
     fitted: the names of the columns that the model was fitted on, where they had some; answers: by method, None where
@@ -132,7 +132,7 @@ def try_model(
             return _outcome(code, report, output)
     except OSError as error:
         raise KServeError(
-            f"The model cannot be tried with {trial.python}: {error}; set gate.python to an interpreter "
+            f"The model cannot be loaded with {trial.python}: {error}; set gate.python to an interpreter "
             "that has the serving image's packages.",
             reason="InterpreterUnusable",
         ) from error

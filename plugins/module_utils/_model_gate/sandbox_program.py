@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The program that loads a model and lets it predict, shut off from network, files and other processes.
+"""The program that loads a model and lets it predict, isolated from network, files and other processes.
 
 It is started as ``python -I -c SOURCE`` by sandbox.py, which documents the job it reads from stdin and the lines
 it writes. As its interpreter is the serving image's, not Ansible's, it stands alone: it imports nothing but the
@@ -42,8 +42,8 @@ SYS_MOUNT_SETATTR = 442
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 CAPABILITY_VERSION_3 = 0x20080522
 
-# For users that are there only while a process runs (systemd, "Users, Groups, UIDs and GIDs"). Nobody would not do: its
-# processes on the machine are counted against the limit.
+# For users that exist only while a process runs (systemd, "Users, Groups, UIDs and GIDs"). The user nobody would not
+# do: its processes on the machine are counted against the limit.
 TRANSIENT_USERS = range(61184, 65520)
 # Where programs and shared libraries of Linux distributions are; the interpreter's own folders come on top.
 SYSTEM = ("/usr", "/lib", "/lib64", "/nix/store", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")

@@ -78,7 +78,7 @@ def _counts(store: ObjectStore, target: Target, output: str) -> dict[str, Any]:
         }
     except (ValueError, TypeError, KeyError) as error:
         raise KServeError(
-            f"s3://{target.bucket}/{output}{MANIFEST} is no manifest of predictions; "
+            f"s3://{target.bucket}/{output}{MANIFEST} is not a manifest of predictions; "
             "remove it, and run the batch again.",
             reason="InvalidManifest",
         ) from error

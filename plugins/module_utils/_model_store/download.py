@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Fetching one version of a model into a folder, which is the whole version or what it was before.
+"""Downloading one version of a model into a folder, atomically.
 
 This file is private to the collection and may change at any time.
 """
@@ -79,7 +79,7 @@ def fetch(
     check_mode: bool,
     connections: int = 8,
 ) -> Fetched:
-    """Make the folder what the version in the store is; one that is the same costs one request.
+    """Download the version into the folder; one that is the same costs one request.
 
     :param digest: what the version's digest must be, or None for any.
     :raises KServeError: the version is not complete or another, the folder is not to be replaced, or what came is not
@@ -95,11 +95,11 @@ def fetch(
     downloaded = sorted(wanted.keys() - fits)
     removed = sorted(local.keys() - wanted.keys())
     if (downloaded or removed) and not check_mode:
-        with _workshop(dest) as folder:
+        with _staging_folder(dest) as folder:
             _keep(folder, {name: file for name, file in local.items() if name in fits and name != MANIFEST}, missing)
             _fill(store, target, folder, missing, connections)
             (folder / MANIFEST).write_bytes(manifest.content)
-            _exchange(folder, dest)
+            _swap(folder, dest)
     return Fetched(
         target=target,
         dest=dest,
@@ -123,7 +123,7 @@ def complete_manifest(store: ObjectStore, target: Target, digest: str | None) ->
     content = store.get(target.prefix + MANIFEST)
     if content is None:
         raise KServeError(
-            f"The version {target.uri} has no manifest, so it is not there or not complete; "
+            f"The version {target.uri} has no manifest, so it does not exist or is incomplete; "
             "correct name and version, or upload it with spaces_upload.",
             reason="VersionIncomplete",
         )
@@ -149,7 +149,7 @@ def _local(dest: Path) -> dict[str, LocalFile]:
     files = {file.name: file for file in scan_any(dest)}
     if files and MANIFEST not in files:
         raise KServeError(
-            f"The folder {dest} holds files ({shortened(sorted(files))}) and no {MANIFEST}, so it is no downloaded "
+            f"The folder {dest} holds files ({shortened(sorted(files))}) and no {MANIFEST}, so it is not a downloaded "
             "version; empty it, or set dest to another path.",
             reason="DestinationNotEmpty",
         )
@@ -157,8 +157,8 @@ def _local(dest: Path) -> dict[str, LocalFile]:
 
 
 @contextmanager
-def _workshop(dest: Path) -> Iterator[Path]:
-    """Give the folder beside dest in which the version is put together; one that was left by a kill is used again."""
+def _staging_folder(dest: Path) -> Iterator[Path]:
+    """Yield the staging folder beside dest; one that a killed run has left is reused."""
     folder = dest.with_name(f".{dest.name}.download")
     try:
         folder.mkdir(exist_ok=True)
@@ -184,7 +184,7 @@ def _workshop(dest: Path) -> Iterator[Path]:
 
 
 def _keep(folder: Path, local: Mapping[str, LocalFile], missing: dict[str, Entry]) -> None:
-    """Clear the folder of all that is not in the version, and put what fits into it."""
+    """Delete from the folder what is not in the version, and move what fits into it."""
     left = {file.name: file for file in scan_any(folder)}
     digest_all(file for file in left.values() if file.name in missing and file.size == missing[file.name].size)
     for name, file in left.items():
@@ -253,8 +253,8 @@ def _damaged(key: str) -> KServeError:
     )
 
 
-def _exchange(folder: Path, dest: Path) -> None:
-    """Put the finished folder in the place of the old one."""
+def _swap(folder: Path, dest: Path) -> None:
+    """Replace the old folder with the finished one."""
     old = dest.with_name(f".{dest.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if dest.exists():

@@ -80,7 +80,7 @@ def scan(folder: Path) -> list[LocalFile]:
     files = scan_any(folder)
     if not files:
         raise KServeError(
-            f"The source {folder} holds no file; put the model into it or set source to another folder.",
+            f"The source {folder} contains no file; put the model into it or set source to another folder.",
             reason="SourceEmpty",
         )
     return files

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Telling which models and versions a bucket holds.
+"""Listing the models and versions in a bucket.
 
 This file is private to the collection and may change at any time.
 """
@@ -55,7 +55,7 @@ def _describe(store: ObjectStore, target: Target) -> dict[str, Any]:
         try:
             manifest = parse(content, target.uri + MANIFEST)
         except KServeError:
-            manifest = None  # as good as none, for nobody can fetch the version
+            manifest = None  # as good as none, since the version cannot be downloaded
     files = manifest.files if manifest else {}
     return {
         "name": target.name,

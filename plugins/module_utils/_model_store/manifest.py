@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The manifest of a version: what makes many objects one thing.
+"""The manifest of a version: what makes many objects one atomic version.
 
 It is the object C(manifest.json) below the version's prefix, JSON in UTF-8:
 

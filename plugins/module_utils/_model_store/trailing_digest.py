@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The digest of a file that somebody else reads at the same time, reckoned behind them.
+"""The digest of a file that is being read by others, computed behind them.
 
 Where cores are few, the digest of a whole file takes time from what sends its parts. At the end of an upload the store
-joins the parts, while nobody here has anything to do: what is left of the digest is reckoned then.
+joins the parts, while this side is idle: the rest of the digest is computed then.
 
 This file is private to the collection and may change at any time.
 """
@@ -28,7 +28,7 @@ _BLOCK = 1024 * 1024
 
 
 class TrailingDigest:
-    """The sha256 of an open file, reckoned in a thread that gives way to others.
+    """The sha256 of an open file, computed in a thread of low priority.
 
     Used as a context, it ends with the last byte that the reader has announced, or with what goes wrong.
     """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Sending the files of a version in parallel, and only what of them is not there yet.
+"""Uploading the files of a version in parallel, and only what is missing.
 
 A file below PART_SIZE is one request. A larger one goes in parts, several at once; the digest of the whole file follows
 behind, and is done at the latest while the store joins the parts. What an earlier run has sent is known by the ETag,
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a file.
+    """The outcome of a file's upload.
 
     sha256: hexadecimal digest of what was read; etag: of the object, None where nothing was stored; sent: bytes that
     went to the store, or would; kept: whether the store held the whole file.
@@ -83,7 +83,7 @@ def send(
     connections: int,
     dry_run: bool,
 ) -> dict[str, Outcome]:
-    """Bring the files into the store.
+    """Upload the files.
 
     :param prefix: of the version.
     :param stored: what the store may hold of the files already, by name below the prefix.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Putting one version of a model into an object store, as one thing.
+"""Uploading one version of a model to an object store, atomically.
 
 A version is complete when its manifest is there, which is written last, and from then on it stays as it is.
 
@@ -95,14 +95,14 @@ def publish(
     connections: int = 8,
     gate: Gate | None = None,
 ) -> Published:
-    """Make the version in the store what the folder is; with create_bucket make its bucket if need be.
+    """Upload the folder as the version; with create_bucket create its bucket if needed.
 
     A version that is the same costs one request. One that is complete and differs is refused unless overwrite, and so
     are objects that the folder lacks in one that is not complete. Where there is something to do, the gate comes first.
 
     :raises KServeError: the version is not to be changed, the store refuses, or it does not hold what was sent.
     """
-    files = _without_twin(files)
+    files = _without_own_manifest(files)
     missing = None
     try:
         content = store.get(target.prefix + MANIFEST)
@@ -120,7 +120,7 @@ def publish(
             return Published(target, here.digest, [], [], names, 0, store.requests, lines, lines)
         released = _released(target, content, here, overwrite)
     passed = gate(files, lambda: _digested(files).sha256) if gate else None
-    warning = f"{missing} Check mode goes on as if it were empty." if missing and check_mode else None
+    warning = f"{missing} Check mode continues as if it were empty." if missing and check_mode else None
     if missing and not check_mode:
         store.create()
     run = _Run(store, target, files, released, connections, check_mode, overwrite)
@@ -128,14 +128,14 @@ def publish(
     return replace(done, gate=passed)
 
 
-def _without_twin(files: Sequence[LocalFile]) -> list[LocalFile]:
-    """Take a downloaded version's manifest out of the list: it is made anew, and must come out the same."""
+def _without_own_manifest(files: Sequence[LocalFile]) -> list[LocalFile]:
+    """Take a downloaded version's manifest out of the list: it is written again, and must be the same."""
     others = [file for file in files if file.name != MANIFEST]
-    for twin in (file for file in files if file.name == MANIFEST):
+    for given in (file for file in files if file.name == MANIFEST):
         digest_all(others)
-        if not others or twin.sha256 != _manifest(others).sha256:
+        if not others or given.sha256 != _manifest(others).sha256:
             raise KServeError(
-                f"{twin.path} is not the manifest of the files beside it; remove it, for this module makes its own.",
+                f"{given.path} is not the manifest of the files beside it; remove it, since the module writes its own.",
                 reason="FileUnsupported",
             )
     return others
@@ -197,7 +197,7 @@ class _Run:
         self._overwrite = overwrite
 
     def complete(self, *, withdraw: bool, empty: bool, warning: str | None) -> Published:
-        """Send what is missing, remove what is too much, look whether it is there, and write the manifest.
+        """Send what is missing, remove what is superfluous, verify the result, and write the manifest.
 
         :param withdraw: whether a manifest is there, which has to go before anything else changes.
         :param empty: whether the bucket is not there.
@@ -207,7 +207,7 @@ class _Run:
         removed = sorted(stored.keys() - {file.name for file in self._files})
         if removed and not self._overwrite:
             raise KServeError(
-                f"The unfinished version {self._target.uri} holds objects that the folder lacks "
+                f"The incomplete version {self._target.uri} contains objects that are not in the folder "
                 f"({shortened(removed)}); remove them, or set overwrite.",
                 reason="VersionIncomplete",
             )
@@ -259,7 +259,7 @@ class _Run:
         entries = {}
         for file in self._files:
             sent = outcomes[file.name].sha256 if file.name in outcomes else file.sha256
-            # What was looked at before, by whoever decided that this folder may be sent, must be what was sent.
+            # What was validated before, by whoever decided that this folder may be sent, must be what was sent.
             if file.known_sha256 not in (None, sent):
                 raise changed(file)
             entries[file.name] = Entry(sent, file.size)
@@ -271,7 +271,7 @@ class _Run:
                 pass
 
     def _verify(self, kept: Mapping[str, StoredObject], outcomes: Mapping[str, Outcome]) -> None:
-        """Look whether the store holds what it said it took, and nothing else."""
+        """Verify that the store contains what it said it stored, and nothing else."""
         wanted = {name: (found.size, found.etag) for name, found in kept.items()}
         sizes = {file.name: file.size for file in self._files}
         wanted |= {name: (sizes[name], outcome.etag or "") for name, outcome in outcomes.items()}
@@ -279,7 +279,7 @@ class _Run:
         wrong = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
         if wrong:
             raise KServeError(
-                f"The store does not hold {self._target.uri} as it was sent ({shortened(wrong)}); "
+                f"The object store does not contain {self._target.uri} as it was uploaded ({shortened(wrong)}); "
                 "see that only one run writes to this version, and run again.",
                 reason="ConcurrentRun",
             )
@@ -287,7 +287,7 @@ class _Run:
     def _release(self, manifest: Manifest, outcomes: Mapping[str, Outcome]) -> None:
         key = self._target.prefix + MANIFEST
         if any(in_parts(file) for file in self._files):
-            # A start whose answer was lost has left an upload of which nobody knows.
+            # A start whose answer was lost has left an unknown upload.
             for unfinished, uploads in self._store.unfinished(self._target.prefix).items():
                 for upload in uploads:
                     self._store.abort(unfinished, upload)
@@ -315,7 +315,7 @@ class _Run:
         if damaged:
             self._store.remove(self._target.prefix + MANIFEST)
             raise KServeError(
-                f"Two runs with other files wrote to {where} at once, so it is not complete; run one of them again.",
+                f"Two runs with different files wrote to {where} at once, so it is incomplete; run one of them again.",
                 reason="ConcurrentRun",
             )
         raise KServeError(

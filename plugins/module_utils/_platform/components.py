@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the components of a serving platform are known by in a cluster: one row each, and pure functions.
+"""How the components of a serving platform are identified in a cluster: one row each, and pure functions.
 
 Names and labels are those of the components' own manifests and charts. This file is private to the collection and may
 change at any time.
@@ -28,11 +28,11 @@ _TAG = re.compile(r":(v?\d+\.\d+[\w.+-]*)(?:@|$)")
 
 @dataclass(frozen=True)
 class Component:
-    """What a component is known by.
+    """How a component is identified.
 
-    crd: its main definition of a kind; kinds: those that must be served, by API version; deployments: the selector of
+    crd: its main CRD; kinds: those that must be served, by API version; deployments: the selector of
     its Deployments, none for one that has no program; image: what the names of their images hold; bundle: the
-    annotation of the definition that has the version; probe: an object that its webhooks must take.
+    annotation of the CRD that has the version; probe: an object that its webhooks must accept.
     """
 
     crd: str
@@ -153,7 +153,7 @@ def select_deployments(component: Component, deployments: Iterable[Json]) -> lis
 
 
 def version(component: Component, crd: Json | None, deployments: Iterable[Json]) -> str | None:
-    """Return the version that the labels say, or else the tags of the images; None where nobody does."""
+    """Return the version in the labels, or else in the tags of the images; None where there is none."""
     if component.bundle:
         return ((crd or {}).get("metadata", {}).get("annotations") or {}).get(component.bundle)
     things = list(deployments)
@@ -195,7 +195,7 @@ def service_webhooks(groups: set[str], configurations: Iterable[Json]) -> Iterat
 
 
 def webhook_problems(name: str, client: Json, slices: Iterable[Json]) -> Iterator[str]:
-    """Say why a webhook cannot answer: no certificate to know it by, or nobody behind its Service."""
+    """Say why a webhook cannot answer: no CA certificate to verify it by, or no endpoint behind its Service."""
     if why := ca_bundle_problem(client.get("caBundle")):
         yield f"the caBundle of webhook {name} {why}"
     service = client["service"]

@@ -84,7 +84,7 @@ class _Reader:
         """Return what there is of a component."""
         crd = self._crd(component)
         deployments = self._deployments(component)
-        # A definition alone may be another component's, too.
+        # A CRD alone may be another component's, too.
         installed = bool(deployments) if component.deployments else crd is not None
         first: Json = deployments[0]["metadata"] if deployments else {}
         return {

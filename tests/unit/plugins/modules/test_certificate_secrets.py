@@ -64,7 +64,7 @@ def test_options_reach_what_they_are_for(run_module, api: Api) -> None:
     assert not run_module(certificate_secrets.main, arguments)["changed"]
     # The certificate has 50 days left, and the authority 100.
     renewed = run_module(certificate_secrets.main, {**arguments, "certificates": [GATEWAY], "renew_days": 60})
-    assert (renewed["ca_action"], renewed["certificates"][0]["reason"]) == ("unchanged", "near its end")
+    assert (renewed["ca_action"], renewed["certificates"][0]["reason"]) == ("unchanged", "expires soon")
 
 
 def test_the_authority_for_clients(run_module, api: Api, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_no_output_holds_a_key(run_module, api: Api) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"certificates": [{**GATEWAY, "dns_names": ["a_b.c"]}]}, "'a_b.c' in dns_names is no DNS name"),
+        ({"certificates": [{**GATEWAY, "dns_names": ["a_b.c"]}]}, "'a_b.c' in dns_names is not a DNS name"),
         ({"certificates": [{**GATEWAY, "dns_names": ["10.0.0.1"]}]}, "'10.0.0.1' in dns_names is an IP address"),
         ({"certificates": [{**GATEWAY, "days": 3}]}, "let days be more than renew_days"),
     ],
@@ -177,7 +177,7 @@ def test_options_that_cannot_be_met(run_module, api: Api, arguments: dict[str, A
 def test_another_ones_secret(run_module, api: Api) -> None:
     api.put("gateway/tls", metadata={"name": "tls"})
     result = run_module(certificate_secrets.main, ARGUMENTS)
-    assert result["failed"] and result["msg"].startswith("Secret gateway/tls is there already and was not made by")
+    assert result["failed"] and result["msg"].startswith("Secret gateway/tls exists already and is not managed by")
     assert path(CA_PLACE) not in api.objects
 
 

@@ -41,7 +41,7 @@ def test_counting_changes_nothing(run_module, serve) -> None:
 @pytest.mark.parametrize("module", [custom_resources_backup, custom_resources_info])
 def test_a_refusal_is_a_failure_in_one_sentence(run_module, serve, tmp_path: Path, module) -> None:
     api = Api()
-    api.refusals["/apis"] = ApiError("The credentials lack a right: no.", 403)
+    api.refusals["/apis"] = ApiError("The credentials lack a permission: no.", 403)
     serve(api)
     folder = {"folder": str(tmp_path)} if module is custom_resources_backup else {}
     failed = run_module(module.main, {**ARGUMENTS, **folder})

@@ -214,7 +214,7 @@ def test_what_is_not_there_is_skipped_in_check_mode_only(run_module, serve, crd:
     api.missing = () if crd else ("inferenceservices",)
     serve(api)
     result = run_module(inference_service_ready.main, ARGUMENTS, check_mode=check_mode)
-    says = "InferenceService iris in namespace models is not there" if crd else "KServe is not installed"
+    says = "InferenceService iris in namespace models does not exist" if crd else "KServe is not installed"
     assert result["msg"].startswith(says)
     assert (result.get("failed", False), result.get("skipped", False)) == (not check_mode, check_mode)
 
@@ -237,7 +237,7 @@ def test_one_of_several_that_is_not_there(run_module, serve, check_mode: bool) -
     assert result.get("failed", False) is not check_mode
     if not check_mode:
         assert result["msg"] == (
-            "1 of 2 InferenceServices in namespace models do not serve: rose: There is no such InferenceService; "
+            "1 of 2 InferenceServices in namespace models do not serve: rose: The InferenceService does not exist; "
             "create it, or check name and namespace."
         )
 
@@ -247,7 +247,7 @@ def test_those_that_were_no_longer_waited_for_are_counted(run_module, serve) -> 
     serve(Api(*named("rose", things(changes=CRASHING)), *named("lily", rolling)))
     result = run_module(inference_service_ready.main, {**without("name"), "names": ["rose", "lily"]})
     assert result["msg"].startswith("1 of 2 InferenceServices in namespace models do not serve: rose: ")
-    assert result["msg"].endswith("No more was waited for 1 others, since fail_fast is true.")
+    assert result["msg"].endswith("The other 1 were not waited for, since fail_fast is true.")
     assert [entry["verdict"] for entry in result["services"]] == ["failed", "progressing"]
 
 

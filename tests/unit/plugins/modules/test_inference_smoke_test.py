@@ -80,7 +80,9 @@ def test_a_wrong_prediction_fails_in_check_mode_as_well(run_module, serve, check
     serve(RIGHT)
     result = run_module(inference_smoke_test.main, {**ARGUMENTS, "expected": [0, 1]}, check_mode=check_mode)
     assert (result["failed"], result["reason"]) == (True, "PredictionWrong")
-    assert result["msg"] == "Model iris predicts something else. Row 2 of 2 differs: expected 1, predicted 2."
+    assert (
+        result["msg"] == "Model iris predicts other values than expected. Row 2 of 2 differs: expected 1, predicted 2."
+    )
     assert result["predictions"] == [0, 2]
 
 

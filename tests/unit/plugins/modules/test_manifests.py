@@ -110,7 +110,7 @@ def test_values_of_secrets_are_in_no_output_and_no_log(
         ({"definitions": [], "src": []}, "There is nothing to apply"),
         ({"src": ["/none"]}, "/none cannot be read"),
         ({"definitions": [{"kind": "ConfigMap"}]}, "definitions[0] has no apiVersion"),
-        ({"namespace": None}, "names no namespace"),
+        ({"namespace": None}, "has no namespace"),
     ],
 )
 def test_wrong_arguments(

@@ -26,7 +26,7 @@ def test_a_namespace_is_written(run_module, serve, tmp_path: Path, check_mode: b
 
 def test_a_refusal_is_a_failure_in_one_sentence(run_module, serve, tmp_path: Path) -> None:
     api = Api()
-    api.answers["/apis"] = ApiError("The credentials lack a right: no.", 403)
+    api.answers["/apis"] = ApiError("The credentials lack a permission: no.", 403)
     serve(api)
     failed = run_module(namespace_backup.main, {**ARGUMENTS, "path": str(tmp_path / "objects.yml")})
     assert (failed["failed"], failed["reason"]) == (True, "Forbidden")

@@ -41,22 +41,22 @@ def test_one_step_is_no_fault(component: str, source: str, target: str) -> None:
             "knative_serving",
             "v1.18.0",
             "v1.21.1",
-            "Knative Serving goes one minor version at a time, and from v1.18.0 to v1.21.1 are more: "
-            "go by v1.19, v1.20 to v1.21.1",
+            "Knative Serving is upgraded one minor version at a time, and v1.18.0 to v1.21.1 is more: "
+            "upgrade to v1.19, v1.20 first",
         ),
         (
             "cert_manager",
             "v1.13.0",
             "v1.15.2",
-            "cert-manager goes one minor version at a time, and from v1.13.0 to v1.15.2 are more: go by v1.14 to "
-            "v1.15.2",
+            "cert-manager is upgraded one minor version at a time, and v1.13.0 to v1.15.2 is more: upgrade to v1.14 "
+            "first",
         ),
-        ("istio", "1.26.0", "1.28.6", "go by 1.27 to 1.28.6"),
+        ("istio", "1.26.0", "1.28.6", "upgrade to 1.27 first"),
         (
             "kserve",
             "v0.20.0",
             "v0.19.0",
-            "KServe v0.20.0 is newer than v0.19.0, and nothing goes back: set its version",
+            "KServe v0.20.0 is newer than v0.19.0, and a downgrade is not supported: set its version",
         ),
         ("contour", "v1.33.8", "v1.33.7", "Contour v1.33.8 is newer than v1.33.7"),
         ("envoy", "v1.38.9", "v1.38.3", "Envoy v1.38.9 is newer"),
@@ -69,13 +69,13 @@ def test_farther_and_back_are_refused_with_the_way(component: str, source: str, 
 
 def test_the_step_that_no_apply_makes_is_refused_with_what_to_do() -> None:
     said = refused("kserve", "v0.16.0", "v0.17.0")
-    assert said.startswith("KServe cannot go from v0.16.0 to v0.17.0 by being applied: from v0.16 to v0.17 ")
+    assert said.startswith("KServe cannot be upgraded from v0.16.0 to v0.17.0 by applying it: from v0.16 to v0.17 ")
     assert "helm.sh/resource-policy=keep" in said
 
 
 def test_a_long_way_over_such_a_step_names_both() -> None:
     said = refused("kserve", "v0.15.2", "v0.20.0")
-    assert "go by v0.16, v0.17, v0.18, v0.19 to v0.20.0; from v0.16 to v0.17 its charts" in said
+    assert "upgrade to v0.16, v0.17, v0.18, v0.19 first; from v0.16 to v0.17 its charts" in said
     # Where the way begins behind it, nothing is said of it.
     assert "v0.16" not in refused("kserve", "v0.17.0", "v0.20.0")
 

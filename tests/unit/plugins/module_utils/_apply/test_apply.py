@@ -119,7 +119,7 @@ def test_the_default_namespace_and_objects_of_the_whole_cluster() -> None:
         ("ConfigMap", "other"),
     ]
     assert "namespace" not in server.objects["/api/v1/namespaces/other"]["metadata"]
-    assert "ConfigMap c names no namespace" in str(fails(server, [nameless]))
+    assert "ConfigMap c has no namespace" in str(fails(server, [nameless]))
 
 
 def test_a_conflict_names_the_object_the_other_manager_and_the_option() -> None:
@@ -176,7 +176,7 @@ def test_a_webhook_that_does_not_start_ends_it(text: str) -> None:
             'User "u" cannot patch resource "configmaps"; an administrator of the cluster can grant',
         ),
         (ApiError("x", 403, "exceeded quota"), "answers 403: exceeded quota"),
-        (ApiError("x", 404, 'namespaces "models" not found'), "its namespace is not there"),
+        (ApiError("x", 404, 'namespaces "models" not found'), "its namespace does not exist"),
         (Unreachable("No answer from the API server."), "No answer from the API server."),
     ],
 )
@@ -253,7 +253,7 @@ def test_a_kind_that_discovery_never_knows_ends_it() -> None:
 def test_a_kind_that_never_comes_ends_it() -> None:
     server, time = Server(), Time()
     server.errors["/foos/f"] = [ApiError("404", 404, "404 page not found")] * 100
-    assert "no matches for the kind of Foo models/f" in str(fails(server, [crd(), FOO], time, webhook_timeout=3))
+    assert "does not serve the kind of Foo models/f" in str(fails(server, [crd(), FOO], time, webhook_timeout=3))
     assert sum(time.slept) == 3
 
 
@@ -267,7 +267,7 @@ def test_an_object_of_a_known_kind_is_compared_after_its_definition_changed() ->
 
 def test_an_unknown_kind_ends_it_before_anything_is_sent() -> None:
     server = Server()
-    assert "no matches for the kind of Foo models/f in example.com/v1" in str(fails(server, [CONFIG, FOO]))
+    assert "does not serve the kind of Foo models/f in example.com/v1" in str(fails(server, [CONFIG, FOO]))
     assert server.sent == []
 
 
@@ -368,7 +368,7 @@ def test_a_workload_that_has_given_up_is_not_waited_for() -> None:
 def test_an_object_that_is_deleted_meanwhile_is_told() -> None:
     gone = listed(WEB, deployment(UNAVAILABLE))
     time = Time([type(gone)(WEB, listed={})])
-    assert "somebody has deleted it" in str(fails(waiting_server(UNAVAILABLE), [DEPLOYMENT], time))
+    assert "it has been deleted" in str(fails(waiting_server(UNAVAILABLE), [DEPLOYMENT], time))
 
 
 def test_a_watch_that_gives_up_ends_it() -> None:

@@ -61,7 +61,7 @@ def test_nothing_is_applied_over_the_definition_of_another(check_mode: bool) -> 
     with pytest.raises(KServeError) as caught:
         apply_manifests(found, manifests, Options(check_mode=check_mode))
     assert str(caught.value) == (
-        "Nothing is applied, since these definitions of kinds were made by another owner: foos.example.com by the "
+        "Nothing is applied, since these CRDs are managed by another owner: foos.example.com by the "
         "Helm release kserve/kserve-crd; leave them to it, or set adopt to take them over."
     )
     assert found.sent == []

@@ -91,10 +91,10 @@ def test_a_second_run_finishes_what_a_first_left() -> None:
 def test_an_object_that_nobody_names_refuses_all_before_anything_is_deleted() -> None:
     server = Server(*ALL, OTHER)
     error = fails(server, ALL)
-    assert "Nothing is taken away" in str(error) and "1 of foos.example.com;" in str(error) and "in_use" in str(error)
+    assert "Nothing is deleted" in str(error) and "1 of foos.example.com;" in str(error) and "in_use" in str(error)
     assert server.deleted == [] and error.result["changed"] is False
     # The same in check mode, which shows what would happen.
-    assert "Nothing is taken away" in str(fails(server, ALL, check_mode=True))
+    assert "Nothing is deleted" in str(fails(server, ALL, check_mode=True))
 
 
 def test_a_kind_in_use_can_be_kept() -> None:
@@ -108,7 +108,7 @@ def test_a_kind_in_use_can_be_kept() -> None:
         "Namespace": "kept",
     }
     assert [(entry["name"], entry["reason"]) for entry in result["kept"]] == [
-        ("foos.example.com", "there is still 1 of the kind"),
+        ("foos.example.com", "there is still 1 of its custom resources"),
         ("models", "it holds Foo theirs"),
     ]
     assert run(server, ALL, in_use="keep")["changed"] is False
@@ -151,7 +151,7 @@ def test_a_definition_that_another_has_applied_too_is_kept_but_not_for_a_control
     injector = {"manager": "cainjector", "operation": "Update", "fieldsV1": {"f:spec": {"f:conversion": {}}}}
     helm = {"manager": "helm", "operation": "Apply", "fieldsV1": {"f:spec": {"f:names": {}}}}
     managed.extend([injector, helm])
-    assert [entry["reason"] for entry in run(server, [crd()])["kept"]] == ["it was made by helm, too"]
+    assert [entry["reason"] for entry in run(server, [crd()])["kept"]] == ["it is managed by helm, too"]
     managed.remove(helm)
     assert run(server, [crd()])["changed"] is True
 
@@ -202,7 +202,7 @@ def test_what_does_not_go_is_waited_for_and_told() -> None:
     server.finalized = ("foos/f",)
     server.objects["/apis/example.com/v1/namespaces/models/foos/f"]["metadata"]["finalizers"] = ["example.com/clean"]
     error = fails(server, ALL, time, wait_timeout=20)
-    assert "Foo models/f is not gone after 20 seconds: its finalizers example.com/clean are there" in str(error)
+    assert "Foo models/f is not gone after 20 seconds: its finalizers example.com/clean remain" in str(error)
     assert sum(time.slept) == pytest.approx(20) and error.result["waited_seconds"] == 20
     # What should clean up after it is still there.
     assert [path for path, _dry_run in server.deleted] == ["/apis/example.com/v1/namespaces/models/foos/f"]
@@ -232,7 +232,10 @@ def test_a_right_that_is_missing_is_told() -> None:
     text = 'configmaps "c" is forbidden: User "u" cannot delete resource "configmaps"'
     server.errors["configmaps/c"] = [ApiError("x", 403, text)]
     message = str(fails(server, [CONFIG]))
-    assert "may not delete ConfigMap models/c" in message and "get, list, watch, and delete on configmaps" in message
+    assert (
+        "lack the permission to delete ConfigMap models/c" in message
+        and "get, list, watch, and delete on configmaps" in message
+    )
 
 
 GATEWAY_OBJECT = thing("Gateway", "models", api="gateway.networking.k8s.io/v1", spec={"a": 1})

@@ -107,7 +107,7 @@ def test_without_the_right_to_list_it_is_said_what_is_needed() -> None:
     server = Server(config("a"))
     server.read_errors["/api/v1/namespaces/models/configmaps"] = ApiError("403", 403, 'User "x" cannot list configmaps')
     with pytest.raises(
-        KServeError, match=r"may not list ConfigMap models/list=ours: .* cannot list configmaps; "
+        KServeError, match=r"lack the permission to list ConfigMap models/list=ours: .* cannot list configmaps; "
     ) as no:
         run(server, config("a"), config("b"))
     # What was applied before is told.

@@ -54,8 +54,8 @@ def test_a_definition_that_goes_meanwhile_is_no_error_but_a_refusal_is(path: str
     api = Api(thing("iris"))
     api.refusals[f"/apis/serving.kserve.io/{path}"] = ApiError("gone", 404)
     assert [len(entry.roots) for entry in custom_resources.read(api, KSERVE)][:1] == [1]
-    api.refusals[f"/apis/serving.kserve.io/{path}"] = ApiError("The credentials lack a right", 403)
-    with pytest.raises(KServeError, match="lack a right"):
+    api.refusals[f"/apis/serving.kserve.io/{path}"] = ApiError("The credentials lack a permission", 403)
+    with pytest.raises(KServeError, match="lack a permission"):
         custom_resources.read(api, KSERVE)
 
 
@@ -163,5 +163,5 @@ def test_info_compares_with_a_backup(tmp_path: Path) -> None:
 def test_half_a_backup_is_not_compared_with(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "index.json").write_text(text)
-    with pytest.raises(KServeError, match="holds no whole backup of custom resources"):
+    with pytest.raises(KServeError, match="contains no complete backup of custom resources"):
         custom_resources.info(Api(), KSERVE, tmp_path)

@@ -150,8 +150,8 @@ def test_a_namespace_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_refusal_is_passed_on(tmp_path: Path) -> None:
     api = Api()
-    api.answers["/api/v1/namespaces/models/services"] = ApiError("The credentials lack a right.", 403)
-    with pytest.raises(KServeError, match="lack a right"):
+    api.answers["/api/v1/namespaces/models/services"] = ApiError("The credentials lack a permission.", 403)
+    with pytest.raises(KServeError, match="lack a permission"):
         backup(api, "models", tmp_path / "objects.yml", check_mode=False)
     assert not list(tmp_path.iterdir())
 

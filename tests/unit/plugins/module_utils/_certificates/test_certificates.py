@@ -161,8 +161,8 @@ def test_what_is_no_dns_name_is_refused(name: str) -> None:
     ("changes", "says"),
     [
         ({"certificates": [{**GATEWAY, "dns_names": []}]}, "has no dns_names"),
-        ({"certificates": [GATEWAY, GATEWAY]}, "gateway/tls is asked for more than once"),
-        ({"certificates": [{**GATEWAY, "namespace": "system", "secret": "ca"}]}, "system/ca is asked for more than"),
+        ({"certificates": [GATEWAY, GATEWAY]}, "gateway/tls is requested more than once"),
+        ({"certificates": [{**GATEWAY, "namespace": "system", "secret": "ca"}]}, "system/ca is requested more than"),
         ({"certificates": [{**GATEWAY, "secret": "../configmaps/x"}]}, "cannot be a secret"),
         ({"certificates": [{**GATEWAY, "namespace": "A"}]}, "cannot be a namespace"),
         ({"certificates": [{**GATEWAY, "days": 30}]}, "days be more than renew_days, which is 30"),
@@ -329,7 +329,7 @@ def test_a_leaf_near_its_end_is_issued_anew_and_no_second_before() -> None:
     last = NOW.replace(microsecond=0) + timedelta(days=90 - 30)
     assert not run(api, last)["changed"]
     result = run(api, last + timedelta(seconds=1))
-    assert actions(result) == [UNCHANGED, UNCHANGED, ("issued", "near its end")]
+    assert actions(result) == [UNCHANGED, UNCHANGED, ("issued", "expires soon")]
     # It was read at that version, and what others have set since is not overwritten.
     assert api.queries[-1]["force"] == "true"
     assert not run(api, last + timedelta(seconds=2))["changed"]
@@ -363,7 +363,7 @@ def test_an_authority_near_its_end_or_with_another_name_is_replaced() -> None:
     later = NOW + timedelta(days=3650 - 29)
     # In check mode the authority is still the old one.
     assert run(api, later, check_mode=True)["ca_certificate"] == old
-    assert actions(run(api, later))[0] == ("issued", "near its end")
+    assert actions(run(api, later))[0] == ("issued", "expires soon")
     assert actions(run(api, later, ca={"common_name": "Other"}))[0] == ("issued", "another common name")
     assert not run(api, later, ca={"common_name": "Other"})["changed"]
 
@@ -407,22 +407,22 @@ def test_a_run_that_ended_in_the_middle_is_brought_to_its_end() -> None:
 @pytest.mark.parametrize("place", [CA_PLACE, LEAF, "kserve/hook"])
 @pytest.mark.parametrize("check_mode", [False, True])
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "reason"),
     [
-        ({"metadata": {"name": "x"}}, "was not made by this module; name another Secret"),
-        ({"metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}}, "was not made by this module"),
-        ({"type": "Opaque"}, "is of type Opaque"),
+        ({"metadata": {"name": "x"}}, "SecretNotManaged"),
+        ({"metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}}, "SecretNotManaged"),
+        ({"type": "Opaque"}, "SecretTypeMismatch"),
     ],
 )
 def test_anothers_secret_is_refused_before_anything_is_written(
-    place: str, check_mode: bool, fields: dict[str, Any], says: str
+    place: str, check_mode: bool, fields: dict[str, Any], reason: str
 ) -> None:
     api = Api("gateway", "kserve", "system")
     api.put(place, **fields, data={"tls.key": encoded("PLANTED")})
     before = dict(api.objects)
-    with pytest.raises(KServeError, match=says) as caught:
+    with pytest.raises(KServeError, match=f"^Secret {place} ") as caught:
         run(api, check_mode=check_mode)
-    assert str(caught.value).startswith(f"Secret {place} is") and "PLANTED" not in str(caught.value)
+    assert caught.value.reason == reason and "PLANTED" not in str(caught.value)
     assert api.objects == before and api.writes == []
 
 
@@ -440,17 +440,18 @@ class Meanwhile(Api):
 
 def test_what_someone_else_has_written_in_the_meantime_stays() -> None:
     api = Meanwhile("system")
-    with pytest.raises(KServeError, match="system/ca was changed by someone else in the meantime; run again"):
+    with pytest.raises(KServeError, match="system/ca was changed by another client") as stop:
         run(api)
+    assert stop.value.reason == "SecretConflict"
     assert api.writes == []
 
 
 def test_other_refusals_of_a_read_go_through() -> None:
     class Forbidden(Api):
         def get(self, path: str, **query: Any) -> dict[str, Any]:
-            raise ApiError("The credentials lack a right", 403)
+            raise ApiError("The credentials lack a permission", 403)
 
-    with pytest.raises(ApiError, match="lack a right"):
+    with pytest.raises(ApiError, match="lack a permission"):
         run(Forbidden())
 
 
@@ -460,7 +461,7 @@ def test_other_refusals_of_a_read_go_through() -> None:
         (401, "", "the sentence for 401"),
         (403, "secrets is forbidden: User x cannot patch", "answers 403: .*; grant it to the user of the kubeconfig"),
         (403, "unable to create: namespace system is being terminated", "Namespace system is being deleted; run again"),
-        (500, "etcdserver: leader changed", "Secret system/ca is not written, the API server answers 500: etcdserver"),
+        (500, "etcdserver: leader changed", "Secret system/ca is not applied, the API server answers 500: etcdserver"),
     ],
 )
 def test_refusals_of_a_write(status: int, text: str, says: str) -> None:

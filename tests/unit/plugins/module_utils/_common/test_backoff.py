@@ -11,12 +11,12 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff
 def test_pauses_double_up_to_the_longest() -> None:
     backoff = Backoff(0.5, 2.0)
     assert backoff.seconds == 0
-    assert [backoff.grow() for _ in range(4)] == [0.5, 1.0, 2.0, 2.0]
+    assert [backoff.grow() for _number in range(4)] == [0.5, 1.0, 2.0, 2.0]
 
 
 def test_the_longest_may_be_another_each_time() -> None:
     backoff = Backoff(1.0, 2.0)
-    assert [backoff.grow(8.0) for _ in range(5)] == [1.0, 2.0, 4.0, 8.0, 8.0]
+    assert [backoff.grow(8.0) for _number in range(5)] == [1.0, 2.0, 4.0, 8.0, 8.0]
     assert backoff.grow() == 2.0
 
 
@@ -37,5 +37,5 @@ def test_attempts_end_at_the_deadline() -> None:
         slept.append(seconds)
 
     retry = Retry(102.0, Backoff(0.5, 4.0), lambda: now, sleep)
-    assert [retry.pause() for _ in range(4)] == [True, True, True, False]
+    assert [retry.pause() for _number in range(4)] == [True, True, True, False]
     assert slept == [0.5, 1.0, 0.5]

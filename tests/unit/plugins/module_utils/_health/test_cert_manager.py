@@ -46,10 +46,10 @@ FAILED = ("Ready", "False", "Failed", "The order is invalid.")
 @pytest.mark.parametrize(
     ("requests", "said"),
     [
-        ([], "nobody has asked the Issuer ca for it; cert-manager's own log says more"),
-        ([request(APPROVED, PENDING, owner="another")], "nobody has asked the Issuer ca for it"),
-        ([request()], "CertificateRequest tls-1 is approved by nobody"),
-        ([request(APPROVED)], "CertificateRequest tls-1 is taken up by no issuer"),
+        ([], "it has not been requested from Issuer ca; see cert-manager's log"),
+        ([request(APPROVED, PENDING, owner="another")], "it has not been requested from Issuer ca"),
+        ([request()], "CertificateRequest tls-1 is not approved"),
+        ([request(APPROVED)], "CertificateRequest tls-1 is not handled by any issuer"),
         ([request(APPROVED, PENDING)], f"CertificateRequest tls-1 is Pending: {PENDING[3]}"),
         ([request(APPROVED, FAILED)], "CertificateRequest tls-1 is Failed: The order is invalid"),
         (
@@ -79,7 +79,7 @@ def test_an_order_is_told_with_its_open_challenges() -> None:
         "CertificateRequest tls-1 is Pending: Waiting on certificate issuance from order models/tls-order; "
         "its Order is pending; "
         f"the HTTP-01 challenge for a.example.com is pending: {why.rstrip('.')}; "
-        "the DNS-01 challenge for b.example.com is not taken up"
+        "the DNS-01 challenge for b.example.com is not processed"
     )
 
 
@@ -126,7 +126,7 @@ def test_a_certificate_that_cannot_be_issued_ends_the_wait(server: Server) -> No
     status = not_ready(lastFailureTime="2026-11-21T09:00:00Z")
     status["conditions"].append({"type": "Issuing", "status": "False", "observedGeneration": 1})
     assert failure(server, status) == (
-        "Certificate models/tls is not ready: its issuance has failed (mend the cause and delete the Certificate, or "
+        "Certificate models/tls is not ready: its issuance has failed (fix the cause and delete the Certificate, or "
         "wait for the hour after which cert-manager tries again); CertificateRequest tls-1 is Failed: The order is "
         "invalid."
     )

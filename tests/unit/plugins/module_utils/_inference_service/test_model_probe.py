@@ -93,7 +93,7 @@ def test_what_the_model_server_answers(answer: str | Exception, state: State, re
 
 
 def test_a_right_that_is_missing_for_the_proxy_names_the_way_out() -> None:
-    verdict = ask(Proxy(ApiError("The credentials lack a right.", 403, FORBIDDEN)), "n", READY, "iris", "s")
+    verdict = ask(Proxy(ApiError("The credentials lack a permission.", 403, FORBIDDEN)), "n", READY, "iris", "s")
     assert "An empty model_ready_path switches" in verdict.message
 
 

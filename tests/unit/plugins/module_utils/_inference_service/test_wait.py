@@ -234,8 +234,8 @@ def test_the_model_is_not_asked_before_the_objects_are_right() -> None:
 
 
 def test_errors_of_the_cluster_end_the_wait() -> None:
-    with pytest.raises(ApiError, match="lack a right"):
-        run(Cluster((0, [Change("pods", error=ApiError("lack a right", 403))])))
+    with pytest.raises(ApiError, match="lack a permission"):
+        run(Cluster((0, [Change("pods", error=ApiError("lack a permission", 403))])))
     with pytest.raises(Unreachable):
         run(Cluster((0, [Change("pods", error=Unreachable("away"))])))
 

@@ -99,7 +99,11 @@ def test_a_watch_that_breaks_is_unreachable(response: Response) -> None:
     ("error", "status", "says"),
     [
         (refusal(401), 401, "does not accept the credentials"),
-        (refusal(403, json.dumps({"message": "pods is forbidden: User x cannot list"})), 403, "lack a right: pods is"),
+        (
+            refusal(403, json.dumps({"message": "pods is forbidden: User x cannot list"})),
+            403,
+            "lack a permission: pods is",
+        ),
         (refusal(404, "404 page not found\n"), 404, "answered 404 to /api/v1/x: 404 page not found"),
         (refusal(500, "[]"), 500, r"answered 500 to /api/v1/x: \[\]"),
     ],

@@ -91,8 +91,8 @@ def test_a_token_is_asked_for_once_and_is_in_no_result(api: Api, wanted: Wanted)
     ("what", "reason"),
     [
         ("other account", "of another account"),
-        ("time", "about to end"),
-        ("short", "about to end"),
+        ("time", "about to expire"),
+        ("short", "about to expire"),
         ("address", "of another address"),
         ("mode", "open to others"),
         ("text", "unreadable"),
@@ -132,8 +132,9 @@ def test_another_is_asked_for_where_the_one_that_is_there_does_not_serve(
 
 def test_an_account_that_is_not_there_is_said(api: Api, wanted: Wanted) -> None:
     api.uid = ""
-    with pytest.raises(KServeError, match="There is no ServiceAccount system/deployer; make it first"):
+    with pytest.raises(KServeError) as stop:
         reconcile(api, wanted, AT, NOW, check_mode=False)
+    assert stop.value.reason == "ServiceAccountNotFound"
     assert reconcile(api, wanted, AT, NOW, check_mode=True)["reason"] == "absent"
 
 

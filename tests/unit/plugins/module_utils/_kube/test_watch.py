@@ -207,7 +207,7 @@ def test_the_store_holds_the_last_of_each_object() -> None:
 def test_a_follower_that_breaks_says_so() -> None:
     followers = Followers(Script({"metadata": {}}), {"pods": SOURCE})
     (change,) = followers.next(5)
-    assert "not understood (KeyError" in str(change.error)
+    assert "cannot be parsed (KeyError" in str(change.error)
 
 
 def test_what_others_have_to_say_comes_the_same_way() -> None:

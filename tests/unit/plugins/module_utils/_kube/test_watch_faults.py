@@ -149,5 +149,5 @@ def test_a_server_that_was_never_there_is_told(serve: Serve) -> None:
 
 def test_a_whole_cluster_that_refuses_is_told(serve: Serve) -> None:
     api = serve(*[Refused(403, "pods is forbidden")] * 5).api()
-    with pytest.raises(ApiError, match="The credentials lack a right"):
+    with pytest.raises(ApiError, match="The credentials lack a permission"):
         ready(api, Selection("models", ("iris",)), Question(), Limits(timeout=30))

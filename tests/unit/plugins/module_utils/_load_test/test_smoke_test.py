@@ -101,7 +101,7 @@ def test_no_time_for_retries_means_one_attempt() -> None:
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (ok(0, 1), "Model iris predicts something else. Row 2 of 2 differs: expected 2, predicted 1"),
+        (ok(0, 1), "Model iris predicts other values than expected. Row 2 of 2 differs: expected 2, predicted 1"),
         (Answer(200, b"<html>"), "not one of protocol v1"),
         (Answer(401, b""), "answered 401; set token"),
         (Answer(400, b'{"error": "bad"}'), r'answered 400 \({"error": "bad"}\); see the logs'),
@@ -120,7 +120,7 @@ def test_what_is_wrong_is_not_asked_again(answer: Answer | Unanswered, says: str
 @pytest.mark.parametrize(
     ("later", "says"),
     [
-        (ok(0, 0), "Timed request 2 of 3 failed: Model iris predicts something else. Row 2"),
+        (ok(0, 0), "Timed request 2 of 3 failed: Model iris predicts other values than expected. Row 2"),
         (Answer(503, b""), "Timed request 2 of 3 failed: The server answered 503"),
         (AWAY, "Timed request 2 of 3 failed: The server cannot be reached"),
     ],
@@ -293,7 +293,9 @@ def test_an_error_rate_that_is_allowed() -> None:
     assert run(World(ok(0, 2), AWAY, ok(0, 2)), check)["load"]["error_rate"] == 0.1
     with pytest.raises(KServeError, match=r"error_rate is 0\.2 and must be at most 0\.1"):
         run(World(ok(0, 2), AWAY, AWAY, ok(0, 2)), check)
-    with pytest.raises(KServeError, match="Timed request 1 of 10 failed: Model iris predicts something else"):
+    with pytest.raises(
+        KServeError, match="Timed request 1 of 10 failed: Model iris predicts other values than expected"
+    ):
         run(World(ok(0, 2), ok(0, 0)), check)
 
 
@@ -348,7 +350,7 @@ def test_reports_of_a_threshold_that_is_missed(reported) -> None:
 def test_reports_of_a_wrong_prediction(reported) -> None:
     junit, svg = reported(World(ok(0, 1)))
     (failure,) = ElementTree.parse(junit).iter("failure")
-    assert failure.attrib["message"].startswith("Model iris predicts something else.")
+    assert failure.attrib["message"].startswith("Model iris predicts other values than expected.")
     assert not svg.exists()
 
 

@@ -119,11 +119,15 @@ def test_the_same_object_twice() -> None:
         ("x.yaml", "a: 1\nb: *none\n", "x.yaml, line 2: this is not YAML"),
         ("x.yaml", "a: \x01\n", "x.yaml is not YAML"),
         ("x.json", '{\n"a": }', "x.json, line 2: this is not JSON"),
-        ("x.yaml", "- a\n", "x.yaml, document 1 is not an object of Kubernetes but a list"),
+        ("x.yaml", "- a\n", "x.yaml, document 1 is not a Kubernetes object but a list"),
         ("x.yaml", "kind: A\nmetadata: {name: x}\n", "x.yaml, document 1 has no apiVersion"),
         ("x.yaml", "apiVersion: v1\nmetadata: {name: x}\n", "x.yaml, document 1 has no kind"),
         ("x.yaml", "apiVersion: v1\nkind: A\nmetadata: {generateName: x}\n", "document 1 has no metadata.name"),
-        ("x.yaml", "apiVersion: v1\nkind: A\nmetadata: {name: x}\na: !!binary eA==\n", "what JSON cannot express"),
+        (
+            "x.yaml",
+            "apiVersion: v1\nkind: A\nmetadata: {name: x}\na: !!binary eA==\n",
+            "values that JSON cannot express",
+        ),
         ("x.yaml", "---\n", "There is nothing to apply"),
     ],
 )
@@ -175,7 +179,7 @@ def test_documents_are_numbered_as_they_stand() -> None:
 def test_unreadable_sources(tmp_path: Path) -> None:
     with pytest.raises(KServeError, match=r"/none\.yaml cannot be read \(No such file"):
         load([], [str(tmp_path / "none.yaml")])
-    with pytest.raises(KServeError, match="holds no file that ends in"):
+    with pytest.raises(KServeError, match="contains no file that ends in"):
         load([], [str(tmp_path)])
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(KServeError, match="is not a text file in UTF-8"):

@@ -70,9 +70,9 @@ def test_a_patch_fits_by_kind_and_name_and_what_else_it_names() -> None:
 @pytest.mark.parametrize(
     ("patch", "said"),
     [
-        ({"kind": "ConfigMap", "metadata": {"name": "y"}}, "patches[0] is for ConfigMap y, which no manifest holds"),
-        ({"kind": "ConfigMap", "metadata": {"name": "x", "namespace": "b"}}, "which no manifest holds"),
-        ({"apiVersion": "v2", "kind": "ConfigMap", "metadata": {"name": "x"}}, "which no manifest holds"),
+        ({"kind": "ConfigMap", "metadata": {"name": "y"}}, "patches[0] is for ConfigMap y, which is in no manifest"),
+        ({"kind": "ConfigMap", "metadata": {"name": "x", "namespace": "b"}}, "which is in no manifest"),
+        ({"apiVersion": "v2", "kind": "ConfigMap", "metadata": {"name": "x"}}, "which is in no manifest"),
         ({"metadata": {"name": "x"}}, "patches[0] needs kind and metadata.name"),
         ({"kind": "ConfigMap"}, "patches[0] needs kind and metadata.name"),
         ({"kind": "ConfigMap", "metadata": {}}, "patches[0] needs kind and metadata.name"),

@@ -87,5 +87,5 @@ def test_a_version_that_is_not_complete(store: MemoryStore) -> None:
 
 def test_a_manifest_that_is_none(store: MemoryStore) -> None:
     store.content[told(store)["output"] + "manifest.json"] = b"[]"
-    with pytest.raises(KServeError, match="is no manifest of predictions; remove it"):
+    with pytest.raises(KServeError, match="is not a manifest of predictions; remove it"):
         told(store)

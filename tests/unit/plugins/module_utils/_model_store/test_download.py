@@ -87,7 +87,7 @@ def test_states(store: MemoryStore, dest: Path, case: str, check_mode: bool) -> 
     if there == {}:
         dest.mkdir()
     if downloaded is None:
-        with pytest.raises(KServeError, match="so it is no downloaded version; empty it, or set dest"):
+        with pytest.raises(KServeError, match="so it is not a downloaded version; empty it, or set dest"):
             run(store, dest, check_mode=check_mode)
         assert held(dest) == there
         return
@@ -110,7 +110,7 @@ def test_states(store: MemoryStore, dest: Path, case: str, check_mode: bool) -> 
 
 def test_a_version_without_a_manifest_is_refused(store: MemoryStore, dest: Path) -> None:
     del store.content["iris/1/manifest.json"]
-    with pytest.raises(KServeError, match="has no manifest, so it is not there or not complete"):
+    with pytest.raises(KServeError, match="has no manifest, so it does not exist or is incomplete"):
         run(store, dest)
     assert not dest.exists()
 

@@ -90,7 +90,7 @@ def _bad_name(folder: Path) -> Path:
     [
         (_missing, "does not exist; set source"),
         (_file, "is not a folder; set source"),
-        (lambda folder: folder, "holds no file; put the model into it"),
+        (lambda folder: folder, "contains no file; put the model into it"),
         (_link_out, "is a symbolic link out of the source folder"),
         (_link_to_nothing, "cannot be read: No such file"),
         (_linked_folder, "is a symbolic link to a folder"),

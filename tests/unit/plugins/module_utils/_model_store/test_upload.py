@@ -264,7 +264,7 @@ def test_a_store_that_holds_something_else_than_it_took(folder: Path) -> None:
             return etag
 
     store = Damaging()
-    with pytest.raises(KServeError, match=r"does not hold s3://models/iris/1/ as it was sent \(model\.joblib\)"):
+    with pytest.raises(KServeError, match=r"does not contain s3://models/iris/1/ as it was uploaded \(model\.joblib\)"):
         run(store, folder)
     assert "iris/1/manifest.json" not in store.content
 
@@ -308,7 +308,7 @@ def test_two_runs_of_two_folders_at_once(folder: Path) -> None:
 def test_two_runs_that_have_damaged_each_other(folder: Path) -> None:
     # The other's manifest says what was its own until this run sent a file of the same name.
     store = Raced({"iris/1/manifest.json": keys(CHANGED, True)["iris/1/manifest.json"]})
-    with pytest.raises(KServeError, match="so it is not complete; run one of them again"):
+    with pytest.raises(KServeError, match="so it is incomplete; run one of them again"):
         run(store, folder)
     assert "iris/1/manifest.json" not in store.content
     store.other = {}

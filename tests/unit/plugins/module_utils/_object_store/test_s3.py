@@ -201,7 +201,7 @@ LASTING: dict[str, tuple[Callable[[str, str], bool], str, int, str]] = {
         "refused [a-z_]+ iris/1/.* in bucket models with Teapot: for",
     ),
     "connections that break for ever": (part, "reset", 5, "cannot be reached; check endpoint_url and the network"),
-    "an ETag that is not the object's": (small, "etag", 1, "does not hold s3://models/iris/1/ as it was sent"),
+    "an ETag that is not the object's": (small, "etag", 1, "does not contain s3://models/iris/1/ as it was uploaded"),
 }
 
 

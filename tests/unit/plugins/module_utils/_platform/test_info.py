@@ -60,11 +60,11 @@ def test_where_the_api_server_is() -> None:
     [
         (None, "is not set"),
         ("", "is not set"),
-        ("%", "is no certificate in PEM"),
-        (base64.b64encode(b"no PEM").decode(), "is no certificate in PEM"),
+        ("%", "is not a PEM certificate"),
+        (base64.b64encode(b"no PEM").decode(), "is not a PEM certificate"),
         (
             base64.b64encode(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").decode(),
-            "is no certificate in PEM",
+            "is not a PEM certificate",
         ),
     ],
 )
@@ -165,8 +165,8 @@ def test_a_right_that_is_missing_is_told() -> None:
     api = kserve()
 
     def refused(path: str) -> dict[str, Any]:
-        raise ApiError("The credentials lack a right.", 403, "forbidden")
+        raise ApiError("The credentials lack a permission.", 403, "forbidden")
 
     api.metadata = refused  # type: ignore[method-assign]
-    with pytest.raises(ApiError, match="lack a right"):
+    with pytest.raises(ApiError, match="lack a permission"):
         component(api)
