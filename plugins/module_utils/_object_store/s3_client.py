@@ -4,6 +4,9 @@
 
 """A client of boto3 for one bucket, and what its errors mean to people.
 
+Requests go through boto3's ordinary client. Its client of the AWS Common Runtime (boto3[crt]) takes no endpoint_url
+and no ca_bundle, serves one process of a machine at a time, and cannot go on with what an earlier run has sent.
+
 This file is private to the collection and may change at any time.
 """
 
