@@ -19,7 +19,9 @@ from collections.abc import Sequence
 from benchmarks.results import NotMeasured
 from local.errors import LocalError
 
-NAMES = ("upload", "smoke_test", "readiness", "serving", "from_zero", "rollout", "batch", "demo", "platform")
+NAMES = (
+    "upload", "manifests", "smoke_test", "readiness", "serving", "from_zero", "rollout", "batch", "demo", "platform",
+)  # fmt: skip
 
 
 def main(words: Sequence[str] | None = None) -> int:

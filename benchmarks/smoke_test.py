@@ -11,6 +11,7 @@ import re
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,10 +19,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks import tools
+from benchmarks import single_requests, tools
 from benchmarks.playbook import Task, Timed, play
 from benchmarks.results import NotMeasured, Report
 from benchmarks.tools import Tools
+from local.galaxy import COLLECTIONS
+from local.settings import REPOSITORY
 
 ROUNDS = 3
 OURS, WRK, HEY, LOCUST = "inference_smoke_test", "wrk", "hey", "locust"
@@ -147,16 +150,34 @@ def _highest(found: Tools, url: str) -> float:
     return 0.0
 
 
+def _single(url: str) -> dict[str, dict[str, float]]:
+    """What single requests take with each library: milliseconds to the first answer, and of each after it."""
+    found = {}
+    for tool in single_requests.TOOLS:
+        command = ["taskset", "--cpu-list", str(GENERATOR_CORE), sys.executable, "-m", "benchmarks.single_requests"]
+        environment = {**os.environ, "PYTHONPATH": str(COLLECTIONS.parent)}
+        done = subprocess.run(
+            [*command, tool, f"{url}/v1/models/{MODEL}:predict", BODY],
+            cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise NotMeasured(f"Single requests by {tool} failed:\n{done.stderr[-1000:]}")
+        found[tool] = json.loads(done.stdout)
+        print(f"    single requests, {tool}: {found[tool]}", flush=True)
+    return found
+
+
 def measure(rounds: int = ROUNDS) -> Report:
     """Load a static answer with every tool, in turns, from one core."""
     if (os.cpu_count() or 1) < 2:
         raise NotMeasured("The server and what loads it need a core each.")
     found = tools.ensure("hey", "predictor")
-    versions = found.versions(("ansible-core", WRK, HEY, LOCUST))
+    versions = found.versions(("ansible-core", "requests", WRK, HEY, LOCUST))
     report = Report("smoke_test", "A static answer, measured from one core", versions)
     latency: dict[str, list[float]] = {tool: [] for tool in TOOLS}
     rate: dict[str, list[float]] = {tool: [] for tool in TOOLS}
     highest = []
+    singles = []
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name, server(found) as url:
         for number in range(rounds):
             for tool in TOOLS[number % len(TOOLS) :] + TOOLS[: number % len(TOOLS)]:
@@ -168,6 +189,7 @@ def measure(rounds: int = ROUNDS) -> Report:
                 latency[tool].append(figures(tool, done["1"])[0])
                 rate[tool].append(figures(tool, done[str(MANY)])[1])
                 print(f"    round {number + 1}, {tool}: {latency[tool][-1]:.3f} ms, {rate[tool][-1]:.0f}/s", flush=True)
+            singles.append(_single(url))
             highest.append(_highest(found, url))
             print(f"    round {number + 1}, highest honest rate: {highest[-1]:.0f}/s", flush=True)
     medians = {tool: statistics.median(values) for tool, values in latency.items()}
@@ -178,6 +200,12 @@ def measure(rounds: int = ROUNDS) -> Report:
     met = statistics.median(highest) >= LEAST_RATE
     limit = f"at least {LEAST_RATE:,} a second"
     report.compare("highest honest rate, open load", OURS, {OURS: highest}, unit="requests/s", limit=limit, met=met)
+    for figure, what in (
+        ("single requests, each", "each"),
+        ("single requests, from the start of Python's imports to the first answer", "first"),
+    ):
+        values = {tool: [one[tool][what] for one in singles] for tool in single_requests.TOOLS}
+        report.compare(figure, next(iter(values)), values, unit="ms")
     report.notes += [
         f"Every tool, with the playbook that starts it, is pinned to core {GENERATOR_CORE}, the server to core "
         f"{SERVER_CORE}; the server is benchmarks/go/predictor, over HTTP with connections kept.",

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version as package_version
 from pathlib import Path
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._certificates import pki
@@ -29,7 +30,7 @@ from benchmarks.tools import Tools
 
 ROUNDS = 5
 SCHEMES = ("https", "http")
-OURS = "spaces_upload"
+OURS, LIBRARY = "spaces_upload", "boto3 upload_file"
 BUCKET = "models"
 MIB = 2**20
 # What is uploaded: the number of files and the size of each.
@@ -144,6 +145,11 @@ def _wait(address: str, server: subprocess.Popen[bytes]) -> None:
 def task(tool: str, found: Tools, url: str, source: Path, prefix: str) -> Task:
     """The task that puts the folder's files below the prefix, as a user of the tool writes it."""
     files = sorted(file.name for file in source.iterdir())
+    if tool == LIBRARY:
+        program = Path(__file__).with_name("boto3_upload.py")
+        # -P: beside the program lies a platform.py, which is not Python's.
+        words = [str(found.script("python")), "-P", str(program), str(source), BUCKET, f"{prefix}/v1"]
+        return {"ansible.builtin.command": {"argv": words}}
     if tool == OURS:
         how = {"source": str(source), "bucket": BUCKET, "name": prefix, "version": "v1", "endpoint_url": url}
         return {"hashfoundry.kserve.spaces_upload": {**how, "addressing_style": "path"}}
@@ -161,7 +167,7 @@ def task(tool: str, found: Tools, url: str, source: Path, prefix: str) -> Task:
     return {"amazon.aws.s3_object": {**how, **each, "region": ACCESS["AWS_REGION"]}, "loop": files[:LOOPED]}
 
 
-TOOLS = (OURS, "aws s3 sync", "rclone copy", "amazon.aws.s3_object", "community.aws.s3_sync")
+TOOLS = (OURS, LIBRARY, "aws s3 sync", "rclone copy", "amazon.aws.s3_object", "community.aws.s3_sync")
 
 
 def _sources(folder: Path) -> dict[str, Path]:
@@ -181,7 +187,8 @@ def measure(rounds: int = ROUNDS) -> Report:
     """Upload both shapes with every tool, and again, in turns."""
     found = tools.ensure("versitygw", "rclone")
     names = ("versitygw", "ansible-core", "boto3", "awscli", "rclone", "amazon.aws", "community.aws")
-    report = Report("upload", "Uploading a model version to an S3 server on the same machine", found.versions(names))
+    versions = {**found.versions(names), "boto3 of spaces_upload": package_version("boto3")}
+    report = Report("upload", "Uploading a model version to an S3 server on the same machine", versions)
     with tempfile.TemporaryDirectory(prefix="benchmark-", dir=found.settings.cache) as name:
         sources = _sources(Path(name))
         os.sync()
@@ -197,6 +204,8 @@ def measure(rounds: int = ROUNDS) -> Report:
         f"amazon.aws.s3_object takes a task for each file: {LOOPED} of the 1,000 are measured, times {1000 // LOOPED}.",
         "Seconds of a re-run are those beyond an empty task (ansible.builtin.ping); requests are lines of the server's "
         "access log.",
+        "boto3 makes its client of the AWS Common Runtime (boto3[crt]) for TLS by the machine's own authorities only, "
+        "and without an endpoint_url: neither of these servers can be reached by it.",
         "AWS_REQUEST_CHECKSUM_CALCULATION is when_required for all, as for other stores than Amazon's.",
     ]
     return report

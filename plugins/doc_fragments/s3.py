@@ -12,7 +12,7 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 requirements:
-  - botocore >= 1.36.0
+  - boto3 >= 1.36.0
 notes:
   - Proxies are taken from E(HTTP_PROXY), E(HTTPS_PROXY) and E(NO_PROXY).
 options:
@@ -24,21 +24,21 @@ options:
     description:
       - URL of the object storage, for example V(https://fra1.digitaloceanspaces.com).
       - E(AWS_ENDPOINT_URL_S3) and E(AWS_ENDPOINT_URL) are used when it is not set, then C(endpoint_url) of the
-        profile's C(services) for C(s3), then of the profile. C(ignore_configured_endpoint_urls) is ignored.
-      - Defaults to Amazon S3, in the partitions of C(amazonaws.com) and C(amazonaws.com.cn).
+        profile's C(services) for C(s3), then of the profile.
+      - Defaults to Amazon S3.
     type: str
   region:
     description:
       - Region that requests are signed for.
       - E(AWS_REGION) and E(AWS_DEFAULT_REGION) are used when it is not set, then the region of the profile, then
         V(us-east-1). At DigitalOcean Spaces it is the slug in the endpoint, for example V(fra1).
-      - It must be the bucket's own at Amazon S3. A request is not redirected to another region, as by boto3; the error
-        names the option.
+      - It should be the bucket's own at Amazon S3. Otherwise each request is sent again to the region that the object
+        storage names, or the error names the option.
     type: str
   access_key:
     description:
       - Access key.
-      - Without it botocore finds credentials as every AWS client does. These are O(profile), or, when it is not set,
+      - Without it boto3 finds credentials as every AWS client does. These are O(profile), or, when it is not set,
         E(AWS_ACCESS_KEY_ID) with E(AWS_SECRET_ACCESS_KEY) and E(AWS_SESSION_TOKEN), E(AWS_PROFILE), the files, SSO, a
         role with a web identity (IRSA), and the roles of containers and EC2. Those that expire are renewed.
     type: str
@@ -53,8 +53,7 @@ options:
       - Profile of the AWS configuration files. O(access_key) and O(secret_key) take precedence over it, those of the
         environment do not.
       - E(AWS_PROFILE) is used when it is not set. Then the credentials of the environment take precedence.
-      - Of its settings those of credentials, C(region), C(endpoint_url), C(services) and C(ca_bundle) count, and not
-        those of C(s3), such as C(addressing_style), C(use_accelerate_endpoint) or C(use_dualstack_endpoint).
+      - Its settings count as boto3 takes them, except for those of C(s3), of retries and of checksums.
     type: str
   validate_certs:
     description: Whether the certificate of the object storage must be valid.
@@ -69,8 +68,8 @@ options:
   addressing_style:
     description:
       - Whether the bucket is in the path of the URL or in its host name.
-      - V(auto) takes the host name, except for an endpoint that is an IP address or has no dot in its name, and for a
-        bucket with a dot in its name. Many self-hosted object stores support V(path) only.
+      - V(auto) is boto3's own choice, the path if O(endpoint_url) is set, and else the host name. Most object stores
+        support V(path); a few V(virtual) only.
     type: str
     choices: [auto, path, virtual]
     default: auto

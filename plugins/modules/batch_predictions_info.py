@@ -176,7 +176,7 @@ WHAT = ("digest", "probabilities", "keep")
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Tell whether the predictions of a file are in the bucket."""
-    require("botocore", s3_client.BOTOCORE_IMPORT_ERROR)
+    require("boto3", s3_client.BOTO3_IMPORT_ERROR)
     target = Target(options["bucket"], options["name"], options["version"])
     with s3.session(s3_options(options)) as store:
         found = describe(store, target, options["input"], **{key: options[key] for key in WHAT})

@@ -25,7 +25,9 @@ description:
     when the request was due. A stall then shows in every request that fell into it, as it does for the model's users.
   - Connections are kept alive, so latencies exclude the TLS handshake, except if an open load needs another
     connection. A request on an idle connection that the server closes is retried on a new one.
-  - Needs no Python library.
+requirements:
+  - python >= 3.11
+  - junitparser >= 4.0.0, for O(junit_path)
 extends_documentation_fragment:
   - hashfoundry.kserve.attributes
   - hashfoundry.kserve.attributes.actiongroup_kserve

@@ -154,7 +154,7 @@ HOW = ("digest", "connections")
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Bring the folder to the version in the bucket."""
-    require("botocore", s3_client.BOTOCORE_IMPORT_ERROR)
+    require("boto3", s3_client.BOTO3_IMPORT_ERROR)
     target = Target(options["bucket"], options["name"], options["version"])
     how = {key: options[key] for key in HOW}
     with s3.session(s3_options(options)) as store:

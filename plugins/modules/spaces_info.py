@@ -128,7 +128,7 @@ WHICH = ("bucket", "name", "version")
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """List the models and versions in the bucket."""
-    require("botocore", s3_client.BOTOCORE_IMPORT_ERROR)
+    require("boto3", s3_client.BOTO3_IMPORT_ERROR)
     with s3.session(s3_options(options)) as store:
         found = versions(store, **{key: options[key] for key in WHICH}, connections=options["connections"])
         return {"changed": False, "versions": found, "requests": store.requests}

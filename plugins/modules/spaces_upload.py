@@ -296,7 +296,7 @@ HOW = ("overwrite", "create_bucket", "connections")
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Bring the version in the bucket to the folder's files."""
-    require("botocore", s3_client.BOTOCORE_IMPORT_ERROR)
+    require("boto3", s3_client.BOTO3_IMPORT_ERROR)
     target = Target(options["bucket"], options["name"], options["version"])
     gate = gate_for(options["gate"], target.name, target.version)
     files = scan(Path(options["source"]))

@@ -116,7 +116,7 @@ def bucket(settings: Settings) -> Iterator[Modules]:
     modules.store.create()
     yield modules
     modules.clear()
-    modules.store._client.request("DELETE")
+    modules.store._client.call("delete_bucket")
 
 
 @pytest.fixture

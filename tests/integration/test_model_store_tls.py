@@ -201,14 +201,14 @@ def test_with_the_ca_of_the_environment(gateway: Gateway, folder: Path) -> None:
 
 def test_without_the_ca(gateway: Gateway, folder: Path) -> None:
     said = refused(gateway.modules(ca_bundle=None), folder)
-    assert said.startswith(f"There is no trusted TLS connection to https://127.0.0.1:{gateway.port} (")
-    assert "set ca_bundle to the authority that signed its certificate" in said
+    assert said.startswith(f"The certificate of https://127.0.0.1:{gateway.port} is not trusted (")
+    assert "set ca_bundle to the authority that signed it" in said
 
 
 def test_a_host_that_is_missing_from_the_certificate(gateway: Gateway, folder: Path) -> None:
     endpoint = f"https://localhost:{gateway.port}"
     said = refused(gateway.modules(endpoint_url=endpoint), folder)
-    assert said.startswith(f"There is no trusted TLS connection to {endpoint} (") and "localhost" in said
+    assert said.startswith(f"The certificate of {endpoint} is not trusted (") and "localhost" in said
     there_and_back(gateway.modules(endpoint_url=endpoint, validate_certs=False, ca_bundle=None), folder, "unchecked")
 
 
@@ -216,9 +216,7 @@ def test_http_to_a_tls_port(gateway: Gateway, folder: Path) -> None:
     refused(gateway.modules(endpoint_url=f"http://127.0.0.1:{gateway.port}"), folder)
 
 
-@pytest.mark.parametrize(
-    ("style", "host"), [("virtual", f"models.{DOMAIN}"), ("path", DOMAIN), ("auto", f"models.{DOMAIN}")]
-)
+@pytest.mark.parametrize(("style", "host"), [("virtual", f"models.{DOMAIN}"), ("path", DOMAIN), ("auto", DOMAIN)])
 def test_through_a_proxy_with_the_bucket_in_host_or_path(proxied: Gateway, folder: Path, style: str, host: str) -> None:
     env = {name: proxied.proxy for name in ("HTTPS_PROXY", "https_proxy")} | {"NO_PROXY": "", "no_proxy": ""}
     modules = proxied.modules(env, endpoint_url=f"https://{DOMAIN}", addressing_style=style)

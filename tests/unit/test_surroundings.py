@@ -53,7 +53,7 @@ def said(tmp_path: Path) -> Said:
         (
             "spaces_info",
             {"bucket": "models", "name": "iris", "access_key": "PLANTED1", "secret_key": "PLANTED2"},
-            "botocore",
+            "boto3",
         ),
     ],
 )

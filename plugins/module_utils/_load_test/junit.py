@@ -9,41 +9,40 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import io
 import re
+import traceback
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from xml.etree import ElementTree
 
-# What XML 1.0 cannot hold, even escaped; a server's error may.
+JUNITPARSER_IMPORT_ERROR: str | None = None
+try:
+    from junitparser import Failure, JUnitXml, TestCase, TestSuite
+except ImportError:
+    JUNITPARSER_IMPORT_ERROR = traceback.format_exc()
+
+# What XML 1.0 cannot hold, even escaped; a server's error may, and junitparser writes it as it is.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def document(suite: str, checks: Sequence[dict[str, Any]], when: datetime) -> bytes:
     """Return the document with one test case for each check: name, passed, seconds and, where it failed, message."""
-    failures = sum(not check["passed"] for check in checks)
-    seconds = sum(check["seconds"] for check in checks)
-    figures = {
-        "tests": str(len(checks)),
-        "failures": str(failures),
-        "errors": "0",
-        "time": f"{seconds:.3f}",
-    }
-    root = ElementTree.Element("testsuites", figures)
-    element = ElementTree.SubElement(
-        root,
-        "testsuite",
-        {"name": _text(suite), **figures, "skipped": "0", "timestamp": when.isoformat(timespec="seconds")},
-    )
+    found = TestSuite(_text(suite))
+    found.timestamp = when.isoformat(timespec="seconds")
     for check in checks:
-        names = {"classname": _text(suite), "name": _text(check["name"]), "time": f"{check['seconds']:.3f}"}
-        case = ElementTree.SubElement(element, "testcase", names)
+        case = TestCase(_text(check["name"]), _text(suite), check["seconds"])
         if not check["passed"]:
-            message = _text(check["message"])
-            ElementTree.SubElement(case, "failure", {"message": message, "type": "failure"}).text = message
-    ElementTree.indent(root)
-    text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
-    return text + b"\n"
+            failure = Failure(_text(check["message"]), "failure")
+            failure.text = failure.message
+            case.result = failure
+        found.add_testcase(case)
+    report = JUnitXml()
+    report.add_testsuite(found)
+    report.update_statistics()
+    written = io.BytesIO()
+    report.write(written)
+    return written.getvalue()
 
 
 def _text(value: str) -> str:

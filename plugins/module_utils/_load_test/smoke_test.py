@@ -19,6 +19,7 @@ from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff import Backoff, Retry
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._http.message import Answer
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._http.server import Effort, Transport, Unanswered
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_protocol import codec
@@ -96,8 +97,10 @@ class Reports:
     def check(self) -> None:
         """Refuse what cannot be written, before anything is sent.
 
-        :raises KServeError: there is no such folder.
+        :raises KServeError: there is no such folder, or the library is missing.
         """
+        if self.junit:
+            require("junitparser", junit_report.JUNITPARSER_IMPORT_ERROR)
         for option, path in (("junit_path", self.junit), ("svg_path", self.svg)):
             if path and not Path(path).parent.is_dir():
                 raise KServeError(

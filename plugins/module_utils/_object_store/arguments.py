@@ -22,7 +22,7 @@ S3_ARGUMENTS: dict[str, Any] = {
     "bucket": {"type": "str", "required": True},
     "endpoint_url": {"type": "str", "fallback": (env_fallback, ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])},
     "region": {"type": "str", "fallback": (env_fallback, ["AWS_REGION", "AWS_DEFAULT_REGION"])},
-    # botocore knows the environment's credentials, and when a profile or a token goes with them and when not.
+    # boto3 knows the environment's credentials, and when a profile or a token goes with them and when not.
     "access_key": {"type": "str", "no_log": True},
     "secret_key": {"type": "str", "no_log": True},
     "session_token": {"type": "str", "no_log": True},

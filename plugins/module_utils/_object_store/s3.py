@@ -2,9 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A bucket of AWS, or of a store that speaks its protocol.
-
-What each request says is in the Amazon S3 API reference, under the name of the operation.
+"""A bucket of AWS, or of a store that speaks its protocol, by boto3.
 
 This file is private to the collection and may change at any time.
 """
@@ -12,28 +10,21 @@ This file is private to the collection and may change at any time.
 from __future__ import annotations
 
 import base64
-import hashlib
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import unquote_plus
-from xml.etree import ElementTree
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 
 from .port import AlreadyThere, Buffer, Part, StoredObject, UploadGone
-from .s3_client import (
-    Answer,
-    Refused,
-    S3Client,
-    S3Options,
-)
-from .s3_client import (
-    connect as _client,
-)
+from .s3_client import Refused, S3Client, S3Options
+from .s3_client import connect as _client
 
 # Where the key may not list what is unfinished, or the store does not know how to.
 _NOT_LISTED = ("AccessDenied", "NotImplemented", "MethodNotAllowed")
+# A timeout counts for one write to the socket: what is larger goes as a file does, in many, for the sake of slow lines.
+_BLOCK = 1024 * 1024
 
 
 @contextmanager
@@ -55,7 +46,7 @@ def connect(options: S3Options) -> S3Store:
 
 
 class S3Store:
-    """The ObjectStore port over signed requests."""
+    """The ObjectStore port over boto3."""
 
     def __init__(self, client: S3Client) -> None:
         self._client = client
@@ -71,11 +62,9 @@ class S3Store:
         """See ObjectStore."""
         region = self._client.options.region
         # AWS takes every region but its first as a constraint, and its first only without one.
-        content = b""
-        if region not in (None, "us-east-1"):
-            content = _xml("CreateBucketConfiguration", [("LocationConstraint", str(region))])
+        where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
         try:
-            self._client.request("PUT", content=content, sha256=hashlib.sha256(content).hexdigest())
+            self._client.call("create_bucket", **where)
         except Refused as refusal:
             # Another run has made it meanwhile, or this one, whose first answer was lost.
             if refusal.code != "BucketAlreadyOwnedByYou":
@@ -84,35 +73,33 @@ class S3Store:
     def objects(self, prefix: str) -> dict[str, StoredObject]:
         """See ObjectStore; one request for each thousand objects."""
         return {
-            _key(page, found.findtext("Key", "")): StoredObject(
-                int(found.findtext("Size", "0")), found.findtext("ETag", "").strip('"')
-            )
-            for page in self._pages({"prefix": prefix})
-            for found in page.iter("Contents")
+            found["Key"]: StoredObject(found["Size"], _etag(found))
+            for page in self._pages(Prefix=prefix)
+            for found in page.get("Contents", [])
         }
 
     def folders(self, prefix: str) -> list[str]:
         """See ObjectStore; one request for each thousand names and objects beside them."""
         return [
-            _key(page, found.findtext("Prefix", "")).removeprefix(prefix).rstrip("/")
-            for page in self._pages({"prefix": prefix, "delimiter": "/"})
-            for found in page.iter("CommonPrefixes")
+            found["Prefix"].removeprefix(prefix).rstrip("/")
+            for page in self._pages(Prefix=prefix, Delimiter="/")
+            for found in page.get("CommonPrefixes", [])
         ]
 
-    def _pages(self, query: Mapping[str, str]) -> Iterator[ElementTree.Element]:
-        query = {"list-type": "2", "encoding-type": "url", **query}
-        while True:
-            page = self._client.request("GET", query=query).xml()
+    def _pages(self, **which: str) -> Iterator[dict[str, Any]]:
+        for page in self._client.pages("list_objects_v2", **which):
+            if page.get("IsTruncated") and not page.get("NextContinuationToken"):
+                options = self._client.options
+                raise KServeError(
+                    f"{options.place} lists a part of bucket {options.bucket} and not how to go on; update the store.",
+                    reason="StoreUnusable",
+                )
             yield page
-            token = page.findtext("NextContinuationToken")
-            if page.findtext("IsTruncated") != "true" or not token:
-                return
-            query["continuation-token"] = token
 
     def get(self, key: str) -> bytes | None:
         """See ObjectStore."""
         try:
-            return self._client.request("GET", key).body
+            return self._client.content(Key=key)
         except Refused as refusal:
             if refusal.code == "NoSuchKey":
                 return None
@@ -122,7 +109,7 @@ class S3Store:
         """See ObjectStore."""
         if not size:
             return b""
-        body = self._client.request("GET", key, headers={"Range": f"bytes={start}-{start + size - 1}"}).body
+        body = self._client.content(Key=key, Range=f"bytes={start}-{start + size - 1}")
         if len(body) != size:
             raise KServeError(
                 f"The store gave {len(body)} bytes of {key} where {size} were asked for; run again.",
@@ -132,41 +119,34 @@ class S3Store:
 
     def put(self, key: str, content: Buffer, sha256: str, *, new: bool = False) -> str:
         """See ObjectStore; a store that knows no conditions stores a new object as any other."""
-        headers = self._checksum(sha256)
+        parameters = {"Key": key, **self._checksum(sha256)}
+        condition = {"IfNoneMatch": "*"} if new else {}
         try:
-            condition = {"If-None-Match": "*"} if new else {}
-            answer = self._client.request("PUT", key, headers=headers | condition, content=content, sha256=sha256)
+            return _etag(self._client.call("put_object", Body=_body(content), **condition, **parameters))
         except Refused as refusal:
             if refusal.code == "PreconditionFailed":
                 raise AlreadyThere(f"There is an object {key} already.") from None
             if not new or refusal.code != "NotImplemented":
                 raise
-            answer = self._client.request("PUT", key, headers=headers, content=content, sha256=sha256)
-        return _etag(answer)
+            return _etag(self._client.call("put_object", Body=_body(content), **parameters))
 
     def remove(self, key: str) -> None:
         """See ObjectStore."""
         # One by one: DeleteObjects needs a checksum header on which S3-compatible stores disagree.
-        self._client.request("DELETE", key)
+        self._client.call("delete_object", Key=key)
 
     def unfinished(self, prefix: str) -> dict[str, list[str]]:
         """See ObjectStore; none where the key may not list them, or the store does not know how to."""
-        found: list[tuple[str, str, str]] = []
-        query = {"uploads": "", "prefix": prefix, "encoding-type": "url"}
-        while True:
-            try:
-                page = self._client.request("GET", query=query).xml()
-            except Refused as refusal:
-                if refusal.code in _NOT_LISTED:
-                    return {}
-                raise
-            for entry in page.iter("Upload"):
-                key = _key(page, entry.findtext("Key", ""))
-                found.append((entry.findtext("Initiated", ""), key, entry.findtext("UploadId", "")))
-            if page.findtext("IsTruncated") != "true":
-                break
-            query["key-marker"] = _key(page, page.findtext("NextKeyMarker", ""))
-            query["upload-id-marker"] = page.findtext("NextUploadIdMarker", "")
+        try:
+            found = [
+                (str(entry.get("Initiated", "")), entry["Key"], entry["UploadId"])
+                for page in self._client.pages("list_multipart_uploads", Prefix=prefix)
+                for entry in page.get("Uploads", [])
+            ]
+        except Refused as refusal:
+            if refusal.code in _NOT_LISTED:
+                return {}
+            raise
         uploads: dict[str, list[str]] = {}
         for _initiated, key, upload in sorted(found, reverse=True):
             if key.startswith(prefix):
@@ -175,91 +155,108 @@ class S3Store:
 
     def parts(self, key: str, upload: str) -> dict[int, Part]:
         """See ObjectStore; one request for each thousand parts, and none known where they cannot be listed."""
-        found: dict[int, Part] = {}
-        query = {"uploadId": upload}
-        while True:
-            try:
-                page = self._of_upload("GET", key, query).xml()
-            except Refused as refusal:
-                if refusal.code in _NOT_LISTED:
-                    return {}
-                raise
-            for part in page.iter("Part"):
-                number = int(part.findtext("PartNumber", "0"))
-                found[number] = Part(
-                    int(part.findtext("Size", "0")),
-                    part.findtext("ETag", "").strip('"'),
-                    part.findtext("ChecksumSHA256") or None,
-                )
-            if page.findtext("IsTruncated") != "true":
-                return found
-            query["part-number-marker"] = page.findtext("NextPartNumberMarker", "")
+        try:
+            with _of_upload(key):
+                return {
+                    part["PartNumber"]: Part(part["Size"], _etag(part), part.get("ChecksumSHA256"))
+                    for page in self._client.pages("list_parts", Key=key, UploadId=upload)
+                    for part in page.get("Parts", [])
+                }
+        except Refused as refusal:
+            if refusal.code in _NOT_LISTED:
+                return {}
+            raise
 
     def start(self, key: str) -> str:
         """See ObjectStore."""
-        headers = {"x-amz-checksum-algorithm": "SHA256"} if self._checksums else {}
-        answer = self._client.request("POST", key, {"uploads": ""}, headers=headers)
-        return answer.xml().findtext("UploadId", "")
+        checksum = {"ChecksumAlgorithm": "SHA256"} if self._checksums else {}
+        return str(self._client.call("create_multipart_upload", Key=key, **checksum)["UploadId"])
 
     @property
     def wants_digests(self) -> bool:
-        """See ObjectStore; over TLS they would cost each side as much time again as the digest of the file."""
-        return self._checksums or not self._client.options.by_tls
+        """See ObjectStore; where they are not kept, boto3 signs what TLS does not guard."""
+        return self._checksums
 
     def put_part(self, key: str, upload: str, number: int, content: Buffer, sha256: str | None) -> Part:
         """See ObjectStore."""
-        query = {"partNumber": str(number), "uploadId": upload}
-        headers = self._checksum(sha256) if sha256 else {}
-        answer = self._of_upload("PUT", key, query, headers=headers, content=content, sha256=sha256)
-        return Part(len(content), _etag(answer), next(iter(headers.values()), None))
+        checksum = self._checksum(sha256)
+        with _of_upload(key):
+            answer = self._client.call(
+                "upload_part", Key=key, UploadId=upload, PartNumber=number, Body=_body(content), **checksum
+            )
+        return Part(len(content), _etag(answer), checksum.get("ChecksumSHA256"))
 
     def finish(self, key: str, upload: str, parts: Mapping[int, Part]) -> str:
         """See ObjectStore."""
-        listed = []
-        for number, part in sorted(parts.items()):
-            checksum = [("ChecksumSHA256", part.checksum)] if part.checksum else []
-            listed.append(_xml("Part", [("PartNumber", str(number)), ("ETag", f'"{part.etag}"'), *checksum]))
-        content = b"<CompleteMultipartUpload>" + b"".join(listed) + b"</CompleteMultipartUpload>"
-        sha256 = hashlib.sha256(content).hexdigest()
-        answer = self._of_upload("POST", key, {"uploadId": upload}, content=content, sha256=sha256)
-        return answer.xml().findtext("ETag", "").strip('"')
+        listed = [
+            {"PartNumber": number, "ETag": f'"{part.etag}"'}
+            | ({"ChecksumSHA256": part.checksum} if part.checksum else {})
+            for number, part in sorted(parts.items())
+        ]
+        with _of_upload(key):
+            return _etag(
+                self._client.call(
+                    "complete_multipart_upload", Key=key, UploadId=upload, MultipartUpload={"Parts": listed}
+                )
+            )
 
     def abort(self, key: str, upload: str) -> None:
         """See ObjectStore."""
         try:
-            self._client.request("DELETE", key, {"uploadId": upload})
+            self._client.call("abort_multipart_upload", Key=key, UploadId=upload)
         except Refused as refusal:
             if refusal.code != "NoSuchUpload":
                 raise
 
-    def _of_upload(self, method: str, key: str, query: Mapping[str, str], **content: Any) -> Answer:
-        """Send a request about an unfinished upload; raises UploadGone."""
-        try:
-            return self._client.request(method, key, query, **content)
-        except Refused as refusal:
-            # A part is not there, or another, where a second run finishes or sends the same upload.
-            if refusal.code in ("NoSuchUpload", "InvalidPart"):
-                raise UploadGone(key) from None
-            raise
-
-    def _checksum(self, sha256: str) -> dict[str, str]:
+    def _checksum(self, sha256: str | None) -> dict[str, str]:
         """Have AWS keep the digest with the object, where it can be read without the object."""
-        if not self._checksums:
+        if not self._checksums or sha256 is None:
             return {}
-        return {"x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(sha256)).decode()}
+        return {"ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode()}
 
 
-def _key(page: ElementTree.Element, text: str) -> str:
-    """Read a key of a listing: encoded, where the store says so, for not every character may stand in XML."""
-    return unquote_plus(text) if page.findtext("EncodingType") == "url" else text
+@contextmanager
+def _of_upload(key: str) -> Iterator[None]:
+    """Send a request about an unfinished upload; raises UploadGone."""
+    try:
+        yield
+    except Refused as refusal:
+        # A part is not there, or another, where a second run finishes or sends the same upload.
+        if refusal.code in ("NoSuchUpload", "InvalidPart"):
+            raise UploadGone(key) from None
+        raise
 
 
-def _etag(answer: Answer) -> str:
-    return answer.headers.get("etag", "").strip('"')
+class _View(io.RawIOBase):
+    """A file over a buffer that is not copied."""
+
+    def __init__(self, content: Buffer) -> None:
+        self._content = memoryview(content)
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._content)}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        block = self._content[self._at : self._at + len(buffer)]
+        buffer[: len(block)] = block
+        self._at += len(block)
+        return len(block)
 
 
-def _xml(name: str, children: list[tuple[str, str]]) -> bytes:
-    root = ElementTree.Element(name)
-    for child, text in children:
-        ElementTree.SubElement(root, child).text = text
-    return ElementTree.tostring(root)
+def _body(content: Buffer) -> Any:
+    return _View(content) if len(content) > _BLOCK or not isinstance(content, bytes) else content
+
+
+def _etag(answer: Mapping[str, Any]) -> str:
+    return str(answer.get("ETag", "")).strip('"')

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import itertools
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -181,9 +182,11 @@ class S3Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serving(store: MemoryStore) -> Iterator[S3Server]:
-    """Serve a bucket until the end of the block."""
+def serving(store: MemoryStore, context: ssl.SSLContext | None = None) -> Iterator[S3Server]:
+    """Serve a bucket until the end of the block, over TLS with a context."""
     with S3Server(store) as server:
+        if context:
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:
@@ -215,6 +218,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._hang_up()
             return
         content = self.rfile.read(length)
+        if fault and fault.startswith("page "):
+            self._send(200, fault.removeprefix("page ").encode())
+            return
         if fault and fault[0].isdigit():
             status, _space, code = fault.partition(" ")
             self._error(int(status), code)
@@ -243,11 +249,16 @@ class _Handler(BaseHTTPRequestHandler):
             case "GET" if "uploads" in query:
                 uploads = store.unfinished(query["prefix"])
                 entries = [(key, upload) for key, ids in uploads.items() for upload in ids]
-                self._xml("R", [("Upload", [("Key", quote(k)), ("UploadId", u)]) for k, u in entries], url=True)
+                url = query.get("encoding-type") == "url"
+                rows = [("Upload", [("Key", quote(k) if url else k), ("UploadId", u)]) for k, u in entries]
+                self._xml("R", rows, url=url)
             case "GET" if "uploadId" in query:
                 found = store.parts(key, query["uploadId"])
-                rows = [("PartNumber", str(n), "ETag", f'"{p.etag}"', "Size", str(p.size)) for n, p in found.items()]
-                self._xml("R", [("Part", list(zip(row[::2], row[1::2], strict=True))) for row in rows])
+                parts = [
+                    ("Part", [("PartNumber", str(n)), ("ETag", f'"{p.etag}"'), ("Size", str(p.size))])
+                    for n, p in found.items()
+                ]
+                self._xml("R", parts)
             case "GET":
                 self._object(key, fault)
             case "PUT" if not key or key == "/models":
@@ -262,7 +273,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "POST" if "uploads" in query:
                 self._xml("R", [("UploadId", store.start(key))])
             case "POST":
-                numbers = [int(n.text or 0) for n in ElementTree.fromstring(content).iter("PartNumber")]
+                numbers = [int(n.text or 0) for n in ElementTree.fromstring(content).findall(".//{*}PartNumber")]
                 etag = store.finish(key, query["uploadId"], dict.fromkeys(numbers, Part(0, "")))
                 if fault == "lost":
                     self._hang_up()
@@ -320,7 +331,9 @@ class _Handler(BaseHTTPRequestHandler):
                 else:
                     child.text = str(value)
 
-        root = ElementTree.Element(name, xmlns="http://s3.amazonaws.com/doc/2006-03-01/")
+        # As at Amazon, an error has no namespace.
+        space = {} if name == "Error" else {"xmlns": "http://s3.amazonaws.com/doc/2006-03-01/"}
+        root = ElementTree.Element(name, space)
         add(root, children)
         if url:
             ElementTree.SubElement(root, "EncodingType").text = "url"

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._http import transport
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._http.message import Answer
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._http.server import Unanswered
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test import junit
 from ansible_collections.hashfoundry.kserve.plugins.modules import inference_smoke_test
 
 from ..module_utils.load_fixtures import World
@@ -162,6 +164,16 @@ def test_all_options_at_once(run_module, serve, tmp_path) -> None:
     assert len(server.sent) == 3 + 2 + 1 + 3 + 10
     assert (server.where.proxy.host, server.where.client_key) == ("proxy", "/k.pem")
     assert "PLANTED" not in json.dumps(result)
+
+
+def test_a_missing_library_is_named_before_anything_is_sent(
+    run_module, serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(junit, "JUNITPARSER_IMPORT_ERROR", "no junitparser")
+    server = serve(RIGHT)
+    result = run_module(inference_smoke_test.main, {**ARGUMENTS, "junit_path": str(tmp_path / "a.xml")})
+    assert "The Python package junitparser is missing" in result["msg"] and server.sent == []
+    assert run_module(inference_smoke_test.main, ARGUMENTS)["changed"] is False
 
 
 @pytest.mark.parametrize(

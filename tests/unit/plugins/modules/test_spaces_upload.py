@@ -191,7 +191,7 @@ def test_wrong_arguments(
 def test_a_missing_library_is_named(
     run_module, options: list[S3Options], arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_client, "BOTOCORE_IMPORT_ERROR", "no botocore")
+    monkeypatch.setattr(s3_client, "BOTO3_IMPORT_ERROR", "no boto3")
     assert run_module(spaces_upload.main, arguments)["reason"] == "LibraryMissing"
 
 
