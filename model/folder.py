@@ -48,7 +48,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> bool:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ModelError(
-            f"The model cannot be written to {folder} ({reason}): free disk space, or choose a writable folder as --output."
+            f"The model cannot be written to {folder} ({reason}): free disk space, or choose another --output folder."
         ) from error
     return True
 
