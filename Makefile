@@ -7,32 +7,32 @@ BIN := .venv/bin
 
 .PHONY: help demo up clean build venv
 
-help: ## What can be made
+help: ## List the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 venv:
 	@$(PYTHON) local/venv.py
 
-demo: venv ## A cluster, KServe and the iris model on it, and a prediction over TLS
+demo: venv ## Create a cluster with KServe and the demo models, and send prediction requests over TLS
 	@$(BIN)/python -m local demo
 
-up: venv ## Only the cluster and its images
+up: venv ## Create only the cluster and load its images
 	@$(BIN)/python -m local up
 
-build: venv ## Only what a cluster is made of: pulled, or built into the cache
+build: venv ## Only pull the images of a cluster, or build them into the cache
 	@$(BIN)/python -m local build
 
-clean: venv ## Take the cluster away; the cache stays
+clean: venv ## Delete the cluster and retain the cache
 	@$(BIN)/python -m local down
 
-# The checks, each on its own; `make test` runs them and the scenarios, and prints each one's closing line.
+# The checks that `make test` runs in addition to the scenarios.
 CHECKS := lint sanity unit server-unit
 .PHONY: test matrix ee ee-files docs bench molecule $(CHECKS) collections
 
 collections: venv
 	@$(BIN)/python -c 'from local import galaxy; galaxy.ensure()'
 
-lint: collections ## ansible-lint, yamllint, ruff, mypy, import-linter, private names and the changelog
+lint: collections ## Run ansible-lint, yamllint, ruff, mypy, import-linter, the private-name check and the changelog check
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -42,35 +42,35 @@ lint: collections ## ansible-lint, yamllint, ruff, mypy, import-linter, private 
 	$(BIN)/antsibull-changelog lint
 	PATH=$(CURDIR)/$(BIN):$$PATH ANSIBLE_COLLECTIONS_PATH=collections $(BIN)/ansible-lint --offline
 
-sanity: collections ## ansible-test sanity on a copy of the collection
+sanity: collections ## Run ansible-test sanity on a copy of the collection
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python tests/run_sanity.py
 
-unit: collections ## The tests that need neither network nor cluster
+unit: collections ## Run the tests that need neither network nor cluster
 	cd local/go/runc-shim && go test ./...
 	cd benchmarks/go/predictor && go test ./...
 	$(BIN)/pytest -q -n auto --dist loadfile
 
-server-unit: venv ## The serving program over real HTTP, in an environment of its image's packages
+server-unit: venv ## Test the model server over HTTP, with the packages of its image
 	$(BIN)/python tests/run_server_unit.py
 
-# SCENARIOS: all, or names with commas between them; by default what has changed: tests/scenarios.toml.
-molecule: ## Only the scenarios of `make test`: site.yml on kind clusters of its own, in both modes
+# SCENARIOS: all, or comma-separated names. Defaults to those that changes affect, see tests/scenarios.toml.
+molecule: ## Run only the scenarios of `make test`: site.yml on kind clusters, in both deployment modes
 	@$(PYTHON) tests/run_all.py --scenarios '$(SCENARIOS)'
 
-matrix: venv ## lint, sanity and unit on each other ansible-core that is tested; ANSIBLE=2.21: only on that
+matrix: venv ## Run lint, sanity and unit on the other tested versions of ansible-core; ANSIBLE=2.21: only on that one
 	@$(BIN)/python tests/run_matrix.py $(ANSIBLE)
 
-ee-files: venv ## What execution-environment.yml asks for, in the folder ee/
+ee-files: venv ## Write the build inputs of execution-environment.yml to the folder ee/
 	@$(BIN)/python -m local.execution_environment files
 
-ee: venv ## The execution environment, built of what package registries give
+ee: venv ## Build the execution environment from package registries
 	@$(BIN)/python -m local.execution_environment build
 
-test: ## All checks, and scenarios: SCENARIOS=all, SCENARIOS=name,name, or what has changed
+test: ## Run all checks, and scenarios: SCENARIOS=all, SCENARIOS=name,name, or by default those affected by changes
 	@$(PYTHON) tests/run_all.py --scenarios '$(SCENARIOS)' $(CHECKS)
 
-docs: collections ## The documentation site in .docs/html; DOCS_EXTERNAL_LINKS=1 also asks other hosts whether links work
+docs: collections ## Build the documentation site in .docs/html; DOCS_EXTERNAL_LINKS=1 also checks external links
 	@$(BIN)/python -m docsite.build
 
-bench: collections ## The modules beside what users have, and the demo; BENCH=upload: only that
+bench: collections ## Run the benchmarks; BENCH=upload: only that one
 	@$(BIN)/python -m benchmarks $(BENCH)

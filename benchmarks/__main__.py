@@ -1,12 +1,12 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure the modules beside what users have, and print each table with the bars it is held to.
+"""Compare the modules with common tools, and check the figures against thresholds.
 
     python -m benchmarks [NAME ...]
 
-Without a name all are measured. A table is kept in benchmarks/results/. The end is 0 also where a bar is missed: a
-table says so; it is 1 where something could not be measured.
+Runs all benchmarks unless names are given. The tables are written to benchmarks/results/. A missed threshold is marked
+in the table and does not change the exit code. The exit code is 1 if a benchmark failed.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ NAMES = (
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the benchmarks; 0 if all could be measured, else 1."""
+    """Run the benchmarks; return 0 if all succeeded, else 1."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
-    parser.add_argument("--rounds", type=int, help="how often everything is measured")
+    parser.add_argument("--rounds", type=int, help="number of measurements")
     arguments = parser.parse_args(words)
     if unknown := [name for name in arguments.names if name not in NAMES]:
-        parser.error(f"there is no benchmark {unknown[0]}: name some of {', '.join(NAMES)}, or none for all")
+        parser.error(f"the benchmark {unknown[0]} was not found: choose from {', '.join(NAMES)}")
     failed = 0
     for name in arguments.names or NAMES:
         print(f"==> {name}", flush=True)
@@ -41,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> int:
         try:
             (measure(arguments.rounds) if arguments.rounds else measure()).write()
         except (LocalError, NotMeasured) as error:
-            print(f"\nError: {name} could not be measured: {error}", file=sys.stderr)
+            print(f"\nError: The benchmark {name} failed: {error}", file=sys.stderr)
             failed = 1
     return failed
 

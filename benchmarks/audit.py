@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The API server's audit log: who asked for what, and when, by the API server's own clock."""
+"""Read the API server's audit log: the user, resource and time of each request."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Request:
-    """One request. began, ended: seconds since 1970; resource: with its subresource, as services/proxy.
+    """One request.
 
-    body: what was sent, where the policy logs it; user: whose credentials came with it.
+    began, ended: seconds since 1970.
+    resource: with its subresource, such as services/proxy.
+    body: the request body, if the audit policy logs it.
+    user: the authenticated user.
     """
 
     id: str
@@ -34,10 +37,10 @@ class Request:
 
 
 def requests(lines: Iterable[str]) -> Iterator[Request]:
-    """The requests in the log, one for each event that ends one or, of a watch, begins its answer."""
+    """The requests in the log: one per ResponseComplete event, and for a watch also one per ResponseStarted event."""
     for line in lines:
         if not line.endswith("\n"):
-            return  # the server is still writing it
+            return  # the API server is still writing this line
         event = json.loads(line)
         what: dict[str, str] = event.get("objectRef") or {}
         resource = "/".join(filter(None, (what.get("resource", ""), what.get("subresource", ""))))
@@ -57,22 +60,22 @@ def requests(lines: Iterable[str]) -> Iterator[Request]:
 
 
 def seconds(stamp: str) -> float:
-    """A time of the log, RFC 3339 with microseconds, as seconds since 1970."""
+    """An RFC 3339 timestamp with microseconds as seconds since 1970."""
     return datetime.fromisoformat(stamp).timestamp()
 
 
 def read(log: Path, since: float) -> list[Request]:
-    """The requests of the log that began at a time or later."""
+    """The requests of the log that began at or after a time."""
     with log.open() as lines:
         return [request for request in requests(lines) if request.began >= since]
 
 
 def became_ready(found: Iterable[Request], namespace: str, first: bool = False) -> dict[str, float]:
-    """When the status of each InferenceService was written that says Ready, after one that did not.
+    """When the condition Ready of each InferenceService became True, by name.
 
-    The time is that at which the API server had written it, so that a watch can have told of it.
+    The time is the end of the status update, after which watches can deliver it.
 
-    first: take the first such time, and not the last, which a service has that has not been ready since.
+    first: return the first such time. Otherwise the last one, without services that are not ready at the end.
     """
     ready: dict[str, float] = {}
     for request in found:
@@ -92,7 +95,7 @@ def _ready(service: dict[str, Any]) -> bool:
 
 
 def asked(found: Iterable[Request], agent: str) -> dict[str, int]:
-    """How many requests programs of one user agent made, by verb and resource, each counted once."""
+    """The number of requests with a user agent, by verb and resource. Each audit ID is counted once."""
     counts: dict[str, set[str]] = {}
     for request in found:
         if request.agent.startswith(agent):
@@ -101,5 +104,5 @@ def asked(found: Iterable[Request], agent: str) -> dict[str, int]:
 
 
 def asked_by(found: Iterable[Request], user: str) -> int:
-    """How many requests came with a user's credentials, by whatever program, each counted once."""
+    """The number of requests of a user. Each audit ID is counted once."""
     return len({request.id for request in found if request.user == user})

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Predicting a million rows of iris in a file of CSV, beside the same loop in plain scikit-learn."""
+"""Batch prediction of a million rows of iris in a CSV file, compared with a loop in plain scikit-learn."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ OURS, PLAIN = "model.batch", "scikit-learn loop"
 LOCK = ROOT / "model" / "batch" / "requirements.txt"
 PYTHON = "3.11"
 NAMES = ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
-# As somebody writes it who has the file and the model on a disk, and pandas at hand: it checks nothing.
+# What a user would write with pandas for a local file and a local model. It validates nothing.
 LOOP = f"""
 import sys, time
 import joblib, pandas
@@ -58,11 +58,11 @@ print(f"{{line - 2}} rows predicted in {{time.monotonic() - began}} s.")
 
 
 def _environment(found: Tools) -> Path:
-    """The Python of an environment of the batch image's packages."""
+    """The Python of a virtual environment with the packages of the batch image."""
     folder = found.settings.cache / "environments" / f"benchmarks-batch-{digest(LOCK)}"
     made, python = folder / "made", folder / "bin" / "python"
     if not made.exists():
-        uv, hint = Path(sys.executable).with_name("uv"), "see that PyPI answers; UV_INDEX_URL names it."
+        uv, hint = Path(sys.executable).with_name("uv"), "check that PyPI is reachable, or set UV_INDEX_URL."
         run([uv, "venv", "--quiet", "--clear", "--python", PYTHON, folder], hint=hint)
         words: list[str | Path] = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
         run([*words, "--require-hashes", "-r", LOCK], hint=hint)
@@ -71,7 +71,7 @@ def _environment(found: Tools) -> Path:
 
 
 def _file(path: Path) -> None:
-    """A million rows in the range of iris, the same each time."""
+    """Write a million random rows in the range of iris, the same in every run."""
     rows = np.random.default_rng(0).uniform(0.1, 8, (ROWS, len(NAMES)))
     with path.open("w") as file:
         file.write(",".join(["id", *NAMES]) + "\n")
@@ -79,7 +79,7 @@ def _file(path: Path) -> None:
 
 
 def _timed(command: Sequence[str | Path], server: Store) -> tuple[float, float]:
-    """Run a program on one core: the rows a second of its loop, without imports and loading, and the seconds of all."""
+    """Run a command on one core; return the rows per second of its loop, and the seconds of the whole process."""
     environment = {**os.environ, **server.env, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     began = time.monotonic()
     done = subprocess.run(
@@ -101,7 +101,7 @@ def _bucket(server: Store) -> ObjectStore:
 
 
 def _stored(bucket: ObjectStore, folder: Path) -> dict[str, Any]:
-    """Put the model and the file into the bucket; what the module batch_predictions_info says of them."""
+    """Upload the model and the file, and return the result of batch_predictions_info for them."""
     target = Target(BUCKET, MODEL, "v1")
     publish(bucket, target, scan(folder / "model"), overwrite=False, check_mode=False)
     content = (folder / "rows.csv").read_bytes()
@@ -110,7 +110,7 @@ def _stored(bucket: ObjectStore, folder: Path) -> dict[str, Any]:
 
 
 def measure(rounds: int = ROUNDS) -> Report:
-    """Predict the file with both, in turns."""
+    """Predict the rows of the file with both, alternately."""
     found = tools.ensure("versitygw")
     python = _environment(found)
     report = Report("batch", f"Predicting {ROWS:,} rows of iris in a file of CSV", _versions())
@@ -140,10 +140,10 @@ def measure(rounds: int = ROUNDS) -> Report:
     report.compare("rows predicted, one core", OURS, rates, unit="rows/s", limit=limit, met=met)
     report.compare("the whole process", OURS, whole)
     report.notes += [
-        "model.batch reads the file from an S3 server on the same machine and writes its parts there, with what it has "
-        "done so far, and checks each value. The loop reads a local file and writes a local file, by pandas.",
-        "Both run in an environment of the batch image's packages and on the same core, which the server may use, too, "
-        f"{CHUNK:,} rows at a time. The whole process is from its start to its end, imports and loading among it.",
+        "model.batch reads the file from an S3 server on the same machine, writes the predictions and its progress "
+        "there, and validates each value. The loop reads and writes a local file with pandas.",
+        "Both run with the packages of the batch image, on the same core, which the S3 server may also use, "
+        f"{CHUNK:,} rows at a time. The whole process includes imports and loading the model.",
     ]
     return report
 
@@ -177,12 +177,12 @@ def _command(tool: str, python: Path, folder: Path, found: Mapping[str, Any], nu
 
 
 def _output(number: int) -> str:
-    """Another place each round, for what is there is not predicted again."""
+    """A different prefix in each round, because existing predictions are not repeated."""
     return f"rows.csv.predictions/round-{number}/"
 
 
 def _same(bucket: ObjectStore, number: int, predicted: Path) -> bool:
-    """Whether both have written the same lines and predictions."""
+    """Whether both wrote the same lines and predictions."""
     keys = sorted(key for key in bucket.objects(_output(number)) if "/part-" in key)
     parts = [(bucket.get(key) or b"").splitlines()[1:] for key in keys]
     return [line for part in parts for line in part] == predicted.read_bytes().splitlines()[1:]

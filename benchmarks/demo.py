@@ -1,10 +1,9 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long `make demo` takes with a warm cache, from no cluster to a prediction and once more without a change.
+"""The duration of `make demo` with a warm cache, without a cluster and again without changes.
 
-Each round takes the demo's cluster away, makes it, converges it, and converges it again. It takes two minutes a round,
-and the demo's cluster with it.
+Each round deletes the demo cluster, then runs `make demo` twice. A round takes about two minutes.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ def make(target: str) -> str:
 
 
 def stages(output: str) -> dict[str, float]:
-    """The closing table of `make demo`: seconds by stage."""
+    """The final table of `make demo`: seconds by stage."""
     return {name: float(seconds) for name, seconds in STAGE.findall(output)}
 
 
 def measure(rounds: int = ROUNDS) -> Report:
-    """Make the demo from nothing, and again."""
+    """Run `make demo` without a cluster, and again."""
     make("build")
     first, again = [], []
     for number in range(rounds):

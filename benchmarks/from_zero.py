@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The first answer of a model that has no pod: Knative mode, through the gateway, beside other programs."""
+"""The cold start of a model that is scaled to zero in Knative mode, compared with other model servers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from local import settings, table
 from local.settings import REPOSITORY, Settings
 
 ROUNDS = 3
-# Where no cluster in Knative mode is asked for, one is made, and taken away.
+# The cluster that is created and deleted, unless HASHFOUNDRY_MODE=Knative selects another.
 SETTINGS = {
     "HASHFOUNDRY_CLUSTER": "hashfoundry-bench-zero",
     "HASHFOUNDRY_STATE": str(REPOSITORY / ".local-bench-zero"),
@@ -29,7 +29,7 @@ SETTINGS = {
     "HASHFOUNDRY_S3_PORT": "49070",
     "HASHFOUNDRY_MODE": "Knative",
 }
-# A pod goes soon after its last request, so that the next round need not wait for a minute.
+# Scale to zero soon after the last request, so that a round does not wait for a minute.
 ANNOTATIONS = {
     "serving.kserve.io/deploymentMode": "Knative",
     "autoscaling.knative.dev/window": "6s",
@@ -38,7 +38,7 @@ ANNOTATIONS = {
 
 
 def measure(rounds: int = ROUNDS) -> Report:
-    """Ask each program in turn while it has no pod."""
+    """Send a prediction request to each model server while it is scaled to zero."""
     config = settings.load()
     if config.mode == "Knative":
         return _measure(config, rounds)
@@ -61,15 +61,15 @@ def _measure(config: Settings, rounds: int) -> Report:
                 print(f"    round {number + 1}, {server.label}: {starts[server][-1].seconds:.2f} s", flush=True)
     start_rows(report, "from zero to the first answer", starts)
     report.notes += [
-        "Each program is an InferenceService in Knative mode with the same bucket and the limits 1 core and 1 GiB. The "
-        "request comes over TLS and through Kourier, and waits in Knative's activator until the pod is ready.",
-        f"Images are in the node. What model/server said of its last start: {starts[OURS][-1].said or 'nothing'}.",
+        "Each server is an InferenceService in Knative mode with the same bucket and the limits 1 core and 1 GiB. The "
+        "request is sent over TLS through Kourier, and waits in Knative's activator until the pod is ready.",
+        f"Images are on the node. model/server logged at its last start: {starts[OURS][-1].said or 'nothing'}.",
     ]
     return report
 
 
 def _from_zero(cluster: Served, server: Server) -> Start:
-    """Wait until there is no pod, and ask."""
+    """Wait until the service is scaled to zero, then send a prediction request."""
     cluster.annotate(server, "serving.kserve.io/stop=false")
     cluster.wait_until_ready(server)
     cluster.wait_until_gone(server)
@@ -82,7 +82,7 @@ def _from_zero(cluster: Served, server: Server) -> Start:
 
 
 class _Connection(HTTPSConnection):
-    """To the gateway at this machine, under a model's host name and with the demo's authority."""
+    """A connection to the gateway at 127.0.0.1 with a model's host name, verified with the demo's CA."""
 
     def __init__(self, config: Settings, name: str) -> None:
         context = ssl.create_default_context(cafile=str(config.state / "ca.crt"))

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A kind cluster of the benchmarks' own, with KServe on it, an audit log and room for hundreds of services."""
+"""A kind cluster for benchmarks, with KServe, an audit log and capacity for hundreds of pods."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from local.settings import REPOSITORY, Settings
 
 NAMESPACE = "benchmark"
 IMAGE = "hashfoundry.local/predictor:v1"
-SWITCHES = "/var/benchmark-switches"  # in the node; the predictor looks there
+SWITCHES = "/var/benchmark-switches"  # in the node; the predictor reads it
 SETTINGS = {
     "HASHFOUNDRY_CLUSTER": "hashfoundry-bench",
     "HASHFOUNDRY_STATE": str(REPOSITORY / ".local-bench"),
@@ -42,7 +42,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Measured:
-    """The cluster, and the switches of its predictors."""
+    """The cluster, and the switches that make its predictors ready."""
 
     cluster: Cluster
 
@@ -52,7 +52,7 @@ class Measured:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of a user of the cluster, whose programs are on the PATH."""
+        """The environment of a user of the cluster, with its tools on the PATH."""
         return {**playbook_env(self.settings), "KUBECONFIG": str(self.settings.kubeconfig)}
 
     def kubectl(self, *words: str | Path) -> str:
@@ -61,7 +61,7 @@ class Measured:
         return run(command, env=self.env, hint="see the cluster.")
 
     def make(self, names: Iterable[str], probe_s: int) -> None:
-        """Have an InferenceService of each name, whose predictor is asked every so many seconds whether it is ready."""
+        """Create an InferenceService for each name; probe_s: the period of the readiness probe."""
         file = self.settings.state / "services.json"
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         items = [namespace, *(service(name, probe_s) for name in names)]
@@ -69,7 +69,7 @@ class Measured:
         self.kubectl("apply", "--server-side", "--filename", file)
 
     def switch(self, name: str, on: bool) -> None:
-        """Let the predictor of that name, or `all`, be ready or not."""
+        """Make the predictor of that name, or of `all`, ready or not ready."""
         path = f"{SWITCHES}/{name}"
         self.cluster.engine.docker("exec", self.cluster.node, *(["touch", path] if on else ["rm", "-f", path]))
 
@@ -84,7 +84,7 @@ class Measured:
         }
 
     def most(self, names: Sequence[str], timeout: float) -> list[str]:
-        """The services that are ready when all are, or after a time; the others are taken away."""
+        """Wait until all services are ready or the timeout; return the ready ones and delete the rest."""
         deadline = time.monotonic() + timeout
         while True:
             ready = self.ready()
@@ -98,7 +98,7 @@ class Measured:
             time.sleep(2)
 
     def wait_until(self, ready: bool, names: Iterable[str], timeout: float) -> None:
-        """Wait until all the named services are ready, or none is."""
+        """Wait until all the named services are ready, or until none is."""
         wanted, deadline = set(names), time.monotonic() + timeout
         while (found := self.ready() & wanted) != (wanted if ready else set()):
             if time.monotonic() > deadline:

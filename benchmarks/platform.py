@@ -1,10 +1,10 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a bare cluster to the first prediction, and once more without a change: site.yml beside helm and kubectl.
+"""From a bare cluster to the first prediction, and again without changes: site.yml compared with helm and kubectl.
 
-Each measurement has a kind cluster to itself, made in the same way, with every image on its node: what the other has
-left would spare some of the work. It takes about six minutes a round.
+Each measurement uses a new kind cluster with all images loaded, so that nothing is left from the other tool. A round
+takes about six minutes.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from local.settings import Settings
 ROUNDS = 3
 OURS, BY_HAND = "site.yml", "helm and kubectl"
 SCRIPT = Path(__file__).with_suffix(".sh")
-# Of the benchmarks' cluster only the room for pods is not needed, which costs the control plane some.
+# As for the other benchmarks, but without the larger number of pods, which costs the control plane CPU.
 SETTINGS = {name: value for name, value in measured_cluster.SETTINGS.items() if name != "HASHFOUNDRY_PODS"}
-USER = "kubernetes-admin"  # of the kubeconfig; what runs in the cluster has accounts of its own
-UNUSED = "model/batch"  # an image that takes long to load, of which nothing runs here
+USER = "kubernetes-admin"  # of the kubeconfig; pods use ServiceAccounts
+UNUSED = "model/batch"  # an image that is slow to load and not used here
 FIRST_LIMIT, AGAIN_LIMIT = 1.1, 0.7
 STAGE = re.compile(r"^(\d{10}) (.+)$", re.MULTILINE)
 SLOWEST = 6
-# What a controller makes for an object that somebody has applied, and what is there on every cluster.
+# Objects that controllers create, and objects that exist on every cluster.
 MADE = re.compile(r"^(Event|Pod|ReplicaSet|EndpointSlice|Endpoints|Lease|PodMetrics|NodeMetrics|ControllerRevision) ")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: its seconds, its requests to the API server, and the seconds of its stages or tasks."""
+    """One run: its duration, its requests to the API server, and the duration of its stages or tasks."""
 
     seconds: float
     requests: int
@@ -58,7 +58,12 @@ class Measured:
 
 @dataclass
 class Kept:
-    """The runs of one tool; contained: again, in the execution environment; objects: what its first run left."""
+    """The runs of one tool.
+
+    first, again: the first run and the run without changes.
+    contained: the run without changes in the execution environment.
+    objects: the objects that the runs created.
+    """
 
     first: list[Measured] = field(default_factory=list)
     again: list[Measured] = field(default_factory=list)
@@ -68,7 +73,7 @@ class Kept:
 
 @contextmanager
 def bare(config: Settings) -> Iterator[None]:
-    """A cluster with every image and nothing installed, taken away at the end."""
+    """A cluster with all images and nothing installed, deleted at the end."""
     rows = table.load().of_mode(config.mode)
     rows = replace(rows, images=tuple(image for image in rows.images if image.python != UNUSED))
     try:
@@ -95,7 +100,7 @@ def _run(command: Sequence[str | Path], env: Mapping[str, str]) -> str:
 
 
 def variables(config: Settings) -> dict[str, Any]:
-    """What makes site.yml do the same as the script: one model, and at the end one protocol and no load."""
+    """The variables with which site.yml does the same as the script: one model, one protocol and no load test."""
     folder = str(config.state / "models" / "iris-classifier" / "v1")
     command = [sys.executable, "-m", "model.iris", "--output", folder, "--version", "v1"]
     iris = {
@@ -121,7 +126,7 @@ def _ours(config: Settings, again: bool) -> Mapping[str, float]:
         "BENCHMARK_TIMES": str(times),
         "BENCHMARK_COUNTED": "",
     }
-    cache = {"XDG_CACHE_HOME": str(config.state / "cache")}  # which the first run finds empty
+    cache = {"XDG_CACHE_HOME": str(config.state / "cache")}  # empty in the first run
     command = [*playbook_command("playbooks/site.yml"), "-e", json.dumps(variables(config))]
     said = _run(command, {**playbook_env(config), **callback, **cache})
     if again and not re.search(r"changed=0 ", said):
@@ -150,7 +155,7 @@ def _contained(config: Settings) -> Mapping[str, float]:
 
 
 def tasks(lines: Sequence[str]) -> dict[str, float]:
-    """The seconds of each task in the lines that the callback has written; those of one name are added up."""
+    """The seconds of each task in the lines written by the callback, summed by task name."""
     seconds: dict[str, float] = {}
     started = 0.0
     for line in lines:
@@ -169,7 +174,7 @@ def _by_hand(config: Settings, found: Tools) -> Mapping[str, float]:
 
 
 def stages(said: str) -> dict[str, float]:
-    """The seconds of each stage that the script has named at its beginning."""
+    """The seconds of each stage that the script printed."""
     begun = [(name, int(when)) for when, name in STAGE.findall(said)]
     return {name: float(later - when) for (name, when), (_next, later) in pairwise(begun)}
 
@@ -183,7 +188,7 @@ def _timed(config: Settings, work: Callable[[], Mapping[str, float]]) -> Measure
 
 
 def _objects(config: Settings) -> set[str]:
-    """Every object of the cluster as `Kind namespace/name`, but for those that controllers make for others."""
+    """Every object of the cluster as `Kind namespace/name`, without those that controllers create."""
     kubectl: list[str | Path] = [config.state / "bin" / "kubectl", f"--kubeconfig={config.kubeconfig}"]
     listed = run([*kubectl, "api-resources", "--verbs=list", "--output=name"], hint="see the cluster.").split()
     form = r"{range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{'\n'}{end}".replace("'", '"')
@@ -212,14 +217,14 @@ def _round(kept: Mapping[str, Kept], tool: str, config: Settings, found: Tools) 
 
 
 def measure(rounds: int = ROUNDS) -> Report:
-    """Install both ways, each on clusters of its own, in turns."""
+    """Install with both tools alternately, each time on a new cluster."""
     found = tools.ensure()
     config = settings.load({**os.environ, **SETTINGS})
     if execution_environment.main(["build"]):
-        raise NotMeasured("The execution environment could not be built.")
+        raise NotMeasured("The execution environment was not built: fix the error above.")
     kept = {OURS: Kept(), BY_HAND: Kept()}
     for number in range(rounds):
-        # Whichever comes first finds colder caches of files.
+        # Alternate the order, because the first tool runs with a colder page cache.
         for tool in (OURS, BY_HAND) if number % 2 == 0 else (BY_HAND, OURS):
             _round(kept, tool, config, found)
     return _report(kept, found)
@@ -262,6 +267,6 @@ def _slowest(run: Measured) -> str:
 
 
 def _difference(tool: str, objects: set[str]) -> str:
-    """What only one of both leaves; names that end in a random suffix differ in any case and are left out."""
+    """The objects that only one tool created, without names that end in a random suffix."""
     plain = sorted(name for name in objects if not re.search(r"-[a-z0-9]{5,10}$|sh\.helm\.release", name))
     return f"Only {tool} leaves {len(plain)} objects" + (f": {', '.join(plain)}." if plain else ".")

@@ -3,9 +3,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# What playbooks/site.yml does on inventories/local in Standard mode, as somebody would write it who knows kubectl, helm
-# and aws well: from the bare cluster of `make up` to a prediction over TLS. It can be run again. benchmarks/platform.py
-# measures the playbook beside it.
+# The equivalent of playbooks/site.yml on inventories/local in Standard mode, written with kubectl, helm and aws: from
+# the bare cluster of `make up` to a prediction over TLS. It is idempotent. benchmarks/platform.py compares the two.
 #
 #   benchmarks/platform.sh STATE_FOLDER HTTPS_PORT S3_PORT PYTHON
 set -euo pipefail
@@ -42,7 +41,7 @@ mkdir -p "$work/kserve" "$work/contour"
 
 stage "namespaces"
 address=$(kubectl get nodes --output 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')
-# A field manager of its own, for Contour's manifest has its namespace without labels.
+# A separate field manager, because Contour's manifest contains its namespace without labels.
 sed "s/NODE_ADDRESS/$address/" "$here/namespaces.yaml" \
   | kubectl apply --server-side --field-manager namespaces --filename - >/dev/null
 
@@ -69,7 +68,7 @@ kubectl wait --for=condition=Programmed gateway/models --namespace projectcontou
 stage "kserve"
 charts=$state/sources/kserve/charts
 helm upgrade --install kserve-crd "$charts/kserve-crd" --namespace kserve --wait >/dev/null
-# The chart asks cert-manager for the webhooks' certificate: what it would do is done between helm and the cluster.
+# The chart requests the certificate of the webhooks from cert-manager. A post-renderer replaces that here.
 cat >"$work/kserve/kustomization.yaml" <<END
 resources: [all.yaml]
 patches:
@@ -87,7 +86,7 @@ END
 chmod 700 "$work/kserve/render.sh"
 helm upgrade --install kserve "$charts/kserve-resources" --namespace kserve --values "$here/kserve.yaml" \
   --post-renderer "$work/kserve/render.sh" --wait >/dev/null
-# Who is Ready is not always reached at once: the webhooks' Service may refuse the first connections.
+# Ready pods are not always reachable at once: the first connections to the webhooks' Service may fail.
 for attempt in 1 2 3 4 5; do
   helm upgrade --install kserve-runtimes "$charts/kserve-runtime-configs" --namespace kserve \
     --values "$here/runtimes.yaml" >/dev/null && break

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run tasks as a playbook would, and say when each began and ended on its host, and what it took."""
+"""Run tasks in a playbook, and return the start, end and resource usage of each."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EMPTY: Task = {"name": "empty", "ansible.builtin.ping": {}}
 
 @dataclass(frozen=True)
 class Timed:
-    """One task of a run. started and ended: seconds since 1970; lines: how many the counted log grew by."""
+    """One task of a run; started, ended: seconds since 1970; lines: the number of lines added to the counted log."""
 
     task: str
     started: float
@@ -46,7 +46,7 @@ class Timed:
 
 @dataclass
 class Run:
-    """What a run gave: its tasks by name, and the peak memory of the workers and of what they started, in MiB."""
+    """The result of a run: its tasks by name, and the peak memory of the workers and their child processes, in MiB."""
 
     tasks: dict[str, Timed]
     peak_mib: float = 0.0
@@ -62,11 +62,12 @@ def play(
     memory: bool = False,
     during: Callable[[], None] | None = None,
 ) -> Run:
-    """Run the tasks on this machine.
+    """Run the tasks on localhost.
 
-    counted: a log whose lines are counted at both ends of every task.
-    core: the core that all of it is pinned to.
-    during: called when the last task has begun.
+    counted: a log whose lines are counted before and after every task.
+    core: the CPU core that ansible-playbook and its child processes are pinned to.
+    memory: measure the peak memory.
+    during: called after the last task has started.
     :raises NotMeasured: a task failed.
     """
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
@@ -102,14 +103,14 @@ def play(
                     process.wait()
         if process.returncode:
             log = said.read_text(errors="replace")
-            # What follows an error is its result, which may be long.
+            # The error is followed by its result, which may be long.
             first = log.find("[ERROR]: ")
             raise NotMeasured(f"A task failed:\n{log[first : first + 3000] if first >= 0 else log[-3000:]}")
         return Run(dict(timed(times.read_text().splitlines())), peak.stop() if peak else 0.0)
 
 
 def timed(lines: Sequence[str]) -> Iterator[tuple[str, Timed]]:
-    """The tasks in the lines that the callback has written."""
+    """The tasks in the lines written by the callback."""
     started: dict[str, Any] = {}
     for line in lines:
         row = json.loads(line)
@@ -122,7 +123,7 @@ def timed(lines: Sequence[str]) -> Iterator[tuple[str, Timed]]:
 
 
 def _wait_for(times: Path, task: str, process: subprocess.Popen[bytes]) -> None:
-    """Wait until the callback has written that the task has begun."""
+    """Wait until the callback has recorded the start of the task."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:
         if times.exists() and any(json.loads(line)["task"] == task for line in times.read_text().splitlines()):
@@ -131,7 +132,7 @@ def _wait_for(times: Path, task: str, process: subprocess.Popen[bytes]) -> None:
 
 
 class _Peak:
-    """Samples the memory of Ansible's workers, in forks of which modules run, and of what tasks have started."""
+    """Samples the memory of Ansible's worker processes and their children, which include the modules."""
 
     def __init__(self, pid: int) -> None:
         self._pid, self._peak, self._ended = pid, 0.0, threading.Event()
@@ -143,22 +144,22 @@ class _Peak:
         while not self._ended.wait(pause):
             begun = time.monotonic()
             self._peak = max(self._peak, sum(map(_proportional_mib, below(self._pid))))
-            # Hundreds of processes take their time to be weighed, which must not be much of a core.
+            # Sampling hundreds of processes is slow. It must use at most a fifth of a core.
             pause = max(SAMPLE_S, 4 * (time.monotonic() - begun))
 
     def stop(self) -> float:
-        """End it; the most that was seen, in MiB."""
+        """Stop sampling and return the peak, in MiB."""
         self._ended.set()
         self._thread.join()
         return self._peak
 
 
 def below(pid: int) -> list[int]:
-    """The processes that a process has started, and those that these have."""
+    """The descendants of a process."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError):
-            # The name, in parentheses, may hold spaces (proc(5)).
+            # The name, in parentheses, may contain spaces (proc(5)).
             parent = int(stat.read_text().rpartition(")")[2].split()[1])
             children.setdefault(parent, []).append(int(stat.parent.name))
     found, queue = [], [pid]
@@ -169,7 +170,7 @@ def below(pid: int) -> list[int]:
 
 
 def _proportional_mib(pid: int) -> float:
-    """A process' share of memory: what it shares with others counts in part (proc(5), smaps_rollup)."""
+    """The proportional set size of a process (proc(5), smaps_rollup)."""
     with suppress(OSError, StopIteration):
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
         return int(next(line.split()[1] for line in text.splitlines() if line.startswith("Pss:"))) / 1024

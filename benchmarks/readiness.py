@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waiting for InferenceServices: how soon after the deciding event, and what it costs for hundreds of them."""
+"""Waiting for InferenceServices: the delay after they become ready, and the cost for hundreds of them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ ROUNDS = 7
 OURS, KUBECTL, LOOP = "inference_service_ready", "kubectl wait", "k8s_info, until, delay 5"
 ONE = "single"
 MANY = [f"service-{number:03d}" for number in range(300)]
-MANY_READY_S = 900  # on two cores; those that are ready by then are the ones that are waited for
-# How often a predictor is asked whether it is ready: hundreds of them every second would be a load of their own.
+MANY_READY_S = 900  # on two cores; only the services that are ready by then are measured
+# Periods of the readiness probe. Probing hundreds of pods every second would load the node.
 PROBE_S, PROBE_OF_MANY_S = 1, 5
-# A loop of a module takes a task for each service: so many are measured, and all are reckoned from them.
+# A loop of a module takes one task per service. So many are measured and extrapolated to all.
 LOOPED = 30
-WATCH_S = 60  # how long the module asks the server to keep a watch open
+WATCH_S = 60  # timeoutSeconds of the module's watches
 TIMEOUT_S = 600
-# The event comes this long after the task's start: every tool has begun to wait, and a loop is somewhere in its pause.
+# The event comes this long after the task's start, when every tool is waiting and a loop is anywhere in its delay.
 FROM_S, TO_S = 3.0, 8.0
 VERDICT_MS = 250
-PYTHON, GO = "OpenAPI-Generator", "kubectl"  # how the clients name themselves to the API server
+PYTHON, GO = "OpenAPI-Generator", "kubectl"  # the user agents of the clients
 READY = (
     "(found.resources[0].status.conditions | default([]) | selectattr('type', 'equalto', 'Ready')"
     " | map(attribute='status') | list) == ['True']"
@@ -123,14 +123,14 @@ def _measure_one(cluster: Measured, found: Tools, report: Report, rounds: int) -
 
 
 def _verdict(cluster: Measured, done: Timed) -> float:
-    """When the API server had given the answer on which the verdict stands: the model's own, which is asked last."""
+    """When the API server returned the response of the model, which is the last request before the verdict."""
     asked = [
         request.ended
         for request in audit.read(cluster.settings.audit_log, done.started)
         if request.resource == "services/proxy" and request.agent.startswith(PYTHON) and request.ended <= done.ended
     ]
     if not asked:
-        raise NotMeasured("The audit log does not show that the model was asked.")
+        raise NotMeasured("A request to the model was not found in the audit log.")
     return max(asked)
 
 
@@ -141,8 +141,8 @@ def _measure_many(cluster: Measured, found: Tools, report: Report) -> None:
     names = cluster.most(MANY, MANY_READY_S)
     took = time.monotonic() - begun
     report.notes.append(
-        f"{len(names)} of {len(MANY)} services, each with a pod, were ready {took:.0f} s after they were applied, and "
-        "those are waited for."
+        f"{len(names)} of {len(MANY)} services, each with a pod, were ready {took:.0f} s after they were applied. Only "
+        "those are measured."
     )
     print(f"    {report.notes[-1]}", flush=True)
     late, memory, requests = {}, {}, {}
@@ -157,13 +157,13 @@ def _measure_many(cluster: Measured, found: Tools, report: Report) -> None:
             found, [EMPTY, {"name": "wait", **many_task(tool, names)}], env=cluster.env, memory=True, during=during
         )
         done = run.tasks["wait"]
-        # A wait that fails ends before its service is ready.
+        # A failed wait finishes before its service is ready.
         cluster.wait_until(True, names, 600)
         seen = _seen(done, names) if tool == KUBECTL else names
         log = audit.read(cluster.settings.audit_log, done.started)
         counts = audit.asked([one for one in log if one.began <= done.ended], GO if tool == KUBECTL else PYTHON)
-        # A kubectl wait ends when its service is ready for the first time, and under the load of all of them some are
-        # not ready again.
+        # kubectl wait finishes when its service is ready for the first time. Under load some services become not ready
+        # again.
         seconds = done.seconds if tool == LOOP else done.ended - _event(cluster, done, seen, first=tool == KUBECTL)
         late[tool], memory[tool] = [seconds * factor[tool]], [run.peak_mib]
         requests[tool] = [sum(counts.values()) * factor[tool]]
@@ -173,21 +173,21 @@ def _measure_many(cluster: Measured, found: Tools, report: Report) -> None:
         if failed := len(names) - len(seen):
             why = (done.result["stderr_lines"] or ["nothing said"])[-1]
             report.notes.append(
-                f"Of the {len(names)} kubectl wait {failed} failed, as with: {why}. Its time is from the last event of "
-                "the others."
+                f"{failed} of the {len(names)} kubectl wait commands failed, for example: {why}. The time is from the "
+                "last event of the services whose command succeeded."
             )
             print(f"    {report.notes[-1]}", flush=True)
     report.compare(f"{len(names)} services: from the last event to the task's end", OURS, late)
     report.compare(f"{len(names)} services: peak memory", OURS, memory, unit="MiB")
     report.compare(f"{len(names)} services: requests", OURS, requests, unit="requests")
     report.notes.append(
-        f"The loop of k8s_info is over {LOOPED} of the services, which are all ready when it begins, and its seconds "
-        f"are those of the task; seconds and requests times {factor[LOOP]:g}."
+        f"The loop of k8s_info runs over {LOOPED} services that are already ready. Its time is the duration of the "
+        f"task. Its time and requests are multiplied by {factor[LOOP]:g}."
     )
 
 
 def _seen(done: Timed, names: Sequence[str]) -> list[str]:
-    """The services of which kubectl wait has said that they are ready."""
+    """The services that kubectl wait reported as ready."""
     said = {
         line.partition(" ")[0].rpartition("/")[2] for line in done.result["stdout_lines"] if "condition met" in line
     }
@@ -198,7 +198,7 @@ def _lists_and_watches(report: Report, services: int, counts: dict[str, int], do
     for verb in ("list", "watch"):
         found = {what.split()[1]: count for what, count in counts.items() if what.startswith(f"{verb} ")}
         values = [float(count) for count in found.values()] or [0.0]
-        # The server ends a watch after a minute, and the next goes on where it was.
+        # The API server closes a watch after a minute. The next one resumes from its resourceVersion.
         most = 1 + int(done.seconds // WATCH_S) if verb == "watch" else 1
         met = bool(found) and max(values) <= most
         limit = "one" if most == 1 else f"one at a time, {most} in {done.seconds:.0f} s"
@@ -208,7 +208,7 @@ def _lists_and_watches(report: Report, services: int, counts: dict[str, int], do
 
 
 def measure(rounds: int = ROUNDS) -> Report:
-    """Wait for one service in rounds, and for hundreds once, with every tool."""
+    """Wait with every tool for one service in several rounds, and for hundreds once."""
     found = tools.ensure("kubectl")
     names = ("ansible-core", "kubernetes", "kubernetes.core", "kubectl", "kserve-manager", "kind")
     title = "Waiting until InferenceServices serve"
@@ -220,12 +220,11 @@ def measure(rounds: int = ROUNDS) -> Report:
         _measure_one(cluster, found, report, rounds)
         _measure_many(cluster, found, report)
     report.notes += [
-        "The event is the write of the InferenceService's status that says Ready, at the time of the API server's "
-        f"audit log. It comes {FROM_S:.0f} to {TO_S:.0f} s after the task's start, as chance will have it, in turns "
-        "and at the same moment for each tool.",
-        "The verdict's time is that of the API server's answer on which it stands.",
-        "kubectl wait for many is one program for each service, all at once, as xargs starts them.",
-        "Memory is the proportional set size of all processes below ansible-playbook, its worker among them, at its "
-        "highest.",
+        "The event is the update of the InferenceService's status to Ready, with the time in the API server's audit "
+        f"log. It comes at random {FROM_S:.0f} to {TO_S:.0f} s after the task's start, with the same delay for each "
+        "tool of a round.",
+        "The time of the verdict is that of the API server's last response to the module.",
+        "kubectl wait for many services is one process per service, all started at once by xargs.",
+        "Memory is the peak proportional set size of all child processes of ansible-playbook.",
     ]
     return report

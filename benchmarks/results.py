@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Figures as rows of a table with bars, printed and kept with the versions and the machine they belong to."""
+"""Print and write the figures as a table with thresholds, versions and the machine."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ FOLDER = Path(__file__).with_name("results")
 
 
 class NotMeasured(Exception):
-    """A figure could not be had; the sentence says why."""
+    """A measurement failed; the message says why."""
 
 
 @dataclass(frozen=True)
 class Row:
     """One figure of one tool: the values of all rounds.
 
-    limit: what the project holds itself to, in words; met: whether it is, or None where there is no bar.
-    ratio: how many times the figure of the collection's own this is.
+    limit: the threshold, in words.
+    met: whether the figure meets it, or None if there is no threshold.
+    ratio: the figure divided by that of the collection.
     """
 
     figure: str
@@ -49,7 +50,7 @@ class Row:
 
 @dataclass
 class Report:
-    """The rows of one benchmark, and the versions of what was measured."""
+    """The rows of one benchmark, and the versions of the measured tools."""
 
     name: str
     title: str
@@ -58,7 +59,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def compare(self, figure: str, ours: str, values: Mapping[str, Sequence[float]], **fields: Any) -> None:
-        """Add a row for each tool, with its ratio to the collection's own, whose row takes the other fields."""
+        """Add a row per tool with its ratio to the collection's figure; fields: of the collection's row."""
         reference = statistics.median(values[ours])
         for tool, numbers in values.items():
             own = fields if tool == ours else {key: fields[key] for key in ("unit",) if key in fields}
@@ -66,7 +67,7 @@ class Report:
             self.rows.append(Row(figure, tool, list(numbers), ratio=ratio, **own))
 
     def markdown(self) -> str:
-        """The table."""
+        """The table in Markdown."""
         lines = [
             "| figure | of | median | least | most | times ours | bar | met |",
             "|---|---|---|---|---|---|---|---|",
@@ -80,7 +81,7 @@ class Report:
         return "\n".join(lines)
 
     def write(self) -> None:
-        """Print the table, and keep it in results/ as Markdown and as JSON."""
+        """Print the table, and write it to results/ as Markdown and JSON."""
         where, table = machine(), self.markdown()
         facts = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         head = f"{where['date']}, commit {where['commit']}: {where['cpu']}, {where['cores']} cores, " + (
@@ -107,7 +108,7 @@ def _text(number: float, unit: str) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on, when, and of which commit."""
+    """The machine, date and commit of the measurement."""
     cpu = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     memory = re.search(r"^MemTotal:\s+(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
     return {
@@ -122,7 +123,7 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit that is checked out, and whether files differ from it."""
+    """The current commit, marked as dirty if files differ from it."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A version rolled out: from its folder on this machine to its answer through TLS, by the playbooks and by hand."""
+"""The rollout of a model version, from a local folder to a prediction over TLS, by the playbooks and by hand."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NAMESPACE, BUCKET, VOLUME = "benchmark-rollout", "benchmark-rollout", "models"
 STORAGES = ("s3", "pvc")
 PLAYBOOKS, BY_HAND = "storage.yml and serving.yml", "aws, kubectl and curl"
 TOOLS = (PLAYBOOKS, BY_HAND)
-# The model's name, for each tool one of its own: what the playbooks have made holds the digest that it must have.
+# A separate model per tool, because the objects of the playbooks contain the digest of the version.
 NAMES = {PLAYBOOKS: "rollout", BY_HAND: "rollout-by-hand"}
 DOMAIN = "ml.hashfoundry.local"
 TIMEOUT_S = 300
@@ -47,7 +47,7 @@ RESOURCES = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"cpu": "
 
 @dataclass(frozen=True)
 class Rolled:
-    """One roll-out; in seconds from the start of the command."""
+    """One rollout, in seconds from the start of the command."""
 
     answered: float
     ended: float
@@ -55,7 +55,7 @@ class Rolled:
 
 @dataclass(frozen=True)
 class Bench:
-    """The cluster, the tools beside it, and a folder for the versions."""
+    """The cluster, the tools, and a folder for the versions."""
 
     cluster: Cluster
     found: Tools
@@ -79,17 +79,17 @@ class Bench:
         }
 
     def train(self, version: str) -> Path:
-        """A version on the disk of this machine."""
+        """Train a version into a local folder."""
         target = self.folder / version
         command: list[str | Path] = [sys.executable, "-m", "model.iris", "--output", target, "--version", version]
         run(command, cwd=REPOSITORY, hint="see the model's training.")
-        # The upload compares the name with that of the model in the list, which is not the demo's.
+        # The upload requires the name of the model in the list, which is not that of the demo.
         metadata = target / "metadata.json"
         metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"name": NAMES[PLAYBOOKS]}))
         return target
 
     def playbooks(self, version: str, storage: str) -> list[str | Path]:
-        """The command of a user who has changed the model's version in the list."""
+        """The argument list for a user who changed the version in the list of models."""
         model = {
             "name": NAMES[PLAYBOOKS],
             "version": version,
@@ -111,7 +111,7 @@ class Bench:
         return [program, "-i", "inventories/local", "-e", f"@{file}", "playbooks/storage.yml", "playbooks/serving.yml"]
 
     def make_by_hand(self, version: str, storage: str) -> None:
-        """Have the InferenceService that is rolled out by hand; the script uploads what it is to serve."""
+        """Apply the InferenceService for the rollout by hand; the script uploads its model."""
         name = NAMES[BY_HAND]
         uri = f"pvc://{VOLUME}/{name}/{version}" if storage == "pvc" else f"s3://{BUCKET}/{name}/{version}/"
         model = {"modelFormat": {"name": "sklearn"}, "runtime": "kserve-sklearnserver", "storageUri": uri}
@@ -132,7 +132,7 @@ class Bench:
         run(command, env=self.env, hint="see the cluster.")
 
     def roll_out(self, tool: str, version: str, storage: str) -> Rolled:
-        """Start the command, and ask until the version answers and the command has ended."""
+        """Start the command, and send requests until the version serves and the command has finished."""
         env, command, name = self.env, self.playbooks(version, storage), NAMES[tool]
         if tool == BY_HAND:
             command = ["sh", SCRIPT]
@@ -165,7 +165,7 @@ class Bench:
         return Rolled(answered, ended)
 
     def _answers(self, name: str, version: str) -> bool:
-        """Whether a prediction comes from that version, through the Gateway and over checked TLS."""
+        """Whether that version returns the right prediction, through the Gateway and over verified TLS."""
         context = ssl.create_default_context(cafile=str(self.settings.state / "ca.crt"))
         connection = _Connection(f"{name}.{DOMAIN}", self.settings.https_port, context)
         tensor = {"name": "input-0", "shape": [1, 4], "datatype": "FP64", "data": [6.7, 3.1, 5.6, 2.4]}
@@ -180,9 +180,9 @@ class Bench:
             connection.close()
 
     def delete(self) -> None:
-        """Take the namespace away, and what lies in the bucket."""
+        """Delete the namespace, the PersistentVolume and the bucket."""
         kubectl = self.settings.state / "bin" / "kubectl"
-        # The volume outlives its claim, as one that holds models must.
+        # The reclaim policy of a volume with models is Retain.
         for what in (("namespace", NAMESPACE), ("persistentvolume", f"{NAMESPACE}-{VOLUME}")):
             run([kubectl, "delete", *what, "--ignore-not-found"], env=self.env, hint="see the cluster.")
         aws: list[str | Path] = [self.found.script("aws"), "s3", "rb", "--force", f"s3://{BUCKET}"]
@@ -190,7 +190,7 @@ class Bench:
 
 
 class _Connection(HTTPSConnection):
-    """To the Gateway at this machine, under the name of the model's host."""
+    """A connection to the Gateway at 127.0.0.1 with the model's host name."""
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
         super().__init__(host, port, timeout=5, context=context)
@@ -202,7 +202,7 @@ class _Connection(HTTPSConnection):
 
 @contextmanager
 def running(config: Settings, found: Tools) -> Iterator[Bench]:
-    """The demo's cluster, made where it is not, with a namespace and a bucket that are deleted at the end."""
+    """The demo cluster, created if missing, with a namespace and a bucket that are deleted at the end."""
     progress = Progress()
     cluster = commands.up(config, table.load().of_mode(config.mode), progress)
     demo.run_demo(cluster, progress)
@@ -216,7 +216,7 @@ def running(config: Settings, found: Tools) -> Iterator[Bench]:
 
 
 def measure(rounds: int = ROUNDS) -> Report:
-    """Roll out one version after the other, in turns by both."""
+    """Roll out one version after the other, alternately with both tools."""
     config = settings.load()
     found = tools.ensure()
     versions = found.versions(("ansible-core", "awscli", "kubectl", "kserve-manager", "contour", "versitygw"))

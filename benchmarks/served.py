@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The iris model served by several programs, each as an InferenceService with the same limits, one at a time."""
+"""The iris model on several model servers, each an InferenceService with the same limits, one at a time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MODELS_NAMESPACE = "ml-models"  # of inventories/local
 STORAGE_URI = f"s3://hashfoundry-ml-models/{MODEL}/v1/"
 RESOURCES = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
 INSTANCES, EXPECTED = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]], [0, 2]
-SOURCE = "sklearnserver"  # the package of KServe's own server, and the volume that holds it
+SOURCE = "sklearnserver"  # the package of KServe's sklearnserver, and the volume that contains it
 TIMEOUT_S = 300
 POLL_S = 0.01
 PREFIX = "hashfoundry.local/benchmark-"
@@ -45,9 +45,12 @@ PREFIX = "hashfoundry.local/benchmark-"
 
 @dataclass(frozen=True)
 class Server:
-    """One of the programs.
+    """One model server.
 
-    name: of its InferenceService; label: in the table; protocols: those that it speaks; model: in its paths.
+    name: of its InferenceService.
+    label: its name in the table.
+    protocols: the supported inference protocols.
+    model: the model name in its URL paths.
     """
 
     name: str
@@ -56,7 +59,7 @@ class Server:
     model: str
 
     def predictor(self, image: str) -> dict[str, Any]:
-        """Its part of the InferenceService; image: of the program, where it is not the runtime's own."""
+        """The predictor of its InferenceService; image: the image, unless it is the runtime's."""
         model = {"modelFormat": {"name": "sklearn"}, "storageUri": STORAGE_URI, "resources": RESOURCES}
         if self.name == "fastapi":
             environment = [{"name": "STORAGE_URI", "value": STORAGE_URI}]
@@ -84,7 +87,7 @@ SERVERS = (OURS, FASTAPI, MLSERVER, KSERVE)
 
 @dataclass(frozen=True)
 class Start:
-    """How a pod came to its first answer; all in seconds, from its creation on, and what the server said of itself."""
+    """The phases from a pod's creation to its first prediction in seconds, and the start-up line of the server."""
 
     parts: Mapping[str, float]
     said: str
@@ -96,7 +99,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Served:
-    """The cluster with the services, of which all are stopped until they are measured."""
+    """The cluster with the services, which are all stopped until they are measured."""
 
     cluster: Cluster
 
@@ -120,15 +123,15 @@ class Served:
         try:
             self.kubectl("apply", "--server-side", "--force-conflicts", "--filename", file)
         finally:
-            file.unlink()  # there are keys in it
+            file.unlink()  # it contains credentials
 
     def pods(self, server: Server) -> list[Any]:
-        """The pods of a service, those that are ending among them."""
+        """The pods of a service, including terminating ones."""
         found: list[Any] = self.get("pods", f"--selector=serving.kserve.io/inferenceservice={server.name}")["items"]
         return found
 
     def stop(self, server: Server) -> None:
-        """Take its pods away, and wait until they are gone."""
+        """Stop the service, and wait until its pods are deleted."""
         self.annotate(server, "serving.kserve.io/stop=true")
         self.wait_until_gone(server)
 
@@ -137,16 +140,16 @@ class Served:
         deadline = time.monotonic() + TIMEOUT_S
         while self.pods(server):
             if time.monotonic() > deadline:
-                raise NotMeasured(f"The pods of {server.name} do not end.")
+                raise NotMeasured(f"The pods of {server.name} were not deleted in {TIMEOUT_S} s.")
             time.sleep(0.5)
 
     def wait_until_ready(self, server: Server) -> None:
-        """Wait until the InferenceService, which was stopped, says Ready."""
+        """Wait until the InferenceService is Ready again after a stop."""
         how = (f"--namespace={NAMESPACE}", f"--timeout={TIMEOUT_S}s", f"inferenceservice/{server.name}")
         self.kubectl("wait", "--for=condition=Ready", *how)
 
     def start(self, server: Server) -> Start:
-        """Let its pod be made, and wait for the first right answer."""
+        """Start the service, and wait for the first right prediction."""
         host, port = self.address(server)
         with self.created(server) as created:
             self.annotate(server, "serving.kserve.io/stop=false")
@@ -158,7 +161,7 @@ class Served:
         self.kubectl("annotate", "inferenceservice", f"--namespace={NAMESPACE}", "--overwrite", server.name, annotation)
 
     def address(self, server: Server) -> tuple[str, int]:
-        """Where the server answers, without a gateway between: the node's address, and a port of it."""
+        """The node's address and the NodePort of the server, which bypass the gateway."""
         networks = json.loads(self.cluster.engine.docker("inspect", "--format", "{{json .NetworkSettings.Networks}}",
                                                          self.cluster.node))  # fmt: skip
         address = next(network["IPAddress"] for network in networks.values() if network["IPAddress"])
@@ -166,7 +169,7 @@ class Served:
 
     @contextmanager
     def created(self, server: Server) -> Iterator[list[float]]:
-        """When the API server told of the service's next pod: the one entry of the list is there at the end."""
+        """Watch for the service's next pod; the yielded list contains its creation time at the end."""
         api = client.CoreV1Api(config.new_client_from_config(str(self.settings.kubeconfig)))
         selector = f"serving.kserve.io/inferenceservice={server.name}"
         version = api.list_namespaced_pod(NAMESPACE, label_selector=selector).metadata.resource_version
@@ -184,10 +187,10 @@ class Served:
         yield found
         thread.join(TIMEOUT_S)
         if not found:
-            raise NotMeasured(f"No pod of {server.name} was made.")
+            raise NotMeasured(f"No pod of {server.name} was created.")
 
     def timeline(self, server: Server, created: float, answered: float) -> Start:
-        """What the time from a pod's creation to its first answer went into."""
+        """The phases from a pod's creation to its first prediction."""
         (pod,) = [pod for pod in self.pods(server) if "deletionTimestamp" not in pod["metadata"]]
         made = self._containers(pod["metadata"]["uid"])
         loading, serving = made["storage-initializer"][0], made["kserve-container"][0]

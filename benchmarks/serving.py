@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Serving the iris model: latency, the highest rate, and the cold start, beside other programs on the same cluster."""
+"""Serving the iris model: latency, highest rate and cold start, compared with other model servers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROUNDS = 3
 GENERATOR_CORE = 1
 MODEST_RATE, MODEST_SECONDS, WARMUP = 200, 15, 200  # p99 is of 3,000 requests
 LIMIT_MS = 100
-# A rate is held when so much of it is answered, rightly and in time, and the sender's own delay is no part of it.
+# A rate is sustained if this part of it is answered, right and in time, and requests are not sent late.
 KEPT, LATE_MS = 0.99, 20.0
 RATE_SECONDS, FIRST_RATE, STEP, HALVINGS = 2, 800.0, 1.5, 3
 PERCENTILES = ("p50", "p95", "p99")
@@ -38,7 +38,7 @@ PACKAGES = ("scikit-learn", "uvicorn", "orjson", "fastapi", "pydantic", "mlserve
 
 @contextmanager
 def on_core(core: int) -> Iterator[None]:
-    """Keep this process, which sends the load, on one core."""
+    """Pin this process, which sends the load, to one core."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -48,7 +48,7 @@ def on_core(core: int) -> Iterator[None]:
 
 
 def load(address: tuple[str, int], server: Server, protocol: str, rate: float, seconds: float) -> dict[str, Any]:
-    """What inference_smoke_test says of an open load; every prediction is compared."""
+    """The result of inference_smoke_test for an open load; every prediction is compared."""
     to = http_server.server(f"http://{address[0]}:{address[1]}", "http", None, None, None, proxy="")
     check = Check(
         server.model,
@@ -64,7 +64,7 @@ def load(address: tuple[str, int], server: Server, protocol: str, rate: float, s
 
 
 def holds(result: Mapping[str, Any], rate: float) -> bool:
-    """Whether an open load was answered: all of it, and 99 of 100 requests within the limit."""
+    """Whether an open load was sustained: no errors, and 99 of 100 requests within the limit."""
     sent = result["load"]
     late = sent["behind_ms"]["p99"] > LATE_MS
     return not sent["errors"] and not late and sent["throughput"] >= KEPT * rate and _p99(result) < LIMIT_MS
@@ -76,9 +76,9 @@ def _p99(result: Mapping[str, Any]) -> float:
 
 
 def highest(try_rate: Callable[[float], bool], first: float = FIRST_RATE) -> float:
-    """The highest rate that is held, to a twentieth: by steps up or down, then by halving what is between; 0 for none.
+    """The highest sustained rate, by steps up or down and then by bisection; 0 if there is none.
 
-    On a machine that does other things as well a rate may fail for their sake, so it is tried twice.
+    A rate is tried twice, because other processes on the machine may make it fail once.
     """
 
     def held(rate: float) -> bool:
@@ -105,12 +105,12 @@ def highest(try_rate: Callable[[float], bool], first: float = FIRST_RATE) -> flo
 
 
 def measure(rounds: int = ROUNDS) -> Report:
-    """Measure one program after the other, while the others have no pods."""
+    """Measure one model server after the other, while the others have no pods."""
     if (os.cpu_count() or 1) < 2:
-        raise NotMeasured("The server and what loads it need a core each.")
+        raise NotMeasured("Two CPU cores are needed, for the server and for the load generator.")
     config = settings.load()
     if config.mode != "Standard":
-        raise NotMeasured("It is measured in Standard mode; from_zero measures Knative mode.")
+        raise NotMeasured("HASHFOUNDRY_MODE must be Standard: use the benchmark from_zero for Knative mode.")
     found = tools.ensure()
     programs = found.versions(("ansible-core", "kubectl", "kserve-manager"))
     report = Report("serving", "Serving the iris model from one core", {**programs, **package_versions()})
@@ -118,7 +118,7 @@ def measure(rounds: int = ROUNDS) -> Report:
     rates: dict[tuple[Server, str], list[float]] = {}
     starts: dict[Server, list[Start]] = {}
     with served.running(config) as cluster:
-        # The first pod on a cluster that has just come up is slower than all that follow.
+        # The first pod on a new cluster is slower than all later ones.
         cluster.start(OURS)
         cluster.stop(OURS)
         for number in range(rounds):
@@ -160,7 +160,7 @@ def _rows(
     latency: Mapping[tuple[Server, str], list[Mapping[str, float]]],
     rates: Mapping[tuple[Server, str], list[float]],
 ) -> None:
-    """The rows of one protocol, of the programs that speak it."""
+    """Add the rows of one protocol, for the servers that support it."""
     speak = [server for server in SERVERS if protocol in server.protocols]
     for name in PERCENTILES:
         values = {server.label: [one[name] for one in latency[server, protocol]] for server in speak}
@@ -176,7 +176,7 @@ def _rows(
 
 
 def start_rows(report: Report, figure: str, starts: Mapping[Server, list[Start]]) -> None:
-    """Add what each server's starts took, held to the best of the others, and what the time went into."""
+    """Add the start time of each server with its phases, and check ours against the best other server."""
     values = {server.label: [start.seconds for start in starts[server]] for server in SERVERS}
     best = min(statistics.median(values[server.label]) for server in SERVERS[1:])
     met = statistics.median(values[OURS.label]) <= best
@@ -202,7 +202,7 @@ def _notes(starts: Mapping[Server, list[Start]]) -> list[str]:
 
 
 def package_versions() -> dict[str, str]:
-    """The versions of packages in the images, from their locks."""
+    """The versions of packages in the images, from their lock files."""
     locks = [REPOSITORY / "model" / "server", *(tools.FOLDER / "images" / name for name in IMAGES.values())]
     found: dict[str, str] = {"python-kubernetes": version("kubernetes")}
     for folder in locks:

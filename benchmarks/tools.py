@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The programs, packages and collections that the modules are measured beside, each pinned by its version."""
+"""The commands, packages and collections that the modules are compared with, at pinned versions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOCK = FOLDER / "requirements.txt"
 
 @dataclass(frozen=True)
 class Tools:
-    """Where everything lies; environment: the virtual environment of LOCK, collections: those of requirements.yml."""
+    """The installed tools; environment: the virtual environment of LOCK; collections: those of requirements.yml."""
 
     settings: Settings
     table: Table
@@ -37,15 +37,15 @@ class Tools:
         return self.environment / "collections" / "ansible_collections"
 
     def program(self, name: str) -> Path:
-        """A Go program of either table."""
+        """The path of a Go binary of either table."""
         return programs.product(self.table.programs[name], self.settings).path
 
     def script(self, name: str) -> Path:
-        """A program of the virtual environment."""
+        """The path of a command in the virtual environment."""
         return self.environment / "bin" / name
 
     def versions(self, names: Iterable[str]) -> dict[str, str]:
-        """The versions of Go programs, Python packages and collections, and of Debian's wrk."""
+        """The versions of Go binaries, Python packages, collections and Debian's wrk."""
         return {name: self._version(name) for name in names}
 
     def _version(self, name: str) -> str:
@@ -62,11 +62,11 @@ class Tools:
 
 
 def _environment(config: Settings) -> Path:
-    """Make the virtual environment where the cache has none of this lock."""
+    """Create the virtual environment of this lock file, unless it is cached."""
     folder = config.cache / "environments" / f"benchmarks-{digest(LOCK)}"
     made = folder / "made"
     if not made.exists():
-        uv, hint = Path(sys.executable).with_name("uv"), "see that PyPI answers; UV_INDEX_URL names it."
+        uv, hint = Path(sys.executable).with_name("uv"), "check that PyPI is reachable, or set UV_INDEX_URL."
         print("    Python environment of the benchmarks", flush=True)
         run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], hint=hint)
         run(
@@ -78,7 +78,7 @@ def _environment(config: Settings) -> Path:
 
 
 def ensure(*names: str) -> Tools:
-    """Have everything in place, the named programs built; raises LocalError where that cannot be."""
+    """Install all packages and collections, and build the named binaries; raises LocalError if that fails."""
     config = settings.load()
     rows = table.load(table.TABLE, FOLDER / "components.toml")
     debian.ensure(wrk="wrk", taskset="util-linux")

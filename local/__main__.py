@@ -1,13 +1,13 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Kubernetes cluster of one's own on this machine, with the images that the collection's demo needs.
+"""A local kind cluster with the images that the collection's demo needs.
 
-    python -m local up       make or resume the cluster
-    python -m local demo     up, then playbooks/site.yml, then a prediction
-    python -m local down     take the cluster away, and stop the engine that `up` started
-    python -m local build    only pull or build what a cluster is made of, and the programs of further tables that
-                             are named: python -m local build tests/upgrade/components.toml
+    python -m local up       create or resume the cluster
+    python -m local demo     run up, then playbooks/site.yml, then send a prediction request
+    python -m local down     delete the cluster, and stop the Docker engine that `up` started
+    python -m local build    only pull or build the images and binaries of a cluster, and the binaries of additional
+                             tables: python -m local build tests/upgrade/components.toml
 
 The settings are environment variables: local/settings.py.
 """
@@ -37,7 +37,7 @@ def _tools(config: Settings, rows: Table) -> list[Product]:
 
 
 def _all_products(config: Settings, rows: Table) -> list[Product]:
-    """Every product that a cluster is made of, each after those that it is made of itself."""
+    """Every product that a cluster needs, each one after its own inputs."""
     wanted = [*rows.placed("node"), *rows.placed("cluster")]
     below = {"node", *(image.rootfs for image in wanted)}
     return [
@@ -49,7 +49,7 @@ def _all_products(config: Settings, rows: Table) -> list[Product]:
 
 
 def _pulled(config: Settings, rows: Table, docker: Engine) -> bool:
-    """Tell whether the node image comes from a registry; it is pulled when that is so."""
+    """Pull the node image unless it is built here, and return whether it comes from a registry."""
     if config.images == "build" or docker.has_image(node.ref(rows, config)):
         return False
     image = rows.node["image"]
@@ -59,21 +59,25 @@ def _pulled(config: Settings, rows: Table, docker: Engine) -> bool:
     if subprocess.run(["docker", "pull", "--quiet", image], env=docker.env, check=False).returncode == 0:
         return True
     if config.images == "pull":
-        raise LocalError(f"{image} cannot be pulled: see that its registry answers, or set HASHFOUNDRY_IMAGES=build.")
-    print("    no container registry answers: building the images from package registries", flush=True)
+        raise LocalError(
+            f"{image} cannot be pulled: check that its registry is reachable, or set HASHFOUNDRY_IMAGES=build."
+        )
+    print("    no container registry is reachable: building the images from package registries", flush=True)
     return False
 
 
 def _build(config: Settings, rows: Table, progress: Progress) -> None:
-    """Make every product of the table that the cache lacks."""
+    """Build every product of the table that is missing from the cache."""
     if os.geteuid() != 0:
-        raise LocalError("Only root may build the images: run this as root, or where a container registry answers.")
+        raise LocalError(
+            "Building the images requires root: run this as root, or where a container registry is reachable."
+        )
     debian.ensure(mmdebstrap="mmdebstrap", zstd="zstd")
     make_missing(_all_products(config, rows), progress)
 
 
 def provide(config: Settings, rows: Table, progress: Progress, docker: Engine) -> bool:
-    """Pull or build what a new cluster is made of; tell whether its images are built."""
+    """Pull or build the images of a new cluster, and return whether they were built."""
     if _pulled(config, rows, docker):
         make_missing(_tools(config, rows), progress)
         return False
@@ -85,7 +89,7 @@ def provide(config: Settings, rows: Table, progress: Progress, docker: Engine) -
 
 
 def up(config: Settings, rows: Table, progress: Progress) -> Cluster:
-    """Make the cluster, or resume the one that is there."""
+    """Create the cluster, or resume the existing one."""
     with progress.stage("Ansible collections"):
         galaxy.ensure()
     make_state(config)
@@ -117,8 +121,8 @@ def up(config: Settings, rows: Table, progress: Progress) -> Cluster:
 
 
 def down(config: Settings, rows: Table) -> None:
-    """Take the cluster away; stop the engine where it is ours and holds no other container."""
-    # One after another: the first to find no container left would stop the engine while it deletes the other's.
+    """Delete the cluster, and stop the Docker engine if this project started it and no other container is left."""
+    # Serialized: otherwise the first run to find no container would stop the engine while another still deletes.
     with locked(config.cache / "down"):
         _down(config, rows)
     remove_state(config)
@@ -128,10 +132,10 @@ def _down(config: Settings, rows: Table) -> None:
     docker = engine.answering(config)
     own = OwnEngine(config)
     if docker is None and own.holds_containers() and os.geteuid() == 0:
-        docker = own.start(rows, Progress())  # it was stopped with the machine, and the node is still in its storage
+        docker = own.start(rows, Progress())  # stopped by a reboot; its storage still contains the node
     if docker:
         Cluster(config, rows, docker).delete()
-        # Another run that makes a cluster holds the lock, and has no container yet.
+        # A run that is creating a cluster holds the lock before it has a container.
         with locked(config.cache, wait=False) as alone:
             if alone and docker.host and not docker.docker("ps", "--quiet").strip():
                 docker.docker("network", "prune", "--force")
@@ -143,12 +147,14 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m local", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("command", choices=("up", "demo", "down", "build"))
-    parser.add_argument("tables", nargs="*", type=Path, help="with build: further tables like local/components.toml")
+    parser.add_argument(
+        "tables", nargs="*", type=Path, help="with build: additional tables in the format of local/components.toml"
+    )
     return parser
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command; 0 if it did what it says, else 1 with one message on standard error."""
+    """Run one command; return 0 on success, else 1 with one message on standard error."""
     parser = _parser()
     arguments = parser.parse_args(words)
     command, tables = arguments.command, arguments.tables
@@ -177,11 +183,11 @@ def main(words: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        full = Path(error.filename).parent if error.filename else "A disk"
-        print(f"\nError: {full} cannot take more: {DISK_FULL}", file=sys.stderr)
+        full = Path(error.filename).parent if error.filename else "a disk"
+        print(f"\nError: Writing to {full} failed: {DISK_FULL}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from here.", file=sys.stderr)
+        print("\nInterrupted. Run the same command to resume.", file=sys.stderr)
         return 130
     return 0
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Products that are made once and kept, each under a name that says what it is made of."""
+"""Build products and cache them, each under a name that contains a digest of its inputs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ NEEDED_BYTES = 12 * 2**30  # the Go build cache, the images and the node togethe
 
 @dataclass(frozen=True)
 class Product:
-    """A file of the cache and the way to make it.
+    """A cached file and the function that builds it.
 
-    make writes the product to the path it is given; it is put in place only when whole.
+    make writes the product to the path it is given. An incomplete product is never moved to `path`.
     """
 
     path: Path
@@ -33,7 +33,7 @@ class Product:
 
 
 def digest(*parts: str | bytes | Path) -> str:
-    """The first 12 hex digits of a sha256 over texts, bytes and the contents of files and folders."""
+    """The first 12 hex digits of a SHA-256 over strings, bytes and the contents of files and folders."""
     sha = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):
@@ -48,16 +48,16 @@ def digest(*parts: str | bytes | Path) -> str:
 
 @contextmanager
 def locked(cache: Path, wait: bool = True) -> Iterator[bool]:
-    """Keep a second run from making the same products at the same time; tell whether it is kept.
+    """Hold the lock of the cache, so that two runs do not build the same product; yield whether it is held.
 
-    wait: until another run is over that has the lock, so that it is always this one's in the end.
+    wait: wait for a run that holds the lock, so that the lock is always acquired.
     """
     try:
         cache.mkdir(parents=True, exist_ok=True)
         lock = (cache / "lock").open("w")
     except OSError as error:
         raise LocalError(
-            f"The cache folder {cache} cannot be written ({error.strerror}): set HASHFOUNDRY_CACHE to another."
+            f"The cache folder {cache} is not writable ({error.strerror}): set HASHFOUNDRY_CACHE to a writable folder."
         ) from None
     with lock:
         try:
@@ -72,7 +72,7 @@ def locked(cache: Path, wait: bool = True) -> Iterator[bool]:
 
 
 def make_missing(products: Sequence[Product], progress: Progress) -> None:
-    """Make the products that are not in the cache yet, in the order given."""
+    """Build the products that are missing from the cache, in the order given."""
     missing = [product for product in products if not product.path.exists()]
     if not missing:
         return
@@ -81,8 +81,8 @@ def make_missing(products: Sequence[Product], progress: Progress) -> None:
         free = shutil.disk_usage(product.path.parent).free
         if number == 1 and free < NEEDED_BYTES:
             raise LocalError(
-                f"{product.path.parent} has {free / 2**30:.1f} GiB free and {NEEDED_BYTES / 2**30:.0f} are needed: "
-                "free some room, or set HASHFOUNDRY_CACHE to a folder on another disk."
+                f"{product.path.parent} has {free / 2**30:.1f} GiB free and {NEEDED_BYTES / 2**30:.0f} GiB are needed: "
+                "free disk space, or set HASHFOUNDRY_CACHE to a folder on another disk."
             )
         unfinished = product.path.with_name(product.path.name + ".unfinished")
         unfinished.unlink(missing_ok=True)
@@ -92,5 +92,5 @@ def make_missing(products: Sequence[Product], progress: Progress) -> None:
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
-                raise LocalError(f"{product.path.parent} cannot take more: {DISK_FULL}") from None
+                raise LocalError(f"Writing to {product.path.parent} failed: {DISK_FULL}") from None
             unfinished.replace(product.path)

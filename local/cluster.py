@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kind cluster: made, filled with the component images, and taken away."""
+"""Create the kind cluster, load the component images into it, and delete it."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from local.run import answers, run
 from local.settings import KUBELET_PODS, MODES, REPOSITORY, Settings, kept_mode
 from local.table import Image, Table
 
-# Node ports of the services that this machine reaches; inventories/local names the same two.
+# Node ports that are mapped to 127.0.0.1; inventories/local sets the same two.
 HTTPS_NODE_PORT = 30443
 S3_NODE_PORT = 30070
-# Where the node sees the folder of the audit log, and the size of the pod subnet of a node with room for many pods.
+# Mount path of the audit log in the node, and the prefix length of the pod subnet if the node runs many pods.
 AUDIT = "/etc/kubernetes/audit"
 POD_SUBNET_BITS = 22
 BASE_OF_SERVER = "docker.io/kserve/sklearnserver:v0.20.0"
 
 
 def config(settings: Settings, table: Table, image: str, built: bool) -> str:
-    """kind's configuration of the cluster, as YAML.
+    """The kind configuration of the cluster, as YAML.
 
-    built: the node image is ours, which brings its own network plugins and an nftables kube-proxy.
+    built: the node image is built by this project, with Debian's CNI plugins and kube-proxy in nftables mode.
     """
     kubelet: dict[str, Any] = {"kind": "KubeletConfiguration"}
     if node.cgroup_v1():
-        # Kubernetes 1.35 wants to be asked for cgroup v1; systemd does not manage it inside a container.
+        # The kubelet of 1.35 fails on cgroup v1 by default. systemd does not manage cgroup v1 inside a container.
         kubelet |= {"cgroupDriver": "cgroupfs", "failCgroupV1": False}
     if settings.pods != KUBELET_PODS:
         kubelet["maxPods"] = settings.pods
-    # Without an apiVersion kind applies the patch to whichever version of kubeadm's API it writes.
+    # Without an apiVersion the patch matches any version of the kubeadm API that kind writes.
     cluster: dict[str, Any] = {"kind": "ClusterConfiguration"}
     networking: dict[str, Any] = {"apiServerAddress": "127.0.0.1"}
     if built:
@@ -79,7 +79,7 @@ def config(settings: Settings, table: Table, image: str, built: bool) -> str:
 
 
 def _audited() -> dict[str, Any]:
-    """The API server's part of kubeadm's configuration: an audit log, whose times are to the microsecond."""
+    """The API server section of the kubeadm configuration, which enables the audit log."""
     arguments = {"audit-policy-file": f"{AUDIT}/policy.yaml", "audit-log-path": f"{AUDIT}/audit.log"}
     volume = {"name": "audit", "hostPath": AUDIT, "mountPath": AUDIT, "pathType": "DirectoryOrCreate"}
     return {"extraArgs": arguments, "extraVolumes": [volume]}
@@ -90,7 +90,7 @@ def _audit_mount(settings: Settings) -> dict[str, str]:
 
 
 def _write_audit_policy(settings: Settings) -> None:
-    """Log who asks for what and when; of the status of InferenceServices, which say Ready, the content, too."""
+    """Log the metadata of every request, and the body of writes to the status of InferenceServices."""
     rules: list[dict[str, Any]] = [
         {"level": "None", "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}]},
         {
@@ -114,7 +114,7 @@ def _check_ports(settings: Settings) -> None:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
                 raise LocalError(
-                    f"Port {port} of 127.0.0.1 is taken ({error.strerror}): stop what listens there, or set {name}."
+                    f"Port {port} of 127.0.0.1 is in use ({error.strerror}): stop the listener, or set {name}."
                 ) from None
 
 
@@ -133,7 +133,7 @@ class Cluster:
 
     @property
     def _complete(self) -> Path:
-        """Holds the container's id when `kind create cluster` has ended well, and nothing while it runs."""
+        """Contains the container's ID after `kind create cluster` has succeeded; empty while it runs."""
         return self.settings.state / "cluster"
 
     def _kind(self, *words: str | Path, hint: str) -> str:
@@ -144,78 +144,78 @@ class Cluster:
         return programs.product(self.table.programs["kubectl"], self.settings).path
 
     def _container(self, template: str) -> str:
-        """A fact about the node's container, or nothing where there is none."""
+        """A property of the node's container, or an empty string if there is no container."""
         command = ["docker", "container", "inspect", "--format", template, self.node]
         done = subprocess.run(command, env=self.engine.env, capture_output=True, text=True, check=False)
         return done.stdout.strip()
 
     def exists(self) -> bool:
-        """Tell whether the whole cluster is there; it may be stopped."""
+        """Whether a completely created cluster exists, running or stopped."""
         identity = self._container("{{.Id}}")
         return bool(identity) and self._complete.exists() and self._complete.read_text() == identity
 
     def built(self) -> bool:
-        """Tell whether the cluster stands on the node image that is built, not on one that was pulled."""
+        """Whether the node image of the cluster was built here rather than pulled."""
         return self._container("{{.Config.Image}}").startswith(self.table.node["built"])
 
     def resume(self) -> None:
-        """Start the node where it was stopped with its engine, and wait for the API server."""
+        """Start the node if it was stopped with its engine, and wait for the API server."""
         if self._container("{{.State.Running}}") != "true":
             self.engine.docker("start", self.node)
         script = 'until "$0" --kubeconfig "$1" --request-timeout=5s get --raw=/readyz >/dev/null 2>&1; do sleep 1; done'
         if not answers(["sh", "-c", script, self._kubectl(), self.settings.kubeconfig], timeout=180):
             raise LocalError(
-                "The cluster does not answer any more: `make clean` takes it away, `make demo` makes it anew."
+                "The API server is not ready: delete the cluster with `make clean`, re-create it with `make demo`."
             )
 
     def check_mode(self) -> None:
-        """Say where the cluster that is there was made for another deployment mode, which models cannot change."""
-        # A cluster that does not say was made when there was but one.
+        """Fail if the existing cluster has another deployment mode, because deployed models cannot change theirs."""
+        # A cluster without a recorded mode has the default mode.
         of_cluster = kept_mode(self.settings.state) or MODES[0]
         if self.settings.mode != of_cluster:
             raise LocalError(
-                f"The cluster {self.settings.cluster} is in {of_cluster} mode, HASHFOUNDRY_MODE asks for "
-                f"{self.settings.mode}: take it away with `make clean`, or set HASHFOUNDRY_STATE, HASHFOUNDRY_CLUSTER "
-                "and the ports for one beside it."
+                f"The cluster {self.settings.cluster} is in {of_cluster} mode, but HASHFOUNDRY_MODE is "
+                f"{self.settings.mode}: delete it with `make clean`, or set HASHFOUNDRY_STATE, HASHFOUNDRY_CLUSTER "
+                "and the ports for a second cluster."
             )
 
     def check_free(self) -> None:
-        """Say what would keep create() from its work, which comes after the long building.
+        """Fail before the long build if create() could not succeed.
 
-        A cluster of this name that another checkout made is that one's: it is left alone.
+        A cluster of this name that another checkout created is not deleted.
         """
         if not self._container("{{.Id}}"):
             _check_ports(self.settings)
         elif not self._complete.exists():
             raise LocalError(
-                f"There is a kind cluster {self.settings.cluster} that this checkout did not make: "
-                "set HASHFOUNDRY_CLUSTER to another name, or take it away with `make clean`."
+                f"The kind cluster {self.settings.cluster} exists and was not created by this checkout: "
+                "set HASHFOUNDRY_CLUSTER to another name, or delete it with `make clean`."
             )
 
     def create(self, image: str, built: bool) -> None:
-        """Make the cluster; what an interrupted run left is taken away first."""
+        """Create the cluster, after deleting what an interrupted run left."""
         self.check_free()
         self.delete()
-        _check_ports(self.settings)  # those that the interrupted run had held, too
+        _check_ports(self.settings)  # again: the interrupted run's cluster may have used them
         self._complete.touch()
         (self.settings.state / "mode").write_text(f"{self.settings.mode}\n")
         file = self.settings.state / "kind.yaml"
         file.write_text(config(self.settings, self.table, image, built))
         if self.settings.audit:
             _write_audit_policy(self.settings)
-        # Written beside the state, not into the person's own kubeconfig; readable by its owner only.
+        # Into the state folder, not into the user's kubeconfig.
         self._kind(
             "create", "cluster", "--config", file, "--kubeconfig", self.settings.kubeconfig, "--wait=180s",
-            hint="`make clean` and try again; `docker logs` of the node says more.",
+            hint="run `make clean` and try again; see `docker logs` of the node.",
         )  # fmt: skip
         self.settings.kubeconfig.chmod(0o600)
-        # kubeadm's second one brings nothing on a cluster of one node, and asks for the CPU of a model.
+        # kubeadm deploys two replicas. The second is useless on one node, and it requests the CPU of a model.
         run([self._kubectl(), "--kubeconfig", self.settings.kubeconfig, "--namespace=kube-system",
-             "scale", "deployment/coredns", "--replicas=1"], hint="`make clean` and try again.")  # fmt: skip
+             "scale", "deployment/coredns", "--replicas=1"], hint="run `make clean` and try again.")  # fmt: skip
         self._complete.write_text(self._container("{{.Id}}"))
 
     def load(self, progress: Progress, built: bool) -> None:
-        """Put the component images that the cluster cannot pull into the node."""
+        """Load the component images that the cluster cannot pull into the node."""
         listed = ["exec", self.node, "ctr", "--namespace=k8s.io", "images", "ls", "-q"]
         present = set(self.engine.docker(*listed).split())
         wanted = [
@@ -234,15 +234,12 @@ class Cluster:
                 self.engine.docker("exec", self.node, *tag)
 
     def _marked(self, image: Image) -> str:
-        """A second name in the node that says which build of the image is there, so that a newer one is loaded."""
+        """A second tag in the node with the digest of the build, so that a changed image is loaded again."""
         key = images.product(image, self.table, self.settings).path.stem.rpartition("-")[2]
         return f"hashfoundry.local/loaded/{image.slug.lower()}:{key}"
 
     def _overlay(self, image: Image) -> None:
-        """Lay our serving program, or programs with the packages of their own, over KServe's own image.
-
-        That can be pulled where this is called.
-        """
+        """Build the image as a layer on KServe's sklearnserver image, which can be pulled when this is called."""
         with tempfile.TemporaryDirectory(dir=self.settings.state) as name:
             context = Path(name)
             if image.packages:
@@ -260,11 +257,11 @@ class Cluster:
             )
             self.engine.docker(
                 "build", "--quiet", "--file", dockerfile, "--tag", image.ref, context,
-                hint="see that the container registry answers, or set HASHFOUNDRY_IMAGES=build.",
+                hint="check that the container registry is reachable, or set HASHFOUNDRY_IMAGES=build.",
             )  # fmt: skip
 
     def delete(self) -> None:
-        """Take the cluster away, with its network where nothing else uses it; the engine's images stay."""
+        """Delete the cluster and its state files; the engine retains the images."""
         kind = programs.product(self.table.programs["kind"], self.settings).path
         if kind.exists() and self._container("{{.Id}}"):
             self._kind("delete", "cluster", "--name", self.settings.cluster, hint="see the Docker engine.")
@@ -272,7 +269,7 @@ class Cluster:
             (self.settings.state / name).unlink(missing_ok=True)
 
     def link_tools(self) -> None:
-        """Put what a person at this machine needs into the state folder: programs, charts and manifests."""
+        """Link the command-line tools, charts and manifests into the state folder."""
         folder = self.settings.state / "bin"
         folder.mkdir(parents=True, exist_ok=True)
         for program in self.table.programs.values():
@@ -297,17 +294,18 @@ def _link(link: Path, target: Path) -> None:
 
 
 def make_state(settings: Settings) -> None:
-    """Make the state folder, or say why it cannot be, before the long building."""
+    """Create the state folder, or fail before the long build if it is not writable."""
     try:
         settings.state.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=settings.state):
             pass
     except OSError as error:
         raise LocalError(
-            f"The state folder {settings.state} cannot be written ({error.strerror}): set HASHFOUNDRY_STATE to another."
+            f"The state folder {settings.state} is not writable ({error.strerror}): "
+            "set HASHFOUNDRY_STATE to a writable folder."
         ) from None
 
 
 def remove_state(settings: Settings) -> None:
-    """Remove the state folder of a cluster that is gone."""
+    """Remove the state folder of a deleted cluster."""
     shutil.rmtree(settings.state, ignore_errors=True)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The demo: site.yml on inventories/local, and a prediction through TLS as a person would ask for it."""
+"""The demo: site.yml on inventories/local, then a prediction request over TLS with curl."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from local.settings import REPOSITORY, Settings
 
 DOMAIN = "ml.hashfoundry.local"
 HOST = f"iris-classifier.{DOMAIN}"
-# What the models of the local inventory are asked: a setosa and a virginica of Fisher's data, classes 0 and 2; a
-# customer who is likely to leave and one who is not, classes 1 and 0.
+# The prediction requests of the demo. Iris: a setosa and a virginica, classes 0 and 2.
+# Churn: a customer who is likely to leave and one who is not, classes 1 and 0.
 CUSTOMERS = '[2,115.5,4,"month-to-month","fibre","invoice"],[60,42.5,0,"two years","dsl","card"]'
 QUESTIONS = {
     "iris-classifier": '{"instances": [[5.1,3.5,1.4,0.2],[6.7,3.1,5.6,2.4]]}',
@@ -41,7 +41,7 @@ def playbook_env(config: Settings) -> dict[str, str]:
 
 
 def curl(config: Settings, model: str = "iris-classifier") -> list[str]:
-    """The words of the curl command that asks the model for a prediction."""
+    """The argument list of the curl command that sends a prediction request to the model."""
     authority = f"{model}.{DOMAIN}:{config.https_port}"
     words = ["curl", "--silent", "--show-error", "--fail-with-body", "--cacert", str(config.state / "ca.crt")]
     words += ["--resolve", f"{authority}:127.0.0.1", f"https://{authority}/v1/models/{model}:predict"]
@@ -54,24 +54,24 @@ def _copyable(words: list[str]) -> str:
 
 
 def playbook_command(playbook: str) -> list[str | Path]:
-    """What runs a playbook on the local inventory, from the repository's root and with playbook_env."""
+    """The argument list that runs a playbook on inventories/local; run it in the repository with playbook_env."""
     return [Path(sys.executable).with_name("ansible-playbook"), playbook, "-i", "inventories/local"]
 
 
 def run_demo(cluster: Cluster, progress: Progress) -> None:
-    """Run the playbook and print what a person needs to go on."""
+    """Run site.yml, then print the URL, the prediction and the curl command of each model."""
     config = cluster.settings
     with progress.stage("playbooks/site.yml"):
         command = playbook_command("playbooks/site.yml")
         done = subprocess.run(command, cwd=REPOSITORY, env=playbook_env(config), stdin=subprocess.DEVNULL, check=False)
         if done.returncode:
-            raise LocalError("playbooks/site.yml failed: the task above says why; `make demo` goes on from there.")
+            raise LocalError("playbooks/site.yml failed: fix the error above, then run `make demo` again.")
     with progress.stage("prediction"):
-        hint = "the service answers the playbook's check but not curl: see the message."
+        hint = "the playbook's smoke tests passed, but curl failed: see the message."
         answers = {model: run(curl(config, model), hint=hint) for model in QUESTIONS}
     for model, answer in answers.items():
         print(
-            f"\nAddress     https://{model}.{DOMAIN}:{config.https_port}  (127.0.0.1)\n"
+            f"\nURL         https://{model}.{DOMAIN}:{config.https_port}  (127.0.0.1)\n"
             f"Prediction  {json.dumps(json.loads(answer), separators=(',', ':'))}\n\n"
             f"{_copyable(curl(config, model))}"
         )

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Docker engine: the one that answers, or Debian's, installed and started."""
+"""A Docker engine: the running one, or Debian's, which is installed and started."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from local.run import answers, run
 from local.settings import Settings
 from local.table import Table
 
-SYS_RESOURCE = 24  # the bit of CAP_SYS_RESOURCE, capability.h: runc wants it for privileged containers
+SYS_RESOURCE = 24  # the bit of CAP_SYS_RESOURCE, capability.h: runc needs it for privileged containers
 START_TIMEOUT_S = 120
 
 
 def lacks_capabilities(status: Path = Path("/proc/self/status")) -> bool:
-    """Tell whether this machine's bounding set lacks CAP_SYS_RESOURCE, so that runc needs the shim."""
+    """Whether CAP_SYS_RESOURCE is missing from the host's bounding set, so that runc needs the shim."""
     bounding = next((line.split()[1] for line in status.read_text().splitlines() if line.startswith("CapBnd:")), "")
     return bool(bounding) and not int(bounding, 16) & 1 << SYS_RESOURCE
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A Docker engine by its address; host is empty for the one that the docker command finds by itself."""
+    """A Docker engine; host is its DOCKER_HOST, or empty for the default of the docker command."""
 
     host: str
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment in which docker and kind speak to this engine."""
+        """The environment in which docker and kind connect to this engine."""
         return {**os.environ, **({"DOCKER_HOST": self.host} if self.host else {})}
 
     def docker(self, *words: str | Path, stdin: Path | None = None, hint: str = "see the engine's log.") -> str:
@@ -52,7 +52,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class OwnEngine:
-    """The engine that this project starts where none answers: its own socket, storage and log."""
+    """The engine that this project starts if none is running, with a separate socket, storage and log."""
 
     settings: Settings
 
@@ -77,7 +77,7 @@ class OwnEngine:
         return self.settings.cache / "engine.log"
 
     def holds_containers(self) -> bool:
-        """Tell whether containers lie in its storage, running or not."""
+        """Whether its storage contains containers, running or stopped."""
         folder = self.storage / "containers"
         return folder.is_dir() and any(folder.iterdir())
 
@@ -91,23 +91,23 @@ class OwnEngine:
         return pid if str(self.run_folder).encode() in command else None
 
     def start(self, table: Table, progress: Progress) -> Engine:
-        """Start dockerd and wait until it answers."""
+        """Start dockerd and wait until it is ready."""
         if self.pid() is None:
             self.run_folder.mkdir(parents=True, exist_ok=True)
             self.storage.mkdir(parents=True, exist_ok=True)
             self.pidfile.unlink(missing_ok=True)
             command: list[str | Path] = ["dockerd", "--host", self.engine.host, "--pidfile", self.pidfile]
             command += ["--data-root", self.storage, "--exec-root", self.run_folder / "exec"]
-            # kind makes a network of its own; without docker0 nothing of the engine is left when it stops.
+            # kind creates its own network. docker0 would remain on the host after the engine stops.
             command += ["--bridge", "none"]
             if lacks_capabilities():
                 shim = programs.product(table.programs["runc-shim"], self.settings)
                 make_missing([shim], progress)
-                # Without CAP_SYS_RESOURCE a process may not lower its own OOM score either.
+                # Without CAP_SYS_RESOURCE dockerd may not lower its own OOM score either.
                 command += ["--add-runtime", f"shim={shim.path}", "--default-runtime", "shim"]
                 command += ["--oom-score-adjust", "0"]
             with self.log.open("ab") as log:
-                # A session of its own: Ctrl-C in the terminal is for the run, not for the engine.
+                # In a new session, so that Ctrl-C in the terminal does not stop the engine.
                 process = subprocess.Popen(
                     [str(word) for word in command],
                     stdin=subprocess.DEVNULL,
@@ -123,7 +123,7 @@ class OwnEngine:
         while not answers(["docker", "info"], env=self.engine.env):
             if process.poll() is not None or time.monotonic() > deadline:
                 last = "\n".join(f"    {line}" for line in self.log.read_text(errors="replace").splitlines()[-8:])
-                raise LocalError(f"The Docker engine did not start; the end of {self.log} says why:\n{last}")
+                raise LocalError(f"The Docker engine did not start: fix the error at the end of {self.log}:\n{last}")
             time.sleep(0.2)
 
     def stop(self) -> None:
@@ -135,13 +135,13 @@ class OwnEngine:
         deadline = time.monotonic() + START_TIMEOUT_S
         while self.pid() is not None:
             if time.monotonic() > deadline:
-                raise LocalError(f"The Docker engine (process {pid}) does not stop: see {self.log}.")
+                raise LocalError(f"The Docker engine (process {pid}) did not stop: see {self.log}.")
             time.sleep(0.2)
         shutil.rmtree(self.run_folder, ignore_errors=True)
 
 
 def answering(settings: Settings) -> Engine | None:
-    """The engine that answers now: the person's own before the project's."""
+    """The running engine: the user's if there is one, else the one that this project started."""
     if answers(["docker", "info"]):
         return Engine("")
     own = OwnEngine(settings)
@@ -149,13 +149,14 @@ def answering(settings: Settings) -> Engine | None:
 
 
 def ensure(settings: Settings, table: Table, progress: Progress) -> Engine:
-    """Return an engine that answers; install and start Debian's where none does."""
+    """Return a running engine; install and start Debian's if there is none."""
     engine = answering(settings)
     if engine:
         return engine
     if os.geteuid() != 0:
         raise LocalError(
-            "No Docker engine answers, and only root may start one: start Docker, set DOCKER_HOST, or run this as root."
+            "No Docker engine is running, and starting one requires root: "
+            "start Docker, set DOCKER_HOST, or run this as root."
         )
     debian.ensure(dockerd="docker.io", docker="docker.io")
     return OwnEngine(settings).start(table, progress)

@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The execution environment of execution-environment.yml, built by ansible-builder.
 
-Where no container registry answers, its base is the image in which the checks on the newest ansible-core run.
+Its base image is the one that runs the checks on the newest ansible-core, so no container registry is needed.
 
-    python -m local.execution_environment files    only fill the folder ee/, for a build of your own
-    python -m local.execution_environment build    build the image, by default with what package registries give
+    python -m local.execution_environment files    only write the build inputs to the folder ee/
+    python -m local.execution_environment build    write the build inputs and build the image
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ PROGRAMS = ("helm", "kubectl")
 
 
 def tools(config: Settings) -> Path:
-    """The folder with ansible-builder, ansible-runner and ansible-navigator, in an environment kept in the cache."""
+    """The folder with ansible-builder, ansible-runner and ansible-navigator, in a cached virtual environment."""
     folder = config.cache / "environments" / f"execution-environment-{digest(LOCK, sys.version)}"
     made = folder / "made"
     if not made.exists():
-        uv, hint = Path(sys.executable).with_name("uv"), "PyPI does not answer: see the network, or set UV_INDEX_URL."
+        uv, hint = Path(sys.executable).with_name("uv"), "check that PyPI is reachable, or set UV_INDEX_URL."
         run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], hint=hint)
         run(
             [uv, "pip", "install", "--quiet", "--python", folder / "bin" / "python", "--require-hashes", "-r", LOCK],
@@ -60,9 +60,9 @@ def _entry(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def pack(collection: Path, target: Path) -> None:
-    """Write an installed collection as the tarball that it was installed from.
+    """Rebuild the tarball of an installed collection.
 
-    PyPI's community package leaves out what only its developers need: the list of files is of those that are there.
+    The PyPI package omits development files, so they are removed from FILES.json.
     """
     listed = json.loads((collection / "FILES.json").read_text())
     listed["files"] = [entry for entry in listed["files"] if (collection / entry["name"]).exists()]
@@ -78,7 +78,7 @@ def pack(collection: Path, target: Path) -> None:
 
 
 def _build_collection(target: Path) -> None:
-    """Write this checkout's tarball."""
+    """Build the tarball of this checkout."""
     with tempfile.TemporaryDirectory() as folder:
         run(
             [Path(sys.executable).with_name("ansible-galaxy"), "collection", "build", "--output-path", folder],
@@ -89,7 +89,7 @@ def _build_collection(target: Path) -> None:
 
 
 def fill(config: Settings, rows: Table) -> None:
-    """Put what execution-environment.yml asks for into the folder ee/."""
+    """Write the files that execution-environment.yml uses to the folder ee/."""
     FILES.mkdir(exist_ok=True)
     newest = galaxy.platforms()[-1]
     _build_collection(FILES / "hashfoundry-kserve.tar.gz")
@@ -100,8 +100,8 @@ def fill(config: Settings, rows: Table) -> None:
         with tempfile.TemporaryDirectory(dir=kubernetes_core.parent) as name:
             folder = Path(name, "ansible_collections")
             galaxy.from_package(f"ansible=={newest.ansible}", wanted, folder)
-            pack(folder / "kubernetes" / "core", Path(name, "whole"))
-            Path(name, "whole").replace(kubernetes_core)
+            pack(folder / "kubernetes" / "core", Path(name, "complete"))
+            Path(name, "complete").replace(kubernetes_core)
     shutil.copyfile(kubernetes_core, FILES / "kubernetes-core.tar.gz")
     made = [programs.product(rows.programs[name], config) for name in PROGRAMS]
     make_missing(made, Progress())
@@ -110,7 +110,7 @@ def fill(config: Settings, rows: Table) -> None:
 
 
 def build(config: Settings, rows: Table) -> None:
-    """Build the image over a base image that package registries give."""
+    """Build the image on a base image that is itself built from package registries."""
     python = galaxy.platforms()[-1].python
     docker = engine.ensure(config, rows, Progress())
     controller.ensure(python, config, rows, docker, Progress())
@@ -122,11 +122,11 @@ def build(config: Settings, rows: Table) -> None:
         command += ["--extra-build-cli-args=--network=host"]
         done = subprocess.run([str(word) for word in command], env=docker.env, stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
-        raise LocalError("ansible-builder could not build the image: the lines above say why.")
+        raise LocalError("ansible-builder failed: fix the error above.")
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command; 0 if it did what it says."""
+    """Run one command; return 0 on success, else 1."""
     parser = argparse.ArgumentParser(prog="python -m local.execution_environment", description=__doc__)
     parser.add_argument("command", choices=("files", "build"))
     command = parser.parse_args(words).command

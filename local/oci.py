@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-EPOCH = "1970-01-01T00:00:00Z"  # the same content gives the same image, whenever it is made
+EPOCH = "1970-01-01T00:00:00Z"  # a fixed time makes builds reproducible
 
 
 def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -28,7 +28,7 @@ def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def write_layer(folder: Path, target: Path) -> None:
-    """Write a folder's content as a layer: owned by root, in a fixed order, without times."""
+    """Write a folder's content as a layer: owned by root, in a fixed order, with zero timestamps."""
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as layer:
         for path in sorted(folder.rglob("*")):
             layer.add(path, arcname=path.relative_to(folder).as_posix(), recursive=False, filter=_owned_by_root)

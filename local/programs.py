@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Go programs: from a folder of prebuilt ones, or built from the Go module proxy."""
+"""Go binaries: copied from a folder of prebuilt ones, or built from the Go module proxy."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from local.settings import REPOSITORY, Settings
 from local.table import Program
 
 GO_MODULES = REPOSITORY / "local" / "go"
-PROXY_HINT = "see that the Go module proxy answers; GOPROXY names it."
-# kubeadm and the API's version endpoint read the version that is stamped at link time.
+PROXY_HINT = "check that the Go module proxy is reachable, or set GOPROXY."
+# kubeadm and the version endpoint of the API report the version that is set at link time.
 KUBERNETES_STAMP = "k8s.io/component-base/version"
 
 
@@ -41,12 +41,12 @@ def _packed(program: Program, seed: Path) -> Path:
 
 
 def seeded(program: Program, settings: Settings) -> bool:
-    """Tell whether the folder of prebuilt programs has this one."""
+    """Whether the folder of prebuilt binaries contains this one."""
     return settings.seed is not None and _packed(program, settings.seed).exists()
 
 
 def _from_seed(program: Program, seed: Path, target: Path) -> bool:
-    """Unpack NAME-VERSION.zst if the seed has it; its digest must be the one in SHA256SUMS."""
+    """Unpack NAME-VERSION.zst if the seed contains it, and verify its digest in SHA256SUMS."""
     packed = _packed(program, seed)
     name = packed.stem
     if not packed.exists():
@@ -57,14 +57,14 @@ def _from_seed(program: Program, seed: Path, target: Path) -> bool:
         found = hashlib.file_digest(program_file, "sha256").hexdigest()
     if found != sums.get(name):
         target.unlink()
-        raise LocalError(f"{packed} is not what SHA256SUMS beside it says: mend the folder, or unset HASHFOUNDRY_SEED.")
+        raise LocalError(f"{packed} does not match its SHA256SUMS: replace the file, or unset HASHFOUNDRY_SEED.")
     return True
 
 
 def product(program: Program, settings: Settings) -> Product:
-    """The program as a file of the cache."""
+    """The binary as a cached product."""
     folder = _gomod(program)
-    # A program of our own is known by its source, one of others by its version.
+    # A program of this repository is identified by its source, an upstream program by its version.
     own = f"-{digest(folder / 'main.go')}" if (folder / "main.go").exists() else ""
 
     def make(target: Path) -> None:
@@ -84,24 +84,24 @@ def product(program: Program, settings: Settings) -> Product:
 
 
 def check_go() -> None:
-    """Raise LocalError where Go is absent or older than the go.mod files ask."""
+    """Raise LocalError if Go is missing or older than the go.mod files require."""
     wanted = re.search(r"^go (\d+)\.(\d+)", (GO_MODULES / "kind" / "go.mod").read_text(), re.MULTILINE)
     assert wanted
     said = run(["go", "env", "GOVERSION"], hint="install Go, https://go.dev/doc/install, and put it on the PATH.")
     found = re.match(r"go(\d+)\.(\d+)", said)
     if not found or tuple(map(int, found.groups())) < tuple(map(int, wanted.groups())):
         raise LocalError(
-            f"Go {wanted[1]}.{wanted[2]} or newer is needed and {said.strip()} is on the PATH: install a newer."
+            f"Go {wanted[1]}.{wanted[2]} or newer is needed and {said.strip()} is on the PATH: install a newer version."
         )
 
 
 def source_folder(program: Program) -> Path:
-    """Where the source of the program's module lies in Go's module cache; it is downloaded if need be."""
+    """The folder of the program's module in the Go module cache, after downloading it if necessary."""
     return module_folder(program.module, _gomod(program))
 
 
 def module_folder(module: str, gomod: Path) -> Path:
-    """Where the source of a module lies, of the version that go.mod in the folder gomod pins."""
+    """The folder of a module in the Go module cache, at the version pinned by go.mod in the folder gomod."""
     check_go()
     said = run(
         ["go", "mod", "download", "-json", module],

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Say what is being done, how many of how many, and the time so far."""
+"""Print the current stage or step, its number, and the elapsed time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-LOG_EVERY_S = 30  # where the output is no terminal: a line this often shows that a long step lives
+LOG_EVERY_S = 30  # without a terminal, a line this often shows that a long step is still running
 
 
 def clock(seconds: float) -> str:
@@ -22,14 +22,14 @@ def clock(seconds: float) -> str:
 
 @dataclass
 class Progress:
-    """The stages of one command, timed; prints to standard output."""
+    """Times the stages of one command and prints them to standard output."""
 
     started: float = field(default_factory=time.monotonic)
     stages: list[tuple[str, float]] = field(default_factory=list)
 
     @contextmanager
     def stage(self, title: str) -> Iterator[None]:
-        """A stage whose time stands in the closing table."""
+        """A stage whose time is listed in the final table."""
         print(f"==> {title}", flush=True)
         begun = time.monotonic()
         yield
@@ -37,7 +37,7 @@ class Progress:
 
     @contextmanager
     def step(self, number: int, count: int, title: str) -> Iterator[None]:
-        """A step that may take minutes: shown at its start, while it lasts and at its end."""
+        """A step that may take minutes: printed at its start, while it runs and at its end."""
         begun = time.monotonic()
         ended = threading.Event()
         line = f"    [{number}/{count}] {title}"
@@ -64,7 +64,7 @@ class Progress:
             print(f"{line}: {clock(time.monotonic() - begun)}", flush=True)
 
     def table(self) -> str:
-        """The time that each stage took, in seconds."""
+        """The duration of each stage, in seconds."""
         rows = [*self.stages, ("in all", time.monotonic() - self.started)]
         width = max(len(title) for title, _seconds in rows)
         return "\n".join(f"  {title:<{width}}  {seconds:7.1f} s" for title, seconds in rows)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Manifests and charts as a project releases them, put together from its Go modules as its own release does it."""
+"""Assemble the release manifests and charts of a project from its Go modules, as the project's release does."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from local import programs
 from local.errors import LocalError
 from local.table import Chart, Release, Table
 
-# In the source a chart has neither version nor definitions of kinds.
+# In the source tree the chart has neither a version nor CRDs.
 CHART_TEMPLATE = "Chart.template.yaml"
-# What ko puts an image in the place of, and the version in the labels of what is not released.
+# The placeholders that a release replaces: image references of ko, and the version label.
 KO = re.compile(r"\bko://([\w./-]+)")
 UNRELEASED = "app.kubernetes.io/version: devel"
 
@@ -25,14 +25,16 @@ UNRELEASED = "app.kubernetes.io/version: devel"
 def _resolved(text: str, release: Release, refs: dict[str, str]) -> str:
     unknown = sorted(set(KO.findall(text)) - refs.keys())
     if unknown:
-        raise LocalError(f"No image of local/components.toml holds {', '.join(unknown)}, which {release.path} names.")
+        raise LocalError(
+            f"{release.path} references {', '.join(unknown)}, which is missing: add the image to local/components.toml."
+        )
     return KO.sub(lambda found: refs[found[1]], text).replace(
         UNRELEASED, f'app.kubernetes.io/version: "{release.version}"'
     )
 
 
 def text(release: Release, table: Table) -> str:
-    """The release as one YAML text."""
+    """The release as one YAML string."""
     refs = {table.programs[image.program].package: image.ref for image in table.images if image.program}
     parts: list[str] = []
     for module, inner in release.folders:
@@ -42,16 +44,16 @@ def text(release: Release, table: Table) -> str:
 
 
 def write(release: Release, table: Table, folder: Path) -> None:
-    """Write the release below a folder, where it is not there as it should be."""
+    """Write the release below a folder, unless it is already up to date."""
     _write(folder / release.path, text(release, table))
 
 
 def _chart_files(chart: Chart) -> Iterator[tuple[str, str]]:
-    """Give the chart's files by their paths in it."""
+    """Yield the path in the chart and the content of each file."""
     module = programs.module_folder(chart.module, programs.GO_MODULES / chart.gomod)
     folder = module / chart.folder
     about = yaml.safe_load((folder / CHART_TEMPLATE).read_text())
-    # Nothing tells the local Helm a version of Kubernetes, which takes the oldest it knows for it.
+    # `helm template` without a cluster assumes an old Kubernetes version, which this constraint would reject.
     about.pop("kubeVersion", None)
     yield "Chart.yaml", yaml.safe_dump({**about, "version": chart.version, "appVersion": chart.version})
     yield "values.yaml", (folder / "values.yaml").read_text()
@@ -62,7 +64,7 @@ def _chart_files(chart: Chart) -> Iterator[tuple[str, str]]:
 
 
 def write_chart(chart: Chart, folder: Path) -> None:
-    """Write the chart below a folder, where it is not there as it should be."""
+    """Write the chart below a folder, unless it is already up to date."""
     for name, wanted in _chart_files(chart):
         _write(folder / chart.path / name, wanted)
 

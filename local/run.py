@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Start programs; what they say is kept for the person who must mend their failure."""
+"""Run commands, and report the end of their output if they fail."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def run(
     stdin: Path | None = None,
     stdout: Path | None = None,
 ) -> str:
-    """Run a program to its end and return what it printed.
+    """Run a command and return its standard output.
 
-    hint: what a person should change where it fails; it ends the LocalError's sentence.
-    stdin, stdout: files that take the place of the pipes; with stdout the text returned is empty.
+    hint: what the user should change if it fails; it ends the message of the LocalError.
+    stdin, stdout: files used instead of pipes; with stdout the returned string is empty.
     """
     words = [str(word) for word in command]
     source = stdin.open("rb") if stdin else subprocess.DEVNULL
@@ -34,7 +34,7 @@ def run(
     try:
         done = subprocess.run(words, cwd=cwd, env=env, stdin=source, stdout=sink, stderr=subprocess.PIPE, check=False)
     except FileNotFoundError:
-        raise LocalError(f"The program {words[0]} is not on this machine: {hint}") from None
+        raise LocalError(f"The command {words[0]} was not found: {hint}") from None
     finally:
         for stream in (source, sink):
             if not isinstance(stream, int):
@@ -44,12 +44,12 @@ def run(
         if "No space left on device" in said:
             hint = DISK_FULL
         last = "\n".join(f"    {line}" for line in said.splitlines()[-TAIL_LINES:])
-        raise LocalError(f"`{' '.join(words[:3])} …` ended with code {done.returncode}: {hint}\n{last}")
+        raise LocalError(f"`{' '.join(words[:3])} …` failed with exit code {done.returncode}: {hint}\n{last}")
     return (done.stdout or b"").decode(errors="replace")
 
 
 def answers(command: Sequence[str | Path], env: Mapping[str, str] | None = None, timeout: float = 60) -> bool:
-    """Tell whether a program is there and ends with code 0 within timeout seconds."""
+    """Whether a command exists and succeeds within timeout seconds."""
     words = [str(word) for word in command]
     try:
         done = subprocess.run(

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The settings of a local cluster, all from the environment, each with a default."""
+"""The settings of a local cluster: environment variables with defaults."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from pathlib import Path
 from local.errors import LocalError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-KUBELET_PODS = 110  # the kubelet's own default of maxPods
+KUBELET_PODS = 110  # the kubelet's default of maxPods
 IMAGE_SOURCES = ("auto", "pull", "build")
 MODES = ("Standard", "Knative")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where things lie and which ports are used.
+    """Folders, ports and properties of one local cluster.
 
-    cache: products that outlive a checkout (HASHFOUNDRY_CACHE).
-    seed: a folder of prebuilt programs, NAME-VERSION.zst beside SHA256SUMS, or None (HASHFOUNDRY_SEED).
-    state: what belongs to this cluster: kubeconfig, CA, tools (HASHFOUNDRY_STATE).
+    cache: the folder of built products, shared by checkouts (HASHFOUNDRY_CACHE).
+    seed: a folder of prebuilt binaries, NAME-VERSION.zst with SHA256SUMS, or None (HASHFOUNDRY_SEED).
+    state: the folder with the kubeconfig, CA and tools of this cluster (HASHFOUNDRY_STATE).
     cluster: the name of the kind cluster (HASHFOUNDRY_CLUSTER).
     https_port, s3_port: ports of 127.0.0.1 (HASHFOUNDRY_HTTPS_PORT, HASHFOUNDRY_S3_PORT).
     images: auto, pull or build (HASHFOUNDRY_IMAGES).
-    mode: KServe's deployment mode, Standard or Knative (HASHFOUNDRY_MODE, else the mode of the cluster that is there).
-    audit: whether the API server writes an audit log into the state folder (HASHFOUNDRY_AUDIT).
-    pods: how many pods the node has room for (HASHFOUNDRY_PODS).
+    mode: KServe's deployment mode, Standard or Knative (HASHFOUNDRY_MODE; defaults to the existing cluster's mode).
+    audit: whether the API server writes an audit log to the state folder (HASHFOUNDRY_AUDIT).
+    pods: the maximum number of pods on the node (HASHFOUNDRY_PODS).
     """
 
     cache: Path
@@ -65,7 +65,7 @@ def _port(environment: Mapping[str, str], name: str, default: int) -> int:
 
 
 def kept_mode(state: Path) -> str:
-    """The mode that the cluster of a state folder was made for, or nothing where there is none."""
+    """The mode recorded in a state folder when its cluster was created, or an empty string."""
     kept = state / "mode"
     return kept.read_text().strip() if kept.exists() else ""
 
@@ -73,22 +73,22 @@ def kept_mode(state: Path) -> str:
 def _mode(environment: Mapping[str, str], state: Path) -> str:
     mode = environment.get("HASHFOUNDRY_MODE") or kept_mode(state) or MODES[0]
     if mode not in MODES:
-        raise LocalError(f"HASHFOUNDRY_MODE={mode} is not known: set it to one of {', '.join(MODES)}.")
+        raise LocalError(f"HASHFOUNDRY_MODE={mode} is not supported: set it to one of {', '.join(MODES)}.")
     return mode
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings, by default from this process; raises LocalError for one that cannot be."""
+    """Read the settings, by default from os.environ; raises LocalError for an invalid one."""
     environment = os.environ if environment is None else environment
     default_cache = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hashfoundry-kserve"
     seed = environment.get("HASHFOUNDRY_SEED")
     if seed and not Path(seed).is_dir():
         raise LocalError(
-            f"HASHFOUNDRY_SEED={seed} is not a folder: set it to a folder of prebuilt programs or unset it."
+            f"HASHFOUNDRY_SEED={seed} is not a folder: set it to a folder of prebuilt binaries, or unset it."
         )
     images = environment.get("HASHFOUNDRY_IMAGES") or "auto"
     if images not in IMAGE_SOURCES:
-        raise LocalError(f"HASHFOUNDRY_IMAGES={images} is not known: set it to one of {', '.join(IMAGE_SOURCES)}.")
+        raise LocalError(f"HASHFOUNDRY_IMAGES={images} is not supported: set it to one of {', '.join(IMAGE_SOURCES)}.")
     state = Path(environment.get("HASHFOUNDRY_STATE") or REPOSITORY / ".local").absolute()
     return Settings(
         cache=Path(environment.get("HASHFOUNDRY_CACHE") or default_cache).absolute(),

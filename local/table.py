@@ -15,9 +15,10 @@ TABLE = Path(__file__).with_name("components.toml")
 
 @dataclass(frozen=True)
 class Program:
-    """A Go program; tool: a person at this machine may run it, so it is linked into the state folder.
+    """A Go binary.
 
-    modules: the folder of the go.mod files, go beside the table.
+    modules: the folder of the go.mod files, `go` in the folder of the table.
+    tool: a command-line tool for users, linked into the state folder.
     """
 
     name: str
@@ -38,19 +39,19 @@ class Rootfs:
     variant: str
     packages: tuple[str, ...]
     customize: str = ""
-    suite: str = field(default="bookworm", repr=False)  # a part of the key of its own
+    suite: str = field(default="bookworm", repr=False)  # a separate part of the cache key
 
 
 @dataclass(frozen=True)
 class Image:
-    """A container image: a root file system (or none) and what is laid over it.
+    """A container image: a root file system, or none, and a layer with the files below.
 
-    program, path: a Go program and its place, by default /usr/local/bin/<program>.
-    python: a folder with requirements.txt and a package of our own.
-    packages: the folders of all packages of our own, where it is more than that one.
-    wheel: a binary taken out of a Python package.
-    take: a file taken out of a root file system.
-    mode: the only deployment mode of KServe that wants it, or nothing; the image is the same in any.
+    program, path: a Go binary and its path, by default /usr/local/bin/<program>.
+    python: a folder of this repository with requirements.txt and a Python package.
+    packages: the folders of all Python packages of this repository, if there are several.
+    wheel: a binary extracted from a Python package.
+    take: a file extracted from a root file system.
+    mode: the only deployment mode of KServe that needs the image, or an empty string.
     """
 
     ref: str
@@ -74,13 +75,13 @@ class Image:
 
 @dataclass(frozen=True)
 class Release:
-    """A file of manifests as its project releases it, put together from folders of Go modules.
+    """A release manifest of a project, assembled from folders of Go modules.
 
-    path: where it lies below the state folder's sources.
+    path: its path below `sources` in the state folder.
     gomod: the folder of go.mod and go.sum that pins the modules.
-    folders: pairs of a module and a folder in it, whose YAML files are taken.
-    version: what its labels say.
-    mode: the only deployment mode of KServe that wants it, or nothing.
+    folders: pairs of a module and a folder with YAML files in it.
+    version: the version in its labels.
+    mode: the only deployment mode of KServe that needs it, or an empty string.
     """
 
     path: str
@@ -92,13 +93,14 @@ class Release:
 
 @dataclass(frozen=True)
 class Chart:
-    """A Helm chart as its project releases it, put together from folders of a Go module.
+    """A Helm chart of a project, assembled from folders of a Go module.
 
-    path: where it lies below the state folder's sources.
+    path: its path below `sources` in the state folder.
     gomod: the folder of go.mod and go.sum that pins the module.
-    folder, crds: the chart without its version and without definitions of kinds, and those definitions as templates.
-    version: its own, and that of what it installs.
-    mode: the only deployment mode of KServe that wants it, or nothing.
+    folder: the chart, without a version and without CRDs.
+    crds: the CRDs.
+    version: the version and the appVersion of the chart.
+    mode: the only deployment mode of KServe that needs it, or an empty string.
     """
 
     path: str
@@ -112,7 +114,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Table:
-    """All rows, and the facts about the node."""
+    """All rows, and the properties of the node."""
 
     node: dict[str, str]
     programs: dict[str, Program]
@@ -122,11 +124,11 @@ class Table:
     charts: tuple[Chart, ...]
 
     def placed(self, place: str) -> list[Image]:
-        """The images wanted in one place: node or cluster."""
+        """The images of one place: node, cluster or controller."""
         return [image for image in self.images if image.place == place]
 
     def of_mode(self, mode: str) -> Table:
-        """The rows that a cluster of one deployment mode is made of."""
+        """The rows that a cluster of one deployment mode needs."""
         others = {image.program for image in self.images if image.mode not in ("", mode)}
         return replace(
             self,
@@ -151,7 +153,7 @@ def _frozen(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def load(*paths: Path) -> Table:
-    """Read the tables, by default components.toml, as one; an unknown column is a TypeError, for the table is code."""
+    """Read the tables, by default components.toml, as one. An unknown column is a bug, so it raises TypeError."""
     tables = {path: tomllib.loads(path.read_text()) for path in paths or (TABLE,)}
 
     def rows(section: str) -> list[tuple[Path, dict[str, Any]]]:

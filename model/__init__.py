@@ -2,4 +2,4 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How the models are trained, described and served. Nothing here knows of Ansible."""
+"""Training, description and serving of the models, without any dependency on Ansible."""

@@ -17,7 +17,7 @@ from model.training import Recipe, train
 
 
 def run(recipe: Recipe, module: str, arguments: Sequence[str] | None = None) -> int:
-    """Train and write the model folder; the exit code is 1, with one sentence on stderr, where that fails."""
+    """Train and write the model folder. If that fails, return 1 after printing one sentence to stderr."""
     options = _parser(recipe, module).parse_args(arguments)
     try:
         files = train(recipe, recipe.load(options.seed), options.version, options.seed, options.required)
@@ -37,14 +37,14 @@ def _parser(recipe: Recipe, module: str) -> argparse.ArgumentParser:
         "--seed",
         type=_seed,
         default=42,
-        help="seed of the split into folds, and of data that are made (default: %(default)s)",
+        help="random seed of the split into folds and of generated data (default: %(default)s)",
     )
     parser.add_argument(
         recipe.option,
         type=_fraction,
         default=recipe.required,
         dest="required",
-        help="the least mean of this score in cross-validation (default: %(default)s)",
+        help="the minimum mean of this score in cross-validation (default: %(default)s)",
     )
     return parser
 
@@ -52,7 +52,7 @@ def _parser(recipe: Recipe, module: str) -> argparse.ArgumentParser:
 def _seed(text: str) -> int:
     value = int(text)
     if not 0 <= value < 2**32:
-        raise argparse.ArgumentTypeError("a seed is a whole number from 0 to 4294967295")
+        raise argparse.ArgumentTypeError("a seed is an integer from 0 to 4294967295")
     return value
 
 

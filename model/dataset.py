@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Labelled rows to train from, and what the columns of a row are called and hold."""
+"""Labelled rows for training, with the name and type of each column."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Feature:
 
     Attributes:
         datatype: FLOAT, INTEGER or TEXT.
-        categories: of a text, the values it has in the data set.
+        categories: of a TEXT feature, the values it has in the data set.
     """
 
     name: str
@@ -55,11 +55,11 @@ class Dataset:
         return hashlib.sha256(content.encode()).hexdigest()
 
     def columns(self, *datatypes: str) -> list[int]:
-        """The places of the features that have one of the datatypes."""
+        """The indices of the features that have one of the datatypes."""
         return [place for place, feature in enumerate(self.features) if feature.datatype in datatypes]
 
     def inputs(self) -> list[Tensor]:
-        """One tensor where all features are FLOAT, else one for each: a tensor has one datatype."""
+        """One tensor if all features are FLOAT, else one per feature, because a tensor has one datatype."""
         if len(self.columns(FLOAT)) == len(self.features):
             return [Tensor("input-0", FLOAT, [-1, len(self.features)])]
         return [Tensor(feature.name, feature.datatype, [-1]) for feature in self.features]

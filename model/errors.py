@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Errors of training, worded for the person who runs it."""
+"""Errors of training that are reported to the user."""
 
 
 class ModelError(Exception):

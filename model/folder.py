@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Write a model folder whole, or not at all.
+"""Write a model folder atomically.
 
-A model folder holds one model file and ``metadata.json``, nothing else. It is what is uploaded to
-``bucket/name/version/``, so it must never be seen half written, and writing the same content twice
-must change nothing.
+A model folder contains one model file and ``metadata.json``, nothing else. It is uploaded to
+``bucket/name/version/``, so an incomplete folder must never be visible. Writing the same content
+twice changes nothing.
 """
 
 from __future__ import annotations
@@ -20,52 +20,52 @@ from model.errors import ModelError
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> bool:
-    """Make ``folder`` hold exactly ``files`` (file name -> content).
+    """Write ``folder`` so that it contains exactly ``files`` (file name -> content).
 
-    The files are written into a temporary folder beside it, which is then renamed: a run that is
-    killed leaves the old folder, the new one or none, never a mixture, and at worst a hidden
-    ``.NAME.*`` folder to delete.
+    The files are written to a temporary folder in the same parent, which is then renamed. An
+    interrupted run leaves the old folder, the new one or none, never a mixture. It may also leave
+    a hidden ``.NAME.*`` folder, which can be deleted.
 
     Args:
-        folder: the model folder; missing parents are made. An earlier model folder (no other file
+        folder: the model folder; missing parents are created. An earlier model folder (no other file
             names than those in ``files``) is replaced.
         files: content by file name.
 
     Returns:
-        False where the folder held the same content already and was left untouched, else True.
+        False if the folder already had the same content and was not changed, else True.
 
     Raises:
-        ModelError: the folder cannot be written, or holds files that do not belong to a model.
+        ModelError: the folder cannot be written, or contains files that do not belong to a model.
     """
     folder = folder.resolve()
     try:
         if folder.exists() and not folder.is_dir():
             raise ModelError(f"{folder} is a file: choose a folder for the model as --output.")
-        if _holds(folder, files):
+        if _contains(folder, files):
             return False
-        _refuse_foreign_files(folder, files)
+        _reject_foreign_files(folder, files)
         _replace(folder, files)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ModelError(
-            f"The model cannot be written to {folder} ({reason}): make room or choose a writable folder as --output."
+            f"The model cannot be written to {folder} ({reason}): free disk space, or choose another --output folder."
         ) from error
     return True
 
 
-def _holds(folder: Path, files: Mapping[str, bytes]) -> bool:
+def _contains(folder: Path, files: Mapping[str, bytes]) -> bool:
     if not folder.is_dir() or {entry.name for entry in folder.iterdir()} != set(files):
         return False
     return all((folder / name).is_file() and (folder / name).read_bytes() == data for name, data in files.items())
 
 
-def _refuse_foreign_files(folder: Path, files: Mapping[str, bytes]) -> None:
+def _reject_foreign_files(folder: Path, files: Mapping[str, bytes]) -> None:
     if not folder.is_dir():
         return
     foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in files)
     if foreign:
         raise ModelError(
-            f"{folder} holds files that are no part of a model ({', '.join(foreign[:3])}): "
+            f"{folder} contains files that do not belong to a model ({', '.join(foreign[:3])}): "
             "choose an empty folder as --output."
         )
 
@@ -79,10 +79,10 @@ def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
         for file_name, data in files.items():
             with (new / file_name).open("wb") as stream:
                 stream.write(data)
-                # Without this, a machine that loses power after the rename could show empty files.
+                # Otherwise the files could be empty after a power failure that follows the rename.
                 stream.flush()
                 os.fsync(stream.fileno())
-        # A folder that is not empty cannot be renamed over, so the old one steps aside first.
+        # rename(2) does not replace a folder that is not empty, so the old one is moved first.
         old = scratch / "old"
         if folder.is_dir():
             folder.rename(old)

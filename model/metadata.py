@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The description that stands beside every model file, as ``metadata.json``."""
+"""The description of a model version, stored as ``metadata.json`` next to the model file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_version(version: str) -> str:
     """
     if not _VERSION.fullmatch(version):
         raise ModelError(
-            f"{version!r} is no version: use at most 63 letters, digits, '.', '_' and '-', "
+            f"{version!r} is not a valid version: use at most 63 letters, digits, '.', '_' and '-', "
             "with a letter or a digit first and last, such as v1."
         )
     return version
@@ -39,7 +39,7 @@ def check_version(version: str) -> str:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """The model file: its name, its content's SHA-256 in hexadecimal, its size in bytes."""
+    """The model file: its name, the SHA-256 of its content in hexadecimal, its size in bytes."""
 
     name: str
     sha256: str
@@ -52,7 +52,7 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Source:
-    """What the model was made from: data set, its number of rows, its content's SHA-256, the estimator."""
+    """The inputs of training: data set, number of rows, SHA-256 of the rows, and the estimator."""
 
     dataset: str
     rows: int
@@ -62,7 +62,7 @@ class Source:
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """Stratified k-fold cross-validation: the score of each fold, and the mean that was asked for at least."""
+    """Stratified k-fold cross-validation: the score of each fold, and the required minimum mean."""
 
     metric: str
     folds: int
@@ -73,7 +73,7 @@ class CrossValidation:
 
 @dataclass(frozen=True)
 class Tensor:
-    """One input or output in the words of the v2 inference protocol; -1 is a dimension of any length."""
+    """One input or output as defined by the v2 inference protocol; -1 is a dimension of any length."""
 
     name: str
     datatype: str
@@ -82,7 +82,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Examples:
-    """Requests and the answers they must get, in the words of the v1 protocol, for smoke tests."""
+    """Requests and their expected responses in the v1 protocol, for smoke tests."""
 
     instances: list[list[float | str]]
     predictions: list[int]
@@ -91,7 +91,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Metadata:
-    """All that is known of one version of a model. It holds no time: the same model has the same description."""
+    """The description of one model version. It has no timestamp, so the same model has the same description."""
 
     name: str
     version: str
@@ -114,5 +114,5 @@ class Metadata:
 
 
 def library_versions(distributions: Sequence[str]) -> dict[str, str]:
-    """Version of Python and of each installed distribution, by name: a pickle may load only under the same."""
+    """Versions of Python and of installed distributions, because a pickle may load only with the same versions."""
     return {"python": platform.python_version()} | {name: installed.version(name) for name in distributions}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Train a classifier and describe it: what is the same for every model."""
+"""Train and describe a classifier; shared by all models."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one model is made.
+    """How one model is trained.
 
     Attributes:
-        name: the model's.
-        load: gives the rows for a seed.
-        pipeline: gives a pipeline to fit on such rows.
-        metric: what cross-validation measures, by scikit-learn's name; 1 is the best.
-        required: the least mean of it, 0 to 1, where none is asked for.
+        name: the name of the model.
+        load: returns the rows for a seed.
+        pipeline: returns a pipeline to fit on such rows.
+        metric: the score of cross-validation, by its name in scikit-learn; 1 is the best.
+        required: the default of the required minimum mean of this score, 0 to 1.
     """
 
     name: str
@@ -54,28 +54,28 @@ class Recipe:
 
     @property
     def option(self) -> str:
-        """The option of the command line that says the least mean."""
+        """The command-line option that sets the required minimum mean."""
         return f"--min-{self.metric.replace('_', '-')}"
 
 
 def train(recipe: Recipe, dataset: Dataset, version: str, seed: int, required: float) -> dict[str, bytes]:
-    """Train, check and describe; write nothing.
+    """Train, validate and describe the model, without writing files.
 
     Args:
         version: the version's name, such as ``v1``.
-        seed: of the split into folds, 0 to 2**32 - 1.
-        required: the least mean of the recipe's metric in cross-validation, 0 to 1.
+        seed: the random seed of the split into folds, 0 to 2**32 - 1.
+        required: the minimum mean of the recipe's metric in cross-validation, 0 to 1.
 
     Returns:
-        Content by file name: the model file and its metadata. The same arguments under the same
-        library versions, on the same kind of processor, give the same bytes.
+        Content by file name: the model file and its metadata. The bytes are reproducible for the
+        same arguments, library versions and kind of processor.
 
     Raises:
-        ModelError: the version's name cannot be used, or the mean is under ``required``.
+        ModelError: the version is invalid, or the mean is below ``required``.
     """
     check_version(version)
-    # One thread: sums of floats split among a number of threads that depends on the machine
-    # would give other last digits, and so other bytes.
+    # One thread, because the rounding of float sums depends on the number of threads. The model
+    # file would differ between machines.
     with threadpool_limits(limits=1):
         validation = _cross_validate(recipe, dataset, seed, required)
         pipeline = recipe.pipeline(dataset).fit(dataset.rows, dataset.labels)
@@ -111,7 +111,7 @@ def _cross_validate(recipe: Recipe, dataset: Dataset, seed: int, required: float
     mean = float(scores.mean())
     if mean < required:
         raise ModelError(
-            f"The mean {recipe.metric.replace('_', ' ')} of {FOLDS}-fold cross-validation is {mean:.3f}, under the "
+            f"The mean {recipe.metric.replace('_', ' ')} of {FOLDS}-fold cross-validation is {mean:.3f}, below the "
             f"required {required:.3f}, so no model was written: check the data, or lower {recipe.option}."
         )
     return CrossValidation(recipe.metric, FOLDS, [float(score) for score in scores], mean, required)
@@ -124,7 +124,7 @@ def _dump(pipeline: Pipeline) -> bytes:
 
 
 def _examples(pipeline: Pipeline, dataset: Dataset) -> Examples:
-    """The first row of each class that the model tells rightly: a smoke test must not rest on a mistake."""
+    """The first correctly predicted row of each class, so that no smoke test expects a wrong prediction."""
     right = np.flatnonzero(pipeline.predict(dataset.rows) == dataset.labels)
     _classes, first = np.unique(dataset.labels[right], return_index=True)
     places = right[first]

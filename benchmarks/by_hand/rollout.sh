@@ -3,14 +3,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# What a person writes who rolls a model's version out by hand: with aws and kubectl, and curl until it answers.
-# It takes, in the environment: NAMESPACE, NAME, VERSION, FOLDER (of the version, on this machine), BUCKET, STORAGE (s3
+# The rollout of a model version as a user would script it with aws and kubectl, and curl until the version serves.
+# Environment variables: NAMESPACE, NAME, VERSION, FOLDER (of the version, on this machine), BUCKET, STORAGE (s3
 # or pvc), URL (of the model), RESOLVE (host:port:address) and CA; KUBECONFIG and the variables of AWS's tools.
 set -eu
 aws s3 sync --no-progress "$FOLDER" "s3://$BUCKET/$NAME/$VERSION/"
 uri=s3://$BUCKET/$NAME/$VERSION/
 if [ "$STORAGE" = pvc ]; then
-  # KServe's storage initializer as a loader, with the account that may read the bucket.
+  # A loader Job with KServe's storage initializer and the credentials of the bucket.
   kubectl apply --namespace "$NAMESPACE" --filename - <<EOF
 apiVersion: batch/v1
 kind: Job

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write when each task began and ended on its host, and what it gave, as lines of JSON.
+"""Write the start, end and result of each task as lines of JSON.
 
-BENCHMARK_TIMES names the file. BENCHMARK_COUNTED names a log, if there is one, whose lines are counted at each end.
+BENCHMARK_TIMES is the file. BENCHMARK_COUNTED is an optional log whose lines are counted at the start and the end.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ description:
 
 
 def lines(path: str) -> int:
-    """How many lines the counted log has."""
+    """The number of lines in the counted log."""
     return Path(path).read_bytes().count(b"\n") if path and Path(path).exists() else 0
 
 
@@ -46,17 +46,17 @@ class CallbackModule(CallbackBase):
             file.write(json.dumps(row, default=str) + "\n")
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
-        """The task begins on a host."""
+        """Record that the task started."""
         self._write("start", task)
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """The task has ended well."""
+        """Record that the task succeeded."""
         self._write("ok", result.task, result.result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        """The task has failed."""
+        """Record that the task failed."""
         self._write("failed", result.task, result.result)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
-        """The task was left out."""
+        """Record that the task was skipped."""
         self._write("skipped", result.task, result.result)

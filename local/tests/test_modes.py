@@ -23,17 +23,19 @@ CHART = Chart("some", "some", "example.org/some", "chart", "crds", "v1.2.3")
 RELEASE = Release("some/some.yaml", "some", (("example.org/some", "config"),), "1.2.3")
 
 
-def test_standard_is_the_mode_where_none_is_asked_for(tmp_path: Path) -> None:
+def test_the_mode_defaults_to_standard(tmp_path: Path) -> None:
     assert settings.load({**HOME, "HASHFOUNDRY_STATE": str(tmp_path)}).mode == "Standard"
 
 
-def test_the_mode_is_that_of_the_cluster_that_is_there(tmp_path: Path) -> None:
+def test_the_mode_defaults_to_that_of_the_existing_cluster(tmp_path: Path) -> None:
     (tmp_path / "mode").write_text("Knative\n")
     assert settings.load({**HOME, "HASHFOUNDRY_STATE": str(tmp_path)}).mode == "Knative"
 
 
-def test_an_unknown_mode_is_refused() -> None:
-    with pytest.raises(LocalError, match="HASHFOUNDRY_MODE=knative is not known: set it to one of Standard, Knative"):
+def test_an_unknown_mode_is_rejected() -> None:
+    with pytest.raises(
+        LocalError, match="HASHFOUNDRY_MODE=knative is not supported: set it to one of Standard, Knative"
+    ):
         settings.load({**HOME, "HASHFOUNDRY_MODE": "knative"})
 
 
@@ -41,7 +43,7 @@ def test_an_unknown_mode_is_refused() -> None:
     ("kept", "asked", "refused"),
     [("Knative", "Standard", True), ("", "Knative", True), ("Knative", "", False), ("", "Standard", False)],
 )
-def test_a_cluster_keeps_its_mode(tmp_path: Path, kept: str, asked: str, refused: bool) -> None:
+def test_the_mode_of_a_cluster_cannot_change(tmp_path: Path, kept: str, asked: str, refused: bool) -> None:
     if kept:
         (tmp_path / "mode").write_text(kept)
     config = settings.load({**HOME, "HASHFOUNDRY_STATE": str(tmp_path), "HASHFOUNDRY_MODE": asked})
@@ -53,7 +55,7 @@ def test_a_cluster_keeps_its_mode(tmp_path: Path, kept: str, asked: str, refused
         made.check_mode()
 
 
-def test_a_mode_has_its_own_images_and_those_of_both() -> None:
+def test_a_mode_has_its_images_and_the_shared_ones() -> None:
     standard, knative = ROWS.of_mode("Standard"), ROWS.of_mode("Knative")
     both = set(standard.images) & set(knative.images)
     assert {image.mode for image in both} == {""}
@@ -106,9 +108,9 @@ def test_a_release_names_its_version_and_its_images(module: Path) -> None:
     )
 
 
-def test_a_release_without_an_image_is_refused(module: Path) -> None:
+def test_a_release_without_an_image_is_rejected(module: Path) -> None:
     (module / "c.yaml").write_text("image: ko://example.org/cmd/unknown\n")
-    with pytest.raises(LocalError, match=r"No image .* holds example.org/cmd/unknown, which some/some.yaml names"):
+    with pytest.raises(LocalError, match=r"some/some.yaml references example.org/cmd/unknown, which is missing"):
         releases.text(RELEASE, ROWS)
 
 
@@ -123,7 +125,7 @@ def test_a_release_is_written_once(module: Path, tmp_path: Path) -> None:
     assert path.read_text() == releases.text(RELEASE, ROWS)
 
 
-def test_the_mode_goes_with_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mode_is_deleted_with_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mode").write_text("Knative")
     config = settings.load({**HOME, "HASHFOUNDRY_STATE": str(tmp_path)})
     made = Cluster(config, ROWS, Engine(""))
@@ -132,7 +134,7 @@ def test_the_mode_goes_with_the_cluster(tmp_path: Path, monkeypatch: pytest.Monk
     assert settings.kept_mode(tmp_path) == ""
 
 
-def test_a_chart_has_its_version_and_its_definitions_of_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chart_has_its_version_and_its_crds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "module_folder", lambda _module, _gomod: tmp_path)
     files = {
         "chart/Chart.template.yaml": "name: some\nversion: v0\nappVersion: v0\nkubeVersion: '>= 1.21'\n",

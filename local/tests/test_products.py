@@ -20,7 +20,7 @@ from local.progress import Progress
 from local.run import run
 
 
-def test_a_product_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_product_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "NEEDED_BYTES", 0)
     calls = []
 
@@ -35,7 +35,7 @@ def test_a_product_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert len(calls) == 1
 
 
-def test_what_was_interrupted_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_product_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "NEEDED_BYTES", 0)
 
     def interrupted(target: Path) -> None:
@@ -50,7 +50,7 @@ def test_what_was_interrupted_is_made_anew(tmp_path: Path, monkeypatch: pytest.M
     assert path.read_text() == "whole"
 
 
-def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "NEEDED_BYTES", 0)
 
     def full(_target: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.M
         cache.make_missing([Product(tmp_path / "thing", "thing", full)], Progress())
 
 
-def test_a_digest_tells_names_and_contents_apart(tmp_path: Path) -> None:
+def test_a_digest_covers_names_and_contents(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     (tmp_path / "one" / "a").write_text("x")
@@ -71,7 +71,7 @@ def test_a_digest_tells_names_and_contents_apart(tmp_path: Path) -> None:
     assert before == cache.digest(tmp_path / "two") != cache.digest(tmp_path / "one")
 
 
-def test_an_image_is_the_same_whenever_it_is_made(tmp_path: Path) -> None:
+def test_an_image_build_is_reproducible(tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "bin").mkdir(parents=True)
     (root / "bin" / "program").write_text("#!/bin/sh\n")
@@ -96,7 +96,7 @@ def test_an_image_is_the_same_whenever_it_is_made(tmp_path: Path) -> None:
     assert members["link"].linkname == "/bin/program"
 
 
-def test_a_seed_must_be_what_its_sums_say(tmp_path: Path) -> None:
+def test_a_seed_must_match_its_checksums(tmp_path: Path) -> None:
     program = table.load().programs["kind"]
     (tmp_path / "kind").write_text("not kind")
     subprocess.run(["zstd", "-q", tmp_path / "kind", "-o", tmp_path / f"kind-{program.version}.zst"], check=True)
@@ -110,16 +110,16 @@ def test_a_seed_must_be_what_its_sums_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bounding", "lacks"), [("000001ffffffffff", False), ("000001fffeffffff", True), ("0000000000000000", True)]
 )
-def test_the_capability_that_runc_wants(tmp_path: Path, bounding: str, lacks: bool) -> None:
+def test_the_capability_that_runc_needs(tmp_path: Path, bounding: str, lacks: bool) -> None:
     status = tmp_path / "status"
     status.write_text(f"Name:\tx\nCapPrm:\t0000000000000000\nCapBnd:\t{bounding}\n")
     assert engine.lacks_capabilities(status) is lacks
 
 
-def test_a_failed_program_is_told_with_its_hint_and_its_last_lines() -> None:
+def test_a_failed_command_is_reported_with_its_hint_and_last_lines() -> None:
     with pytest.raises(LocalError, match=r"(?s)code 3: look there\..*the reason"):
         run(["sh", "-c", "echo the reason >&2; exit 3"], hint="look there.")
-    with pytest.raises(LocalError, match=r"no-such-program is not on this machine: install it\."):
+    with pytest.raises(LocalError, match=r"no-such-program was not found: install it\."):
         run(["no-such-program"], hint="install it.")
 
 
@@ -127,19 +127,19 @@ def test_a_failed_program_is_told_with_its_hint_and_its_last_lines() -> None:
     "environment",
     [{"HASHFOUNDRY_HTTPS_PORT": "0"}, {"HASHFOUNDRY_S3_PORT": "x"}, {"HASHFOUNDRY_IMAGES": "none"}],
 )
-def test_a_setting_that_cannot_be_is_named(environment: dict[str, str]) -> None:
+def test_an_invalid_setting_is_named(environment: dict[str, str]) -> None:
     with pytest.raises(LocalError, match=next(iter(environment))):
         settings.load(environment)
 
 
-def test_who_does_not_wait_for_the_lock_is_told_so(tmp_path: Path) -> None:
+def test_without_waiting_a_held_lock_is_reported(tmp_path: Path) -> None:
     with cache.locked(tmp_path) as first, cache.locked(tmp_path, wait=False) as second:
         assert (first, second) == (True, False)
     with cache.locked(tmp_path, wait=False) as alone:
         assert alone
 
 
-def test_a_seed_has_a_program_of_this_version_or_not(tmp_path: Path) -> None:
+def test_a_seed_contains_a_program_of_this_version_or_not(tmp_path: Path) -> None:
     kubectl = table.load().programs["kubectl"]
     assert not programs.seeded(kubectl, settings.load({}))
     where = settings.load({"HASHFOUNDRY_SEED": str(tmp_path)})

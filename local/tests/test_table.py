@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The table of programs and images, and kind's configuration, hold together."""
+"""The table of programs and images is consistent with itself and with the kind configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS = table.load()
 SETTINGS = settings.load({"HOME": "/home/me"})
 
 
-def test_every_image_is_made_of_rows_that_exist() -> None:
+def test_every_image_references_existing_rows() -> None:
     for image in ROWS.images:
         assert image.place in ("node", "cluster", "controller")
         assert not image.program or image.program in ROWS.programs
@@ -28,7 +28,7 @@ def test_every_image_is_made_of_rows_that_exist() -> None:
     assert len({image.ref for image in ROWS.images}) == len(ROWS.images)
 
 
-def test_the_node_holds_what_kubeadm_starts() -> None:
+def test_the_node_contains_what_kubeadm_starts() -> None:
     version, refs = ROWS.node["kubernetes"], {image.ref for image in ROWS.placed("node")}
     parts = ("apiserver", "controller-manager", "scheduler", "proxy")
     assert {f"registry.k8s.io/kube-{part}:{version}" for part in parts} <= refs
@@ -42,13 +42,13 @@ def kind_config(built: bool, monkeypatch: pytest.MonkeyPatch, cgroup_v1: bool) -
     return config
 
 
-def test_a_pulled_node_keeps_kinds_own_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pulled_node_uses_the_network_of_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     config = kind_config(built=False, monkeypatch=monkeypatch, cgroup_v1=False)
     assert config["networking"] == {"apiServerAddress": "127.0.0.1"}
     assert config["kubeadmConfigPatches"] == []
 
 
-def test_a_built_node_names_its_etcd_and_its_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_built_node_sets_its_etcd_and_its_network(monkeypatch: pytest.MonkeyPatch) -> None:
     config = kind_config(built=True, monkeypatch=monkeypatch, cgroup_v1=True)
     assert config["networking"] == {
         "apiServerAddress": "127.0.0.1",
@@ -60,13 +60,13 @@ def test_a_built_node_names_its_etcd_and_its_network(monkeypatch: pytest.MonkeyP
     assert kubeadm["etcd"]["local"]["imageTag"] == ROWS.node["etcd_tag"]
 
 
-def test_a_cluster_to_measure_on_logs_every_request_and_has_room() -> None:
+def test_a_benchmark_cluster_has_an_audit_log_and_more_pods() -> None:
     measured = settings.load({"HOME": "/home/me", "HASHFOUNDRY_AUDIT": "1", "HASHFOUNDRY_PODS": "400"})
     config = yaml.safe_load(cluster.config(measured, ROWS, "node:1", built=False))
     patches = {patch["kind"]: patch for patch in map(yaml.safe_load, config["kubeadmConfigPatches"])}
     assert patches["KubeletConfiguration"]["maxPods"] == 400
     assert patches["ClusterConfiguration"]["controllerManager"]["extraArgs"] == {"node-cidr-mask-size": "22"}
-    # kind leaves a patch out whose apiVersion is not the one it writes, without a word.
+    # kind silently ignores a patch with another apiVersion than the one it writes.
     assert all("apiVersion" not in patch for patch in patches.values())
     server = patches["ClusterConfiguration"]["apiServer"]
     (mount,) = config["nodes"][0]["extraMounts"]
@@ -75,7 +75,7 @@ def test_a_cluster_to_measure_on_logs_every_request_and_has_room() -> None:
     assert server["extraArgs"]["audit-log-path"] == f"{mount['containerPath']}/{measured.audit_log.name}"
 
 
-def test_a_further_table_adds_its_rows(tmp_path: Path) -> None:
+def test_an_additional_table_adds_its_rows(tmp_path: Path) -> None:
     more = '[[program]]\nname = "more"\nmodule = "example.org/more"\nversion = "v1"\n'
     (tmp_path / "components.toml").write_text(more)
     rows = table.load(table.TABLE, tmp_path / "components.toml")
@@ -84,7 +84,7 @@ def test_a_further_table_adds_its_rows(tmp_path: Path) -> None:
     assert rows.node == ROWS.node
 
 
-def test_the_ports_of_this_machine_reach_the_ports_of_the_inventory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_host_ports_map_to_the_node_ports_of_the_inventory(monkeypatch: pytest.MonkeyPatch) -> None:
     (one,) = kind_config(built=True, monkeypatch=monkeypatch, cgroup_v1=False)["nodes"]  # type: ignore[misc]
     ports = {mapping["containerPort"]: mapping["hostPort"] for mapping in one["extraPortMappings"]}
     inventory = yaml.safe_load((REPOSITORY / "inventories" / "local" / "group_vars" / "clusters.yml").read_text())
@@ -104,7 +104,7 @@ def test_rows_are_plain_values() -> None:
     assert dataclasses.replace(ROWS.images[0]) == ROWS.images[0]
 
 
-def test_only_build_takes_further_tables(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_build_accepts_additional_tables(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         __main__.main(["up", "tests/upgrade/components.toml"])
     assert ended.value.code == 2

@@ -2,4 +2,4 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The churn classifier: will a customer leave, told from numbers and texts about the contract."""
+"""The churn classifier: predicts whether a customer leaves, from numbers and strings about the contract."""

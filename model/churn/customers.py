@@ -2,20 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Customers of a telephone company that does not exist, made from a seed by a rule that is known.
+"""Synthetic customers of a telephone company, generated from a seed with a known rule.
 
-The logarithm of the odds that a customer leaves is a sum::
+The log-odds that a customer leaves are a sum::
 
     -0.6
-    - 0.045 for each month the customer has been there
+    - 0.045 for each month of tenure
     + 0.030 for each unit of the monthly charge over 60
     + 0.35  for each call to the support in the last quarter
     - 1.6 with a contract of one year, - 2.4 with one of two
     + 0.7 with fibre, - 0.4 without internet
     + 0.5 paying by invoice, - 0.3 by direct debit
 
-and whether a customer leaves is drawn with those odds. So it is known how good a model can be at best: as good
-as that probability itself.
+Whether a customer leaves is drawn with those odds. No model can be better than that probability itself.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from model.dataset import FLOAT, INTEGER, TEXT, Dataset, Feature
 
 CUSTOMERS = 4000
 
-# What each category adds to the logarithm of the odds.
+# What each category adds to the log-odds.
 CONTRACT = {"month-to-month": 0.0, "one year": -1.6, "two years": -2.4}
 INTERNET = {"dsl": 0.0, "fibre": 0.7, "none": -0.4}
 PAYMENT = {"card": 0.0, "direct debit": -0.3, "invoice": 0.5}
@@ -47,7 +46,7 @@ FEATURES = [
 
 
 def load(seed: int) -> Dataset:
-    """CUSTOMERS rows; the same seed gives the same under one version of NumPy."""
+    """CUSTOMERS rows, reproducible for a seed and a version of NumPy."""
     rows, probability, draw = make(seed)
     return Dataset(
         name=f"model.churn.customers, seed {seed}",
@@ -71,7 +70,7 @@ def make(seed: int) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float
     odds += _each(CONTRACT, contract) + _each(INTERNET, internet) + _each(PAYMENT, payment)
     rows = np.empty((CUSTOMERS, len(FEATURES)), dtype=object)
     for place, column in enumerate((tenure, charge, calls, contract, internet, payment)):
-        rows[:, place] = column.tolist()  # Python's own numbers and texts, as a request has them
+        rows[:, place] = column.tolist()  # Python numbers and strings, as in a request
     return rows, 1 / (1 + np.exp(-odds)), random.random(CUSTOMERS)
 
 

@@ -2,4 +2,4 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The iris classifier: three species of iris from four measures of the flower."""
+"""The iris classifier: predicts one of three species from four measurements of the flower."""

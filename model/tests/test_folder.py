@@ -49,7 +49,7 @@ def test_another_model_is_replaced(tmp_path: Path, old: dict[str, bytes]) -> Non
 
 def test_other_files_are_never_deleted(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ModelError, match=r"no part of a model \(thesis\.tex\)"):
+    with pytest.raises(ModelError, match=r"do not belong to a model \(thesis\.tex\)"):
         write_folder(tmp_path, FILES)
     assert content(tmp_path) == {"thesis.tex": b"years of work"}
 

@@ -35,7 +35,7 @@ Done = subprocess.CompletedProcess[str]
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may build images, mount a disk and become another")
 NOBODY = 65534
 NOWHERE = "unix:///nonexistent/docker.sock"
-PROXY_SENTENCE = "see that the Go module proxy answers; GOPROXY names it."
+PROXY_SENTENCE = "check that the Go module proxy is reachable, or set GOPROXY."
 
 
 def says(done: Done, *sentences: str, code: int | None = None) -> str:
@@ -241,7 +241,7 @@ def another(tmp_path, repository) -> Local:
 SETTINGS = {
     "a seed that is not a folder": (
         {"HASHFOUNDRY_SEED": "/nonexistent"},
-        "HASHFOUNDRY_SEED=/nonexistent is not a folder: set it to a folder of prebuilt programs or unset it.",
+        "HASHFOUNDRY_SEED=/nonexistent is not a folder: set it to a folder of prebuilt binaries, or unset it.",
     ),
     "a port that is a word": (
         {"HASHFOUNDRY_HTTPS_PORT": "https"},
@@ -253,15 +253,17 @@ SETTINGS = {
     ),
     "an unsupported source of images": (
         {"HASHFOUNDRY_IMAGES": "guess"},
-        "HASHFOUNDRY_IMAGES=guess is not known: set it to one of auto, pull, build.",
+        "HASHFOUNDRY_IMAGES=guess is not supported: set it to one of auto, pull, build.",
     ),
     "a cache that cannot be written": (
         {"HASHFOUNDRY_CACHE": "/proc/x"},
-        "The cache folder /proc/x cannot be written (No such file or directory): set HASHFOUNDRY_CACHE to another.",
+        "The cache folder /proc/x is not writable (No such file or directory): "
+        "set HASHFOUNDRY_CACHE to a writable folder.",
     ),
     "a state folder that cannot be created": (
         {"HASHFOUNDRY_STATE": "/proc/x"},
-        "The state folder /proc/x cannot be written (No such file or directory): set HASHFOUNDRY_STATE to another.",
+        "The state folder /proc/x is not writable (No such file or directory): "
+        "set HASHFOUNDRY_STATE to a writable folder.",
     ),
 }
 
@@ -278,7 +280,7 @@ def test_an_invalid_setting(another, case):
 @pytest.mark.parametrize("name", ["HASHFOUNDRY_HTTPS_PORT", "HASHFOUNDRY_S3_PORT"])
 def test_a_port_in_use_is_reported_before_anything_is_built(another, silent_port, name):
     done = another.up(**{name: silent_port})
-    says(done, f"Port {silent_port} of 127.0.0.1 is taken (Address already in use)", f"or set {name}.", code=1)
+    says(done, f"Port {silent_port} of 127.0.0.1 is in use (Address already in use)", f"or set {name}.", code=1)
     assert not (another.cache / "programs").exists()
 
 
@@ -315,7 +317,7 @@ def first_programs(count: int) -> list[str]:
 def test_a_disk_with_too_little_free_space(another, tmp_path):
     with disk(tmp_path / "disk", "1m") as small:
         done = another.up(HASHFOUNDRY_CACHE=small / "cache")
-        says(done, "GiB free and 12 are needed: free some room, or set HASHFOUNDRY_CACHE to a folder", code=1)
+        says(done, "GiB free and 12 GiB are needed: free disk space, or set HASHFOUNDRY_CACHE to a folder", code=1)
 
 
 @AS_ROOT
@@ -327,7 +329,7 @@ def test_a_disk_that_becomes_full_during_a_build(another, tmp_path, repository):
     with disk(tmp_path / "disk", "1m") as small:
         env = another.env(HASHFOUNDRY_CACHE=small / "cache", HASHFOUNDRY_SEED=seed)
         done = ended([sys.executable, "-c", script], repository, env, timeout=90)
-        says(done, "the disk is full: free some room, or set HASHFOUNDRY_CACHE to a folder on another disk.", code=1)
+        says(done, "the disk is full: free disk space, or set HASHFOUNDRY_CACHE to a folder on another disk.", code=1)
         assert not (small / "cache" / "programs" / first).exists()
 
 
@@ -344,7 +346,7 @@ def test_a_seed_that_does_not_match_its_checksums(another, tmp_path):
     seed = seed_of(tmp_path / "seed", {first: b"a program"})
     (seed / "SHA256SUMS").write_text(f"{hashlib.sha256(b'another').hexdigest()}  {first}\n")
     done = another.up(HASHFOUNDRY_SEED=seed)
-    says(done, "is not what SHA256SUMS beside it says: mend the folder, or unset HASHFOUNDRY_SEED.", code=1)
+    says(done, "does not match its SHA256SUMS: replace the file, or unset HASHFOUNDRY_SEED.", code=1)
     assert not (another.cache / "programs" / first).exists()
 
 
@@ -359,7 +361,10 @@ def test_a_package_index_that_does_not_answer(tmp_path, repository, closed_port)
     env = plain | pip | {"UV_INDEX_URL": index}
     done = ended([sys.executable, "local/venv.py"], tmp_path / "checkout", env, timeout=90)
     says(
-        done, "Error: PyPI does not answer: see the network, or set PIP_INDEX_URL and UV_INDEX_URL to a mirror.", code=1
+        done,
+        "Error: The installation from PyPI failed: check the network, or set PIP_INDEX_URL and UV_INDEX_URL to a "
+        "mirror.",
+        code=1,
     )
     # The next run does not treat an incomplete environment as complete.
     assert not (tmp_path / "checkout" / ".venv" / "made-of").exists()
@@ -377,8 +382,8 @@ def test_an_unprivileged_user_cannot_start_an_engine(another, repository):
         done = another.up(*become, **own, DOCKER_HOST=NOWHERE, PYTHONDONTWRITEBYTECODE=1)
     says(
         done,
-        "Error: No Docker engine answers, and only root may start one: start Docker, set DOCKER_HOST, or run this as "
-        "root.",
+        "Error: No Docker engine is running, and starting one requires root: start Docker, set DOCKER_HOST, or run "
+        "this as root.",
         code=1,
     )
 
@@ -422,7 +427,7 @@ def test_ctrl_c_during_a_build_and_a_resumed_run(another, tmp_path, silent_port,
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     done = Done(process.args, process.returncode, printed)
-    says(done, "Stopped. The same command goes on from here.", code=130)
+    says(done, "Interrupted. Run the same command to resume.", code=130)
     wait_until(lambda: exited(process.pid), seconds=10, what="every process of the run exits")
     whole = {
         file.name: file.read_bytes() for file in (another.cache / "programs").iterdir() if file.suffix != ".unfinished"
