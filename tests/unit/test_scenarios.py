@@ -244,6 +244,14 @@ def test_every_integration_test_is_in_a_scenario(rows: Table) -> None:
     assert listed == files
 
 
+def test_every_test_that_a_scenario_names_exists(rows: Table) -> None:
+    for row in rows.scenarios:
+        if row.kind == "molecule":
+            for named in environment(row.name)["HASHFOUNDRY_TESTS"].split():
+                file, _, name = named.partition("::")
+                assert not name or f"\ndef {name}(" in (REPOSITORY / file).read_text(), named
+
+
 def test_tests_and_folder_of_a_scenario_are_among_its_paths(rows: Table) -> None:
     for row in rows.scenarios:
         if row.kind == "molecule":
