@@ -75,7 +75,7 @@ def third(kubectl: Kubectl, on_node: OnNode, store: Any, tmp_path: Path) -> Iter
 
 def test_a_third_model_takes_one_entry(playbook: Playbook, kubectl: Kubectl, third: dict[str, Any]) -> None:
     words = json.dumps({"models": [*inventory(), third]})
-    stages = [f"playbooks/{stage}.yml" for stage in ("storage", "serving", "verify")]
+    stages = [f"playbooks/{stage}.yml" for stage in ("train", "storage", "serving", "verify")]
     done = playbook(*stages, "-e", words)
     assert done.returncode == 0, reason(done)
     for protocol in ("v1", "v2"):
