@@ -206,8 +206,8 @@ def requests(figures: list[dict[str, Any]]) -> int:
 def models(settings, playbook, kubectl, tmp_path_factory) -> Iterator[Lifecycle]:
     made = Lifecycle(settings, playbook, kubectl, tmp_path_factory.mktemp("models"))
     try:
-        made.play("storage", "serving", listed="v1")
-        made.play("storage", "serving", listed="v2")
+        made.play("train", "storage", "serving", listed="v1")
+        made.play("train", "storage", "serving", listed="v2")
         yield made
     finally:
         made.clear()
