@@ -85,7 +85,7 @@ def test_the_platform_is_retained_while_models_are_served(playbook: Playbook) ->
         done,
         "because these InferenceServices exist: ml-models/",
         "ml-models/iris-classifier",
-        "set platform_teardown_models to delete",
+        "Set platform_teardown_models to delete",
     )
     assert recap(done, "changed") == 0
 
