@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -19,7 +20,9 @@ import yaml
 from tests.unit.ansible_run import ROOT, run_ansible
 
 PLAYBOOKS = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
-FOLDERS = {"changelogs", "docs", "meta", "playbooks", "plugins", "roles"}
+FOLDERS = {"changelogs", "docs", "meta", "model", "playbooks", "plugins", "roles"}
+# The rest of model/ is what images are built of.
+COMPLETE = (FOLDERS - {"model"}) | {"model/churn", "model/iris"}
 FILES = {
     *("README.md", "LICENSE", "CHANGELOG.rst", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "SECURITY.md"),
     *("MANIFEST.json", "FILES.json"),
@@ -64,11 +67,21 @@ def test_no_file_of_these_folders_is_missing(tarball: Path) -> None:
         held = {member.name for member in opened if member.isfile()}
     there = {
         str(path.relative_to(ROOT))
-        for folder in FOLDERS
+        for folder in COMPLETE
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and not re.search(r"__pycache__|/\.[^/]+$", str(path.relative_to(ROOT)))
     }
     assert there - held == set()
+
+
+def test_the_recipes_of_the_example_models_run_from_the_collection(installed: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "model.iris", "--output", tmp_path / "iris", "--version", "v1"]
+    env = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(installed / "collections/ansible_collections/hashfoundry/kserve"),
+    }
+    subprocess.run(command, cwd=tmp_path, env=env, check=True)
+    assert (tmp_path / "iris" / "metadata.json").exists()
 
 
 def test_other_folders_are_excluded(tmp_path: Path) -> None:

@@ -258,8 +258,8 @@ class _Deletion:
             made = _GatewayObjects(self._api, manifest)
             if not poll_until(made.gone, self._options.wait_timeout, self._timing):
                 raise KServeError(
-                    f"What was made for {entry.target} is not gone after {self._options.wait_timeout:g} seconds "
-                    f"({shortened(made.left, _SHOWN)}); see that the Gateway's controller runs, and run again.",
+                    f"The objects created for {entry.target} still exist after {self._options.wait_timeout:g} seconds "
+                    f"({shortened(made.left, _SHOWN)}); check that the Gateway's controller is running, and run again.",
                     reason="DeletionTimeout",
                 )
 

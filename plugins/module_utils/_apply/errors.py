@@ -59,7 +59,7 @@ def refusal(target: Target, error: ApiError, seconds: float, verb: str = "apply"
     if error.status == 409 and (managers := sorted(set(_CONFLICT.findall(error.text)))):
         return KServeError(
             f"{target} is not applied, since other field managers ({', '.join(managers)}) hold fields with other "
-            f"values: {said}; leave these fields out, or set force_conflicts to take them over.",
+            f"values: {said}; leave these fields out, or set force_conflicts to adopt them.",
             reason="FieldConflict",
         )
     if error.status == 404 and _NO_NAMESPACE.match(error.text):

@@ -113,7 +113,9 @@ def target(objects: Objects, question: Question) -> str | Verdict | None:
         return None
     if any(map(is_ready, pods)):
         return _private_service(revision)
-    starting = progressing("PodStarting", f"The first pod of revision {revision} is starting, and is asked then.")
+    starting = progressing(
+        "PodStarting", f"The first pod of revision {revision} is starting; it is probed when it is ready."
+    )
     return pod_problem(pods) or starting
 
 
@@ -156,7 +158,7 @@ def ask(
     except AnswerTimeout:
         return degraded("ModelSilent", f"The model server has not answered {path} in {READ_TIMEOUT:g} s; see its logs.")
     except Unreachable as error:
-        return progressing("ModelNotAsked", f"The model cannot be asked: {error}")
+        return progressing("ModelNotAsked", f"The model cannot be probed: {error}")
     except ApiError as error:
         return _refusal(error, name, path, asked is not None)
     return verdict
@@ -179,8 +181,8 @@ def _still_leads_to(api: KubeApi, path: str, old: Collection[str]) -> str | None
 def _refusal(error: ApiError, name: str, path: str, predicting: bool) -> Verdict:
     if error.status == 401 or (error.status == 403 and "services/proxy" in error.text):
         # Degraded, since an API server that has just started refuses for a moment what it allows later.
-        way_out = "" if predicting else " An empty model_ready_path switches the question to the model off."
-        return degraded("ModelNotAllowed", f"The model cannot be asked: {error}{way_out}")
+        way_out = "" if predicting else " An empty model_ready_path turns the probe off."
+        return degraded("ModelNotAllowed", f"The model cannot be probed: {error}{way_out}")
     if error.text.startswith("services "):  # the API server's own 404
         return degraded(
             "ServiceMissing", f"The predictor has no Service: {short(error.text)}; see the controller's log."
@@ -195,7 +197,7 @@ def _refusal(error: ApiError, name: str, path: str, predicting: bool) -> Verdict
     if predicting and error.status in _WRONG_QUESTION:
         return failed(
             "PredictionRefused",
-            f"The model server refuses the prediction with {error.status}{said}; correct prediction, or the model.",
+            f"The model server rejects the prediction request with {error.status}{said}; correct prediction, or the model.",
         )
     return degraded("ModelNotReady", f"The model server answers {error.status} to {path}{said}; see its logs.")
 

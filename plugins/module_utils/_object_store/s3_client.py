@@ -305,7 +305,8 @@ def explained(options: S3Options) -> Iterator[None]:
         ) from None
     except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError):
         raise KServeError(
-            f"There are no whole credentials for {options.place}; {_CREDENTIALS}.", reason="CredentialsMissing"
+            f"The credentials are incomplete or missing for {options.place}; {_CREDENTIALS}.",
+            reason="CredentialsMissing",
         ) from None
     except boto.ProfileNotFound as error:
         name = error.kwargs["profile"]

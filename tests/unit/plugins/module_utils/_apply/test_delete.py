@@ -254,7 +254,7 @@ def gateway_server() -> Server:
 def test_objects_of_a_gateway_are_deleted_before_their_controller() -> None:
     server, time = gateway_server(), Time()
     error = fails(server, [GATEWAY_OBJECT, DEPLOYMENT], time, wait_timeout=9)
-    assert "What was made for Gateway models/models is not gone after 9 seconds (ConfigMap envoy)" in str(error)
+    assert "The objects created for Gateway models/models still exist after 9 seconds (ConfigMap envoy)" in str(error)
     assert [path.rpartition("/")[2] for path, _dry_run in server.deleted] == ["models"]
 
     server = gateway_server()

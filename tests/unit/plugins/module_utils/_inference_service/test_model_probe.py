@@ -94,7 +94,7 @@ def test_responses_of_the_model_server(answer: str | Exception, state: State, re
 
 def test_a_missing_permission_for_the_proxy_is_reported_with_an_alternative() -> None:
     verdict = ask(Proxy(ApiError("The credentials lack a permission.", 403, FORBIDDEN)), "n", READY, "iris", "s")
-    assert "An empty model_ready_path switches" in verdict.message
+    assert "An empty model_ready_path turns the probe off" in verdict.message
 
 
 @pytest.mark.parametrize(

@@ -486,10 +486,10 @@ def test_amazon_without_an_endpoint(aws_files: None, region: str, host: str) -> 
 def test_what_is_not_usable_is_told_before_anything_is_sent(aws_files: None) -> None:
     for options, says in (
         (S3Options(bucket="models", profile="nobodys"), "The profile nobodys is not configured"),
-        (S3Options(bucket="models"), "no whole credentials for Amazon S3"),
+        (S3Options(bucket="models"), "credentials are incomplete or missing for Amazon S3"),
         (replace(OPTIONS, endpoint_url="fra1.digitaloceanspaces.com"), "is not valid; give one such as"),
         (replace(OPTIONS, endpoint_url="https://[::1"), r"The endpoint_url https://\[::1 is not valid; give one"),
-        (S3Options(bucket="models", endpoint_url="https://[::1"), "no whole credentials for https://"),
+        (S3Options(bucket="models", endpoint_url="https://[::1"), "credentials are incomplete or missing for https://"),
     ):
         with pytest.raises(KServeError, match=says):
             s3_client.connect(options)
