@@ -91,7 +91,7 @@ def predict(model: Predictor, chunk: Chunk, methods: Sequence[str]) -> tuple[Chu
         if not reasons:
             raise BatchError(
                 f"The model accepts each of the {len(chunk.numbers)} rows from {chunk.numbers[0]} to "
-                f"{chunk.numbers[-1]}, but not all of them together ({str(error).rstrip('.')}): reduce the rows per chunk."
+                f"{chunk.numbers[-1]}, but not all of them together ({str(error).rstrip('.')}): reduce the chunk size."
             ) from error
     rejected = [RejectedRow(int(chunk.numbers[place]), reason) for place, reason in reasons.items()]
     accepted = np.ones(len(chunk.numbers), dtype=bool)

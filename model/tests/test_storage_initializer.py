@@ -124,4 +124,4 @@ def test_a_failed_download_is_reported_in_one_sentence(
 def test_arguments_must_be_pairs(arguments: list[str]) -> None:
     result = run(*arguments)
     assert result.returncode == 1
-    assert result.stderr == "Error: give pairs of a URI and the folder to download it to.\n"
+    assert result.stderr == "Error: the arguments must be pairs of a URI and a folder to download it to.\n"
