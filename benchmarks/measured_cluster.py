@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import NotMeasured
+from benchmarks.results import MeasurementError
 from benchmarks.tools import FOLDER
 from local import __main__ as commands
 from local import images, programs, settings, table
@@ -55,10 +55,10 @@ class Measured:
         """The environment of a user of the cluster, with its tools on the PATH."""
         return {**playbook_env(self.settings), "KUBECONFIG": str(self.settings.kubeconfig)}
 
-    def kubectl(self, *words: str | Path) -> str:
+    def kubectl(self, *arguments: str | Path) -> str:
         """Run kubectl and return what it printed."""
-        command = [self.settings.state / "bin" / "kubectl", *words]
-        return run(command, env=self.env, hint="see the cluster.")
+        command = [self.settings.state / "bin" / "kubectl", *arguments]
+        return run(command, env=self.env, hint="inspect the cluster.")
 
     def make(self, names: Iterable[str], probe_s: int) -> None:
         """Create an InferenceService for each name; probe_s: the period of the readiness probe."""
@@ -102,7 +102,7 @@ class Measured:
         wanted, deadline = set(names), time.monotonic() + timeout
         while (found := self.ready() & wanted) != (wanted if ready else set()):
             if time.monotonic() > deadline:
-                raise NotMeasured(f"{len(found)} of {len(wanted)} services are ready after {timeout:.0f} s.")
+                raise MeasurementError(f"{len(found)} of {len(wanted)} services are ready after {timeout:.0f} s.")
             time.sleep(1)
 
 
@@ -166,4 +166,4 @@ def _install(config: Settings, progress: Progress) -> None:
             check=False,
         )
     if done.returncode:
-        raise NotMeasured(f"playbooks/addons.yml failed:\n{done.stdout.decode(errors='replace')[-3000:]}")
+        raise MeasurementError(f"playbooks/addons.yml failed:\n{done.stdout.decode(errors='replace')[-3000:]}")

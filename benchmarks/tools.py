@@ -55,8 +55,8 @@ class Tools:
             if found := "." in name and galaxy.installed(name, folder):
                 return found
         if name == "wrk":
-            said = subprocess.run(["wrk", "--version"], capture_output=True, text=True, check=False).stdout
-            return " ".join(said.split()[1:3])
+            output = subprocess.run(["wrk", "--version"], capture_output=True, text=True, check=False).stdout
+            return " ".join(output.split()[1:3])
         pinned = re.search(rf"^{re.escape(name)}==(\S+)", LOCK.read_text(), re.MULTILINE)
         return pinned[1] if pinned else package_version(name)
 
