@@ -19,7 +19,7 @@ from benchmarks.results import MeasurementError
 from benchmarks.tools import FOLDER
 from local import __main__ as commands
 from local import images, programs, settings, table
-from local.cache import locked, make_missing
+from local.cache import build_missing, locked
 from local.cluster import Cluster
 from local.demo import playbook_command, playbook_env
 from local.progress import Progress
@@ -146,7 +146,7 @@ def running() -> Iterator[Measured]:
     try:
         with locked(config.cache):
             product = programs.product(rows.programs[predictor.program], config)
-            make_missing([product, images.product(predictor, rows, config)], progress)
+            build_missing([product, images.product(predictor, rows, config)], progress)
         cluster = commands.up(config, rows, progress)
         cluster.engine.docker("exec", cluster.node, "mkdir", "-p", SWITCHES)
         _install(config, progress)

@@ -23,7 +23,7 @@ from benchmarks.results import MeasurementError
 from benchmarks.tools import FOLDER
 from local import __main__ as commands
 from local import debian, demo, images, table
-from local.cache import locked, make_missing
+from local.cache import build_missing, locked
 from local.cluster import Cluster
 from local.demo import playbook_env
 from local.progress import Progress
@@ -324,7 +324,7 @@ def running(config: Settings, annotations: Mapping[str, str] | None = None) -> I
     with locked(config.cache):
         rootfs = {image.rootfs for image in ours}
         products = [images.rootfs_product(everything.rootfs[name], config) for name in sorted(rootfs)]
-        make_missing([*products, *(images.product(image, everything, config) for image in ours)], progress)
+        build_missing([*products, *(images.product(image, everything, config) for image in ours)], progress)
     Cluster(config, replace(everything, images=ours), cluster.engine).load(progress, built=True)
     served = Served(cluster)
     references = {image.ref.removeprefix(PREFIX).split("-")[0].split(":")[0]: image.ref for image in ours}

@@ -21,7 +21,7 @@ from local.engine import Engine
 from local.errors import LocalError
 from local.progress import Progress
 from local.run import answers, run
-from local.settings import KUBELET_PODS, MODES, REPOSITORY, Settings, kept_mode
+from local.settings import KUBELET_PODS, MODES, REPOSITORY, Settings, saved_mode
 from local.table import Image, Table
 
 # Node ports that are mapped to 127.0.0.1; inventories/local sets the same two.
@@ -171,7 +171,7 @@ class Cluster:
     def check_mode(self) -> None:
         """Fail if the existing cluster has another deployment mode, because deployed models cannot change theirs."""
         # A cluster without a recorded mode has the default mode.
-        of_cluster = kept_mode(self.settings.state) or MODES[0]
+        of_cluster = saved_mode(self.settings.state) or MODES[0]
         if self.settings.mode != of_cluster:
             raise LocalError(
                 f"The cluster {self.settings.cluster} is in {of_cluster} mode, but HASHFOUNDRY_MODE is "

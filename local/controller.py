@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from local import debian, images
-from local.cache import make_missing
+from local.cache import build_missing
 from local.engine import Engine
 from local.progress import Progress
 from local.settings import Settings
@@ -31,7 +31,7 @@ def ensure(python: str, settings: Settings, table: Table, docker: Engine, progre
     row = next(image for image in table.placed("controller") if image.ref == ref(python))
     debian.ensure(mmdebstrap="mmdebstrap")
     archive = images.product(row, table, settings)
-    make_missing([images.rootfs_product(table.rootfs[row.rootfs], settings), archive], progress)
+    build_missing([images.rootfs_product(table.rootfs[row.rootfs], settings), archive], progress)
     docker.docker("load", "--quiet", "--input", archive.path)
 
 

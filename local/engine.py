@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local import debian, programs
-from local.cache import make_missing
+from local.cache import build_missing
 from local.errors import LocalError
 from local.progress import Progress
 from local.run import answers, run
@@ -102,7 +102,7 @@ class OwnEngine:
             command += ["--bridge", "none"]
             if lacks_capabilities():
                 shim = programs.product(table.programs["runc-shim"], self.settings)
-                make_missing([shim], progress)
+                build_missing([shim], progress)
                 # Without CAP_SYS_RESOURCE dockerd may not lower its own OOM score either.
                 command += ["--add-runtime", f"shim={shim.path}", "--default-runtime", "shim"]
                 command += ["--oom-score-adjust", "0"]
