@@ -153,11 +153,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0 on success, else 1 with one message on standard error."""
     parser = _parser()
-    arguments = parser.parse_args(words)
-    command, tables = arguments.command, arguments.tables
+    options = parser.parse_args(arguments)
+    command, tables = options.command, options.tables
     if tables and command != "build":
         parser.error("only build takes tables")
     progress = Progress()

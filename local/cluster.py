@@ -20,7 +20,7 @@ from local import images, node, programs, releases
 from local.engine import Engine
 from local.errors import LocalError
 from local.progress import Progress
-from local.run import answers, run
+from local.run import run, succeeds
 from local.settings import KUBELET_PODS, MODES, REPOSITORY, Settings, saved_mode
 from local.table import Image, Table
 
@@ -136,9 +136,9 @@ class Cluster:
         """Contains the container's ID after `kind create cluster` has succeeded; empty while it runs."""
         return self.settings.state / "cluster"
 
-    def _kind(self, *words: str | Path, hint: str) -> str:
+    def _kind(self, *arguments: str | Path, hint: str) -> str:
         program = programs.product(self.table.programs["kind"], self.settings).path
-        return run([program, *words], env=self.engine.env, hint=hint)
+        return run([program, *arguments], env=self.engine.env, hint=hint)
 
     def _kubectl(self) -> Path:
         return programs.product(self.table.programs["kubectl"], self.settings).path
@@ -163,7 +163,7 @@ class Cluster:
         if self._container("{{.State.Running}}") != "true":
             self.engine.docker("start", self.node)
         script = 'until "$0" --kubeconfig "$1" --request-timeout=5s get --raw=/readyz >/dev/null 2>&1; do sleep 1; done'
-        if not answers(["sh", "-c", script, self._kubectl(), self.settings.kubeconfig], timeout=180):
+        if not succeeds(["sh", "-c", script, self._kubectl(), self.settings.kubeconfig], timeout=180):
             raise LocalError(
                 "The API server is not ready: delete the cluster with `make clean`, re-create it with `make demo`."
             )

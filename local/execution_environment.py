@@ -125,11 +125,11 @@ def build(config: Settings, rows: Table) -> None:
         raise LocalError("ansible-builder failed: fix the error above.")
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0 on success, else 1."""
     parser = argparse.ArgumentParser(prog="python -m local.execution_environment", description=__doc__)
     parser.add_argument("command", choices=("files", "build"))
-    command = parser.parse_args(words).command
+    command = parser.parse_args(arguments).command
     try:
         config, rows = settings.load(), table.load()
         with locked(config.cache):
