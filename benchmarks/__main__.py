@@ -16,7 +16,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from benchmarks.results import NotMeasured
+from benchmarks.results import MeasurementError
 from local.errors import LocalError
 
 NAMES = (
@@ -24,23 +24,23 @@ NAMES = (
 )  # fmt: skip
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks; return 0 if all succeeded, else 1."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--rounds", type=int, help="number of measurements")
-    arguments = parser.parse_args(words)
-    if unknown := [name for name in arguments.names if name not in NAMES]:
+    options = parser.parse_args(arguments)
+    if unknown := [name for name in options.names if name not in NAMES]:
         parser.error(f"the benchmark {unknown[0]} was not found: choose from {', '.join(NAMES)}")
     failed = 0
-    for name in arguments.names or NAMES:
+    for name in options.names or NAMES:
         print(f"==> {name}", flush=True)
         measure = importlib.import_module(f"benchmarks.{name}").measure
         try:
-            (measure(arguments.rounds) if arguments.rounds else measure()).write()
-        except (LocalError, NotMeasured) as error:
+            (measure(options.rounds) if options.rounds else measure()).write()
+        except (LocalError, MeasurementError) as error:
             print(f"\nError: The benchmark {name} failed: {error}", file=sys.stderr)
             failed = 1
     return failed

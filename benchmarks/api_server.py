@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._certificates import pki
-from benchmarks.results import NotMeasured
+from benchmarks.results import MeasurementError
 from benchmarks.tools import Tools
 
 PROGRAMS = ("etcd", "kube-apiserver")
@@ -94,9 +94,9 @@ def running(found: Tools, folder: Path) -> Iterator[ApiServer]:
 
 @contextmanager
 def _process(found: Tools, command: Sequence[str], folder: Path) -> Iterator[None]:
-    with (folder / f"{command[0]}.log").open("wb") as said:
+    with (folder / f"{command[0]}.log").open("wb") as output:
         process = subprocess.Popen(
-            [str(found.program(command[0])), *command[1:]], stdin=subprocess.DEVNULL, stdout=said, stderr=said
+            [str(found.program(command[0])), *command[1:]], stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
         try:
             yield
@@ -114,4 +114,4 @@ def _wait(port: int, folder: Path) -> None:
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
-    raise NotMeasured(f"The API server did not start:\n{(folder / 'kube-apiserver.log').read_text()[-2000:]}")
+    raise MeasurementError(f"The API server did not start:\n{(folder / 'kube-apiserver.log').read_text()[-2000:]}")

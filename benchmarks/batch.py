@@ -27,9 +27,9 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store i
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.port import ObjectStore
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.s3_client import S3Options
 from benchmarks import tools
-from benchmarks.results import ROOT, NotMeasured, Report
+from benchmarks.results import ROOT, MeasurementError, Report
 from benchmarks.tools import Tools
-from benchmarks.upload import ACCESS, BUCKET, Store, place, store
+from benchmarks.upload import ACCESS, BUCKET, Store, storage_folder, store
 from local.cache import digest
 from local.run import run
 
@@ -64,8 +64,8 @@ def _environment(found: Tools) -> Path:
     if not made.exists():
         uv, hint = Path(sys.executable).with_name("uv"), "check that PyPI is reachable, or set UV_INDEX_URL."
         run([uv, "venv", "--quiet", "--clear", "--python", PYTHON, folder], hint=hint)
-        words: list[str | Path] = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
-        run([*words, "--require-hashes", "-r", LOCK], hint=hint)
+        argv: list[str | Path] = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
+        run([*argv, "--require-hashes", "-r", LOCK], hint=hint)
         made.touch()
     return python
 
@@ -87,10 +87,10 @@ def _timed(command: Sequence[str | Path], server: Store) -> tuple[float, float]:
         env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
     seconds = time.monotonic() - began
-    told = re.search(r"^(\d+) rows predicted (?:and 0 rejected )?in ([\d.]+) s\.$", done.stdout, re.MULTILINE)
-    if done.returncode or not told or int(told[1]) != ROWS:
-        raise NotMeasured(f"{command[1]} did not predict {ROWS} rows:\n{done.stdout[-500:]}{done.stderr[-1500:]}")
-    return ROWS / float(told[2]), seconds
+    match = re.search(r"^(\d+) rows predicted (?:and 0 rejected )?in ([\d.]+) s\.$", done.stdout, re.MULTILINE)
+    if done.returncode or not match or int(match[1]) != ROWS:
+        raise MeasurementError(f"{command[1]} did not predict {ROWS} rows:\n{done.stdout[-500:]}{done.stderr[-1500:]}")
+    return ROWS / float(match[2]), seconds
 
 
 def _bucket(server: Store) -> ObjectStore:
@@ -118,7 +118,7 @@ def measure(rounds: int = ROUNDS) -> Report:
     whole: dict[str, list[float]] = {OURS: [], PLAIN: []}
     with (
         tempfile.TemporaryDirectory(prefix="benchmark-", dir=found.settings.cache) as name,
-        tempfile.TemporaryDirectory(prefix="benchmark-", dir=place(found.settings.cache)) as objects,
+        tempfile.TemporaryDirectory(prefix="benchmark-", dir=storage_folder(found.settings.cache)) as objects,
     ):
         folder, model = Path(name), Path(name) / "model"
         run([sys.executable, "-m", "model.iris", "--output", model, "--version", "v1"], hint="see its error.", cwd=ROOT)
@@ -134,7 +134,7 @@ def measure(rounds: int = ROUNDS) -> Report:
                     rates[tool].append(rate)
                     whole[tool].append(seconds)
                 if not _same(bucket, number, folder / "predicted"):
-                    raise NotMeasured(f"{OURS} and the loop did not predict the same.")
+                    raise MeasurementError(f"{OURS} and the loop did not predict the same.")
     met = statistics.median(rates[OURS]) >= statistics.median(rates[PLAIN])
     limit = "at least as many as the loop"
     report.compare("rows predicted, one core", OURS, rates, unit="rows/s", limit=limit, met=met)
@@ -162,8 +162,8 @@ def _command(tool: str, python: Path, folder: Path, found: Mapping[str, Any], nu
             folder / "rows.csv",
             folder / "predicted",
         ]
-    words: list[str | Path] = [python, "-m", "model.batch", "--bucket", BUCKET, "--input", found["input"]["key"]]
-    words += [
+    argv: list[str | Path] = [python, "-m", "model.batch", "--bucket", BUCKET, "--input", found["input"]["key"]]
+    argv += [
         "--etag",
         found["input"]["etag"],
         "--name",
@@ -173,7 +173,7 @@ def _command(tool: str, python: Path, folder: Path, found: Mapping[str, Any], nu
         "--digest",
         found["model"]["digest"],
     ]
-    return [*words, "--output", _output(number), "--chunk-rows", str(CHUNK)]
+    return [*argv, "--output", _output(number), "--chunk-rows", str(CHUNK)]
 
 
 def _output(number: int) -> str:

@@ -13,7 +13,7 @@ import statistics
 import subprocess
 
 from benchmarks import tools
-from benchmarks.results import ROOT, NotMeasured, Report, Row
+from benchmarks.results import ROOT, MeasurementError, Report, Row
 
 ROUNDS = 3
 STAGE = re.compile(r"^  (.+?) +(\d+\.\d) s$", re.MULTILINE)
@@ -25,7 +25,7 @@ def make(target: str) -> str:
     command = ["make", "--no-print-directory", target]
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise NotMeasured(f"make {target} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise MeasurementError(f"make {target} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.stdout
 
 
@@ -43,7 +43,7 @@ def measure(rounds: int = ROUNDS) -> Report:
         first.append(stages(make("demo")))
         output = make("demo")
         if not re.search(r"changed=0 ", output):
-            raise NotMeasured("The second run changed something.")
+            raise MeasurementError("The second run changed something.")
         again.append(stages(output))
         print(f"    round {number + 1}: {first[-1]['in all']:.0f} s, {again[-1]['in all']:.0f} s", flush=True)
     after_create = [sum(run[name] for name in ("component images", SITE, "prediction")) for run in first]

@@ -63,7 +63,7 @@ def _measure(config: Settings, rounds: int) -> Report:
     report.notes += [
         "Each server is an InferenceService in Knative mode with the same bucket and the limits 1 core and 1 GiB. The "
         "request is sent over TLS through Kourier, and waits in Knative's activator until the pod is ready.",
-        f"Images are on the node. model/server logged at its last start: {starts[OURS][-1].said or 'nothing'}.",
+        f"Images are on the node. model/server logged at its last start: {starts[OURS][-1].log_line or 'nothing'}.",
     ]
     return report
 
@@ -78,7 +78,7 @@ def _from_zero(cluster: Served, server: Server) -> Start:
         answered = served.first_answer(lambda: _Connection(cluster.settings, server.name), server)
     start = cluster.timeline(server, created[0], answered)
     cluster.stop(server)
-    return Start({"to the pod's creation": created[0] - asked, **start.parts}, start.said)
+    return Start({"to the pod's creation": created[0] - asked, **start.parts}, start.log_line)
 
 
 class _Connection(HTTPSConnection):

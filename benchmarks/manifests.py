@@ -15,7 +15,7 @@ import yaml
 
 from benchmarks import api_server, tools
 from benchmarks.playbook import EMPTY, Task, play
-from benchmarks.results import NotMeasured, Report
+from benchmarks.results import MeasurementError, Report
 from benchmarks.tools import Tools
 from local import releases
 
@@ -111,7 +111,7 @@ def _measured(report: Report, found: Tools, source: Source, rounds: int) -> None
                 seconds[when][tool].append(sum(part.seconds for part in parts))
                 requests[when][tool].append(sum(part.lines for part in parts))
             if not _changed(done[f"first {len(steps) - 1}"].result):
-                raise NotMeasured(f"{tool} did not apply {source.name}.")
+                raise MeasurementError(f"{tool} did not apply {source.name}.")
             again = "changed" if _changed(done[f"again {len(steps) - 1}"].result) else "unchanged"
             took = ", ".join(f"{when} {seconds[when][tool][-1]:.2f} s" for when in seconds)
             print(f"    round {number + 1}, {source.name}, {tool}: {took}, {again}", flush=True)

@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import NotMeasured
+from benchmarks.results import MeasurementError
 from benchmarks.tools import FOLDER
 from local import __main__ as commands
 from local import images, programs, settings, table
-from local.cache import locked, make_missing
+from local.cache import build_missing, locked
 from local.cluster import Cluster
 from local.demo import playbook_command, playbook_env
 from local.progress import Progress
@@ -55,10 +55,10 @@ class Measured:
         """The environment of a user of the cluster, with its tools on the PATH."""
         return {**playbook_env(self.settings), "KUBECONFIG": str(self.settings.kubeconfig)}
 
-    def kubectl(self, *words: str | Path) -> str:
+    def kubectl(self, *arguments: str | Path) -> str:
         """Run kubectl and return what it printed."""
-        command = [self.settings.state / "bin" / "kubectl", *words]
-        return run(command, env=self.env, hint="see the cluster.")
+        command = [self.settings.state / "bin" / "kubectl", *arguments]
+        return run(command, env=self.env, hint="inspect the cluster.")
 
     def make(self, names: Iterable[str], probe_s: int) -> None:
         """Create an InferenceService for each name; probe_s: the period of the readiness probe."""
@@ -102,7 +102,7 @@ class Measured:
         wanted, deadline = set(names), time.monotonic() + timeout
         while (found := self.ready() & wanted) != (wanted if ready else set()):
             if time.monotonic() > deadline:
-                raise NotMeasured(f"{len(found)} of {len(wanted)} services are ready after {timeout:.0f} s.")
+                raise MeasurementError(f"{len(found)} of {len(wanted)} services are ready after {timeout:.0f} s.")
             time.sleep(1)
 
 
@@ -146,7 +146,7 @@ def running() -> Iterator[Measured]:
     try:
         with locked(config.cache):
             product = programs.product(rows.programs[predictor.program], config)
-            make_missing([product, images.product(predictor, rows, config)], progress)
+            build_missing([product, images.product(predictor, rows, config)], progress)
         cluster = commands.up(config, rows, progress)
         cluster.engine.docker("exec", cluster.node, "mkdir", "-p", SWITCHES)
         _install(config, progress)
@@ -166,4 +166,4 @@ def _install(config: Settings, progress: Progress) -> None:
             check=False,
         )
     if done.returncode:
-        raise NotMeasured(f"playbooks/addons.yml failed:\n{done.stdout.decode(errors='replace')[-3000:]}")
+        raise MeasurementError(f"playbooks/addons.yml failed:\n{done.stdout.decode(errors='replace')[-3000:]}")

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import audit, measured_cluster, tools
-from benchmarks.results import ROOT, NotMeasured, Report, Row
+from benchmarks.results import ROOT, MeasurementError, Report, Row
 from benchmarks.tools import Tools
 from local import __main__ as commands
 from local import engine, execution_environment, settings, table
@@ -44,7 +44,9 @@ FIRST_LIMIT, AGAIN_LIMIT = 1.1, 0.7
 STAGE = re.compile(r"^(\d{10}) (.+)$", re.MULTILINE)
 SLOWEST = 6
 # Objects that controllers create, and objects that exist on every cluster.
-MADE = re.compile(r"^(Event|Pod|ReplicaSet|EndpointSlice|Endpoints|Lease|PodMetrics|NodeMetrics|ControllerRevision) ")
+CONTROLLER_OBJECTS = re.compile(
+    r"^(Event|Pod|ReplicaSet|EndpointSlice|Endpoints|Lease|PodMetrics|NodeMetrics|ControllerRevision) "
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Measured:
 
 
 @dataclass
-class Kept:
+class Runs:
     """The runs of one tool.
 
     first, again: the first run and the run without changes.
@@ -95,7 +97,7 @@ def _run(command: Sequence[str | Path], env: Mapping[str, str]) -> str:
         check=False,
     )
     if done.returncode:
-        raise NotMeasured(f"{command[0]} failed:\n{done.stdout[-3000:]}")
+        raise MeasurementError(f"{command[0]} failed:\n{done.stdout[-3000:]}")
     return done.stdout
 
 
@@ -113,8 +115,12 @@ def variables(config: Settings) -> dict[str, Any]:
         "resources": {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}},
     }
     names = ("model_verification_requests", "model_verification_warmup")
-    asking = {"model_verification_protocols": ["v1"], "model_verification_thresholds": {}, **dict.fromkeys(names, 0)}
-    return {"models": [iris], **asking}
+    verification = {
+        "model_verification_protocols": ["v1"],
+        "model_verification_thresholds": {},
+        **dict.fromkeys(names, 0),
+    }
+    return {"models": [iris], **verification}
 
 
 def _ours(config: Settings, again: bool) -> Mapping[str, float]:
@@ -128,9 +134,9 @@ def _ours(config: Settings, again: bool) -> Mapping[str, float]:
     }
     cache = {"XDG_CACHE_HOME": str(config.state / "cache")}  # empty in the first run
     command = [*playbook_command("playbooks/site.yml"), "-e", json.dumps(variables(config))]
-    said = _run(command, {**playbook_env(config), **callback, **cache})
-    if again and not re.search(r"changed=0 ", said):
-        raise NotMeasured(f"The second run of site.yml changed something:\n{said[-3000:]}")
+    output = _run(command, {**playbook_env(config), **callback, **cache})
+    if again and not re.search(r"changed=0 ", output):
+        raise MeasurementError(f"The second run of site.yml changed something:\n{output[-3000:]}")
     return tasks(times.read_text().splitlines())
 
 
@@ -148,9 +154,9 @@ def _contained(config: Settings) -> Mapping[str, float]:
         command += ["--env", f"{name}={value}"]
     command += [execution_environment.REF, "ansible-playbook", "hashfoundry.kserve.site"]
     command += ["-i", ROOT / "inventories" / "local", "-e", json.dumps(variables(config))]
-    said = _run(command, docker.env)
-    if not re.search(r"changed=0 ", said):
-        raise NotMeasured(f"site.yml in the execution environment changed something:\n{said[-3000:]}")
+    output = _run(command, docker.env)
+    if not re.search(r"changed=0 ", output):
+        raise MeasurementError(f"site.yml in the execution environment changed something:\n{output[-3000:]}")
     return {}
 
 
@@ -173,9 +179,9 @@ def _by_hand(config: Settings, found: Tools) -> Mapping[str, float]:
     return stages(_run([SCRIPT, config.state, *ports, sys.executable], env))
 
 
-def stages(said: str) -> dict[str, float]:
+def stages(output: str) -> dict[str, float]:
     """The seconds of each stage that the script printed."""
-    begun = [(name, int(when)) for when, name in STAGE.findall(said)]
+    begun = [(name, int(when)) for when, name in STAGE.findall(output)]
     return {name: float(later - when) for (name, when), (_next, later) in pairwise(begun)}
 
 
@@ -190,14 +196,14 @@ def _timed(config: Settings, work: Callable[[], Mapping[str, float]]) -> Measure
 def _objects(config: Settings) -> set[str]:
     """Every object of the cluster as `Kind namespace/name`, without those that controllers create."""
     kubectl: list[str | Path] = [config.state / "bin" / "kubectl", f"--kubeconfig={config.kubeconfig}"]
-    listed = run([*kubectl, "api-resources", "--verbs=list", "--output=name"], hint="see the cluster.").split()
+    listed = run([*kubectl, "api-resources", "--verbs=list", "--output=name"], hint="inspect the cluster.").split()
     form = r"{range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{'\n'}{end}".replace("'", '"')
-    said = run([*kubectl, "get", ",".join(listed), "--all-namespaces", "--ignore-not-found",
-                f"--output=jsonpath={form}"], hint="see the cluster.")  # fmt: skip
-    return {line for line in said.splitlines() if not MADE.match(line)}
+    names = run([*kubectl, "get", ",".join(listed), "--all-namespaces", "--ignore-not-found",
+                f"--output=jsonpath={form}"], hint="inspect the cluster.")  # fmt: skip
+    return {line for line in names.splitlines() if not CONTROLLER_OBJECTS.match(line)}
 
 
-def _round(kept: Mapping[str, Kept], tool: str, config: Settings, found: Tools) -> None:
+def _round(runs: Mapping[str, Runs], tool: str, config: Settings, found: Tools) -> None:
     def ours(again: bool) -> Mapping[str, float]:
         return _ours(config, again)
 
@@ -207,12 +213,12 @@ def _round(kept: Mapping[str, Kept], tool: str, config: Settings, found: Tools) 
     work = ours if tool == OURS else by_hand
     with bare(config):
         before = _objects(config)
-        kept[tool].first.append(_timed(config, lambda: work(False)))
-        kept[tool].again.append(_timed(config, lambda: work(True)))
+        runs[tool].first.append(_timed(config, lambda: work(False)))
+        runs[tool].again.append(_timed(config, lambda: work(True)))
         if tool == OURS:
-            kept[tool].contained.append(_timed(config, lambda: _contained(config)))
-        kept[tool].objects = _objects(config) - before
-    first, again = kept[tool].first[-1], kept[tool].again[-1]
+            runs[tool].contained.append(_timed(config, lambda: _contained(config)))
+        runs[tool].objects = _objects(config) - before
+    first, again = runs[tool].first[-1], runs[tool].again[-1]
     print(f"    {tool}: {first.seconds:.1f} s and {again.seconds:.1f} s, {again.requests} requests", flush=True)
 
 
@@ -221,35 +227,41 @@ def measure(rounds: int = ROUNDS) -> Report:
     found = tools.ensure()
     config = settings.load({**os.environ, **SETTINGS})
     if execution_environment.main(["build"]):
-        raise NotMeasured("The execution environment was not built: fix the error above.")
-    kept = {OURS: Kept(), BY_HAND: Kept()}
+        raise MeasurementError("The execution environment was not built: fix the error above.")
+    runs = {OURS: Runs(), BY_HAND: Runs()}
     for number in range(rounds):
         # Alternate the order, because the first tool runs with a colder page cache.
         for tool in (OURS, BY_HAND) if number % 2 == 0 else (BY_HAND, OURS):
-            _round(kept, tool, config, found)
-    return _report(kept, found)
+            _round(runs, tool, config, found)
+    return _report(runs, found)
 
 
-def _report(kept: Mapping[str, Kept], found: Tools) -> Report:
+def _report(runs: Mapping[str, Runs], found: Tools) -> Report:
     versions = found.versions(("ansible-core", "kubectl", "helm", "awscli", "kserve-manager", "contour", "versitygw"))
-    report = Report("platform", "From a bare cluster to a prediction: site.yml beside helm and kubectl", versions)
-    ours, by_hand = kept[OURS], kept[BY_HAND]
-    report.compare("first install", OURS, {name: [one.seconds for one in runs.first] for name, runs in kept.items()})
-    report.rows.append(_ratio("first install, as a part of by hand", ours.first, by_hand.first, FIRST_LIMIT))
-    report.compare("again, nothing changed", OURS, {name: [one.seconds for one in r.again] for name, r in kept.items()})
-    report.rows.append(_ratio("again, as a part of by hand", ours.again, by_hand.again, AGAIN_LIMIT))
+    report = Report(
+        "platform", "From a bare cluster to a prediction: site.yml compared with helm and kubectl", versions
+    )
+    ours, by_hand = runs[OURS], runs[BY_HAND]
+    report.compare(
+        "first install", OURS, {name: [one.seconds for one in tool_runs.first] for name, tool_runs in runs.items()}
+    )
+    report.rows.append(_ratio("first install, relative to helm and kubectl", ours.first, by_hand.first, FIRST_LIMIT))
+    report.compare("again, nothing changed", OURS, {name: [one.seconds for one in r.again] for name, r in runs.items()})
+    report.rows.append(_ratio("again, relative to helm and kubectl", ours.again, by_hand.again, AGAIN_LIMIT))
     contained = "again in the execution environment"
     report.rows.append(Row(contained, OURS, [one.seconds for one in ours.contained], "s"))
-    report.rows.append(_ratio(f"{contained}, as a part of by hand", ours.contained, by_hand.again, AGAIN_LIMIT))
-    for figure, runs in (("first install", "first"), ("again", "again")):
-        counts = {name: [float(one.requests) for one in getattr(both, runs)] for name, both in kept.items()}
+    report.rows.append(_ratio(f"{contained}, relative to helm and kubectl", ours.contained, by_hand.again, AGAIN_LIMIT))
+    for figure, attribute in (("first install", "first"), ("again", "again")):
+        counts = {
+            name: [float(one.requests) for one in getattr(tool_runs, attribute)] for name, tool_runs in runs.items()
+        }
         report.compare(f"{figure}, requests to the API server", OURS, counts, unit="requests")
     report.notes += [
-        "Each measurement has a new cluster, made in the same way, with its images loaded; the model is trained in it.",
-        "The script ends with one prediction, site.yml with the model's examples.",
-        f"Requests are those of the audit log with the credentials of {USER}.",
-        f"Of site.yml's last first run: {_slowest(ours.first[-1])}.",
-        f"Of the script's: {_slowest(by_hand.first[-1])}.",
+        "Each measurement uses a new cluster with its images loaded, and includes the training of the model.",
+        "The script finishes with one prediction, site.yml with predictions of the model's examples.",
+        f"The requests are those of {USER} in the audit log.",
+        f"The slowest tasks of the last first run of site.yml: {_slowest(ours.first[-1])}.",
+        f"The slowest stages of the script: {_slowest(by_hand.first[-1])}.",
         _difference(OURS, ours.objects - by_hand.objects),
         _difference(BY_HAND, by_hand.objects - ours.objects),
     ]
@@ -269,4 +281,4 @@ def _slowest(run: Measured) -> str:
 def _difference(tool: str, objects: set[str]) -> str:
     """The objects that only one tool created, without names that end in a random suffix."""
     plain = sorted(name for name in objects if not re.search(r"-[a-z0-9]{5,10}$|sh\.helm\.release", name))
-    return f"Only {tool} leaves {len(plain)} objects" + (f": {', '.join(plain)}." if plain else ".")
+    return f"Only {tool} creates {len(plain)} objects" + (f": {', '.join(plain)}." if plain else ".")

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import NotMeasured
+from benchmarks.results import MeasurementError
 from benchmarks.tools import Tools
 from local.galaxy import COLLECTIONS
 from local.settings import REPOSITORY
@@ -68,11 +68,11 @@ def play(
     core: the CPU core that ansible-playbook and its child processes are pinned to.
     memory: measure the peak memory.
     during: called after the last task has started.
-    :raises NotMeasured: a task failed.
+    :raises MeasurementError: a task failed.
     """
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         folder = Path(name)
-        book, times, said = folder / "playbook.yml", folder / "times", folder / "said"
+        book, times, log_file = folder / "playbook.yml", folder / "times", folder / "output"
         variables = {"ansible_python_interpreter": sys.executable, "ansible_connection": "local"}
         book.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "vars": variables, "tasks": list(tasks)}]))
         environment = {
@@ -87,7 +87,7 @@ def play(
         }
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", str(book)]
         pinned = [] if core is None else ["taskset", "--cpu-list", str(core)]
-        with said.open("wb") as output:
+        with log_file.open("wb") as output:
             process = subprocess.Popen(
                 [*pinned, *command], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
@@ -102,10 +102,10 @@ def play(
                     process.terminate()
                     process.wait()
         if process.returncode:
-            log = said.read_text(errors="replace")
+            log = log_file.read_text(errors="replace")
             # The error is followed by its result, which may be long.
             first = log.find("[ERROR]: ")
-            raise NotMeasured(f"A task failed:\n{log[first : first + 3000] if first >= 0 else log[-3000:]}")
+            raise MeasurementError(f"A task failed:\n{log[first : first + 3000] if first >= 0 else log[-3000:]}")
         return Run(dict(timed(times.read_text().splitlines())), peak.stop() if peak else 0.0)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from benchmarks import audit, measured_cluster, tools
 from benchmarks.measured_cluster import NAMESPACE, Measured
 from benchmarks.playbook import EMPTY, Task, Timed, play
-from benchmarks.results import NotMeasured, Report, Row
+from benchmarks.results import MeasurementError, Report, Row
 from benchmarks.tools import Tools
 
 ROUNDS = 7
@@ -68,8 +68,8 @@ def many_task(tool: str, names: Sequence[str]) -> Task:
         how = {"names": list(names), "namespace": NAMESPACE, "timeout": TIMEOUT_S}
         return {"hashfoundry.kserve.inference_service_ready": how}
     if tool == KUBECTL:
-        words = shlex.join(["xargs", "--max-procs=0", "-I{}", *_wait("{}")])
-        return {"ansible.builtin.shell": {"cmd": words, "stdin": "\n".join(names)}, "failed_when": False}
+        command = shlex.join(["xargs", "--max-procs=0", "-I{}", *_wait("{}")])
+        return {"ansible.builtin.shell": {"cmd": command, "stdin": "\n".join(names)}, "failed_when": False}
     return {**_loop("{{ item }}"), "loop": list(names[:LOOPED])}
 
 
@@ -86,7 +86,7 @@ def _event(cluster: Measured, done: Timed, names: Sequence[str], first: bool = F
     log = [one for one in audit.read(cluster.settings.audit_log, done.started) if one.ended <= done.ended]
     found = audit.became_ready(log, NAMESPACE, first)
     if missing := set(names) - set(found):
-        raise NotMeasured(f"The audit log does not say when {', '.join(sorted(missing)[:3])} became ready.")
+        raise MeasurementError(f"The audit log does not say when {', '.join(sorted(missing)[:3])} became ready.")
     return max(found[name] for name in names)
 
 
@@ -130,7 +130,7 @@ def _verdict(cluster: Measured, done: Timed) -> float:
         if request.resource == "services/proxy" and request.agent.startswith(PYTHON) and request.ended <= done.ended
     ]
     if not asked:
-        raise NotMeasured("A request to the model was not found in the audit log.")
+        raise MeasurementError("A request to the model was not found in the audit log.")
     return max(asked)
 
 
@@ -171,7 +171,7 @@ def _measure_many(cluster: Measured, found: Tools, report: Report) -> None:
         if tool == OURS:
             _lists_and_watches(report, len(names), counts, done)
         if failed := len(names) - len(seen):
-            why = (done.result["stderr_lines"] or ["nothing said"])[-1]
+            why = (done.result["stderr_lines"] or ["no error output"])[-1]
             report.notes.append(
                 f"{failed} of the {len(names)} kubectl wait commands failed, for example: {why}. The time is from the "
                 "last event of the services whose command succeeded."
@@ -188,10 +188,10 @@ def _measure_many(cluster: Measured, found: Tools, report: Report) -> None:
 
 def _seen(done: Timed, names: Sequence[str]) -> list[str]:
     """The services that kubectl wait reported as ready."""
-    said = {
+    printed = {
         line.partition(" ")[0].rpartition("/")[2] for line in done.result["stdout_lines"] if "condition met" in line
     }
-    return [name for name in names if name in said]
+    return [name for name in names if name in printed]
 
 
 def _lists_and_watches(report: Report, services: int, counts: dict[str, int], done: Timed) -> None:

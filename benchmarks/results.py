@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = Path(__file__).with_name("results")
 
 
-class NotMeasured(Exception):
+class MeasurementError(Exception):
     """A measurement failed; the message says why."""
 
 
@@ -29,7 +29,7 @@ class NotMeasured(Exception):
 class Row:
     """One figure of one tool: the values of all rounds.
 
-    limit: the threshold, in words.
+    limit: the threshold as text.
     met: whether the figure meets it, or None if there is no threshold.
     ratio: the figure divided by that of the collection.
     """
@@ -62,14 +62,14 @@ class Report:
         """Add a row per tool with its ratio to the collection's figure; fields: of the collection's row."""
         reference = statistics.median(values[ours])
         for tool, numbers in values.items():
-            own = fields if tool == ours else {key: fields[key] for key in ("unit",) if key in fields}
+            row_fields = fields if tool == ours else {key: fields[key] for key in ("unit",) if key in fields}
             ratio = statistics.median(numbers) / reference if reference and tool != ours else None
-            self.rows.append(Row(figure, tool, list(numbers), ratio=ratio, **own))
+            self.rows.append(Row(figure, tool, list(numbers), ratio=ratio, **row_fields))
 
     def markdown(self) -> str:
         """The table in Markdown."""
         lines = [
-            "| figure | of | median | least | most | times ours | bar | met |",
+            "| figure | tool | median | min | max | relative to the collection | threshold | met |",
             "|---|---|---|---|---|---|---|---|",
         ]
         for row in self.rows:
@@ -82,19 +82,19 @@ class Report:
 
     def write(self) -> None:
         """Print the table, and write it to results/ as Markdown and JSON."""
-        where, table = machine(), self.markdown()
-        facts = ", ".join(f"{name} {version}" for name, version in self.versions.items())
-        head = f"{where['date']}, commit {where['commit']}: {where['cpu']}, {where['cores']} cores, " + (
-            f"{where['memory_gib']} GiB, Linux {where['linux']}, Python {where['python']}"
+        host, table = machine(), self.markdown()
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        heading = f"{host['date']}, commit {host['commit']}: {host['cpu']}, {host['cores']} cores, " + (
+            f"{host['memory_gib']} GiB, Linux {host['linux']}, Python {host['python']}"
         )
-        text = f"# {self.title}\n\n{head}.\n\n{table}\n\n"
-        text += "".join(f"- {note}\n" for note in self.notes) + f"- Versions: {facts}.\n"
+        text = f"# {self.title}\n\n{heading}.\n\n{table}\n\n"
+        text += "".join(f"- {note}\n" for note in self.notes) + f"- Versions: {versions}.\n"
         print(f"\n{text}", flush=True)
         FOLDER.mkdir(exist_ok=True)
         (FOLDER / f"{self.name}.md").write_text(text)
         rows = [{**asdict(row), "values": list(row.values), "median": row.median} for row in self.rows]
-        whole = {"title": self.title, "machine": where, "versions": dict(self.versions), "rows": rows}
-        (FOLDER / f"{self.name}.json").write_text(json.dumps({**whole, "notes": self.notes}, indent=1) + "\n")
+        content = {"title": self.title, "machine": host, "versions": dict(self.versions), "rows": rows}
+        (FOLDER / f"{self.name}.json").write_text(json.dumps({**content, "notes": self.notes}, indent=1) + "\n")
 
 
 def _text(number: float, unit: str) -> str:

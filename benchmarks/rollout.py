@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import tools
-from benchmarks.results import NotMeasured, Report
+from benchmarks.results import MeasurementError, Report
 from benchmarks.tools import Tools
 from local import __main__ as commands
 from local import demo, settings, table
@@ -46,11 +46,11 @@ RESOURCES = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"cpu": "
 
 
 @dataclass(frozen=True)
-class Rolled:
+class Rollout:
     """One rollout, in seconds from the start of the command."""
 
-    answered: float
-    ended: float
+    served: float
+    finished: float
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Bench:
         """Train a version into a local folder."""
         target = self.folder / version
         command: list[str | Path] = [sys.executable, "-m", "model.iris", "--output", target, "--version", version]
-        run(command, cwd=REPOSITORY, hint="see the model's training.")
+        run(command, cwd=REPOSITORY, hint="inspect the training of the model.")
         # The upload requires the name of the model in the list, which is not that of the demo.
         metadata = target / "metadata.json"
         metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"name": NAMES[PLAYBOOKS]}))
@@ -110,7 +110,7 @@ class Bench:
         program = Path(sys.executable).with_name("ansible-playbook")
         return [program, "-i", "inventories/local", "-e", f"@{file}", "playbooks/storage.yml", "playbooks/serving.yml"]
 
-    def make_by_hand(self, version: str, storage: str) -> None:
+    def create_by_hand(self, version: str, storage: str) -> None:
         """Apply the InferenceService for the rollout by hand; the script uploads its model."""
         name = NAMES[BY_HAND]
         uri = f"pvc://{VOLUME}/{name}/{version}" if storage == "pvc" else f"s3://{BUCKET}/{name}/{version}/"
@@ -129,9 +129,9 @@ class Bench:
         file.write_text(json.dumps(service))
         kubectl = self.settings.state / "bin" / "kubectl"
         command: list[str | Path] = [kubectl, "apply", "--server-side", "--force-conflicts", "--filename", file]
-        run(command, env=self.env, hint="see the cluster.")
+        run(command, env=self.env, hint="inspect the cluster.")
 
-    def roll_out(self, tool: str, version: str, storage: str) -> Rolled:
+    def roll_out(self, tool: str, version: str, storage: str) -> Rollout:
         """Start the command, and send requests until the version serves and the command has finished."""
         env, command, name = self.env, self.playbooks(version, storage), NAMES[tool]
         if tool == BY_HAND:
@@ -142,29 +142,29 @@ class Bench:
                 "URL": f"https://{name}.{DOMAIN}:{self.settings.https_port}/v2/models/{name}",
                 "RESOLVE": f"{name}.{DOMAIN}:{self.settings.https_port}:127.0.0.1",
             }  # fmt: skip
-        began = time.monotonic()
-        with (self.folder / "said").open("wb") as said:
+        started = time.monotonic()
+        with (self.folder / "output").open("wb") as output:
             process = subprocess.Popen(
-                command, cwd=REPOSITORY, env=env, stdin=subprocess.DEVNULL, stdout=said, stderr=said
+                command, cwd=REPOSITORY, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
             try:
-                answered = None
-                while process.poll() is None or answered is None:
-                    if answered is None and self._answers(name, version):
-                        answered = time.monotonic() - began
-                    if time.monotonic() - began > TIMEOUT_S or process.poll():
+                served = None
+                while process.poll() is None or served is None:
+                    if served is None and self._serves(name, version):
+                        served = time.monotonic() - started
+                    if time.monotonic() - started > TIMEOUT_S or process.poll():
                         break
                     time.sleep(POLL_S)
-                ended = time.monotonic() - began
+                finished = time.monotonic() - started
             finally:
                 process.terminate()
                 process.wait()
-        if process.returncode or answered is None:
-            text = (self.folder / "said").read_text(errors="replace")
-            raise NotMeasured(f"{version} was not rolled out by {tool}:\n{text[-3000:]}")
-        return Rolled(answered, ended)
+        if process.returncode or served is None:
+            text = (self.folder / "output").read_text(errors="replace")
+            raise MeasurementError(f"{version} was not rolled out by {tool}:\n{text[-3000:]}")
+        return Rollout(served, finished)
 
-    def _answers(self, name: str, version: str) -> bool:
+    def _serves(self, name: str, version: str) -> bool:
         """Whether that version returns the right prediction, through the Gateway and over verified TLS."""
         context = ssl.create_default_context(cafile=str(self.settings.state / "ca.crt"))
         connection = _Connection(f"{name}.{DOMAIN}", self.settings.https_port, context)
@@ -172,8 +172,8 @@ class Bench:
         try:
             connection.request("POST", f"/v2/models/{name}/infer", json.dumps({"inputs": [tensor]}))
             response = connection.getresponse()
-            answer = json.loads(response.read())
-            return response.status == 200 and answer["model_version"] == version and answer["outputs"][0]["data"] == [2]
+            body = json.loads(response.read())
+            return response.status == 200 and body["model_version"] == version and body["outputs"][0]["data"] == [2]
         except (OSError, HTTPException, ValueError, KeyError):
             return False
         finally:
@@ -184,7 +184,7 @@ class Bench:
         kubectl = self.settings.state / "bin" / "kubectl"
         # The reclaim policy of a volume with models is Retain.
         for what in (("namespace", NAMESPACE), ("persistentvolume", f"{NAMESPACE}-{VOLUME}")):
-            run([kubectl, "delete", *what, "--ignore-not-found"], env=self.env, hint="see the cluster.")
+            run([kubectl, "delete", *what, "--ignore-not-found"], env=self.env, hint="inspect the cluster.")
         aws: list[str | Path] = [self.found.script("aws"), "s3", "rb", "--force", f"s3://{BUCKET}"]
         subprocess.run(aws, env=self.env, capture_output=True, check=False)
 
@@ -194,9 +194,9 @@ class _Connection(HTTPSConnection):
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
         super().__init__(host, port, timeout=5, context=context)
-        self._create_connection = self._to_this_machine
+        self._create_connection = self._to_localhost
 
-    def _to_this_machine(self, address: tuple[str, int], *others: Any) -> Any:
+    def _to_localhost(self, address: tuple[str, int], *others: Any) -> Any:
         return socket.create_connection(("127.0.0.1", address[1]), *others)
 
 
@@ -220,16 +220,15 @@ def measure(rounds: int = ROUNDS) -> Report:
     config = settings.load()
     found = tools.ensure()
     versions = found.versions(("ansible-core", "awscli", "kubectl", "kserve-manager", "contour", "versitygw"))
-    report = Report("rollout", "From a version on this machine to its answer through TLS", versions)
+    report = Report("rollout", "From a local model version to its prediction over TLS", versions)
     with running(config, found) as bench:
         for storage in STORAGES:
             _measure(report, bench, storage, rounds)
     report.notes += [
-        "A version is a folder of 2 files. The playbooks do more than the script: they try the model first, compare "
-        "what lies in the bucket and what serves with its digest, and wait until the model answers in all pods.",
-        f"The script is benchmarks/by_hand/{SCRIPT.name}. Both begin with another version serving, and the answer is "
-        f"asked for every {POLL_S * 1000:.0f} ms by the benchmark itself: a prediction in which the server names the "
-        "version.",
+        "A version is a folder of 2 files. The playbooks do more than the script: they validate the model, compare "
+        "the uploaded and the serving version with its digest, and wait until all pods serve it.",
+        f"The script is benchmarks/by_hand/{SCRIPT.name}. Both start with another version serving. The benchmark sends "
+        f"a prediction request every {POLL_S * 1000:.0f} ms, until the response contains the new version.",
     ]
     return report
 
@@ -238,18 +237,23 @@ def _measure(report: Report, bench: Bench, storage: str, rounds: int) -> None:
     first = f"{storage}-v0"
     bench.train(first)
     bench.roll_out(PLAYBOOKS, first, storage)
-    bench.make_by_hand(first, storage)
+    bench.create_by_hand(first, storage)
     bench.roll_out(BY_HAND, first, storage)
-    rolled: dict[str, list[Rolled]] = {tool: [] for tool in TOOLS}
+    rolled: dict[str, list[Rollout]] = {tool: [] for tool in TOOLS}
     for number in range(rounds):
         for tool in TOOLS[number % 2 :] + TOOLS[: number % 2]:
             version = f"{storage}-v{number + 1}-{TOOLS.index(tool)}"
             bench.train(version)
             rolled[tool].append(bench.roll_out(tool, version, storage))
             one = rolled[tool][-1]
-            print(f"    {storage}, {tool}: answered {one.answered:.1f} s, ended {one.ended:.1f} s", flush=True)
-    answered = {tool: [one.answered for one in rolled[tool]] for tool in TOOLS}
-    report.compare(f"{storage}: to the version's answer", PLAYBOOKS, answered)
+            print(
+                f"    {storage}, {tool}: served after {one.served:.1f} s, finished after {one.finished:.1f} s",
+                flush=True,
+            )
+    served = {tool: [one.served for one in rolled[tool]] for tool in TOOLS}
+    report.compare(f"{storage}: until the version predicts", PLAYBOOKS, served)
     report.compare(
-        f"{storage}: to the command's end", PLAYBOOKS, {tool: [one.ended for one in rolled[tool]] for tool in TOOLS}
+        f"{storage}: until the command has finished",
+        PLAYBOOKS,
+        {tool: [one.finished for one in rolled[tool]] for tool in TOOLS},
     )

@@ -19,11 +19,11 @@ from typing import Any
 
 from kubernetes import client, config, watch
 
-from benchmarks.results import NotMeasured
+from benchmarks.results import MeasurementError
 from benchmarks.tools import FOLDER
 from local import __main__ as commands
 from local import debian, demo, images, table
-from local.cache import locked, make_missing
+from local.cache import build_missing, locked
 from local.cluster import Cluster
 from local.demo import playbook_env
 from local.progress import Progress
@@ -90,7 +90,7 @@ class Start:
     """The phases from a pod's creation to its first prediction in seconds, and the start-up line of the server."""
 
     parts: Mapping[str, float]
-    said: str
+    log_line: str
 
     @property
     def seconds(self) -> float:
@@ -107,14 +107,14 @@ class Served:
     def settings(self) -> Settings:
         return self.cluster.settings
 
-    def kubectl(self, *words: str | Path) -> str:
+    def kubectl(self, *arguments: str | Path) -> str:
         """Run kubectl and return what it printed."""
-        command = [self.settings.state / "bin" / "kubectl", f"--kubeconfig={self.settings.kubeconfig}", *words]
-        return run(command, env=playbook_env(self.settings), hint="see the cluster.")
+        command = [self.settings.state / "bin" / "kubectl", f"--kubeconfig={self.settings.kubeconfig}", *arguments]
+        return run(command, env=playbook_env(self.settings), hint="inspect the cluster.")
 
-    def get(self, *words: str) -> Any:
+    def get(self, *arguments: str) -> Any:
         """Objects of the benchmark's namespace."""
-        return json.loads(self.kubectl("get", f"--namespace={NAMESPACE}", "--output=json", *words))
+        return json.loads(self.kubectl("get", f"--namespace={NAMESPACE}", "--output=json", *arguments))
 
     def apply(self, *objects: Mapping[str, Any]) -> None:
         """Apply objects server-side."""
@@ -140,7 +140,7 @@ class Served:
         deadline = time.monotonic() + TIMEOUT_S
         while self.pods(server):
             if time.monotonic() > deadline:
-                raise NotMeasured(f"The pods of {server.name} were not deleted in {TIMEOUT_S} s.")
+                raise MeasurementError(f"The pods of {server.name} were not deleted in {TIMEOUT_S} s.")
             time.sleep(0.5)
 
     def wait_until_ready(self, server: Server) -> None:
@@ -187,7 +187,7 @@ class Served:
         yield found
         thread.join(TIMEOUT_S)
         if not found:
-            raise NotMeasured(f"No pod of {server.name} was created.")
+            raise MeasurementError(f"No pod of {server.name} was created.")
 
     def timeline(self, server: Server, created: float, answered: float) -> Start:
         """The phases from a pod's creation to its first prediction."""
@@ -203,8 +203,8 @@ class Served:
         }
         name = pod["metadata"]["name"]
         log = self.kubectl("logs", f"--namespace={NAMESPACE}", "--container=kserve-container", name)
-        said = re.search(r"Serving \S+: (.*)", log)
-        return Start(parts, said[1] if said else "")
+        match = re.search(r"Serving \S+: (.*)", log)
+        return Start(parts, match[1] if match else "")
 
     def _containers(self, uid: str) -> dict[str, tuple[float, float]]:
         """When each container of a pod was made, and when its first process began (0 where it has ended)."""
@@ -270,7 +270,7 @@ def first_answer(connect: Callable[[], HTTPConnection], server: Server) -> float
         finally:
             connection.close()
         time.sleep(POLL_S)
-    raise NotMeasured(f"{server.label} did not answer in {TIMEOUT_S} s.")
+    raise MeasurementError(f"{server.label} did not answer in {TIMEOUT_S} s.")
 
 
 def _objects(served: Served, references: Mapping[str, str], annotations: Mapping[str, str]) -> Iterator[dict[str, Any]]:
@@ -324,7 +324,7 @@ def running(config: Settings, annotations: Mapping[str, str] | None = None) -> I
     with locked(config.cache):
         rootfs = {image.rootfs for image in ours}
         products = [images.rootfs_product(everything.rootfs[name], config) for name in sorted(rootfs)]
-        make_missing([*products, *(images.product(image, everything, config) for image in ours)], progress)
+        build_missing([*products, *(images.product(image, everything, config) for image in ours)], progress)
     Cluster(config, replace(everything, images=ours), cluster.engine).load(progress, built=True)
     served = Served(cluster)
     references = {image.ref.removeprefix(PREFIX).split("-")[0].split(":")[0]: image.ref for image in ours}

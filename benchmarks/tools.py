@@ -14,7 +14,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 
 from local import debian, galaxy, programs, settings, table
-from local.cache import digest, locked, make_missing
+from local.cache import build_missing, digest, locked
 from local.progress import Progress
 from local.run import run
 from local.settings import Settings
@@ -55,8 +55,8 @@ class Tools:
             if found := "." in name and galaxy.installed(name, folder):
                 return found
         if name == "wrk":
-            said = subprocess.run(["wrk", "--version"], capture_output=True, text=True, check=False).stdout
-            return " ".join(said.split()[1:3])
+            output = subprocess.run(["wrk", "--version"], capture_output=True, text=True, check=False).stdout
+            return " ".join(output.split()[1:3])
         pinned = re.search(rf"^{re.escape(name)}==(\S+)", LOCK.read_text(), re.MULTILINE)
         return pinned[1] if pinned else package_version(name)
 
@@ -83,7 +83,7 @@ def ensure(*names: str) -> Tools:
     rows = table.load(table.TABLE, FOLDER / "components.toml")
     debian.ensure(wrk="wrk", taskset="util-linux")
     with locked(config.cache):
-        make_missing([programs.product(rows.programs[name], config) for name in names], Progress())
+        build_missing([programs.product(rows.programs[name], config) for name in names], Progress())
         found = Tools(config, rows, _environment(config))
     galaxy.ensure()
     found.collections.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Uploading a model version to an S3 server on this machine, over HTTPS as public stores are and over HTTP, and again
-with nothing new.
+"""Uploading a model version to a local S3 server, over HTTPS like public object stores and over HTTP, and again without
+changes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._certificates import pki
 from benchmarks import tools
 from benchmarks.playbook import EMPTY, Task, play
-from benchmarks.results import NotMeasured, Report
+from benchmarks.results import MeasurementError, Report
 from benchmarks.tools import Tools
 
 ROUNDS = 5
@@ -35,18 +35,18 @@ BUCKET = "models"
 MIB = 2**20
 # What is uploaded: the number of files and the size of each.
 SHAPES = {"1 GiB in one file": (1, 1024 * MIB), "1,000 files of 256 KiB": (1000, MIB // 4)}
-# A loop of a module takes a task for each file: so many are measured, and the time of all is reckoned from them.
+# A module with a loop runs a task per file: only this many are measured, and the time of all is extrapolated.
 LOOPED = 20
 LOOPED_ROUNDS = 2
-MOST_REQUESTS, MOST_SECONDS = 2, 1.5
+MAX_REQUESTS, MAX_SECONDS = 2, 1.5
 MEMORY = Path("/dev/shm")
-MEMORY_NEEDED = 4 * 2**30  # an object of 1 GiB, its parts, and room
+MEMORY_NEEDED = 4 * 2**30  # an object of 1 GiB, its parts, and a reserve
 ACCESS = {"AWS_ACCESS_KEY_ID": "benchmark", "AWS_SECRET_ACCESS_KEY": "benchmark-secret", "AWS_REGION": "us-east-1"}
 
 
 @dataclass(frozen=True)
 class Store:
-    """An S3 server over a folder; log: one line a request; ca: the file of its CA."""
+    """An S3 server with a folder as storage; log: one line per request; ca: the file of its CA certificate."""
 
     url: str
     folder: Path
@@ -55,13 +55,13 @@ class Store:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment that every tool finds the server by."""
+        """The environment variables by which each tool finds the server."""
         return {
             **ACCESS,
             "AWS_DEFAULT_REGION": ACCESS["AWS_REGION"],
             "AWS_ENDPOINT_URL": self.url,
             "AWS_CA_BUNDLE": str(self.ca),
-            # What the AWS SDK guide advises for stores of others; over TLS this one refuses their trailing checksums.
+            # As the AWS SDK guide recommends for S3-compatible stores; over TLS versitygw rejects trailing checksums.
             "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
             "RCLONE_CA_CERT": str(self.ca),
             "RCLONE_CONFIG": "/dev/null",
@@ -71,24 +71,24 @@ class Store:
             "RCLONE_CONFIG_STORE_ENDPOINT": self.url,
         }
 
-    def held(self, prefix: str) -> int:
-        """How many bytes lie below a prefix, without the little that a tool adds of its own."""
+    def uploaded_bytes(self, prefix: str) -> int:
+        """The bytes below a prefix, without objects that a tool adds."""
         files = (self.folder / BUCKET / prefix).rglob("*.bin")
         return sum(file.stat().st_size for file in files if file.is_file())
 
     def empty(self) -> None:
-        """Take everything away, and let a disk come to rest."""
+        """Delete all objects, and flush a disk."""
         for folder in (self.folder / BUCKET).iterdir():
             shutil.rmtree(folder, ignore_errors=True)
         if not self.folder.is_relative_to(MEMORY):
             os.sync()
 
 
-def place(disk: Path) -> Path:
-    """Where the store keeps its objects: in memory where that will do, so that the disk's pace is not measured."""
+def storage_folder(disk: Path) -> Path:
+    """The folder for the objects: in memory if possible, so that the speed of the disk is not measured."""
     try:
         with tempfile.NamedTemporaryFile(dir=MEMORY) as probe:
-            os.setxattr(probe.name, "user.probe", b"1")  # the server keeps what it knows of an object in these
+            os.setxattr(probe.name, "user.probe", b"1")  # the server stores the metadata of objects in these
         if shutil.disk_usage(MEMORY).free > MEMORY_NEEDED:
             return MEMORY
     except OSError:
@@ -98,7 +98,7 @@ def place(disk: Path) -> Path:
 
 @contextmanager
 def store(found: Tools, folder: Path, scheme: str) -> Iterator[Store]:
-    """A running S3 server, the one of the local cluster, with connections kept as public stores keep them."""
+    """A running versitygw, as in the local cluster, with persistent connections like public object stores."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -110,8 +110,8 @@ def store(found: Tools, folder: Path, scheme: str) -> Iterator[Store]:
     if scheme == "https":
         command += ["--cert", folder / "tls.crt", "--key", folder / "tls.key"]
     command += ["posix", root]
-    with (folder / "server.log").open("wb") as said:
-        server = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+    with (folder / "server.log").open("wb") as output:
+        server = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
             _wait(address, server)
             yield Store(f"{scheme}://localhost:{address.rpartition(':')[2]}", root, log, ca)
@@ -121,7 +121,7 @@ def store(found: Tools, folder: Path, scheme: str) -> Iterator[Store]:
 
 
 def certificate(folder: Path) -> Path:
-    """Write tls.crt and tls.key of a server at localhost; returns the file of its CA."""
+    """Write tls.crt and tls.key for a server at localhost; return the file of its CA certificate."""
     now = datetime.datetime.now(datetime.UTC)
     authority = pki.new_authority("benchmark CA", 1, now)
     issued = pki.data(pki.issue(authority, ["localhost"], 1, now), authority.certificate)
@@ -139,39 +139,39 @@ def _wait(address: str, server: subprocess.Popen[bytes]) -> None:
         if server.poll() is not None:
             break
         time.sleep(0.05)
-    raise NotMeasured("The S3 server did not start.")
+    raise MeasurementError("The S3 server did not start.")
 
 
 def task(tool: str, found: Tools, url: str, source: Path, prefix: str) -> Task:
-    """The task that puts the folder's files below the prefix, as a user of the tool writes it."""
+    """The task that uploads the files of the folder to the prefix, as a user of the tool would write it."""
     files = sorted(file.name for file in source.iterdir())
     if tool == LIBRARY:
         program = Path(__file__).with_name("boto3_upload.py")
-        # -P: beside the program lies a platform.py, which is not Python's.
-        words = [str(found.script("python")), "-P", str(program), str(source), BUCKET, f"{prefix}/v1"]
-        return {"ansible.builtin.command": {"argv": words}}
+        # -P: otherwise platform.py in the same folder would shadow that of Python.
+        argv = [str(found.script("python")), "-P", str(program), str(source), BUCKET, f"{prefix}/v1"]
+        return {"ansible.builtin.command": {"argv": argv}}
     if tool == OURS:
-        how = {"source": str(source), "bucket": BUCKET, "name": prefix, "version": "v1", "endpoint_url": url}
-        return {"hashfoundry.kserve.spaces_upload": {**how, "addressing_style": "path"}}
+        options = {"source": str(source), "bucket": BUCKET, "name": prefix, "version": "v1", "endpoint_url": url}
+        return {"hashfoundry.kserve.spaces_upload": {**options, "addressing_style": "path"}}
     if tool == "aws s3 sync":
-        words = [str(found.script("aws")), "s3", "sync", "--no-progress", str(source), f"s3://{BUCKET}/{prefix}/v1/"]
-        return {"ansible.builtin.command": {"argv": words}}
+        argv = [str(found.script("aws")), "s3", "sync", "--no-progress", str(source), f"s3://{BUCKET}/{prefix}/v1/"]
+        return {"ansible.builtin.command": {"argv": argv}}
     if tool == "rclone copy":
-        words = [str(found.program("rclone")), "copy", str(source), f"store:{BUCKET}/{prefix}/v1"]
-        return {"ansible.builtin.command": {"argv": words}}
+        argv = [str(found.program("rclone")), "copy", str(source), f"store:{BUCKET}/{prefix}/v1"]
+        return {"ansible.builtin.command": {"argv": argv}}
     if tool == "community.aws.s3_sync":
-        how = {"bucket": BUCKET, "key_prefix": f"{prefix}/v1", "file_root": str(source), "endpoint_url": url}
-        return {"community.aws.s3_sync": {**how, "region": ACCESS["AWS_REGION"]}}
-    how = {"bucket": BUCKET, "mode": "put", "overwrite": "different", "endpoint_url": url}
+        options = {"bucket": BUCKET, "key_prefix": f"{prefix}/v1", "file_root": str(source), "endpoint_url": url}
+        return {"community.aws.s3_sync": {**options, "region": ACCESS["AWS_REGION"]}}
+    options = {"bucket": BUCKET, "mode": "put", "overwrite": "different", "endpoint_url": url}
     each = {"object": f"{prefix}/v1/{{{{ item }}}}", "src": f"{source}/{{{{ item }}}}"}
-    return {"amazon.aws.s3_object": {**how, **each, "region": ACCESS["AWS_REGION"]}, "loop": files[:LOOPED]}
+    return {"amazon.aws.s3_object": {**options, **each, "region": ACCESS["AWS_REGION"]}, "loop": files[:LOOPED]}
 
 
 TOOLS = (OURS, LIBRARY, "aws s3 sync", "rclone copy", "amazon.aws.s3_object", "community.aws.s3_sync")
 
 
 def _sources(folder: Path) -> dict[str, Path]:
-    """The files of each shape, of bytes that nothing can compress."""
+    """Create the files of each shape, with random bytes that cannot be compressed."""
     found = {}
     for number, (name, (count, size)) in enumerate(SHAPES.items()):
         found[name] = folder / f"source-{number}"
@@ -184,7 +184,7 @@ def _sources(folder: Path) -> dict[str, Path]:
 
 
 def measure(rounds: int = ROUNDS) -> Report:
-    """Upload both shapes with every tool, and again, in turns."""
+    """Upload both shapes with each tool in turn, and again without changes."""
     found = tools.ensure("versitygw", "rclone")
     names = ("versitygw", "ansible-core", "boto3", "awscli", "rclone", "amazon.aws", "community.aws")
     versions = {**found.versions(names), "boto3 of spaces_upload": package_version("boto3")}
@@ -193,27 +193,27 @@ def measure(rounds: int = ROUNDS) -> Report:
         sources = _sources(Path(name))
         os.sync()
         for scheme in SCHEMES:
-            with tempfile.TemporaryDirectory(prefix="benchmark-", dir=place(found.settings.cache)) as objects:
-                kept = "in memory" if Path(objects).is_relative_to(MEMORY) else "on the same disk"
+            with tempfile.TemporaryDirectory(prefix="benchmark-", dir=storage_folder(found.settings.cache)) as objects:
+                location = "in memory" if Path(objects).is_relative_to(MEMORY) else "on the same disk"
                 with store(found, Path(objects), scheme) as server:
                     for shape, source in sources.items():
                         _rows(report, f"{shape}, {scheme.upper()}", _measured(found, server, shape, source, rounds))
     report.notes += [
-        "Each tool runs as a task of a playbook, in turns, each time into an empty prefix; the S3 server is versitygw "
-        f"over a folder {kept}, and the files are in the page cache.",
-        f"amazon.aws.s3_object takes a task for each file: {LOOPED} of the 1,000 are measured, times {1000 // LOOPED}.",
-        "Seconds of a re-run are those beyond an empty task (ansible.builtin.ping); requests are lines of the server's "
-        "access log.",
-        "boto3 makes its client of the AWS Common Runtime (boto3[crt]) for TLS by the machine's own authorities only, "
-        "and without an endpoint_url: neither of these servers can be reached by it.",
-        "AWS_REQUEST_CHECKSUM_CALCULATION is when_required for all, as for other stores than Amazon's.",
+        "Each tool runs in turn as a task of a playbook, each time with an empty prefix. The S3 server is versitygw "
+        f"with a folder {location}, and the files are in the page cache.",
+        f"amazon.aws.s3_object needs a task per file: {LOOPED} of the 1,000 are measured, times {1000 // LOOPED}.",
+        "The seconds of a second run exclude those of an empty task (ansible.builtin.ping); the requests are those of "
+        "the access log.",
+        "The client of the AWS Common Runtime (boto3[crt]) is not measured, because boto3 supports it neither with a "
+        "custom CA nor with an endpoint_url.",
+        "AWS_REQUEST_CHECKSUM_CALCULATION is when_required for all tools, as for S3-compatible object stores.",
     ]
     return report
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What each tool took, by its name: seconds of the first run, those of the second and its requests."""
+    """The measurements by tool: seconds of the first and of the second run, and requests of the second."""
 
     first: dict[str, list[float]]
     again: dict[str, list[float]]
@@ -235,8 +235,8 @@ def _measured(found: Tools, server: Store, shape: str, source: Path, rounds: int
             one = task(tool, found, server.url, source, prefix)
             tasks = [EMPTY, {"name": "first", **one}, {"name": "again", **one}]
             done = play(found, tasks, env=server.env, counted=server.log).tasks
-            if server.held(prefix) * factor != count * size:
-                raise NotMeasured(f"{tool} did not upload {shape}.")
+            if server.uploaded_bytes(prefix) * factor != count * size:
+                raise MeasurementError(f"{tool} did not upload {shape}.")
             print(f"    round {number + 1}, {shape}, {server.url}, {tool}: {done['first'].seconds:.2f} s", flush=True)
             measured.first[tool].append(done["first"].seconds * factor)
             measured.again[tool].append((done["again"].seconds - done["empty"].seconds) * factor)
@@ -248,9 +248,9 @@ def _rows(report: Report, shape: str, measured: Measured) -> None:
     medians = {tool: statistics.median(values) for tool, values in measured.first.items()}
     best = min(value for tool, value in medians.items() if tool != OURS)
     report.compare(shape, OURS, measured.first, limit="at least as fast as the fastest", met=medians[OURS] <= best)
-    met = statistics.median(measured.again[OURS]) <= MOST_SECONDS
-    limit = f"at most {MOST_SECONDS} s more than an empty task"
+    met = statistics.median(measured.again[OURS]) <= MAX_SECONDS
+    limit = f"at most {MAX_SECONDS} s more than an empty task"
     report.compare(f"{shape}, again", OURS, measured.again, limit=limit, met=met)
-    met = max(measured.requests[OURS]) <= MOST_REQUESTS
-    limit = f"at most {MOST_REQUESTS}"
+    met = max(measured.requests[OURS]) <= MAX_REQUESTS
+    limit = f"at most {MAX_REQUESTS}"
     report.compare(f"{shape}, again, requests", OURS, measured.requests, unit="requests", limit=limit, met=met)

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from local import debian, demo, engine, galaxy, images, node, programs, settings, table
-from local.cache import Product, locked, make_missing
+from local.cache import Product, build_missing, locked
 from local.cluster import Cluster, make_state, remove_state
 from local.engine import Engine, OwnEngine
 from local.errors import DISK_FULL, LocalError
@@ -73,13 +73,13 @@ def _build(config: Settings, rows: Table, progress: Progress) -> None:
             "Building the images requires root: run this as root, or where a container registry is reachable."
         )
     debian.ensure(mmdebstrap="mmdebstrap", zstd="zstd")
-    make_missing(_all_products(config, rows), progress)
+    build_missing(_all_products(config, rows), progress)
 
 
 def provide(config: Settings, rows: Table, progress: Progress, docker: Engine) -> bool:
     """Pull or build the images of a new cluster, and return whether they were built."""
     if _pulled(config, rows, docker):
-        make_missing(_tools(config, rows), progress)
+        build_missing(_tools(config, rows), progress)
         return False
     _build(config, rows, progress)
     if not docker.has_image(node.ref(rows, config)):
@@ -108,7 +108,7 @@ def up(config: Settings, rows: Table, progress: Progress) -> Cluster:
             elif built := cluster.built():
                 _build(config, rows, progress)
             else:
-                make_missing(_tools(config, rows), progress)
+                build_missing(_tools(config, rows), progress)
             cluster.link_tools()
         with progress.stage("kind cluster"):
             if exists:
@@ -153,11 +153,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0 on success, else 1 with one message on standard error."""
     parser = _parser()
-    arguments = parser.parse_args(words)
-    command, tables = arguments.command, arguments.tables
+    options = parser.parse_args(arguments)
+    command, tables = options.command, options.tables
     if tables and command != "build":
         parser.error("only build takes tables")
     progress = Progress()
@@ -171,7 +171,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 provide(config, rows, progress, engine.ensure(config, rows, progress))
                 further = table.load(table.TABLE, *tables).programs.values()
                 known = table.load().programs.values()
-                make_missing([programs.product(row, config) for row in further if row not in known], progress)
+                build_missing([programs.product(row, config) for row in further if row not in known], progress)
         else:
             cluster = up(config, rows, progress)
             if command == "demo":

@@ -71,7 +71,7 @@ def locked(cache: Path, wait: bool = True) -> Iterator[bool]:
         yield True
 
 
-def make_missing(products: Sequence[Product], progress: Progress) -> None:
+def build_missing(products: Sequence[Product], progress: Progress) -> None:
     """Build the products that are missing from the cache, in the order given."""
     missing = [product for product in products if not product.path.exists()]
     if not missing:

@@ -20,8 +20,8 @@ from local import images, node, programs, releases
 from local.engine import Engine
 from local.errors import LocalError
 from local.progress import Progress
-from local.run import answers, run
-from local.settings import KUBELET_PODS, MODES, REPOSITORY, Settings, kept_mode
+from local.run import run, succeeds
+from local.settings import KUBELET_PODS, MODES, REPOSITORY, Settings, saved_mode
 from local.table import Image, Table
 
 # Node ports that are mapped to 127.0.0.1; inventories/local sets the same two.
@@ -136,9 +136,9 @@ class Cluster:
         """Contains the container's ID after `kind create cluster` has succeeded; empty while it runs."""
         return self.settings.state / "cluster"
 
-    def _kind(self, *words: str | Path, hint: str) -> str:
+    def _kind(self, *arguments: str | Path, hint: str) -> str:
         program = programs.product(self.table.programs["kind"], self.settings).path
-        return run([program, *words], env=self.engine.env, hint=hint)
+        return run([program, *arguments], env=self.engine.env, hint=hint)
 
     def _kubectl(self) -> Path:
         return programs.product(self.table.programs["kubectl"], self.settings).path
@@ -163,7 +163,7 @@ class Cluster:
         if self._container("{{.State.Running}}") != "true":
             self.engine.docker("start", self.node)
         script = 'until "$0" --kubeconfig "$1" --request-timeout=5s get --raw=/readyz >/dev/null 2>&1; do sleep 1; done'
-        if not answers(["sh", "-c", script, self._kubectl(), self.settings.kubeconfig], timeout=180):
+        if not succeeds(["sh", "-c", script, self._kubectl(), self.settings.kubeconfig], timeout=180):
             raise LocalError(
                 "The API server is not ready: delete the cluster with `make clean`, re-create it with `make demo`."
             )
@@ -171,7 +171,7 @@ class Cluster:
     def check_mode(self) -> None:
         """Fail if the existing cluster has another deployment mode, because deployed models cannot change theirs."""
         # A cluster without a recorded mode has the default mode.
-        of_cluster = kept_mode(self.settings.state) or MODES[0]
+        of_cluster = saved_mode(self.settings.state) or MODES[0]
         if self.settings.mode != of_cluster:
             raise LocalError(
                 f"The cluster {self.settings.cluster} is in {of_cluster} mode, but HASHFOUNDRY_MODE is "

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from local import debian, images
-from local.cache import make_missing
+from local.cache import build_missing
 from local.engine import Engine
 from local.progress import Progress
 from local.settings import Settings
@@ -31,7 +31,7 @@ def ensure(python: str, settings: Settings, table: Table, docker: Engine, progre
     row = next(image for image in table.placed("controller") if image.ref == ref(python))
     debian.ensure(mmdebstrap="mmdebstrap")
     archive = images.product(row, table, settings)
-    make_missing([images.rootfs_product(table.rootfs[row.rootfs], settings), archive], progress)
+    build_missing([images.rootfs_product(table.rootfs[row.rootfs], settings), archive], progress)
     docker.docker("load", "--quiet", "--input", archive.path)
 
 
@@ -42,14 +42,14 @@ def command(python: str, mounts: Mapping[Path, str], variables: Mapping[str, str
     variables: environment variables, in addition to those of package indexes.
     folder: the working directory.
     """
-    words = ["docker", "run", "--rm", "--init", "--network=host", f"--workdir={folder}"]
+    argv = ["docker", "run", "--rm", "--init", "--network=host", f"--workdir={folder}"]
     # The model sandbox creates namespaces. Docker's seccomp profile denies that, and root needs CAP_SYS_ADMIN for it.
-    words += ["--security-opt=seccomp=unconfined", "--cap-add=SYS_ADMIN"]
-    words.append("--security-opt=systempaths=unconfined")  # a test disables namespaces in /proc/sys
-    words += [f"--volume={source}:{target}" for source, target in mounts.items()]
+    argv += ["--security-opt=seccomp=unconfined", "--cap-add=SYS_ADMIN"]
+    argv.append("--security-opt=systempaths=unconfined")  # a test disables namespaces in /proc/sys
+    argv += [f"--volume={source}:{target}" for source, target in mounts.items()]
     # By name only: an index URL may contain a password, and any user of the machine can read a command line.
-    words += [f"--env={name}" for name in os.environ if _INDEX.fullmatch(name)]
+    argv += [f"--env={name}" for name in os.environ if _INDEX.fullmatch(name)]
     # Python libraries use their bundled CA certificates unless these variables point to the image's.
     bundle = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), "/etc/ssl/certs/ca-certificates.crt")
-    words += [f"--env={name}={value}" for name, value in {**bundle, "LANG": "C.UTF-8", **variables}.items()]
-    return [*words, ref(python)]
+    argv += [f"--env={name}={value}" for name, value in {**bundle, "LANG": "C.UTF-8", **variables}.items()]
+    return [*argv, ref(python)]

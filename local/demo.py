@@ -43,13 +43,13 @@ def playbook_env(config: Settings) -> dict[str, str]:
 def curl(config: Settings, model: str = "iris-classifier") -> list[str]:
     """The argument list of the curl command that sends a prediction request to the model."""
     authority = f"{model}.{DOMAIN}:{config.https_port}"
-    words = ["curl", "--silent", "--show-error", "--fail-with-body", "--cacert", str(config.state / "ca.crt")]
-    words += ["--resolve", f"{authority}:127.0.0.1", f"https://{authority}/v1/models/{model}:predict"]
-    return [*words, "-H", "Content-Type: application/json", "-d", QUESTIONS[model]]
+    argv = ["curl", "--silent", "--show-error", "--fail-with-body", "--cacert", str(config.state / "ca.crt")]
+    argv += ["--resolve", f"{authority}:127.0.0.1", f"https://{authority}/v1/models/{model}:predict"]
+    return [*argv, "-H", "Content-Type: application/json", "-d", QUESTIONS[model]]
 
 
-def _copyable(words: list[str]) -> str:
-    plain = [word for word in words if word not in ("--silent", "--show-error", "--fail-with-body")]
+def _copyable(argv: list[str]) -> str:
+    plain = [part for part in argv if part not in ("--silent", "--show-error", "--fail-with-body")]
     return " ".join(f"'{word}'" if " " in word else word for word in plain)
 
 
@@ -68,11 +68,11 @@ def run_demo(cluster: Cluster, progress: Progress) -> None:
             raise LocalError("playbooks/site.yml failed: fix the error above, then run `make demo` again.")
     with progress.stage("prediction"):
         hint = "the playbook's smoke tests passed, but curl failed: see the message."
-        answers = {model: run(curl(config, model), hint=hint) for model in QUESTIONS}
-    for model, answer in answers.items():
+        responses = {model: run(curl(config, model), hint=hint) for model in QUESTIONS}
+    for model, response in responses.items():
         print(
             f"\nURL         https://{model}.{DOMAIN}:{config.https_port}  (127.0.0.1)\n"
-            f"Prediction  {json.dumps(json.loads(answer), separators=(',', ':'))}\n\n"
+            f"Prediction  {json.dumps(json.loads(response), separators=(',', ':'))}\n\n"
             f"{_copyable(curl(config, model))}"
         )
     print(f"\nkubeconfig  {config.kubeconfig}\nCA          {config.state / 'ca.crt'}\n")

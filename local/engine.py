@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local import debian, programs
-from local.cache import make_missing
+from local.cache import build_missing
 from local.errors import LocalError
 from local.progress import Progress
-from local.run import answers, run
+from local.run import run, succeeds
 from local.settings import Settings
 from local.table import Table
 
@@ -42,12 +42,12 @@ class Engine:
         """The environment in which docker and kind connect to this engine."""
         return {**os.environ, **({"DOCKER_HOST": self.host} if self.host else {})}
 
-    def docker(self, *words: str | Path, stdin: Path | None = None, hint: str = "see the engine's log.") -> str:
+    def docker(self, *arguments: str | Path, stdin: Path | None = None, hint: str = "see the engine's log.") -> str:
         """Run the docker command and return what it printed."""
-        return run(["docker", *words], env=self.env, stdin=stdin, hint=hint)
+        return run(["docker", *arguments], env=self.env, stdin=stdin, hint=hint)
 
     def has_image(self, ref: str) -> bool:
-        return answers(["docker", "image", "inspect", ref], env=self.env)
+        return succeeds(["docker", "image", "inspect", ref], env=self.env)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class OwnEngine:
             command += ["--bridge", "none"]
             if lacks_capabilities():
                 shim = programs.product(table.programs["runc-shim"], self.settings)
-                make_missing([shim], progress)
+                build_missing([shim], progress)
                 # Without CAP_SYS_RESOURCE dockerd may not lower its own OOM score either.
                 command += ["--add-runtime", f"shim={shim.path}", "--default-runtime", "shim"]
                 command += ["--oom-score-adjust", "0"]
@@ -120,7 +120,7 @@ class OwnEngine:
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not answers(["docker", "info"], env=self.engine.env):
+        while not succeeds(["docker", "info"], env=self.engine.env):
             if process.poll() is not None or time.monotonic() > deadline:
                 last = "\n".join(f"    {line}" for line in self.log.read_text(errors="replace").splitlines()[-8:])
                 raise LocalError(f"The Docker engine did not start: fix the error at the end of {self.log}:\n{last}")
@@ -142,10 +142,10 @@ class OwnEngine:
 
 def answering(settings: Settings) -> Engine | None:
     """The running engine: the user's if there is one, else the one that this project started."""
-    if answers(["docker", "info"]):
+    if succeeds(["docker", "info"]):
         return Engine("")
     own = OwnEngine(settings)
-    return own.engine if own.pid() is not None and answers(["docker", "info"], env=own.engine.env) else None
+    return own.engine if own.pid() is not None and succeeds(["docker", "info"], env=own.engine.env) else None
 
 
 def ensure(settings: Settings, table: Table, progress: Progress) -> Engine:

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from local import controller, engine, galaxy, programs, settings, table
-from local.cache import digest, locked, make_missing
+from local.cache import build_missing, digest, locked
 from local.errors import LocalError
 from local.progress import Progress
 from local.run import run
@@ -104,7 +104,7 @@ def fill(config: Settings, rows: Table) -> None:
             Path(name, "complete").replace(kubernetes_core)
     shutil.copyfile(kubernetes_core, FILES / "kubernetes-core.tar.gz")
     made = [programs.product(rows.programs[name], config) for name in PROGRAMS]
-    make_missing(made, Progress())
+    build_missing(made, Progress())
     for name, product in zip(PROGRAMS, made, strict=True):
         shutil.copy(product.path, FILES / name)
 
@@ -125,11 +125,11 @@ def build(config: Settings, rows: Table) -> None:
         raise LocalError("ansible-builder failed: fix the error above.")
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0 on success, else 1."""
     parser = argparse.ArgumentParser(prog="python -m local.execution_environment", description=__doc__)
     parser.add_argument("command", choices=("files", "build"))
-    command = parser.parse_args(words).command
+    command = parser.parse_args(arguments).command
     try:
         config, rows = settings.load(), table.load()
         with locked(config.cache):

@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from local.errors import LocalError
-from local.run import answers, run
+from local.run import run, succeeds
 from local.settings import REPOSITORY
 
 REQUIREMENTS = REPOSITORY / "requirements.yml"
@@ -93,7 +93,7 @@ def ensure(requirements: Path = REQUIREMENTS, folder: Path = COLLECTIONS) -> Non
     command: list[str | Path] = [Path(sys.executable).with_name("ansible-galaxy"), "collection", "install", "--force"]
     command += ["--requirements-file", requirements, "--collections-path", folder.parent]
     env = {**os.environ, "ANSIBLE_GALAXY_SERVER_TIMEOUT": "20"}
-    if not answers(command, env=env, timeout=GALAXY_TIMEOUT_S):
+    if not succeeds(command, env=env, timeout=GALAXY_TIMEOUT_S):
         release = package(missing)
         print(f"    Galaxy is not reachable: installing {', '.join(missing)} from PyPI's {release}", flush=True)
         from_package(release, missing, folder)

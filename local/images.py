@@ -25,7 +25,7 @@ from local.table import Image, Rootfs, Table
 PYTHON = "3.11"  # Debian bookworm's, and the newest that both scikit-learn 1.5 and kserve support
 APP = "opt/app"
 PATH_ENV = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+EXCLUDED_PATHS = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 PYPI_HINT = "check that PyPI is reachable, or set UV_INDEX_URL."
 
 
@@ -43,7 +43,7 @@ def rootfs_product(rootfs: Rootfs, settings: Settings) -> Product:
     def make(target: Path) -> None:
         command: list[str | Path] = ["mmdebstrap", "--quiet", "--mode=root", "--format=tar", "--skip=output/dev"]
         command += [f"--variant={rootfs.variant}", f"--include={','.join(rootfs.packages)}"]
-        command += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
+        command += [f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED_PATHS]
         if script:
             command.append(f"--customize-hook={script}")
         run(
@@ -81,10 +81,10 @@ def lay_python(image: Image, root: Path) -> None:
     app, folder = root / APP, REPOSITORY / image.python
     _install(app, "--require-hashes", "-r", folder / "requirements.txt")
     shutil.rmtree(app / "bin", ignore_errors=True)  # scripts whose first line names the host's Python
-    left_out = shutil.ignore_patterns("__pycache__", "*.md", "requirements.*")
+    excluded = shutil.ignore_patterns("__pycache__", "*.md", "requirements.*")
     # Several packages keep their paths, because they import each other. A single one is a top-level package.
     for source, target in [(REPOSITORY / name, name) for name in image.packages] or [(folder, folder.name)]:
-        shutil.copytree(source, app / target, ignore=left_out)
+        shutil.copytree(source, app / target, ignore=excluded)
     _compile(app)
 
 

@@ -87,11 +87,11 @@ def check_go() -> None:
     """Raise LocalError if Go is missing or older than the go.mod files require."""
     wanted = re.search(r"^go (\d+)\.(\d+)", (GO_MODULES / "kind" / "go.mod").read_text(), re.MULTILINE)
     assert wanted
-    said = run(["go", "env", "GOVERSION"], hint="install Go, https://go.dev/doc/install, and put it on the PATH.")
-    found = re.match(r"go(\d+)\.(\d+)", said)
+    output = run(["go", "env", "GOVERSION"], hint="install Go, https://go.dev/doc/install, and put it on the PATH.")
+    found = re.match(r"go(\d+)\.(\d+)", output)
     if not found or tuple(map(int, found.groups())) < tuple(map(int, wanted.groups())):
         raise LocalError(
-            f"Go {wanted[1]}.{wanted[2]} or newer is needed and {said.strip()} is on the PATH: install a newer version."
+            f"Go {wanted[1]}.{wanted[2]} or newer is needed, not {output.strip()} of the PATH: install a newer version."
         )
 
 
@@ -103,10 +103,10 @@ def source_folder(program: Program) -> Path:
 def module_folder(module: str, gomod: Path) -> Path:
     """The folder of a module in the Go module cache, at the version pinned by go.mod in the folder gomod."""
     check_go()
-    said = run(
+    output = run(
         ["go", "mod", "download", "-json", module],
         cwd=gomod,
         env={**os.environ, "GOFLAGS": "-mod=readonly", "GOWORK": "off"},
         hint=PROXY_HINT,
     )
-    return Path(json.loads(said)["Dir"])
+    return Path(json.loads(output)["Dir"])

@@ -28,32 +28,32 @@ def run(
     hint: what the user should change if it fails; it ends the message of the LocalError.
     stdin, stdout: files used instead of pipes; with stdout the returned string is empty.
     """
-    words = [str(word) for word in command]
+    argv = [str(part) for part in command]
     source = stdin.open("rb") if stdin else subprocess.DEVNULL
     sink = stdout.open("wb") if stdout else subprocess.PIPE
     try:
-        done = subprocess.run(words, cwd=cwd, env=env, stdin=source, stdout=sink, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(argv, cwd=cwd, env=env, stdin=source, stdout=sink, stderr=subprocess.PIPE, check=False)
     except FileNotFoundError:
-        raise LocalError(f"The command {words[0]} was not found: {hint}") from None
+        raise LocalError(f"The command {argv[0]} was not found: {hint}") from None
     finally:
         for stream in (source, sink):
             if not isinstance(stream, int):
                 stream.close()
     if done.returncode:
-        said = (done.stderr + (done.stdout or b"")).decode(errors="replace").strip()
-        if "No space left on device" in said:
+        output = (done.stderr + (done.stdout or b"")).decode(errors="replace").strip()
+        if "No space left on device" in output:
             hint = DISK_FULL
-        last = "\n".join(f"    {line}" for line in said.splitlines()[-TAIL_LINES:])
-        raise LocalError(f"`{' '.join(words[:3])} …` failed with exit code {done.returncode}: {hint}\n{last}")
+        last = "\n".join(f"    {line}" for line in output.splitlines()[-TAIL_LINES:])
+        raise LocalError(f"`{' '.join(argv[:3])} …` failed with exit code {done.returncode}: {hint}\n{last}")
     return (done.stdout or b"").decode(errors="replace")
 
 
-def answers(command: Sequence[str | Path], env: Mapping[str, str] | None = None, timeout: float = 60) -> bool:
+def succeeds(command: Sequence[str | Path], env: Mapping[str, str] | None = None, timeout: float = 60) -> bool:
     """Whether a command exists and succeeds within timeout seconds."""
-    words = [str(word) for word in command]
+    argv = [str(part) for part in command]
     try:
         done = subprocess.run(
-            words, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=timeout
+            argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=timeout
         )
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return False

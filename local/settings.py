@@ -64,14 +64,14 @@ def _port(environment: Mapping[str, str], name: str, default: int) -> int:
     return _number(environment, name, default, 65535, "a port")
 
 
-def kept_mode(state: Path) -> str:
+def saved_mode(state: Path) -> str:
     """The mode recorded in a state folder when its cluster was created, or an empty string."""
     kept = state / "mode"
     return kept.read_text().strip() if kept.exists() else ""
 
 
 def _mode(environment: Mapping[str, str], state: Path) -> str:
-    mode = environment.get("HASHFOUNDRY_MODE") or kept_mode(state) or MODES[0]
+    mode = environment.get("HASHFOUNDRY_MODE") or saved_mode(state) or MODES[0]
     if mode not in MODES:
         raise LocalError(f"HASHFOUNDRY_MODE={mode} is not supported: set it to one of {', '.join(MODES)}.")
     return mode

@@ -18,8 +18,8 @@ UV = "uv==0.13.8"
 OLDEST = (3, 11)
 
 
-def _run(*words: str | Path, hint: str) -> None:
-    done = subprocess.run([str(word) for word in words], stdin=subprocess.DEVNULL, check=False)
+def _run(*command: str | Path, hint: str) -> None:
+    done = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
         sys.exit(f"\nError: {hint}")
 

@@ -40,11 +40,11 @@ SUMMARY = re.compile(
 )
 BIN = ROOT / ".venv" / "bin"
 # The checks run at a lower priority than the clusters, because no check depends on time.
-BEHIND = ("nice", "-n", "10")
+LOW_PRIORITY = ("nice", "-n", "10")
 
 
 @dataclass
-class Closed:
+class CheckResult:
     """The result of a check; line: its last line of output, or pytest's; faults: pytest's lines of failed tests."""
 
     passed: bool
@@ -53,9 +53,9 @@ class Closed:
     faults: list[str] = field(default_factory=list)
     summaries: list[str] = field(default_factory=list)
 
-    def and_then(self, other: Closed) -> Closed:
+    def and_then(self, other: CheckResult) -> CheckResult:
         """The combined result of two steps."""
-        return Closed(
+        return CheckResult(
             self.passed and other.passed,
             self.line if not self.passed else other.line,
             self.seconds + other.seconds,
@@ -71,8 +71,8 @@ class Results:
     """
 
     def __init__(self, minutes: float | None = None) -> None:
-        self.closed: dict[str, Closed] = {}
-        self.left_out: dict[Scenario, str] = {}
+        self.checks: dict[str, CheckResult] = {}
+        self.skipped: dict[Scenario, str] = {}
         self._minutes = minutes
         self._begun = time.monotonic()
         self._lock = threading.Lock()
@@ -81,40 +81,40 @@ class Results:
     def seconds(self) -> float:
         return time.monotonic() - self._begun
 
-    def close(self, name: str, closed: Closed) -> None:
+    def record(self, name: str, result: CheckResult) -> None:
         with self._lock:
-            self.closed[name] = closed
+            self.checks[name] = result
 
     def too_late(self, row: Scenario) -> bool:
-        """Whether the time is over; if so, record the scenario as skipped."""
+        """Whether the time limit is exceeded; if so, record the scenario as skipped."""
         if self._minutes is None or self.seconds < self._minutes * 60:
             return False
         with self._lock:
-            self.left_out[row] = f"{self._minutes:g} minutes are over"
+            self.skipped[row] = f"the time limit of {self._minutes:g} minutes is exceeded"
         return True
 
-    def say(self, name: str, text: str) -> None:
+    def log(self, name: str, text: str) -> None:
         with self._lock:
             print(f"[{name}] {text}", flush=True)
 
-    def run(self, name: str, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> Closed:
+    def run(self, name: str, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> CheckResult:
         """Run a command until it exits, and print its output line by line."""
-        self.say(name, f"=== {' '.join(Path(word).name if isinstance(word, Path) else word for word in command)}")
+        self.log(name, f"=== {' '.join(Path(part).name if isinstance(part, Path) else part for part in command)}")
         begun = time.monotonic()
-        code, lines = shown.run(command, lambda line: self.say(name, line), env, ROOT)
+        code, lines = shown.run(command, lambda line: self.log(name, line), env, ROOT)
         # The output of a scenario contains that of its verifier, and again if it fails.
         faults = dict.fromkeys(found.group() for line in lines if (found := FAULT.search(line)))
         summaries = dict.fromkeys(found.group() for line in lines if (found := SUMMARY.search(line)))
-        return Closed(code == 0, lines[-1] if lines else "", time.monotonic() - begun, [*faults], [*summaries])
+        return CheckResult(code == 0, lines[-1] if lines else "", time.monotonic() - begun, [*faults], [*summaries])
 
-    def make(self, target: str, before: Sequence[str] = ()) -> Closed:
+    def make(self, target: str, before: Sequence[str] = ()) -> CheckResult:
         return self.run(target, [*before, "make", "--no-print-directory", target])
 
 
 def checks_lane(results: Results, targets: Iterable[str]) -> None:
     """Run targets of make one after another."""
     for target in targets:
-        results.close(target, results.make(target, BEHIND))
+        results.record(target, results.make(target, LOW_PRIORITY))
 
 
 def second_cluster() -> dict[str, str]:
@@ -136,9 +136,9 @@ class Molecule:
         self._rows = rows
         self._env = {**(env or {}), "MOLECULE_COMMAND_BORDERS": "0"}
 
-    def _run(self, row: Scenario, *words: str) -> Closed:
+    def _run(self, row: Scenario, *arguments: str) -> CheckResult:
         env = {**self._env, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
-        return self._results.run(row.name, [BIN / "molecule", *words, "-s", row.name], env)
+        return self._results.run(row.name, [BIN / "molecule", *arguments, "-s", row.name], env)
 
     def lane(self) -> None:
         """Run the scenarios one after another on a new cluster, and delete it."""
@@ -159,13 +159,13 @@ class Molecule:
             usable = done.passed
             if not done.passed:
                 self._run(row, "cleanup")
-            self._results.close(row.name, done)
+            self._results.record(row.name, done)
         gone = self._run(first, "destroy")
         if not gone.passed:
-            self._results.close(f"{first.name} destroy", gone)
+            self._results.record(f"{first.name} destroy", gone)
 
 
-def build(results: Results, mode: str, rows: Sequence[Scenario]) -> Closed:
+def build(results: Results, mode: str, rows: Sequence[Scenario]) -> CheckResult:
     """Build what the scenarios of a mode need, before Molecule, which prints the output of a step only at its end."""
     tables = sorted({row.components for row in rows if row.components})
     command = [BIN / "python", "-m", "local", "build", *tables]
@@ -185,15 +185,15 @@ def clusters(results: Results, rows: Sequence[Scenario]) -> list[Molecule]:
                 lanes.append(Molecule(results, moved, second_cluster()))
             continue
         for row in mine:
-            line = f"not run, for its cluster cannot be built: {done.line}"
-            results.close(row.name, Closed(False, line, done.seconds))
+            line = f"not run, because the images of its cluster were not built: {done.line}"
+            results.record(row.name, CheckResult(False, line, done.seconds))
     return lanes
 
 
 def run(results: Results, checks: Sequence[str], choice: Choice) -> None:
     """Run all lanes, each in its own thread."""
     if not (ready := results.make("collections")).passed:
-        results.close("collections", ready)
+        results.record("collections", ready)
         return
     rows = [row for row in choice.chosen if row.kind == "molecule"]
     targets = [*checks, *(row.name for row in choice.chosen if row.kind == "make")]
@@ -208,39 +208,39 @@ def plan(choice: Choice) -> str:
     """Which scenarios run and why, and which do not."""
     lines = ["=== scenarios"]
     lines += [f"{row.name:<18} runs: {reason}" for row, reason in choice.chosen.items()]
-    return "\n".join(lines + left_out(choice.left_out))
+    return "\n".join(lines + skipped_lines(choice.skipped))
 
 
-def left_out(rows: Mapping[Scenario, str]) -> list[str]:
-    return [f"{row.name:<18} left out: {reason}" for row, reason in rows.items()]
+def skipped_lines(rows: Mapping[Scenario, str]) -> list[str]:
+    return [f"{row.name:<18} skipped: {reason}" for row, reason in rows.items()]
 
 
-def closing(results: Results, order: Sequence[str], choice: Choice) -> str:
-    """The closing lines; the last has the numbers of passed and failed checks."""
-    lines = ["", "=== closing lines"]
-    closed = results.closed
-    for name in sorted(closed, key=lambda name: order.index(name) if name in order else len(order)):
-        done = closed[name]
-        said = "; ".join(done.summaries) or done.line
-        lines.append(f"{name:<18} {'passed' if done.passed else 'FAILED'}  {done.seconds:6.0f} s  {said}")
+def summary(results: Results, order: Sequence[str], choice: Choice) -> str:
+    """The summary; the last line has the numbers of passed and failed checks."""
+    lines = ["", "=== summary"]
+    checks = results.checks
+    for name in sorted(checks, key=lambda name: order.index(name) if name in order else len(order)):
+        done = checks[name]
+        line = "; ".join(done.summaries) or done.line
+        lines.append(f"{name:<18} {'passed' if done.passed else 'FAILED'}  {done.seconds:6.0f} s  {line}")
         lines += [f"  {fault}" for fault in done.faults if not done.passed]
-    lines += left_out({**choice.left_out, **results.left_out})
-    failed = sum(not done.passed for done in closed.values())
-    lines.append(f"{'in all':<18}         {results.seconds:6.0f} s")
-    return "\n".join([*lines, "", f"checks: {len(closed) - failed} passed, {failed} failed"])
+    lines += skipped_lines({**choice.skipped, **results.skipped})
+    failed = sum(not done.passed for done in checks.values())
+    lines.append(f"{'total':<18}         {results.seconds:6.0f} s")
+    return "\n".join([*lines, "", f"checks: {len(checks) - failed} passed, {failed} failed"])
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the checks and the chosen scenarios; 0 if all passed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checks", nargs="*", help="targets of make")
     parser.add_argument("--scenarios", default="", help=f"{ALL}, or names with commas; by default what has changed")
-    given = parser.parse_args(words)
+    given = parser.parse_args(arguments)
     rows = scenarios.load()
     try:
         here = settings.load()
         choice = scenarios.choose(
-            rows, given.scenarios, scenarios.history(), lambda row: scenarios.not_at_hand(row, here)
+            rows, given.scenarios, scenarios.history(), lambda row: scenarios.unbuilt_programs(row, here)
         )
     except (LocalError, scenarios.UnknownScenario) as error:
         print(f"Error: {error}", file=sys.stderr)
@@ -249,10 +249,10 @@ def main(words: Sequence[str] | None = None) -> int:
     # A default run has a time limit, so that it finishes on a slow machine, too.
     results = Results(None if given.scenarios else scenarios.BUDGET)
     run(results, given.checks, choice)
-    passed = all(done.passed for done in results.closed.values())
+    passed = all(done.passed for done in results.checks.values())
     if passed and given.scenarios == ALL:
         print(f"\n{scenarios.record()}")
-    print(closing(results, [*given.checks, *(row.name for row in rows.scenarios)], choice))
+    print(summary(results, [*given.checks, *(row.name for row in rows.scenarios)], choice))
     return 0 if passed else 1
 
 

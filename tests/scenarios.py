@@ -67,7 +67,7 @@ class Choice:
     """The scenarios that run, in the order of the table, and the skipped ones, each with the reason."""
 
     chosen: dict[Scenario, str] = field(default_factory=dict)
-    left_out: dict[Scenario, str] = field(default_factory=dict)
+    skipped: dict[Scenario, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ def concerns(patterns: Sequence[str], files: Sequence[str]) -> str | None:
     return next((file for file in files if any(fnmatchcase(file, pattern) for pattern in patterns)), None)
 
 
-def _git(root: Path, *words: str) -> str | None:
+def _git(root: Path, *arguments: str) -> str | None:
     """The output of git, or None if it fails or is not installed."""
-    command = ["git", "-C", str(root), *words]
+    command = ["git", "-C", str(root), *arguments]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -108,12 +108,12 @@ def history(root: Path = ROOT, passed: Path = PASSED) -> History:
     """The files of the working tree that differ from the last commit on which all scenarios passed."""
     counted = _git(root, "rev-list", "--count", "HEAD")
     if counted is None:
-        return History(None, "git does not know this checkout")
+        return History(None, "the checkout is not a git repository")
     commits = int(counted)
     name = passed.relative_to(root)
     commit = passed.read_text(encoding="utf-8").strip() if passed.exists() else ""
     if not commit:
-        return History(None, f"{name} names no commit", commits)
+        return History(None, f"{name} contains no commit", commits)
     # Both names of a renamed file count, since the scenario that it belonged to has changed, too.
     changed = _git(root, "diff", "--no-renames", "--name-only", "-z", commit, "--")
     new = _git(root, "ls-files", "-z", "--others", "--exclude-standard")
@@ -127,14 +127,14 @@ def record(root: Path = ROOT, passed: Path = PASSED) -> str:
     name = passed.relative_to(root)
     commit, status = _git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain")
     if commit is None or status is None:
-        return f"{name} is left as it is: git does not know this checkout."
+        return f"{name} was not updated: the checkout is not a git repository."
     if status.strip():
-        return f"{name} is left as it is: there are changes that no commit has."
+        return f"{name} was not updated: there are uncommitted changes."
     passed.write_text(commit, encoding="utf-8")
-    return f"{name} names {commit[:10]} now: commit it."
+    return f"{name} now contains {commit[:10]}: commit it."
 
 
-def not_at_hand(scenario: Scenario, where: settings.Settings) -> list[str]:
+def unbuilt_programs(scenario: Scenario, where: settings.Settings) -> list[str]:
     """The programs that only this scenario needs and that are not built yet."""
     if not scenario.components:
         return []
@@ -152,16 +152,17 @@ def choose(rows: Table, wanted: str, seen: History, missing: Callable[[Scenario]
     missing returns the programs of a scenario that are not built yet.
     """
     if wanted == ALL:
-        return _in_order(rows, dict.fromkeys(rows.scenarios, "all are asked for"), {})
+        return _in_order(rows, dict.fromkeys(rows.scenarios, "all were requested"), {})
     if wanted:
         names = [name.strip() for name in wanted.split(",") if name.strip()]
         known = {scenario.name: scenario for scenario in rows.scenarios}
         if unknown := [name for name in names if name not in known]:
             raise UnknownScenario(
-                f"SCENARIOS={wanted} names {', '.join(unknown)}: take {ALL}, or of {', '.join(known)} those to run."
+                f"SCENARIOS={wanted} contains unknown scenarios ({', '.join(unknown)}): use {ALL}, or names from "
+                f"{', '.join(known)}."
             )
-        asked = {known[name]: "asked for" for name in names}
-        return _in_order(rows, {**dict.fromkeys(rows.core, "core"), **asked}, {}, "not asked for")
+        requested = {known[name]: "requested" for name in names}
+        return _in_order(rows, {**dict.fromkeys(rows.core, "core"), **requested}, {}, "not requested")
     return _by_change(rows, seen, missing)
 
 
@@ -169,7 +170,7 @@ def _by_change(rows: Table, seen: History, missing: Callable[[Scenario], Sequenc
     further = rows.further
     turn = seen.commits % len(further) if further else 0
     reasons: dict[Scenario, str] = {}
-    left_out: dict[Scenario, str] = {}
+    skipped: dict[Scenario, str] = {}
     # Starting with the scenario in turn, so that each is first at times if there is not enough time for all.
     for scenario in further[turn:] + further[:turn]:
         if seen.changed is None:
@@ -179,25 +180,25 @@ def _by_change(rows: Table, seen: History, missing: Callable[[Scenario], Sequenc
         elif scenario is further[turn]:
             reasons[scenario] = "in turn"
         else:
-            left_out[scenario] = f"nothing of it has changed {seen.why}"
+            skipped[scenario] = f"unchanged {seen.why}"
     chosen = dict.fromkeys(rows.core, "core")
     minutes: dict[str, float] = {}
     for scenario in rows.core:
         minutes[scenario.cluster] = minutes.get(scenario.cluster, 0) + scenario.minutes
     for scenario, reason in reasons.items():
-        if scenario.build_minutes > BUILD_BUDGET and (lacking := missing(scenario)):
-            left_out[scenario] = (
-                f"{', '.join(lacking)} is neither cached nor in HASHFOUNDRY_SEED, and takes "
+        if scenario.build_minutes > BUILD_BUDGET and (unbuilt := missing(scenario)):
+            skipped[scenario] = (
+                f"{', '.join(unbuilt)} is neither cached nor in HASHFOUNDRY_SEED, and takes "
                 f"{scenario.build_minutes:g} minutes to build"
             )
             continue
         needed = minutes.get(scenario.cluster, 0) + scenario.minutes
         if needed > BUDGET:
-            left_out[scenario] = f"no time is left of {BUDGET} minutes; {reason}"
+            skipped[scenario] = f"beyond the time limit of {BUDGET} minutes; {reason}"
             continue
         minutes[scenario.cluster] = needed
         chosen[scenario] = reason
-    return _in_order(rows, chosen, left_out)
+    return _in_order(rows, chosen, skipped)
 
 
 def split(rows: Sequence[Scenario]) -> tuple[list[Scenario], list[Scenario]]:
@@ -220,11 +221,11 @@ def split(rows: Sequence[Scenario]) -> tuple[list[Scenario], list[Scenario]]:
     return list(rows[:kept]), list(rows[kept:])
 
 
-def _in_order(rows: Table, chosen: dict[Scenario, str], left_out: dict[Scenario, str], otherwise: str = "") -> Choice:
+def _in_order(rows: Table, chosen: dict[Scenario, str], skipped: dict[Scenario, str], otherwise: str = "") -> Choice:
     choice = Choice()
     for scenario in rows.scenarios:
         if scenario in chosen:
             choice.chosen[scenario] = chosen[scenario]
         else:
-            choice.left_out[scenario] = left_out.get(scenario, otherwise)
+            choice.skipped[scenario] = skipped.get(scenario, otherwise)
     return choice

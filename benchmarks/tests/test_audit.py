@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is read out of an API server's audit log."""
+"""Reading the audit log of an API server."""
 
 from __future__ import annotations
 
@@ -45,30 +45,30 @@ def test_a_request_has_the_api_servers_own_times() -> None:
     )
 
 
-def test_a_line_that_is_still_written_is_left_out() -> None:
+def test_an_incomplete_line_is_skipped() -> None:
     assert len(list(audit.requests([line(1, "pods", "list"), line(2, "pods", "list")[:-40]]))) == 1
 
 
-def test_the_event_is_the_first_write_that_says_ready_after_the_last_that_did_not() -> None:
+def test_the_event_is_the_first_ready_status_after_the_last_not_ready_one() -> None:
     written = [(1, "True"), (2, "False"), (3, "True"), (4, "True")]
     found = audit.requests([line(second, STATUS, **status(ready)) for second, ready in written])
     expected = audit.seconds("2026-11-21T06:00:03.250000Z")
     assert audit.became_ready(found, "models") == {"iris": expected}
 
 
-def test_who_waits_for_the_first_time_is_not_told_of_a_later_one() -> None:
+def test_the_first_ready_status_can_be_requested() -> None:
     lines = [line(second, STATUS, **status(ready)) for second, ready in enumerate(["False", "True", "False"])]
     assert audit.became_ready(audit.requests(lines), "models") == {}
     assert list(audit.became_ready(audit.requests(lines), "models", first=True)) == ["iris"]
 
 
-def test_a_refused_write_and_another_namespace_are_no_event() -> None:
+def test_rejected_writes_and_other_namespaces_are_ignored() -> None:
     lines = [line(1, STATUS, **status("True"), responseStatus={"code": 409})]
     assert audit.became_ready(audit.requests(lines), "models") == {}
     assert audit.became_ready(audit.requests([line(1, STATUS, **status("True"))]), "others") == {}
 
 
-def test_a_watch_that_begins_and_ends_is_one_request() -> None:
+def test_the_start_and_end_of_a_watch_are_one_request() -> None:
     lines = [
         line(1, "pods", "watch", userAgent="kubectl/v1", auditID="a", stage="ResponseStarted"),
         line(2, "pods", "watch", userAgent="kubectl/v1", auditID="a", stage="ResponseComplete"),
@@ -80,8 +80,8 @@ def test_a_watch_that_begins_and_ends_is_one_request() -> None:
     assert counts == {"get discovery": 1, "list pods": 1, "watch pods": 1}
 
 
-def test_the_requests_of_a_user_are_counted_whatever_program_sent_them() -> None:
+def test_the_requests_of_a_user_are_counted_for_all_user_agents() -> None:
     admin, other = {"user": {"username": "kubernetes-admin"}}, {"user": {"username": "system:node:one"}}
-    again = line(3, "pods", "get", **admin)  # a watch is logged when its answer begins and when it ends
+    again = line(3, "pods", "get", **admin)  # a watch is logged at the start and at the end of its response
     lines = [line(1, "pods", "get", **other), line(2, "pods", "list", userAgent="helm", **admin), again, again]
     assert audit.asked_by(audit.requests(lines), "kubernetes-admin") == 2

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A cluster is made for one deployment mode of KServe, with that mode's images and manifests."""
+"""A cluster has one deployment mode of KServe, with the images and manifests of that mode."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def test_an_unknown_mode_is_rejected() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kept", "asked", "refused"),
+    ("saved", "requested", "rejected"),
     [("Knative", "Standard", True), ("", "Knative", True), ("Knative", "", False), ("", "Standard", False)],
 )
-def test_the_mode_of_a_cluster_cannot_change(tmp_path: Path, kept: str, asked: str, refused: bool) -> None:
-    if kept:
-        (tmp_path / "mode").write_text(kept)
-    config = settings.load({**HOME, "HASHFOUNDRY_STATE": str(tmp_path), "HASHFOUNDRY_MODE": asked})
-    made = Cluster(config, ROWS, Engine(""))
-    if not refused:
-        made.check_mode()
+def test_the_mode_of_a_cluster_cannot_change(tmp_path: Path, saved: str, requested: str, rejected: bool) -> None:
+    if saved:
+        (tmp_path / "mode").write_text(saved)
+    config = settings.load({**HOME, "HASHFOUNDRY_STATE": str(tmp_path), "HASHFOUNDRY_MODE": requested})
+    created = Cluster(config, ROWS, Engine(""))
+    if not rejected:
+        created.check_mode()
         return
     with pytest.raises(LocalError, match="make clean"):
-        made.check_mode()
+        created.check_mode()
 
 
 def test_a_mode_has_its_images_and_the_shared_ones() -> None:
@@ -91,7 +91,7 @@ def test_an_image_is_the_same_in_any_mode() -> None:
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A module's folder of manifests, which the release is put together from."""
+    """A folder of a Go module with the manifests of the release."""
     monkeypatch.setattr(programs, "module_folder", lambda _module, _gomod: tmp_path / "module")
     folder = tmp_path / "module" / "config"
     (folder / "deep").mkdir(parents=True)
@@ -128,10 +128,10 @@ def test_a_release_is_written_once(module: Path, tmp_path: Path) -> None:
 def test_the_mode_is_deleted_with_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mode").write_text("Knative")
     config = settings.load({**HOME, "HASHFOUNDRY_STATE": str(tmp_path)})
-    made = Cluster(config, ROWS, Engine(""))
+    created = Cluster(config, ROWS, Engine(""))
     monkeypatch.setattr(cluster.Cluster, "_container", lambda _self, _template: "")
-    made.delete()
-    assert settings.kept_mode(tmp_path) == ""
+    created.delete()
+    assert settings.saved_mode(tmp_path) == ""
 
 
 def test_a_chart_has_its_version_and_its_crds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,13 +147,13 @@ def test_a_chart_has_its_version_and_its_crds(tmp_path: Path, monkeypatch: pytes
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     releases.write_chart(CHART, tmp_path / "sources")
-    made = tmp_path / "sources" / "some"
-    assert yaml.safe_load((made / "Chart.yaml").read_text()) == {
+    chart = tmp_path / "sources" / "some"
+    assert yaml.safe_load((chart / "Chart.yaml").read_text()) == {
         "name": "some",
         "version": "v1.2.3",
         "appVersion": "v1.2.3",
     }
-    assert (made / "values.yaml").read_text() == "installCRDs: false\n"
-    assert (made / "templates" / "_helpers.tpl").read_text() == "helpers\n"
-    crds = (made / "templates" / "crds.yaml").read_text()
+    assert (chart / "values.yaml").read_text() == "installCRDs: false\n"
+    assert (chart / "templates" / "_helpers.tpl").read_text() == "helpers\n"
+    crds = (chart / "templates" / "crds.yaml").read_text()
     assert crds == "{{- if .Values.installCRDs }}\nkind: A\n---\nkind: B\n{{- end }}\n"

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Products are made once, whole or not at all, and images are what containerd and Docker load."""
+"""Products are built once and atomically, and containerd and Docker can load the images."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def test_a_product_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     def make(target: Path) -> None:
         calls.append(target)
-        target.write_text("whole")
+        target.write_text("complete")
 
     product = Product(tmp_path / "sub" / "thing-v1", "thing v1", make)
     for _time in range(2):
-        cache.make_missing([product], Progress())
-    assert product.path.read_text() == "whole"
+        cache.build_missing([product], Progress())
+    assert product.path.read_text() == "complete"
     assert len(calls) == 1
 
 
@@ -39,15 +39,15 @@ def test_an_interrupted_product_is_built_again(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(cache, "NEEDED_BYTES", 0)
 
     def interrupted(target: Path) -> None:
-        target.write_text("ha")
+        target.write_text("incom")
         raise KeyboardInterrupt
 
     path = tmp_path / "thing-v1"
     with pytest.raises(KeyboardInterrupt):
-        cache.make_missing([Product(path, "thing v1", interrupted)], Progress())
+        cache.build_missing([Product(path, "thing v1", interrupted)], Progress())
     assert not path.exists()
-    cache.make_missing([Product(path, "thing v1", lambda target: target.write_text("whole") and None)], Progress())
-    assert path.read_text() == "whole"
+    cache.build_missing([Product(path, "thing v1", lambda target: target.write_text("complete") and None)], Progress())
+    assert path.read_text() == "complete"
 
 
 def test_a_full_disk_is_reported_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +57,7 @@ def test_a_full_disk_is_reported_in_a_sentence(tmp_path: Path, monkeypatch: pyte
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(LocalError, match="HASHFOUNDRY_CACHE"):
-        cache.make_missing([Product(tmp_path / "thing", "thing", full)], Progress())
+        cache.build_missing([Product(tmp_path / "thing", "thing", full)], Progress())
 
 
 def test_a_digest_covers_names_and_contents(tmp_path: Path) -> None:
@@ -108,12 +108,12 @@ def test_a_seed_must_match_its_checksums(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bounding", "lacks"), [("000001ffffffffff", False), ("000001fffeffffff", True), ("0000000000000000", True)]
+    ("bounding", "missing"), [("000001ffffffffff", False), ("000001fffeffffff", True), ("0000000000000000", True)]
 )
-def test_the_capability_that_runc_needs(tmp_path: Path, bounding: str, lacks: bool) -> None:
+def test_missing_capabilities_of_runc_are_detected(tmp_path: Path, bounding: str, missing: bool) -> None:
     status = tmp_path / "status"
     status.write_text(f"Name:\tx\nCapPrm:\t0000000000000000\nCapBnd:\t{bounding}\n")
-    assert engine.lacks_capabilities(status) is lacks
+    assert engine.lacks_capabilities(status) is missing
 
 
 def test_a_failed_command_is_reported_with_its_hint_and_last_lines() -> None:
@@ -139,7 +139,7 @@ def test_without_waiting_a_held_lock_is_reported(tmp_path: Path) -> None:
         assert alone
 
 
-def test_a_seed_contains_a_program_of_this_version_or_not(tmp_path: Path) -> None:
+def test_a_seed_contains_only_programs_of_the_same_version(tmp_path: Path) -> None:
     kubectl = table.load().programs["kubectl"]
     assert not programs.seeded(kubectl, settings.load({}))
     where = settings.load({"HASHFOUNDRY_SEED": str(tmp_path)})

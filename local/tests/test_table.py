@@ -28,7 +28,7 @@ def test_every_image_references_existing_rows() -> None:
     assert len({image.ref for image in ROWS.images}) == len(ROWS.images)
 
 
-def test_the_node_contains_what_kubeadm_starts() -> None:
+def test_the_node_contains_the_images_that_kubeadm_starts() -> None:
     version, refs = ROWS.node["kubernetes"], {image.ref for image in ROWS.placed("node")}
     parts = ("apiserver", "controller-manager", "scheduler", "proxy")
     assert {f"registry.k8s.io/kube-{part}:{version}" for part in parts} <= refs
@@ -105,7 +105,7 @@ def test_rows_are_plain_values() -> None:
 
 
 def test_only_build_accepts_additional_tables(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exited:
         __main__.main(["up", "tests/upgrade/components.toml"])
-    assert ended.value.code == 2
+    assert exited.value.code == 2
     assert "only build takes tables" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The batch program: predictions of one scikit-learn model for a CSV or Parquet file in a bucket, written beside it.
+"""Batch predictions: predict the rows of a CSV or Parquet file in a bucket, and upload them to the same bucket.
 
-It loads the model as the serving program does, from which it takes the code: `python -m model.batch`.
+`python -m model.batch` loads the model with the code of the model server.
 """

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A chunk of a file's rows as columns for the model, and of each row that the model cannot take the reason.
+"""A chunk of a file's rows as columns for the model, and the rejected rows with their reasons.
 
-Pure: knows neither KServe nor the store.
+Pure: without KServe and the object store.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from numpy.typing import NDArray
 
 from model.server.rows import BOOL, TEXT, Feature
 
-# Of a chunk, and so of a value in it; csv alone refuses one of 128 KiB.
-MOST_BYTES = 256 * 2**20
-csv.field_size_limit(MOST_BYTES)
+# The maximum size of a chunk, and so of a value; the default of csv for a value is 128 KiB.
+MAX_CHUNK_BYTES = 256 * 2**20
+csv.field_size_limit(MAX_CHUNK_BYTES)
 
 _LINE_FEED, _QUOTE = 10, 34
 _INTEGER_LIMITS = {name: np.iinfo(name.lower()) for name in ("INT8", "INT16", "INT32", "INT64")} | {
     name: np.iinfo(name.lower()) for name in ("UINT8", "UINT16", "UINT32", "UINT64")
 }
 _TRUE, _FALSE = ("true", "True", "TRUE", "1"), ("false", "False", "FALSE", "0")
-# What run calls the columns of the results.
+# The columns that run.py adds for the results.
 _RESULT = re.compile(r"prediction|(prediction|probability)_[0-9]+")
 
 
-class Unfit(Exception):
-    """The file as a whole cannot be predicted; the text is one sentence."""
+class InvalidFile(Exception):
+    """The file cannot be predicted; the message completes a sentence."""
 
 
 @dataclass(frozen=True)
-class Rejected:
-    """A row that the model cannot take, by its number in the file, and why."""
+class RejectedRow:
+    """A row that cannot be predicted, with its number in the file and the reason."""
 
     number: int
     reason: str
@@ -54,29 +54,29 @@ class Rejected:
 class Chunk:
     """Some rows of a file.
 
-    numbers: what each row is known by in its file; columns: one array for each feature; kept: the columns that are
-    passed on, by name, as texts or as they were in a Parquet file.
+    numbers: the line or row number of each row in the file; columns: one array per feature; kept: the columns to copy,
+    by name, as strings or with their type in a Parquet file.
     """
 
     numbers: NDArray[np.int64]
     columns: list[NDArray[Any]]
     kept: dict[str, Any]
-    rejected: list[Rejected]
+    rejected: list[RejectedRow]
 
-    def only(self, wanted: NDArray[np.bool_], rejected: Sequence[Rejected] = ()) -> Chunk:
-        """The rows of a mask; the others are rejected for these reasons."""
+    def select(self, accepted: NDArray[np.bool_], rejected: Sequence[RejectedRow] = ()) -> Chunk:
+        """The rows of a mask, and the rejected rows added to those of the chunk."""
         return Chunk(
-            self.numbers[wanted],
-            [column[wanted] for column in self.columns],
-            {name: column.filter(pa.array(wanted)) for name, column in self.kept.items()},
+            self.numbers[accepted],
+            [column[accepted] for column in self.columns],
+            {name: column.filter(pa.array(accepted)) for name, column in self.kept.items()},
             sorted([*self.rejected, *rejected], key=lambda entry: entry.number),
         )
 
 
 def record_ends(buffer: bytes) -> NDArray[np.int64]:
-    """Where the records of CSV end: behind each line feed that is not inside quotes (RFC 4180).
+    """The ends of the CSV records: after each line feed that is not in quotes (RFC 4180).
 
-    The buffer begins with a record.
+    The buffer starts with a record.
     """
     letters = np.frombuffer(buffer, dtype=np.uint8)
     ends = np.flatnonzero(letters == _LINE_FEED)
@@ -90,59 +90,59 @@ def parse_header(record: bytes) -> list[str]:
     """The names in the first record.
 
     Raises:
-        Unfit: it is no text, names a column twice, or goes on behind a CR.
+        InvalidFile: it is not UTF-8, contains a column twice, or continues after a CR.
     """
     try:
         reader = csv.reader(io.StringIO(record.decode("utf-8-sig"), newline=""))
     except UnicodeDecodeError:
-        raise Unfit("its first line is not in UTF-8") from None
+        raise InvalidFile("its first line is not in UTF-8") from None
     names = next(reader, [])
-    # For csv a CR alone ends a record, too.
+    # csv also accepts a CR alone as the end of a record.
     if next(reader, None) is not None:
-        raise Unfit("its lines end in CR alone: end them in LF, or in CR and LF")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise Unfit(f"its first line names the column {twice[0]!r:.80} twice")
+        raise InvalidFile("its lines end in CR alone: end them in LF, or in CR and LF")
+    if duplicates := sorted({name for name in names if names.count(name) > 1}):
+        raise InvalidFile(f"its first line contains the column {duplicates[0]!r:.80} twice")
     return names
 
 
-def check_columns(found: Sequence[str], features: Sequence[Feature], keep: Sequence[str], numbered: str) -> None:
-    """Refuse a file that lacks a column, or has one to keep under a name that the predictions need.
+def check_columns(found: Sequence[str], features: Sequence[Feature], keep: Sequence[str], number_column: str) -> None:
+    """Reject a file without a required column, or with a column to copy whose name the predictions use.
 
     Args:
-        numbered: the name of the column with the numbers of the rows.
+        number_column: the name of the column with the row numbers.
 
     Raises:
-        Unfit: it does.
+        InvalidFile: the columns are invalid.
     """
     for name in (*(feature.name for feature in features), *keep):
         if name not in found:
-            raise Unfit(f"it has no column {name!r:.80}; it has {', '.join(map(repr, found))[:200]}")
+            raise InvalidFile(f"it has no column {name!r:.80}; it has {', '.join(map(repr, found))[:200]}")
     for name in keep:
-        if name == numbered or _RESULT.fullmatch(name):
-            raise Unfit(
-                f"its column {name!r:.80} cannot be kept, as the predictions have one of that name: call it otherwise"
+        if name == number_column or _RESULT.fullmatch(name):
+            raise InvalidFile(
+                f"its column {name!r:.80} cannot be copied, because the predictions have one of that name: rename it"
             )
 
 
 def parse_csv(
     buffer: bytes, first_line: int, header: Sequence[str], features: Sequence[Feature], keep: Sequence[str]
 ) -> Chunk:
-    """Read whole records.
+    """Parse complete records.
 
     Args:
-        first_line: the number of the buffer's first line in its file.
+        first_line: the number of the buffer's first line in the file.
     """
-    fast = _parse_plain(buffer, first_line, header, features, keep)
-    return fast if fast else _parse_each(buffer, first_line, header, features, keep)
+    fast = _parse_with_arrow(buffer, first_line, header, features, keep)
+    return fast if fast else _parse_by_value(buffer, first_line, header, features, keep)
 
 
-def _parse_plain(
+def _parse_with_arrow(
     buffer: bytes, first_line: int, header: Sequence[str], features: Sequence[Feature], keep: Sequence[str]
 ) -> Chunk | None:
-    """Read records that have no quotes and no fault; None where there is one, which a closer look has to name."""
+    """Parse records without quotes and errors; None if there are any, which _parse_by_value reports."""
     if b'"' in buffer:
         return None
-    # Arrow takes a hexadecimal number for a whole one, and the greater half of them for a negative one.
+    # Arrow accepts hexadecimal integers, and reads the greater half of them as negative.
     if any(feature.datatype in _INTEGER_LIMITS for feature in features) and (b"0x" in buffer or b"0X" in buffer):
         return None
     types = {feature.name: _arrow_type(feature) for feature in features}
@@ -161,33 +161,33 @@ def _parse_plain(
         )
     except pa.ArrowInvalid:
         return None
-    # Arrow passes over empty lines, after which its rows would have other numbers.
+    # Arrow skips empty lines, which would change the numbers of the rows after them.
     lines = buffer.count(b"\n") + (not buffer.endswith(b"\n"))
     columns = [_as_numpy(table.column(feature.name), feature) for feature in features]
-    if table.num_rows != lines or not all(_sound(column) for column in columns):
+    if table.num_rows != lines or not all(_all_finite(column) for column in columns):
         return None
     numbers = np.arange(first_line, first_line + lines, dtype=np.int64)
     return Chunk(numbers, columns, {name: table.column(name) for name in keep}, [])
 
 
-def _parse_each(
+def _parse_by_value(
     buffer: bytes, first_line: int, header: Sequence[str], features: Sequence[Feature], keep: Sequence[str]
 ) -> Chunk:
-    """Read record by record, and value by value."""
+    """Parse each record and each value."""
     places = [header.index(feature.name) for feature in features]
     kept_places = [header.index(name) for name in keep]
     numbers: list[int] = []
     values: list[list[Any]] = []
     kept: list[list[str]] = []
-    rejected: list[Rejected] = []
+    rejected: list[RejectedRow] = []
     for number, record in _records(buffer, first_line):
         if len(record) != len(header):
-            rejected.append(Rejected(number, f"has {len(record)} values where the first line names {len(header)}"))
+            rejected.append(RejectedRow(number, f"has {len(record)} values, but the first line has {len(header)}"))
             continue
         try:
             row = [_value(record[place], feature) for place, feature in zip(places, features, strict=True)]
         except ValueError as error:
-            rejected.append(Rejected(number, str(error)))
+            rejected.append(RejectedRow(number, str(error)))
             continue
         numbers.append(number)
         values.append(row)
@@ -201,7 +201,7 @@ def _parse_each(
 
 
 def _records(buffer: bytes, first_line: int) -> Iterator[tuple[int, list[str]]]:
-    """Each record with the number of the line that it begins in; empty lines are none."""
+    """Each record with the number of its first line; empty lines are skipped."""
     reader = csv.reader(io.StringIO(buffer.decode("utf-8", "surrogateescape"), newline=""))
     number = first_line
     for record in reader:
@@ -211,43 +211,43 @@ def _records(buffer: bytes, first_line: int) -> Iterator[tuple[int, list[str]]]:
 
 
 def from_arrow(table: Any, first_row: int, features: Sequence[Feature], keep: Sequence[str]) -> Chunk:
-    """Rows of a Parquet file.
+    """Convert rows of a Parquet file.
 
     Args:
-        table: of Arrow, with a column for each feature and each kept name.
-        first_row: the number of the first row in its file.
+        table: of Arrow, with a column per feature and per column to copy.
+        first_row: the number of the first row in the file.
 
     Raises:
-        Unfit: a column has a type that the model does not take.
+        InvalidFile: a column has a type that does not fit the feature.
     """
     numbers = np.arange(first_row, first_row + table.num_rows, dtype=np.int64)
-    wrong = np.zeros(table.num_rows, dtype=bool)
+    all_bad = np.zeros(table.num_rows, dtype=bool)
     reasons: dict[int, str] = {}
     columns = []
     for feature in features:
         column = table.column(feature.name)
         bad = np.asarray(column.is_null(), dtype=bool)
-        what = "is empty"
+        problem = "is empty"
         try:
             values = column.cast(_arrow_type(feature), safe=False)
             if feature.datatype in _INTEGER_LIMITS or feature.datatype == BOOL:
-                # Without safe, a fraction would be cut, and any number be true.
+                # Unsafe casts truncate fractions and convert any number to true.
                 bad |= ~np.asarray(_equal(values, column).fill_null(False), dtype=bool)
-                what = f"is empty or no {feature.datatype}"
+                problem = f"is empty or not a valid {feature.datatype}"
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            raise Unfit(
-                f"its column {feature.name!r:.80} is {column.type}, where the model takes {feature.datatype}"
+            raise InvalidFile(
+                f"its column {feature.name!r:.80} has the type {column.type}, but the model requires {feature.datatype}"
             ) from None
         array = _as_numpy(values.fill_null({TEXT: "", BOOL: False}.get(feature.datatype, 0)), feature)
         if array.dtype.kind == "f":
             bad |= ~np.isfinite(array)
-            what = "is empty or not finite"
-        for place in np.flatnonzero(bad & ~wrong):
-            reasons[int(place)] = f"{feature.name} {what}"
-        wrong |= bad
+            problem = "is empty or not finite"
+        for place in np.flatnonzero(bad & ~all_bad):
+            reasons[int(place)] = f"{feature.name} {problem}"
+        all_bad |= bad
         columns.append(array)
-    whole = Chunk(numbers, columns, {name: table.column(name) for name in keep}, [])
-    return whole.only(~wrong, [Rejected(first_row + place, reason) for place, reason in reasons.items()])
+    chunk = Chunk(numbers, columns, {name: table.column(name) for name in keep}, [])
+    return chunk.select(~all_bad, [RejectedRow(first_row + place, reason) for place, reason in reasons.items()])
 
 
 def _equal(values: Any, column: Any) -> Any:
@@ -255,38 +255,38 @@ def _equal(values: Any, column: Any) -> Any:
 
 
 def _value(text: str, feature: Feature) -> Any:
-    """A value of a record; ValueError says what is wrong with it."""
+    """Parse a value of a record; ValueError names the problem."""
     if feature.datatype == TEXT:
         return _readable(text)
     if not text.strip():
         raise ValueError(f"{feature.name} is empty")
     if feature.datatype == BOOL:
         if text.strip() not in (*_TRUE, *_FALSE):
-            raise ValueError(f"{feature.name} is {text!r:.40}, which is no boolean")
+            raise ValueError(f"{feature.name} is {text!r:.40}, which is not a boolean")
         return text.strip() in _TRUE
     try:
         number = _float(text)
     except ValueError:
-        raise ValueError(f"{feature.name} is {text!r:.40}, which is no number") from None
+        raise ValueError(f"{feature.name} is {text!r:.40}, which is not a number") from None
     if not math.isfinite(number):
         raise ValueError(f"{feature.name} is {text!r:.40}, which is not finite")
     limits = _INTEGER_LIMITS.get(feature.datatype)
     if limits is None:
         return number
     try:
-        whole = int(text)
+        integer = int(text)
     except ValueError:
-        whole = int(number)
-        if whole != number:
-            raise ValueError(f"{feature.name} is {text!r:.40}, which is no whole number") from None
-    if not limits.min <= whole <= limits.max:
-        raise ValueError(f"{feature.name} is {text!r:.40}, which is no {feature.datatype}")
-    return whole
+        integer = int(number)
+        if integer != number:
+            raise ValueError(f"{feature.name} is {text!r:.40}, which is not an integer") from None
+    if not limits.min <= integer <= limits.max:
+        raise ValueError(f"{feature.name} is {text!r:.40}, which is not a valid {feature.datatype}")
+    return integer
 
 
 def _float(text: str) -> float:
     if "_" in text:
-        raise ValueError("To Python alone 1_000 is a thousand.")
+        raise ValueError("Only Python accepts underscores in numbers.")
     return float(text)
 
 
@@ -319,5 +319,5 @@ def _as_numpy(column: Any, feature: Feature) -> NDArray[Any]:
     return array if feature.datatype != TEXT else array.astype(object)
 
 
-def _sound(column: NDArray[Any]) -> bool:
+def _all_finite(column: NDArray[Any]) -> bool:
     return column.dtype.kind != "f" or bool(np.isfinite(column).all())

@@ -2,12 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Predictions for a whole file, written in parts beside it, with a manifest at the end.
+"""Predict a file, and upload the predictions in parts with a manifest at the end.
 
-Below the prefix of the output stand part-00000.csv and so on, rejected-00000.csv where rows were rejected, and
-progress.json, which says after each part how far the file was read. A run that is killed goes on from there. The
-manifest is written last: where it is, all is done. Nothing that is written holds a time or a random number, so that two
-runs at once write the same.
+The prefix of the output contains part-00000.csv and so on, rejected-00000.csv if rows were rejected, and progress.json.
+That is updated after each part, and an interrupted run resumes from it. The manifest is uploaded last, and marks the
+output as complete. No object contains a time or a random number, so that two concurrent runs write the same.
 """
 
 from __future__ import annotations
@@ -30,20 +29,20 @@ from .bucket import Objects
 from .errors import BatchError
 from .predictor import Predictor, predict
 from .rows import Chunk
-from .source import Place, Source
+from .source import Position, Source
 
 MANIFEST = "manifest.json"
 PROGRESS = "progress.json"
 SCHEMA = 1
-_NAMED = 5
+REPORTED_ROWS = 5
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be done.
+class BatchJob:
+    """The file, the model and the options of a run.
 
-    key, etag: of the file; name, version, digest: of the model; output: the prefix of what is written, with the slash
-    at its end; keep: columns that are passed on; max_rejected: how many rows may be rejected.
+    key, etag: of the file; name, version, digest: of the model; output: the prefix of the predictions, with a slash at
+    the end; keep: columns to copy to the predictions; max_rejected: the maximum number of rejected rows.
     """
 
     key: str
@@ -57,14 +56,14 @@ class Order:
     max_rejected: int = 0
 
     @property
-    def ending(self) -> str:
-        """That of the file and of the parts."""
+    def extension(self) -> str:
+        """The extension of the file and of the parts."""
         return self.key.rpartition(".")[2].lower()
 
 
 @dataclass
-class Done:
-    """What was done. parts, rejects: of the objects by their names, rows, size in bytes and sha256."""
+class Summary:
+    """The uploaded parts. parts, rejects: rows, size in bytes and SHA-256 of each object by its name."""
 
     chunks: int = 0
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -72,101 +71,103 @@ class Done:
 
     @property
     def rows(self) -> int:
-        """Rows that were predicted."""
+        """The number of predicted rows."""
         return sum(part["rows"] for part in self.parts.values())
 
     @property
     def rejected(self) -> int:
-        """Rows that were rejected."""
+        """The number of rejected rows."""
         return sum(part["rows"] for part in self.rejects.values())
 
 
-def is_complete(objects: Objects, order: Order) -> bool:
-    """Whether the manifest is there."""
-    return objects.get(order.output + MANIFEST) is not None
+def is_complete(objects: Objects, job: BatchJob) -> bool:
+    """Whether the manifest exists."""
+    return objects.get(job.output + MANIFEST) is not None
 
 
-def run(objects: Objects, order: Order, source: Source, model: Predictor, say: Callable[[str], None]) -> Done:
-    """Predict what is left of the file, and write the manifest.
+def run(objects: Objects, job: BatchJob, source: Source, model: Predictor, log: Callable[[str], None]) -> Summary:
+    """Predict the remaining rows of the file, and upload the manifest.
 
     Args:
-        say: takes each line for people.
+        log: prints a line.
 
     Raises:
-        BatchError: the file is unfit, was changed meanwhile, or has too many rows that cannot be predicted.
+        BatchError: the file is invalid, was changed during the run, or has too many rejected rows.
     """
-    place, done = _progress(objects, order)
-    if done.chunks:
-        say(f"Going on behind chunk {done.chunks}, with {done.rows} rows.")
-    methods = ["predict", *(["predict_proba"] if order.probabilities else [])]
-    begun, rows_before = time.monotonic(), done.rows
-    # One part is sent while the next is predicted.
-    with ThreadPoolExecutor(1) as sender:
-        sent: Future[None] | None = None
-        for read, behind in source.chunks(place):
+    position, summary = _progress(objects, job)
+    if summary.chunks:
+        log(f"Resuming after chunk {summary.chunks} with {summary.rows} rows.")
+    methods = ["predict", *(["predict_proba"] if job.probabilities else [])]
+    started, rows_before = time.monotonic(), summary.rows
+    # One part is uploaded while the next is predicted.
+    with ThreadPoolExecutor(1) as uploader:
+        upload: Future[None] | None = None
+        for read, next_position in source.chunks(position):
             chunk, results = predict(model, read, methods)
-            _refuse_too_many(order, source.numbered, done, chunk)
+            _check_rejected(job, source.number_column, summary, chunk)
             contents = {}
             if results:
-                contents[f"part-{done.chunks:05d}.{order.ending}"] = _part(chunk, results, source.numbered, order)
+                contents[f"part-{summary.chunks:05d}.{job.extension}"] = _part(
+                    chunk, results, source.number_column, job
+                )
             if chunk.rejected:
-                contents[f"rejected-{done.chunks:05d}.csv"] = _rejects(chunk, source.numbered)
-            _note(done, contents, chunk)
-            progress = _json({"done": asdict(done), "place": behind.as_json(), "schema": SCHEMA})
-            if sent:
-                sent.result()
-            sent = sender.submit(_send, objects, order.output, contents, progress)
-            pace = (done.rows - rows_before) / (time.monotonic() - begun)
-            say(f"Chunk {done.chunks}: {done.rows} rows, {pace:.0f} a second.")
-        if sent:
-            sent.result()
-    objects.put(order.output + MANIFEST, _manifest(order, done))
-    objects.remove(order.output + PROGRESS)
-    return done
+                contents[f"rejected-{summary.chunks:05d}.csv"] = _rejects(chunk, source.number_column)
+            _add(summary, contents, chunk)
+            progress = _json({"done": asdict(summary), "place": next_position.as_json(), "schema": SCHEMA})
+            if upload:
+                upload.result()
+            upload = uploader.submit(_upload, objects, job.output, contents, progress)
+            pace = (summary.rows - rows_before) / (time.monotonic() - started)
+            log(f"Chunk {summary.chunks}: {summary.rows} rows, {pace:.0f} rows/s.")
+        if upload:
+            upload.result()
+    objects.put(job.output + MANIFEST, _manifest(job, summary))
+    objects.delete(job.output + PROGRESS)
+    return summary
 
 
-def _progress(objects: Objects, order: Order) -> tuple[Place, Done]:
-    content = objects.get(order.output + PROGRESS)
+def _progress(objects: Objects, job: BatchJob) -> tuple[Position, Summary]:
+    content = objects.get(job.output + PROGRESS)
     if content is None:
-        return Place(), Done()
+        return Position(), Summary()
     progress = json.loads(content)
-    return Place(**progress["place"]), Done(**progress["done"])
+    return Position(**progress["place"]), Summary(**progress["done"])
 
 
-def _send(objects: Objects, prefix: str, contents: dict[str, bytes], progress: bytes) -> None:
+def _upload(objects: Objects, prefix: str, contents: dict[str, bytes], progress: bytes) -> None:
     for name, content in contents.items():
         objects.put(prefix + name, content)
     objects.put(prefix + PROGRESS, progress)
 
 
-def _note(done: Done, contents: dict[str, bytes], chunk: Chunk) -> None:
-    done.chunks += 1
+def _add(summary: Summary, contents: dict[str, bytes], chunk: Chunk) -> None:
+    summary.chunks += 1
     for name, content in contents.items():
-        kind, rows = (
-            (done.parts, len(chunk.numbers)) if name.startswith("part-") else (done.rejects, len(chunk.rejected))
+        entries, rows = (
+            (summary.parts, len(chunk.numbers)) if name.startswith("part-") else (summary.rejects, len(chunk.rejected))
         )
-        kind[name] = {"rows": rows, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+        entries[name] = {"rows": rows, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
 
 
-def _refuse_too_many(order: Order, numbered: str, done: Done, chunk: Chunk) -> None:
-    count = done.rejected + len(chunk.rejected)
-    if count <= order.max_rejected:
+def _check_rejected(job: BatchJob, number_column: str, summary: Summary, chunk: Chunk) -> None:
+    count = summary.rejected + len(chunk.rejected)
+    if count <= job.max_rejected:
         return
-    named = "; ".join(f"{numbered} {entry.number}: {entry.reason}" for entry in chunk.rejected[:_NAMED])
-    more = f"; and {len(chunk.rejected) - _NAMED} more" if len(chunk.rejected) > _NAMED else ""
+    reasons = "; ".join(f"{number_column} {entry.number}: {entry.reason}" for entry in chunk.rejected[:REPORTED_ROWS])
+    more = f"; and {len(chunk.rejected) - REPORTED_ROWS} more" if len(chunk.rejected) > REPORTED_ROWS else ""
     raise BatchError(
-        f"The file {order.key} has {count} rows so far that cannot be predicted, where {order.max_rejected} may be "
-        f"({named}{more}): correct them, or allow more."
+        f"The file {job.key} has {count} rejected rows so far, but the maximum is {job.max_rejected} "
+        f"({reasons}{more}): correct them, or raise the maximum."
     )
 
 
-def _part(chunk: Chunk, results: Sequence[NDArray[Any]], numbered: str, order: Order) -> bytes:
-    columns: dict[str, Any] = {numbered: chunk.numbers, **chunk.kept}
+def _part(chunk: Chunk, results: Sequence[NDArray[Any]], number_column: str, job: BatchJob) -> bytes:
+    columns: dict[str, Any] = {number_column: chunk.numbers, **chunk.kept}
     for name, result in zip(("prediction", "probability"), results, strict=False):
-        columns |= _named(name, result, always=name == "probability")
+        columns |= _columns(name, result, always=name == "probability")
     table = pa.table(columns)
     sink = pa.BufferOutputStream()
-    if order.ending == "parquet":
+    if job.extension == "parquet":
         pq.write_table(table, sink)
     else:
         pa_csv.write_csv(table, sink, pa_csv.WriteOptions(quoting_style="needed"))
@@ -174,17 +175,17 @@ def _part(chunk: Chunk, results: Sequence[NDArray[Any]], numbered: str, order: O
     return content
 
 
-def _named(name: str, result: NDArray[Any], always: bool) -> dict[str, NDArray[Any]]:
-    """A result as columns: one under its own name, several with the number of each behind it."""
+def _columns(name: str, result: NDArray[Any], always: bool) -> dict[str, NDArray[Any]]:
+    """A result as columns: one with its name, or several with their numbers in the name."""
     if result.ndim == 1 and not always:
         return {name: result}
     return {f"{name}_{place}": np.ascontiguousarray(column) for place, column in enumerate(np.atleast_2d(result.T))}
 
 
-def _rejects(chunk: Chunk, numbered: str) -> bytes:
+def _rejects(chunk: Chunk, number_column: str) -> bytes:
     table = pa.table(
         {
-            numbered: [entry.number for entry in chunk.rejected],
+            number_column: [entry.number for entry in chunk.rejected],
             "reason": [entry.reason for entry in chunk.rejected],
         }
     )
@@ -194,15 +195,15 @@ def _rejects(chunk: Chunk, numbered: str) -> bytes:
     return content
 
 
-def _manifest(order: Order, done: Done) -> bytes:
+def _manifest(job: BatchJob, summary: Summary) -> bytes:
     return _json(
         {
-            "input": {"etag": order.etag, "key": order.key},
-            "model": {"digest": order.digest, "name": order.name, "version": order.version},
-            "parts": done.parts,
-            "rejected": done.rejected,
-            "rejects": done.rejects,
-            "rows": done.rows,
+            "input": {"etag": job.etag, "key": job.key},
+            "model": {"digest": job.digest, "name": job.name, "version": job.version},
+            "parts": summary.parts,
+            "rejected": summary.rejected,
+            "rejects": summary.rejects,
+            "rows": summary.rows,
             "schema": SCHEMA,
         }
     )

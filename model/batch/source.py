@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The file in the bucket, chunk by chunk from any place on."""
+"""Read the file in the bucket in chunks, from any position on."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ from model.server.rows import Feature
 
 from .bucket import BLOCK, ObjectFile, Objects
 from .errors import BatchError
-from .rows import MOST_BYTES, Chunk, Unfit, check_columns, from_arrow, parse_csv, parse_header, record_ends
+from .rows import MAX_CHUNK_BYTES, Chunk, InvalidFile, check_columns, from_arrow, parse_csv, parse_header, record_ends
 
 
 @dataclass(frozen=True)
-class Place:
-    """How far a file was read. offset: bytes of CSV, rows of Parquet; number: what the next row is known by."""
+class Position:
+    """A position in a file. offset: in bytes of CSV or rows of Parquet; number: that of the next line or row."""
 
     offset: int = 0
     number: int = 1
 
     def as_json(self) -> dict[str, int]:
-        """The place as progress keeps it."""
+        """The position as in progress.json."""
         return asdict(self)
 
 
 class Source(Protocol):
-    """A file of rows; numbered: what its rows are known by."""
+    """A file of rows; number_column: the name of the column with the line or row numbers."""
 
-    numbered: str
+    number_column: str
 
-    def chunks(self, place: Place) -> Iterator[tuple[Chunk, Place]]:
-        """The rows from a place on, each chunk with the place behind it; BatchError where the file is unfit."""
+    def chunks(self, position: Position) -> Iterator[tuple[Chunk, Position]]:
+        """The rows from a position on, each chunk with the position after it; BatchError if the file is invalid."""
 
 
 def open_source(
     objects: Objects, key: str, etag: str, features: Sequence[Feature], keep: Sequence[str], chunk_rows: int
 ) -> Source:
-    """The file, by the end of its name.
+    """Open the file by its extension.
 
     Raises:
-        BatchError: its name ends in neither.
+        BatchError: the extension is not supported.
     """
-    wanted = (objects, key, etag, features, keep, chunk_rows)
+    arguments = (objects, key, etag, features, keep, chunk_rows)
     if key.lower().endswith(".csv"):
-        return CsvSource(*wanted)
+        return CsvSource(*arguments)
     if key.lower().endswith(".parquet"):
-        return ParquetSource(*wanted)
-    raise BatchError(f"The file {key} ends in neither .csv nor .parquet: give it the ending of what it holds.")
+        return ParquetSource(*arguments)
+    raise BatchError(f"The extension of the file {key} is not supported: use .csv or .parquet.")
 
 
 class _Source:
@@ -70,22 +70,22 @@ class _Source:
         self._objects, self._key, self._etag = objects, key, etag
         self._features, self._keep, self._chunk_rows = features, keep, chunk_rows
 
-    def _unfit(self, why: Unfit) -> BatchError:
-        return BatchError(f"The file {self._key} does not fit the model: {why}.")
+    def _batch_error(self, error: InvalidFile) -> BatchError:
+        return BatchError(f"The file {self._key} does not fit the model: {error}.")
 
 
 class CsvSource(_Source):
-    """CSV with a first line of names, commas, and quotes as in RFC 4180; a row is known by the line it begins in."""
+    """CSV with a header, commas, and quotes as in RFC 4180; the number of a row is that of its first line."""
 
-    numbered = "line"
+    number_column = "line"
 
-    def chunks(self, place: Place) -> Iterator[tuple[Chunk, Place]]:
+    def chunks(self, position: Position) -> Iterator[tuple[Chunk, Position]]:
         """See Source."""
-        header, behind = self._header()
-        if place.offset == 0:
-            place = behind
+        header, first = self._header()
+        if position.offset == 0:
+            position = first
         size = self._objects.size(self._key, self._etag)
-        buffer, read_to = b"", place.offset
+        buffer, read_to = b"", position.offset
         while read_to < size or buffer:
             ends = record_ends(buffer)
             while len(ends) < self._chunk_rows and read_to < size:
@@ -93,74 +93,74 @@ class CsvSource(_Source):
                 read_to += len(block)
                 buffer += block
                 ends = record_ends(buffer)
-                if len(buffer) > MOST_BYTES:
+                if len(buffer) > MAX_CHUNK_BYTES:
                     raise BatchError(
-                        f"The next {self._chunk_rows} rows of the file {self._key} from line {place.number} on are "
-                        f"more than {MOST_BYTES >> 20} MiB: see whether a quote is not closed, or take fewer at once."
+                        f"The next {self._chunk_rows} rows of the file {self._key} from line {position.number} on are "
+                        f"larger than {MAX_CHUNK_BYTES >> 20} MiB: close open quotes, or reduce the rows per chunk."
                     )
             if len(ends) > self._chunk_rows:
                 end = int(ends[self._chunk_rows - 1])
             else:
-                # The last record needs no line feed.
+                # The last record may end without a line feed.
                 end = len(buffer) if read_to == size else int(ends[-1])
             records, buffer = buffer[:end], buffer[end:]
             try:
-                chunk = parse_csv(records, place.number, header, self._features, self._keep)
-            except Unfit as why:
-                raise self._unfit(why) from why
-            place = Place(place.offset + end, place.number + records.count(b"\n"))
-            yield chunk, place
+                chunk = parse_csv(records, position.number, header, self._features, self._keep)
+            except InvalidFile as error:
+                raise self._batch_error(error) from error
+            position = Position(position.offset + end, position.number + records.count(b"\n"))
+            yield chunk, position
 
-    def _header(self) -> tuple[list[str], Place]:
-        """The names of the columns, and the place behind them."""
+    def _header(self) -> tuple[list[str], Position]:
+        """The names of the columns, and the position after them."""
         size = self._objects.size(self._key, self._etag)
         buffer, ends = b"", record_ends(b"")
-        # Most are short, and what is read here is read again with the first rows.
-        for most in (2**16, BLOCK):
+        # Most headers are short, and these bytes are read again with the first rows.
+        for limit in (2**16, BLOCK):
             if not len(ends) and len(buffer) < size:
-                buffer = self._objects.read(self._key, self._etag, 0, min(most, size))
+                buffer = self._objects.read(self._key, self._etag, 0, min(limit, size))
                 ends = record_ends(buffer)
         end = int(ends[0]) if len(ends) else len(buffer)
         try:
             if not len(ends) and len(buffer) < size:
-                raise Unfit(
-                    f"its first line is longer than {BLOCK >> 20} MiB: see whether a quote is not closed, or whether "
-                    "the lines end in CR alone"
+                raise InvalidFile(
+                    f"its first line is longer than {BLOCK >> 20} MiB: close open quotes, and end lines in LF or "
+                    "in CR and LF"
                 )
             header = parse_header(buffer[:end])
-            check_columns(header, self._features, self._keep, self.numbered)
-        except Unfit as why:
-            raise self._unfit(why) from why
-        return header, Place(end, 1 + buffer[:end].count(b"\n"))
+            check_columns(header, self._features, self._keep, self.number_column)
+        except InvalidFile as error:
+            raise self._batch_error(error) from error
+        return header, Position(end, 1 + buffer[:end].count(b"\n"))
 
 
 class ParquetSource(_Source):
-    """Parquet; a row is known by its number, from 1."""
+    """Parquet; the rows are numbered from 1."""
 
-    numbered = "row"
+    number_column = "row"
 
-    def chunks(self, place: Place) -> Iterator[tuple[Chunk, Place]]:
+    def chunks(self, position: Position) -> Iterator[tuple[Chunk, Position]]:
         """See Source."""
         try:
             file = pq.ParquetFile(ObjectFile(self._objects, self._key, self._etag), pre_buffer=False)
-            check_columns(file.schema_arrow.names, self._features, self._keep, self.numbered)
+            check_columns(file.schema_arrow.names, self._features, self._keep, self.number_column)
             names = list(dict.fromkeys([*(feature.name for feature in self._features), *self._keep]))
             begin = 0
             for group in range(file.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows
-                if begin + rows > place.offset:
+                if begin + rows > position.offset:
                     table = file.read_row_group(group, columns=names, use_threads=False)
-                    while place.offset < begin + rows:
-                        part = table.slice(place.offset - begin, self._chunk_rows)
-                        chunk = from_arrow(part, place.number, self._features, self._keep)
-                        place = Place(place.offset + part.num_rows, place.number + part.num_rows)
-                        yield chunk, place
+                    while position.offset < begin + rows:
+                        part = table.slice(position.offset - begin, self._chunk_rows)
+                        chunk = from_arrow(part, position.number, self._features, self._keep)
+                        position = Position(position.offset + part.num_rows, position.number + part.num_rows)
+                        yield chunk, position
                 begin += rows
-        except Unfit as why:
-            raise self._unfit(why) from why
+        except InvalidFile as error:
+            raise self._batch_error(error) from error
         except pa.ArrowInvalid as error:
             raise BatchError(
-                f"The file {self._key} cannot be read as Parquet ({_one_line(error)}): write it anew."
+                f"The file {self._key} is not valid Parquet ({_one_line(error)}): create it again."
             ) from error
 
 

@@ -19,13 +19,13 @@ logger = logging.getLogger("server")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Load the model, then serve until SIGTERM; 1, with one sentence on stderr, where it cannot start."""
+    """Load the model, then serve until SIGTERM. If it cannot start, return 1 after printing one sentence to stderr."""
     began = time.perf_counter()
-    # The first process of a container ends by a signal only where it says so. Until it serves, nothing can be lost.
+    # PID 1 of a container ignores SIGTERM without a handler. Before it serves, no request can be lost.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    # What takes its time is imported here, where it is said how long that is.
+    # The slow imports are here, so that their duration is logged.
     from .app import App
     from .errors import StartError
     from .http_server import HttpServer
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     loaded = time.perf_counter()
     logger.info(
-        "Serving %s: %.3f s importing, %.3f s loading the model, %.3f s of CPU time since the process began",
+        "Serving %s: %.3f s importing, %.3f s loading the model, %.3f s of CPU time since the process started",
         model.name, imported - began, loaded - imported, time.process_time(),
     )  # fmt: skip
     HttpServer(App(model), options.http_port, drain_seconds).run()
@@ -54,15 +54,17 @@ def _drain_seconds() -> float:
 
     text = os.environ.get("DRAIN_SECONDS", "10")
     if not text.isdecimal():
-        raise StartError(f"DRAIN_SECONDS is {text!r:.40}: give the number of seconds to go on answering after SIGTERM.")
+        raise StartError(
+            f"DRAIN_SECONDS is {text!r:.40}: set it to the number of seconds to serve requests after SIGTERM."
+        )
     return float(text)
 
 
 def _parser() -> argparse.ArgumentParser:
-    # The names are those KServe's runtimes pass, underscores and all.
+    # KServe's runtimes pass these names, with underscores.
     parser = argparse.ArgumentParser(prog="python -m server", description="Serve one scikit-learn model.")
     parser.add_argument("--model_name", default="model", help="the name in the endpoints' paths (default: %(default)s)")
-    parser.add_argument("--model_dir", type=Path, required=True, help="the local folder that holds the model file")
+    parser.add_argument("--model_dir", type=Path, required=True, help="the local folder that contains the model file")
     parser.add_argument("--http_port", type=int, default=8080, help="the port to listen on (default: %(default)s)")
     return parser
 

@@ -2,9 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Requests of version 1 that come as CloudEvents, and their answers, which are CloudEvents as well.
+"""Requests and responses of the v1 protocol as CloudEvents.
 
-Types and sources are those of KServe's model server, and CE_TYPE and CE_SOURCE in the environment change them.
+The response has the type and the source that KServe's model server sets. The environment variables CE_TYPE and
+CE_SOURCE override them.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ _REQUIRED = ("specversion", "id", "source", "type")
 
 
 def is_binary(headers: Mapping[str, str]) -> bool:
-    """Whether the event's attributes are in the headers, and its data are the body."""
+    """Whether the headers are the event's attributes and the body is its data (binary mode)."""
     return all(f"ce-{name}" in headers for name in _REQUIRED)
 
 
 def is_structured(content: Any) -> bool:
-    """Whether a parsed body is a whole event."""
+    """Whether a parsed body is a complete event (structured mode)."""
     return isinstance(content, dict) and {*_REQUIRED, "data"} <= content.keys()
 
 
 def read_binary(headers: Mapping[str, str], body: bytes) -> Any:
-    """The data of an event whose attributes are in the headers.
+    """The data of an event in binary mode.
 
     Raises:
-        BadRequest: it is no event, or its data are not JSON.
+        BadRequest: it is not a valid event, or its data are not JSON.
     """
     from cloudevents.exceptions import GenericException
     from cloudevents.http import from_http
@@ -42,17 +43,17 @@ def read_binary(headers: Mapping[str, str], body: bytes) -> Any:
     try:
         from_http(dict(headers), body, lambda data: data)
     except GenericException as error:
-        raise BadRequest(f"The request is no CloudEvent: {' '.join(str(error).split())}.") from None
+        raise BadRequest(f"The request is not a valid CloudEvent: {' '.join(str(error).split())}.") from None
     return read_json(body)
 
 
-def write(model: str, answer: Any, binary: bool) -> tuple[bytes, dict[str, str]]:
-    """The body and the headers of the event that holds an answer."""
+def write(model: str, content: Any, binary: bool) -> tuple[bytes, dict[str, str]]:
+    """The body and the headers of the event that contains a response."""
     from cloudevents.http import CloudEvent, to_binary, to_structured
 
     attributes = {
         "type": os.environ.get("CE_TYPE", "io.kserve.inference.response"),
         "source": os.environ.get("CE_SOURCE", f"io.kserve.inference.{model}"),
     }
-    headers, body = (to_binary if binary else to_structured)(CloudEvent(attributes, answer))
+    headers, body = (to_binary if binary else to_structured)(CloudEvent(attributes, content))
     return body, {**headers, "content-type": "application/json" if binary else STRUCTURED}

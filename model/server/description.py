@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What ``metadata.json`` beside the model file says of the model.
+"""The description of the model in ``metadata.json``, in the same folder as the model file.
 
-The training in this repository writes it; the file is described in model/README.md. A folder may also hold
-none, or one that another program wrote for itself: then the model file alone says what it takes.
+The training in this repository writes the file, and model/README.md describes it. If the file is missing or has
+another format, the features are read from the model file.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ FILE = "metadata.json"
 
 @dataclass(frozen=True)
 class Description:
-    """What the server needs of it.
+    """The part of ``metadata.json`` that the server needs.
 
-    names: of the features, empty where it does not say them; inputs: one tensor for all features, or one for each;
-    predictions: those that the model must give for the instances.
+    names: the feature names, or empty; inputs: one tensor for all features, or one per feature; predictions: the
+    expected predictions for the instances.
     """
 
     version: str
@@ -38,14 +38,14 @@ class Description:
     predictions: list[Any]
 
     def features(self, fitted: Sequence[str] | None, count: int) -> list[Feature]:
-        """Name and datatype of each column; where the description has no names, those that the model has.
+        """Name and datatype of each column; defaults to the names that the model was fitted with.
 
         Args:
-            fitted: the names that the model was fitted with, if it was.
-            count: how many features it takes.
+            fitted: the names that the model was fitted with, or None.
+            count: the number of features of the model.
 
         Raises:
-            StartError: the inputs do not have a feature.
+            StartError: a feature is missing in the inputs.
         """
         names = self.names or fitted
         if len(self.inputs) == 1 and len(self.inputs[0]["shape"]) == 2:
@@ -53,26 +53,23 @@ class Description:
         datatypes = {tensor["name"]: tensor["datatype"] for tensor in self.inputs}
         for name in names or ():
             if name not in datatypes:
-                raise StartError(
-                    f"The model has the feature {name!r:.80}, which its description's inputs do not have: "
-                    f"correct them in {FILE}."
-                )
+                raise StartError(f"The feature {name!r:.80} of the model is missing in the inputs of {FILE}: add it.")
         return [Feature(name, datatypes[name]) for name in names or datatypes]
 
 
 def generic_names(count: int) -> list[str]:
-    """What scikit-learn itself calls features that have no names."""
+    """The names that scikit-learn gives to features without names."""
     return [f"x{place}" for place in range(count)]
 
 
 def read_description(model_file: Path, sha256: str) -> Description | None:
-    """The description beside ``model_file``, or None where there is none of this kind.
+    """The description of ``model_file``, or None if it is missing or has another format.
 
     Args:
         sha256: of the model file's content, in hexadecimal.
 
     Raises:
-        StartError: the file is broken, or belongs to another model file or another scikit-learn.
+        StartError: the description is invalid, or does not match the model file or the scikit-learn version.
     """
     path = model_file.with_name(FILE)
     try:
@@ -80,29 +77,28 @@ def read_description(model_file: Path, sha256: str) -> Description | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise StartError(f"{path} cannot be read ({type(error).__name__}): store the model's version again.") from error
+        raise StartError(f"{path} cannot be read ({type(error).__name__}): upload the version again.") from error
     if not (isinstance(content, dict) and "model_file" in content):
         return None
     try:
         described, libraries = str(content["model_file"]["sha256"]), content.get("libraries", {})
-        # A description that does not name it leaves it to the examples whether the model is right here.
-        wanted = str(libraries["scikit-learn"]) if "scikit-learn" in libraries else None
+        # Without a version only the examples are checked.
+        required = str(libraries["scikit-learn"]) if "scikit-learn" in libraries else None
         description = _description(content)
     except (KeyError, TypeError, ValueError) as error:
         raise StartError(
-            f"{path} does not describe a model as this server knows it ({type(error).__name__}: {error}): "
-            "train the model anew."
+            f"{path} is not a valid model description ({type(error).__name__}: {error}): retrain the model."
         ) from error
     if described != sha256:
         raise StartError(
-            f"The model file {model_file} has the SHA-256 {sha256} where {FILE} says {described}: "
-            "store the model's version again."
+            f"The model file {model_file} has the SHA-256 {sha256} but {FILE} contains {described}: "
+            "upload the version again."
         )
     found = installed.version("scikit-learn")
-    if wanted and found != wanted:
+    if required and found != required:
         raise StartError(
-            f"The model file {model_file} was written by scikit-learn {wanted} and this server has {found}: "
-            "train the model with that, or serve it with an image that has the other."
+            f"The model file {model_file} was written by scikit-learn {required}, but this server has {found}: "
+            f"retrain the model with {found}, or serve it with an image that has {required}."
         )
     return description
 

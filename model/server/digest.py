@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which version of a model lies in the folder, by the manifest that spaces_upload puts beside the files."""
+"""The digest of the model version in a folder, from the manifest that spaces_upload uploads with the files."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from .errors import StartError
 MANIFEST = "manifest.json"
 
 
-def read_digest(model_file: Path, sha256: str, wanted: str | None) -> str | None:
-    """The version's digest, ``sha256:`` and that of the manifest, or None where no manifest names the model file.
+def read_digest(model_file: Path, sha256: str, required: str | None) -> str | None:
+    """``sha256:`` and the SHA-256 of the manifest, or None if no manifest lists the model file.
 
     Args:
         sha256: of the model file's content, in hexadecimal.
-        wanted: the digest that the version must have, or None for any.
+        required: the digest that the version must have, or None for any.
 
     Raises:
-        StartError: the folder holds another version than the wanted one, or what is no whole version.
+        StartError: the folder contains another version than required, or an incomplete one.
     """
     path = model_file.with_name(MANIFEST)
-    again = "store the model's version again, or ask for the digest that it has"
+    hint = "upload the version again, or set MODEL_DIGEST to its digest"
     try:
         content = path.read_bytes()
     except OSError as error:
-        if wanted:
+        if required:
             raise StartError(
-                f"MODEL_DIGEST is {wanted} and {path} cannot be read ({error.strerror}): {again}."
+                f"MODEL_DIGEST is {required}, but {path} cannot be read ({error.strerror}): {hint}."
             ) from error
         return None
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    if wanted and digest != wanted:
-        raise StartError(f"MODEL_DIGEST is {wanted} and the version in {path.parent} has {digest}: {again}.")
+    if required and digest != required:
+        raise StartError(f"MODEL_DIGEST is {required}, but the version in {path.parent} has {digest}: {hint}.")
     try:
-        named = json.loads(content)["files"][model_file.name]["sha256"]
+        listed = json.loads(content)["files"][model_file.name]["sha256"]
     except (ValueError, KeyError, TypeError):
-        named = None
-    if named == sha256:
+        listed = None
+    if listed == sha256:
         return digest
-    if wanted:
-        what = f"the SHA-256 {named}" if named else "none"
-        raise StartError(f"The model file {model_file} has the SHA-256 {sha256} where {MANIFEST} has {what}: {again}.")
+    if required:
+        found = listed or "none"
+        raise StartError(f"The model file {model_file} has the SHA-256 {sha256} but {MANIFEST} lists {found}: {hint}.")
     return None

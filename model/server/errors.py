@@ -2,14 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Errors of the serving program."""
+"""Errors of the model server."""
 
 from __future__ import annotations
 
 
 class StartError(Exception):
-    """The server cannot start; the text is one sentence that says what to change."""
+    """The server cannot start; the message is one sentence that says what to change."""
 
 
 class BadRequest(ValueError):
-    """The request is wrong: HTTP 400; the text is one sentence for the caller."""
+    """The request is invalid (HTTP 400); the message is one sentence for the client."""

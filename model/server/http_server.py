@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The HTTP server around the application, which ends without losing a request."""
+"""The HTTP server of the application, which shuts down without losing a request."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import uvicorn
 
 from .app import App
 
-# Longer than the hour for which Envoy keeps an idle connection: where the server closes first, a request may be on its
-# way already.
+# Longer than Envoy's idle timeout of one hour. If the server closed an idle connection first, a request that was just
+# sent on it would fail.
 KEEP_ALIVE_S = 3700
-# What is under way when the waiting is over has as long again to be answered; with both, a pod ends within the 30 s
-# that Kubernetes gives it.
+# The time for requests in progress after the drain. Both together are below the 30 s of
+# terminationGracePeriodSeconds.
 GRACE_S = 15
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn's, with another meaning of SIGTERM.
+    """The server of uvicorn, which drains after SIGTERM.
 
-    Kubernetes tells a pod to end and the gateway to leave it out at the same time, so requests go on to come for as
-    long as that word takes to spread. For so many seconds the server answers as before, closing each connection after
-    its answer; only then it stops to listen. A second signal, or Ctrl-C, ends it at once.
+    Kubernetes terminates a pod and removes it from the gateway at the same time, so requests continue to arrive until
+    the gateway is updated. For drain_seconds the server continues to respond, and closes each connection after its
+    response. Then it stops listening. A second signal, or Ctrl-C, stops it immediately.
     """
 
     def __init__(self, app: App, port: int, drain_seconds: float) -> None:
@@ -40,7 +40,7 @@ class HttpServer(uvicorn.Server):
             ws="none",
             lifespan="off",
             log_config=None,
-            access_log=False,  # the gateway has one, and a line takes as long as a prediction
+            access_log=False,  # the gateway has one, and writing a line takes as long as a prediction
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
@@ -51,7 +51,7 @@ class HttpServer(uvicorn.Server):
         self._end = float("inf")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Answer a signal."""
+        """Handle a signal."""
         if sig == signal.SIGTERM and not self._app.draining:
             self._app.draining = True
             self._end = time.monotonic() + self._drain_seconds
@@ -59,7 +59,7 @@ class HttpServer(uvicorn.Server):
             super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: whether it is time to end."""
+        """Return whether to stop; uvicorn calls it ten times a second."""
         self.should_exit |= time.monotonic() >= self._end
-        ended: bool = await super().on_tick(counter)
-        return ended
+        stop: bool = await super().on_tick(counter)
+        return stop

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Turn the content of a request into columns for the model, or say in one sentence why that cannot be.
+"""Convert the content of a request into columns for the model, or report in one sentence why it is invalid.
 
-Pure: knows neither KServe nor HTTP. What comes in was parsed from JSON, and any value may be of any type.
+Pure: without KServe and HTTP. The input was parsed from JSON, so any value may have any type.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _INTEGERS = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UI
 _FLOATS = {"FP16": np.float16, "FP32": np.float32, "FP64": np.float64}
 _NUMBERS = (*_INTEGERS, *_FLOATS)
 DATATYPES = (*_NUMBERS, TEXT, BOOL)
-# Of what is no number: what it is to a caller, to Python and to NumPy. It is sent as its own datatype only.
-_OTHERS: dict[str, tuple[str, type, type]] = {TEXT: ("a string", str, object), BOOL: ("a boolean", bool, bool)}
+# Datatypes that are not numeric: their name in messages, Python type and NumPy type. They are not converted.
+_NOT_NUMERIC: dict[str, tuple[str, type, type]] = {TEXT: ("a string", str, object), BOOL: ("a boolean", bool, bool)}
 
 
 class InvalidRows(ValueError):
-    """The request holds no rows the model can take; the text is one sentence for the caller."""
+    """The request contains no valid rows for the model; the message is one sentence for the client."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """A column the model takes: its name, and one of DATATYPES."""
+    """A column of the model's input: its name, and one of DATATYPES."""
 
     name: str
     datatype: str = "FP64"
@@ -42,7 +42,7 @@ class Feature:
 
 @dataclass(frozen=True)
 class Tensor:
-    """One input of a v2 request, as the caller sent it; data in row-major order, flat or nested."""
+    """One input of a v2 request, as the client sent it; data in row-major order, flat or nested."""
 
     name: str
     datatype: str
@@ -53,69 +53,70 @@ class Tensor:
 def columns_from_instances(payload: Any, features: Sequence[Feature]) -> list[NDArray[Any]]:
     """Columns of a v1 request, ``{"instances": [row, ...]}``.
 
-    A row is a list of values in the order of the features, or an object with a value for each feature's name.
+    A row is a list of values in the order of the features, or an object with a value per feature name.
 
     Args:
         payload: the parsed body.
-        features: what the model takes in a row.
+        features: the features of a row.
 
     Returns:
-        One array for each feature, all of one length, which is at least 1: float64, all finite, for a feature of
-        floats; integers for one of integers; str objects for one of texts; bool for one of booleans.
+        One array per feature, of equal length, at least 1: finite float64 for floats, integers for integers, str
+        objects for strings, bool for booleans.
 
     Raises:
-        InvalidRows: the payload is anything else.
+        InvalidRows: the payload is invalid.
     """
     if not isinstance(payload, dict):
-        raise InvalidRows(f"The request's body must be a JSON object with 'instances', not {_kind(payload)}.")
+        raise InvalidRows(f"The request body must be a JSON object with 'instances', not {_json_type(payload)}.")
     if "instances" not in payload:
-        raise InvalidRows("The request has no 'instances'.")
+        raise InvalidRows("The field 'instances' is required.")
     instances = payload["instances"]
     if not isinstance(instances, list):
-        raise InvalidRows(f"'instances' must be a list of rows, not {_kind(instances)}.")
+        raise InvalidRows(f"'instances' must be a list of rows, not {_json_type(instances)}.")
     if not instances:
-        raise InvalidRows("'instances' is empty: give at least one row.")
+        raise InvalidRows("'instances' is empty: send at least one row.")
     names = [feature.name for feature in features]
     rows = [_in_order(number, row, names) for number, row in enumerate(instances)]
-    # One column after the other: transposed as a whole, a large request would take its size in memory once more.
+    # One column at a time, because transposing all rows at once would double the memory of a large request.
     return [_column([row[place] for row in rows], feature, feature.datatype) for place, feature in enumerate(features)]
 
 
 def columns_from_inputs(inputs: Sequence[Tensor], features: Sequence[Feature]) -> list[NDArray[Any]]:
-    """Columns of a v2 request: one input of shape [rows, features], or one for each feature, by its name.
+    """Columns of a v2 request: one input of shape [rows, features], or one input per feature with its name.
 
     Args:
         inputs: the request's inputs.
-        features: what the model takes in a row.
+        features: the features of a row.
 
     Returns:
-        As columns_from_instances.
+        The same as columns_from_instances.
 
     Raises:
-        InvalidRows: the inputs are anything else.
+        InvalidRows: the inputs are invalid.
     """
     if not inputs:
-        raise InvalidRows("'inputs' is empty: give at least one.")
+        raise InvalidRows("'inputs' is empty: send at least one.")
     named = {tensor.name: tensor for tensor in inputs}
     if len(inputs) == 1 and (len(features) > 1 or features[0].name not in named):
         return _columns_of_matrix(inputs[0], features)
     if len(named) < len(inputs):
-        raise InvalidRows("Two of 'inputs' have the same name: give one for each feature.")
+        raise InvalidRows("Two inputs have the same name: send one input per feature.")
     names = [feature.name for feature in features]
     for name in named:
         if name not in names:
             raise InvalidRows(
-                f"The model has no feature {name!r:.80}: give one input of shape [rows, {len(features)}], "
-                "or one for each feature, by its name."
+                f"The model has no feature {name!r:.80}: send one input of shape [rows, {len(features)}], "
+                "or one input per feature with its name."
             )
     for name in names:
         if name not in named:
-            raise InvalidRows(f"The request has no input {name!r}: give one for each feature.")
+            raise InvalidRows(f"The input {name!r} is missing: send one input per feature.")
     columns = [_column_of_vector(named[feature.name], feature) for feature in features]
     for feature, column in zip(features, columns, strict=True):
         if len(column) != len(columns[0]):
             raise InvalidRows(
-                f"Input {feature.name!r} has {len(column)} rows where input {names[0]!r} has {len(columns[0])}."
+                f"Input {feature.name!r} has {len(column)} rows, but input {names[0]!r} has {len(columns[0])}: "
+                "send the same number of rows for each feature."
             )
     return columns
 
@@ -125,18 +126,18 @@ def _in_order(number: int, row: Any, names: list[str]) -> list[Any]:
     where = f"Row {number} of 'instances'"
     if isinstance(row, list):
         if len(row) != len(names):
-            raise InvalidRows(f"{where} has {len(row)} values where the model takes {len(names)}.")
+            raise InvalidRows(f"{where} has {len(row)} values, but the model has {len(names)} features.")
         return row
     if not isinstance(row, dict):
         raise InvalidRows(
-            f"{where} must be a list of {len(names)} values, or an object with the features' names, not {_kind(row)}."
+            f"{where} must be a list of {len(names)} values or an object with the feature names, not {_json_type(row)}."
         )
     for name in names:
         if name not in row:
-            raise InvalidRows(f"{where} has no feature {name!r}.")
+            raise InvalidRows(f"{where} has no feature {name!r}: send a value for each feature.")
     if len(row) > len(names):
         other = next(name for name in row if name not in names)
-        raise InvalidRows(f"{where} has {other!r:.80}, which is no feature of the model.")
+        raise InvalidRows(f"{where} has {other!r:.80}, which is not a feature of the model.")
     return [row[name] for name in names]
 
 
@@ -148,7 +149,7 @@ def _columns_of_matrix(tensor: Tensor, features: Sequence[Feature]) -> list[NDAr
             f"The shape of {where} must be [rows, {width}] with at least one row, not {tensor.shape!r:.40}."
         )
     for feature in features:
-        _refuse_datatype(tensor, feature, ": give one input for each feature, by its name")
+        _check_datatype(tensor, feature, ": send one input per feature with its name")
     flat = _flatten(tensor, tensor.shape[0], width)
     return [_column(flat[place::width], feature, tensor.datatype) for place, feature in enumerate(features)]
 
@@ -159,17 +160,17 @@ def _column_of_vector(tensor: Tensor, feature: Feature) -> NDArray[Any]:
         raise InvalidRows(
             f"The shape of input {tensor.name!r} must be [rows] or [rows, 1] with at least one row, not {shape!r:.40}."
         )
-    _refuse_datatype(tensor, feature, "")
+    _check_datatype(tensor, feature, "")
     return _column(_flatten(tensor, shape[0], 1), feature, tensor.datatype)
 
 
-def _refuse_datatype(tensor: Tensor, feature: Feature, advice: str) -> None:
-    wanted = (feature.datatype,) if feature.datatype in _OTHERS else _NUMBERS
-    if tensor.datatype not in wanted:
-        said = "one of numbers, such as FP64," if wanted is _NUMBERS else feature.datatype
+def _check_datatype(tensor: Tensor, feature: Feature, hint: str) -> None:
+    accepted = (feature.datatype,) if feature.datatype in _NOT_NUMERIC else _NUMBERS
+    if tensor.datatype not in accepted:
+        expected = "numeric, such as FP64," if accepted is _NUMBERS else feature.datatype
         raise InvalidRows(
-            f"The datatype of input {tensor.name!r:.80} must be {said} "
-            f"for feature {feature.name!r}, not {tensor.datatype!r:.40}{advice}."
+            f"The datatype of input {tensor.name!r:.80} must be {expected} "
+            f"for feature {feature.name!r}, not {tensor.datatype!r:.40}{hint}."
         )
 
 
@@ -180,66 +181,66 @@ def _is_shape(shape: Any, *dimensions: int) -> bool:
 def _flatten(tensor: Tensor, rows: int, columns: int) -> list[Any]:
     where, data = f"input {tensor.name!r:.80}", tensor.data
     if not isinstance(data, list):
-        raise InvalidRows(f"The data of {where} must be a list, not {_kind(data)}.")
+        raise InvalidRows(f"The data of {where} must be a list, not {_json_type(data)}.")
     if data and all(isinstance(row, list) for row in data):
         if len(data) != rows or any(len(row) != columns for row in data):
-            raise InvalidRows(f"The nested data of {where} do not have the shape {tensor.shape} it declares.")
+            raise InvalidRows(f"The nested data of {where} do not match its shape {tensor.shape}.")
         return [value for row in data for value in row]
     if len(data) != rows * columns:
         raise InvalidRows(
-            f"The data of {where} are {len(data)} values where its shape {tensor.shape} says {rows * columns}."
+            f"The data of {where} have {len(data)} values, but its shape {tensor.shape} requires {rows * columns}."
         )
     return data
 
 
 def _column(values: Sequence[Any], feature: Feature, datatype: str) -> NDArray[Any]:
     """The values of one feature, sent as ``datatype``."""
-    other = _OTHERS.get(feature.datatype)
-    # bool is an int to Python; among measurements it is a mistake. So the types themselves are compared.
-    types = {other[1]} if other else {int, float}
+    not_numeric = _NOT_NUMERIC.get(feature.datatype)
+    # The types are compared, because isinstance would accept a boolean as a number.
+    types = {not_numeric[1]} if not_numeric else {int, float}
     if not types.issuperset(map(type, values)):
         row = next(row for row, value in enumerate(values) if type(value) not in types)
-        said = other[0] if other else "a number"
-        raise InvalidRows(f"{_place(feature, row)} must be {said}, not {_kind(values[row])}.")
-    if other:
-        return np.array(values, dtype=other[2])
+        expected = not_numeric[0] if not_numeric else "a number"
+        raise InvalidRows(f"{_location(feature, row)} must be {expected}, not {_json_type(values[row])}.")
+    if not_numeric:
+        return np.array(values, dtype=not_numeric[2])
     for integer in {datatype, feature.datatype}.intersection(_INTEGERS):
-        _refuse_outside_integers(values, feature, integer)
+        _check_integers(values, feature, integer)
     if feature.datatype in _INTEGERS:
         return np.array([int(value) for value in values], dtype=feature.datatype.lower())
     return _floats(values, feature, _FLOATS.get(datatype, np.float64))
 
 
-def _refuse_outside_integers(values: Sequence[Any], feature: Feature, datatype: str) -> None:
+def _check_integers(values: Sequence[Any], feature: Feature, datatype: str) -> None:
     limits = np.iinfo(datatype.lower())
     for row, value in enumerate(values):
-        # NumPy would cut 5.9 to 5 without a word.
+        # NumPy would silently truncate 5.9 to 5.
         whole = isinstance(value, int) or value.is_integer()
         if not (whole and limits.min <= value <= limits.max):
             raise InvalidRows(
-                f"{_place(feature, row)} is no {datatype}, a whole number from {limits.min} to {limits.max}."
+                f"{_location(feature, row)} is not a valid {datatype}, an integer from {limits.min} to {limits.max}."
             )
 
 
 def _floats(values: Sequence[Any], feature: Feature, dtype: Any) -> NDArray[np.float64]:
     try:
-        # A number too large for FP32 or FP16 becomes infinite, which the next check refuses.
+        # A number too large for FP32 or FP16 becomes infinite and is rejected below.
         with np.errstate(over="ignore"):
             column: NDArray[Any] = np.array(values, dtype=dtype)
         finite = np.isfinite(column)
-    except OverflowError:  # a whole number beyond every float
+    except OverflowError:  # an integer too large for any float
         finite = np.array([abs(value) <= sys.float_info.max for value in values])
     if not finite.all():
         row = int(np.argmin(finite))
-        raise InvalidRows(f"{_place(feature, row)} is not finite (NaN, infinite or too large for its datatype).")
+        raise InvalidRows(f"{_location(feature, row)} is not finite (NaN, infinite or too large for its datatype).")
     return column.astype(np.float64)
 
 
-def _place(feature: Feature, row: int) -> str:
+def _location(feature: Feature, row: int) -> str:
     return f"Feature {feature.name!r} of row {row}"
 
 
-def _kind(value: Any) -> str:
+def _json_type(value: Any) -> str:
     """The JSON name of a value's type."""
     names = {type(None): "null", bool: "a boolean", str: "a string", list: "a list", dict: "an object"}
     return names.get(type(value), "a number" if isinstance(value, int | float) else "something else")

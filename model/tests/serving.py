@@ -20,7 +20,7 @@ from typing import Any, TextIO
 
 import pytest
 
-# As the serving image starts it: the folder is a package of its own.
+# As in the image of the model server, where the folder is the package server.
 MODEL = Path(__file__).parents[1]
 NAME = "model"
 
@@ -30,7 +30,7 @@ def start(
 ) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "server", "--model_name", NAME, "--model_dir", str(folder)]
     command += ["--http_port", str(port)]
-    # A server that is done with its tests has nobody to wait for.
+    # The tests do not need the drain.
     env = os.environ | {"DRAIN_SECONDS": "0"} | (environment or {})
     return subprocess.Popen(command, cwd=MODEL, stdout=log, stderr=log, encoding="utf-8", env=env)
 
@@ -42,7 +42,7 @@ def free_port() -> int:
 
 
 def request(port: int, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-    """Status and parsed answer. A body that is not bytes is sent as JSON; only the given headers are sent."""
+    """Status and parsed response. A body that is not bytes is sent as JSON; only the given headers are sent."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     try:
@@ -57,7 +57,7 @@ def wait_until_ready(process: subprocess.Popen[str], port: int) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            pytest.fail("the server ended")
+            pytest.fail("the server stopped")
         try:
             assert request(port, "GET", f"/v2/models/{NAME}/ready") == (200, {"name": NAME, "ready": True})
             return
@@ -68,7 +68,7 @@ def wait_until_ready(process: subprocess.Popen[str], port: int) -> None:
 
 @contextmanager
 def serving(folder: Path, log_file: Path, **environment: str) -> Iterator[int]:
-    """The port of a server that serves the folder, and must live through all that it is asked."""
+    """The port of a server that serves the folder, and that must survive all requests."""
     number = free_port()
     log = log_file.open("w+")
     process = start(folder, number, log, environment)

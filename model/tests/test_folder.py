@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A model folder is written whole or not at all."""
+"""A model folder is written atomically."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     assert content(tmp_path) == FILES
 
 
-def test_the_same_content_is_left_untouched(tmp_path: Path) -> None:
+def test_the_same_content_is_not_rewritten(tmp_path: Path) -> None:
     write_folder(tmp_path / "v1", FILES)
     before = [(path.stat().st_ino, path.stat().st_mtime_ns) for path in sorted((tmp_path / "v1").iterdir())]
     assert write_folder(tmp_path / "v1", FILES) is False
@@ -54,13 +54,13 @@ def test_other_files_are_never_deleted(tmp_path: Path) -> None:
     assert content(tmp_path) == {"thesis.tex": b"years of work"}
 
 
-def test_a_file_in_the_folders_place(tmp_path: Path) -> None:
+def test_a_file_at_the_path_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "v1").write_text("a file")
     with pytest.raises(ModelError, match="is a file"):
         write_folder(tmp_path / "v1", FILES)
 
 
-def test_a_file_in_the_parents_place(tmp_path: Path) -> None:
+def test_a_file_at_the_path_of_the_parent(tmp_path: Path) -> None:
     (tmp_path / "iris").write_text("a file")
     with pytest.raises(ModelError, match=r"cannot be written to .* \(File exists\)"):
         write_folder(tmp_path / "iris/v1", FILES)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The churn model served over HTTP: rows of numbers and texts, and probabilities."""
+"""The churn model served over HTTP: rows of numbers and strings, and probabilities."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_v2_predicts(port: int, shape: list[int], more: dict[str, Any]) -> None:
     assert output["data"] == EXAMPLES["predictions"]
 
 
-def test_v2_gives_probabilities_when_asked(port: int) -> None:
+def test_v2_returns_requested_probabilities(port: int) -> None:
     wanted = [{"name": "predict_proba"}, {"name": "output-0"}]
     status, answer = request(port, "POST", V2, {"inputs": inputs(), "outputs": wanted})
     assert status == 200
@@ -110,14 +110,14 @@ def test_v2_predicts_from_binary_data(port: int) -> None:
     assert (status, answer["outputs"][0]["data"]) == (200, EXAMPLES["predictions"])
 
 
-def test_an_unknown_category_is_no_error(port: int) -> None:
+def test_an_unknown_category_is_accepted(port: int) -> None:
     row = objects()[0] | {"contract": "ten years"}
     status, answer = request(port, "POST", V1, {"instances": [row]})
     assert status == 200
     assert answer["predictions"][0] in (0, 1)
 
 
-def test_the_metadata_tell_inputs_outputs_version_and_digest(port: int, folder: Path) -> None:
+def test_the_metadata_contain_inputs_outputs_version_and_digest(port: int, folder: Path) -> None:
     status, answer = request(port, "GET", f"/v2/models/{NAME}")
     assert status == 200
     assert answer["inputs"] == METADATA["inputs"]
@@ -127,57 +127,60 @@ def test_the_metadata_tell_inputs_outputs_version_and_digest(port: int, folder: 
 
 
 V1_BAD: dict[str, tuple[Any, str]] = {
-    "no text": ([*ROWS[0][:3], 7, "dsl", "card"], "Feature 'contract' of row 1 must be a string, not a number"),
+    "not a string": ([*ROWS[0][:3], 7, "dsl", "card"], "Feature 'contract' of row 1 must be a string, not a number"),
     "null": ([None, *ROWS[0][1:]], "Feature 'tenure_months' of row 1 must be a number, not null"),
     "number as a string": (["7", *ROWS[0][1:]], "Feature 'tenure_months' of row 1 must be a number, not a string"),
-    "a broken month": ([7.5, *ROWS[0][1:]], "Feature 'tenure_months' of row 1 is no INT64"),
-    "short": (ROWS[0][:5], "Row 1 of 'instances' has 5 values where the model takes 6"),
-    "no feature": ({"contract": "one year"}, "Row 1 of 'instances' has no feature 'tenure_months'"),
-    "another feature": (objects()[0] | {"name": "Ann"}, "Row 1 of 'instances' has 'name', which is no feature"),
+    "a fraction of a month": ([7.5, *ROWS[0][1:]], "Feature 'tenure_months' of row 1 is not a valid INT64"),
+    "short": (ROWS[0][:5], "Row 1 of 'instances' has 5 values, but the model has 6 features"),
+    "missing feature": ({"contract": "one year"}, "Row 1 of 'instances' has no feature 'tenure_months'"),
+    "another feature": (objects()[0] | {"name": "Ann"}, "Row 1 of 'instances' has 'name', which is not a feature"),
     "a list in an object": (
         objects()[0] | {"contract": ["x"]},
         "Feature 'contract' of row 1 must be a string, not a list",
     ),
-    "no row": (5, "Row 1 of 'instances' must be a list of 6 values, or an object"),
+    "not a row": (5, "Row 1 of 'instances' must be a list of 6 values or an object"),
 }
 
 
 @pytest.mark.parametrize(("row", "sentence"), V1_BAD.values(), ids=V1_BAD)
-def test_v1_refuses(port: int, row: Any, sentence: str) -> None:
-    refused(request(port, "POST", V1, {"instances": [ROWS[0], row]}), sentence)
+def test_v1_rejects(port: int, row: Any, sentence: str) -> None:
+    assert_rejected(request(port, "POST", V1, {"instances": [ROWS[0], row]}), sentence)
 
 
 V2_BAD: dict[str, tuple[Any, str]] = {
-    "one missing": (inputs()[1:], "The request has no input 'tenure_months'"),
+    "one missing": (inputs()[1:], "The input 'tenure_months' is missing"),
     "one too many": ([*inputs(), inputs()[0] | {"name": "tariff"}], "The model has no feature 'tariff'"),
-    "one twice": (inputs() + inputs()[:1], "Two of 'inputs' have the same name"),
+    "one twice": (inputs() + inputs()[:1], "Two inputs have the same name"),
     "numbers only": (
         [{"name": "input-0", "shape": [1, 6], "datatype": "FP64", "data": [1] * 6}],
-        "must be BYTES for feature 'contract', not 'FP64': give one input for each feature",
+        "must be BYTES for feature 'contract', not 'FP64': send one input per feature",
     ),
     "datatype": (inputs(contract={"datatype": "INT64"}), "must be BYTES for feature 'contract', not 'INT64'"),
-    "no text": (inputs(contract={"data": ["one year", 7]}), "Feature 'contract' of row 1 must be a string"),
-    "rows": (inputs(contract={"shape": [1], "data": ["one year"]}), "Input 'contract' has 1 rows where input"),
+    "not a string": (inputs(contract={"data": ["one year", 7]}), "Feature 'contract' of row 1 must be a string"),
+    "rows": (inputs(contract={"shape": [1], "data": ["one year"]}), "Input 'contract' has 1 rows, but input"),
     "shape": (inputs(contract={"shape": [1, 2]}), "The shape of input 'contract' must be [rows] or [rows, 1]"),
-    "a broken month": (inputs(tenure_months={"datatype": "FP64", "data": [1, 7.5]}), "of row 1 is no INT64"),
+    "a fraction of a month": (
+        inputs(tenure_months={"datatype": "FP64", "data": [1, 7.5]}),
+        "of row 1 is not a valid INT64",
+    ),
 }
 
 
 @pytest.mark.parametrize(("tensors", "sentence"), V2_BAD.values(), ids=V2_BAD)
-def test_v2_refuses(port: int, tensors: Any, sentence: str) -> None:
-    refused(request(port, "POST", V2, {"inputs": tensors}), sentence)
+def test_v2_rejects(port: int, tensors: Any, sentence: str) -> None:
+    assert_rejected(request(port, "POST", V2, {"inputs": tensors}), sentence)
 
 
-def test_v2_refuses_bytes_that_are_no_text(port: int) -> None:
+def test_v2_rejects_bytes_that_are_not_utf_8(port: int) -> None:
     tensors = inputs()
     del tensors[3]["data"]
     data = (b"\x02\x00\x00\x00\xff\xfe") * 2
     tensors[3]["parameters"] = {"binary_data_size": len(data)}
     header = json.dumps({"inputs": tensors}).encode()
-    refused(request(port, "POST", V2, header + data, Inference_Header_Content_Length=str(len(header))), "")
+    assert_rejected(request(port, "POST", V2, header + data, Inference_Header_Content_Length=str(len(header))), "")
 
 
-def refused(answer: tuple[int, Any], sentence: str) -> None:
+def assert_rejected(answer: tuple[int, Any], sentence: str) -> None:
     status, body = answer
     assert (status, list(body)) == (400, ["error"])
     assert sentence in body["error"]
@@ -186,7 +189,7 @@ def refused(answer: tuple[int, Any], sentence: str) -> None:
 
 
 def test_probabilities_instead_of_predictions(folder: Path, tmp_path: Path) -> None:
-    """PREDICT_PROBA, as KServe's own server has it, holds for every request."""
+    """PREDICT_PROBA applies to every request, as in KServe's sklearnserver."""
     with serving(folder, tmp_path / "server.log", PREDICT_PROBA="true") as port:
         status, answer = request(port, "POST", V1, {"instances": ROWS})
         assert status == 200
@@ -198,7 +201,7 @@ def test_probabilities_instead_of_predictions(folder: Path, tmp_path: Path) -> N
 
 
 def smoke(port: int, metadata: Path, protocol: str, rows: list[Any], batch_size: int | None = None) -> dict[str, Any]:
-    """The result of the collection's module inference_smoke_test, with what model_verification gives it."""
+    """The result of the module inference_smoke_test with the options that model_verification passes."""
     server = http_server.server(f"http://127.0.0.1:{port}", "http", None, None, None, proxy="")
     check = Check(
         NAME,
@@ -215,7 +218,7 @@ def smoke(port: int, metadata: Path, protocol: str, rows: list[Any], batch_size:
         return smoke_test.run(transport, check, Reports(), False, print)
 
 
-@pytest.mark.parametrize("batch_size", [None, 1], ids=["whole", "batches"])
+@pytest.mark.parametrize("batch_size", [None, 1], ids=["one request", "batches"])
 @pytest.mark.parametrize("rows", [ROWS, objects()], ids=["lists", "objects"])
 @pytest.mark.parametrize("protocol", ["v1", "v2"])
 def test_the_smoke_test_passes(port: int, folder: Path, protocol: str, rows: list[Any], batch_size: int | None) -> None:
@@ -226,7 +229,7 @@ def test_the_smoke_test_passes(port: int, folder: Path, protocol: str, rows: lis
     assert checks[-3:] == [("predictions", True), ("schema", True), ("load", True)]
 
 
-def test_the_smoke_test_sees_another_prediction(port: int, folder: Path) -> None:
+def test_the_smoke_test_detects_another_prediction(port: int, folder: Path) -> None:
     with pytest.raises(KServeError, match="Row 1 of 2 differs: expected 0, predicted 1"):
         smoke(port, folder / "metadata.json", "v2", ROWS[::-1])
 
@@ -238,7 +241,9 @@ def test_the_smoke_test_sees_another_prediction(port: int, folder: Path) -> None
         ({"datatype": "BYTES"}, "for input monthly_charge; give texts"),
     ],
 )
-def test_the_smoke_test_sees_another_datatype(port: int, tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
+def test_the_smoke_test_detects_another_datatype(
+    port: int, tmp_path: Path, change: dict[str, Any], sentence: str
+) -> None:
     tensors = [tensor | (change if tensor["name"] == "monthly_charge" else {}) for tensor in METADATA["inputs"]]
     path = tmp_path / "metadata.json"
     path.write_text(json.dumps(METADATA | {"inputs": tensors}))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The real server, as its own process, over HTTP."""
+"""The real server in its own process, over HTTP."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_v2_predicts_from_binary_data(port: int) -> None:
     assert (status, answer["outputs"][0]["data"]) == (200, [0, 2])
 
 
-def test_a_cloud_event_is_answered_with_one(port: int) -> None:
+def test_the_response_to_a_cloud_event_is_one(port: int) -> None:
     event = {"specversion": "1.0", "id": "1", "source": "test", "type": "test", "time": "2026-01-01T00:00:00Z"}
     status, answer = request(
         port, "POST", V1, event | {"data": {"instances": INSTANCES}}, Content_Type="application/cloudevents+json"
@@ -113,7 +113,7 @@ def test_a_cloud_event_is_answered_with_one(port: int) -> None:
     assert (status, answer["data"]) == (200, {"predictions": [0, 2]})
 
 
-def test_the_metadata_tell_shapes_version_and_digest(port: int, folder: Path) -> None:
+def test_the_metadata_contain_shapes_version_and_digest(port: int, folder: Path) -> None:
     assert request(port, "GET", "/v2/models/model") == (
         200,
         {
@@ -158,19 +158,19 @@ V1_BAD: dict[str, tuple[Any, bytes | None, str]] = {
     "list": ([[1, 2, 3, 4]], None, "must be a JSON object"),
     "string": ("instances", None, "must be a JSON object"),
     "number": (5, None, "must be a JSON object"),
-    "no instances": ({}, None, "no 'instances'"),
-    "v2 to v1": (tensor(), None, "no 'instances'"),
+    "no instances": ({}, None, "'instances' is required"),
+    "v2 to v1": (tensor(), None, "'instances' is required"),
     "null instances": ({"instances": None}, None, "must be a list of rows, not null"),
     "object": ({"instances": {"a": 1}}, None, "not an object"),
     "empty": ({"instances": []}, None, "empty"),
-    "empty row": ({"instances": [[]]}, None, "0 values where the model takes 4"),
+    "empty row": ({"instances": [[]]}, None, "0 values, but the model has 4 features"),
     "flat": (
         {"instances": [1, 2, 3, 4]},
         None,
-        "list of 4 values, or an object with the features' names, not a number",
+        "list of 4 values or an object with the feature names, not a number",
     ),
-    "short": ({"instances": [[1, 2, 3]]}, None, "3 values where the model takes 4"),
-    "long": ({"instances": [[1, 2, 3, 4, 5]]}, None, "5 values where the model takes 4"),
+    "short": ({"instances": [[1, 2, 3]]}, None, "3 values, but the model has 4 features"),
+    "long": ({"instances": [[1, 2, 3, 4, 5]]}, None, "5 values, but the model has 4 features"),
     "ragged": ({"instances": [[1, 2, 3, 4], [1, 2]]}, None, "Row 1 of 'instances' has 2 values"),
     "strings": ({"instances": [["1", "2", "3", "4"]]}, None, "not a string"),
     "string rows": ({"instances": ["1234"]}, None, "not a string"),
@@ -178,8 +178,8 @@ V1_BAD: dict[str, tuple[Any, bytes | None, str]] = {
     "booleans": ({"instances": [[1, 2, 3, True]]}, None, "not a boolean"),
     "nested": ({"instances": [[[1], [2], [3], [4]]]}, None, "not a list"),
     "objects": ({"instances": [{"sepal": 1}]}, None, "has no feature 'sepal length (cm)'"),
-    "nan": ({"instances": [[1, 2, 3, float("nan")]]}, None, "is not JSON"),
-    "infinite once scaled": ({"instances": [[1, 2, 3, 1.7e308]]}, None, "The model cannot take these rows"),
+    "nan": ({"instances": [[1, 2, 3, float("nan")]]}, None, "is not valid JSON"),
+    "infinite once scaled": ({"instances": [[1, 2, 3, 1.7e308]]}, None, "The model rejected these rows"),
     "overflow": (None, b'{"instances": [[1, 2, 3, 1e999]]}', ""),
     "huge integer": (None, b'{"instances": [[1, 2, 3, ' + b"9" * 5000 + b"]]}", ""),
     "cloud event without data": (
@@ -192,7 +192,7 @@ V1_BAD: dict[str, tuple[Any, bytes | None, str]] = {
 
 @pytest.mark.parametrize("headers", CONTENT_TYPES[:3])
 @pytest.mark.parametrize(("value", "raw", "sentence"), V1_BAD.values(), ids=V1_BAD)
-def test_v1_refuses(port: int, value: Any, raw: bytes | None, sentence: str, headers: dict[str, str]) -> None:
+def test_v1_rejects(port: int, value: Any, raw: bytes | None, sentence: str, headers: dict[str, str]) -> None:
     status, answer = request(port, "POST", V1, raw or value, **headers)
     assert (status, list(answer)) == (400, ["error"])
     assert sentence in answer["error"]
@@ -203,48 +203,48 @@ def test_v1_refuses(port: int, value: Any, raw: bytes | None, sentence: str, hea
 V2_BAD: dict[str, tuple[Any, bytes | None, str]] = {
     "null": (None, b"null", "'inputs'"),
     "list": ([], None, "'inputs'"),
-    "no inputs": ({}, None, "'inputs': Field required"),
-    "v1 to v2": ({"instances": INSTANCES}, None, "'inputs': Field required"),
-    "null inputs": ({"inputs": None}, None, "at 'inputs'"),
+    "no inputs": ({}, None, "'inputs' is required"),
+    "v1 to v2": ({"instances": INSTANCES}, None, "'inputs' is required"),
+    "null inputs": ({"inputs": None}, None, "The field 'inputs'"),
     "empty inputs": ({"inputs": []}, None, "'inputs' is empty"),
     "two inputs": ({"inputs": tensor()["inputs"] * 2}, None, "same name"),
-    "input no object": ({"inputs": [1]}, None, "at 'inputs.0'"),
-    "no name": (without("name"), None, "at 'inputs.0.name': Field required"),
-    "no shape": (without("shape"), None, "at 'inputs.0.shape': Field required"),
-    "no datatype": (without("datatype"), None, "at 'inputs.0.datatype': Field required"),
-    "no data": (without("data"), None, "at 'inputs.0.data': Field required"),
-    "null data": (tensor(data=None), None, "at 'inputs.0.data'"),
-    "empty data": (tensor(data=[]), None, "0 values where"),
-    "count": (tensor(data=FLAT[:-1]), None, "7 values where its shape [2, 4] says 8"),
+    "input no object": ({"inputs": [1]}, None, "The field 'inputs.0'"),
+    "no name": (without("name"), None, "'inputs.0.name' is required"),
+    "no shape": (without("shape"), None, "'inputs.0.shape' is required"),
+    "no datatype": (without("datatype"), None, "'inputs.0.datatype' is required"),
+    "no data": (without("data"), None, "'inputs.0.data' is required"),
+    "null data": (tensor(data=None), None, "The field 'inputs.0.data'"),
+    "empty data": (tensor(data=[]), None, "0 values, but"),
+    "count": (tensor(data=FLAT[:-1]), None, "7 values, but its shape [2, 4] requires 8"),
     "columns": (tensor(shape=[4, 2]), None, "must be [rows, 4]"),
     "one dimension": (tensor(shape=[8]), None, "must be [rows, 4]"),
     "no rows": (tensor(shape=[0, 4], data=[]), None, "at least one row"),
     "negative": (tensor(shape=[-1, 4]), None, "at least one row"),
-    "enormous": (tensor(shape=[10**15, 4]), None, "8 values where"),
-    "beyond int64": (tensor(shape=[10**30, 4]), None, "at 'inputs.0.shape.0'"),
-    "shape of strings": (tensor(shape=["a", "b"]), None, "at 'inputs.0.shape.0'"),
+    "enormous": (tensor(shape=[10**15, 4]), None, "8 values, but"),
+    "beyond int64": (tensor(shape=[10**30, 4]), None, "The field 'inputs.0.shape.0'"),
+    "shape of strings": (tensor(shape=["a", "b"]), None, "The field 'inputs.0.shape.0'"),
     "ragged": (tensor(data=[[1, 2, 3, 4], [1, 2, 3]]), None, "nested data"),
     "deep": (tensor(data=[[[1, 2, 3, 4]], [[1, 2, 3, 4]]]), None, "nested data"),
-    "bytes": (tensor(datatype="BYTES", data=["a"] * 8), None, "must be one of numbers"),
-    "bool": (tensor(datatype="BOOL", data=[True] * 8), None, "must be one of numbers"),
-    "unknown datatype": (tensor(datatype="FLOAT"), None, "must be one of numbers"),
+    "bytes": (tensor(datatype="BYTES", data=["a"] * 8), None, "must be numeric"),
+    "bool": (tensor(datatype="BOOL", data=[True] * 8), None, "must be numeric"),
+    "unknown datatype": (tensor(datatype="FLOAT"), None, "must be numeric"),
     "half": (tensor(datatype="FP16"), None, "FP16"),
-    "fractions as integers": (tensor(datatype="INT64"), None, "no INT64"),
-    "too large for uint8": (tensor(datatype="UINT8", data=[300] * 8), None, "no UINT8"),
+    "fractions as integers": (tensor(datatype="INT64"), None, "not a valid INT64"),
+    "too large for uint8": (tensor(datatype="UINT8", data=[300] * 8), None, "not a valid UINT8"),
     "too large for fp32": (tensor(datatype="FP32", data=[1e300] * 8), None, "not finite"),
     "strings": (tensor(data=["1"] * 8), None, "not a string"),
     "nulls": (tensor(data=[None] * 8), None, "not null"),
-    "nan": (tensor(data=[float("nan")] * 8), None, "is not JSON"),
-    "infinite once scaled": (tensor(data=[1.7e308] * 8), None, "The model cannot take these rows"),
-    "id": (tensor() | {"id": 5}, None, "at 'id'"),
-    "parameters": (tensor() | {"parameters": [1]}, None, "at 'parameters'"),
+    "nan": (tensor(data=[float("nan")] * 8), None, "is not valid JSON"),
+    "infinite once scaled": (tensor(data=[1.7e308] * 8), None, "The model rejected these rows"),
+    "id": (tensor() | {"id": 5}, None, "The field 'id'"),
+    "parameters": (tensor() | {"parameters": [1]}, None, "The field 'parameters'"),
     "unknown output": (tensor() | {"outputs": [{"name": "probabilities"}]}, None, "no output 'probabilities'"),
 }
 
 
 @pytest.mark.parametrize("headers", CONTENT_TYPES[:3])
 @pytest.mark.parametrize(("value", "raw", "sentence"), V2_BAD.values(), ids=V2_BAD)
-def test_v2_refuses(port: int, value: Any, raw: bytes | None, sentence: str, headers: dict[str, str]) -> None:
+def test_v2_rejects(port: int, value: Any, raw: bytes | None, sentence: str, headers: dict[str, str]) -> None:
     status, answer = request(port, "POST", V2, raw or value, **headers)
     assert (status, list(answer)) == (400, ["error"])
     assert sentence in answer["error"]
@@ -252,7 +252,7 @@ def test_v2_refuses(port: int, value: Any, raw: bytes | None, sentence: str, hea
 
 
 @pytest.mark.parametrize("body", [b'{"inputs": [' + b"9" * 5000 + b"]}", b'{"inputs": ' + b'{"a":' * 50_000])
-def test_v2_refuses_what_the_json_parser_gives_up_on(port: int, body: bytes) -> None:
+def test_v2_rejects_what_the_json_parser_cannot_parse(port: int, body: bytes) -> None:
     assert request(port, "POST", V2, body)[0] == 400
 
 
@@ -288,7 +288,7 @@ BINARY_BAD = {
 
 
 @pytest.mark.parametrize("header", BINARY_BAD.values(), ids=BINARY_BAD)
-def test_v2_refuses_bad_binary_requests(port: int, header: Any) -> None:
+def test_v2_rejects_bad_binary_requests(port: int, header: Any) -> None:
     body, headers = binary(header, b"\x00" * 32)
     status, answer = request(port, "POST", V2, body, **headers)
     assert (status, list(answer)) == (400, ["error"])
@@ -296,7 +296,7 @@ def test_v2_refuses_bad_binary_requests(port: int, header: Any) -> None:
 
 
 @pytest.mark.parametrize("length", ["", "x", "-1", "1e3", "99999999999999999999"])
-def test_v2_refuses_a_bad_length_of_the_header(port: int, length: str) -> None:
+def test_v2_rejects_a_bad_length_of_the_header(port: int, length: str) -> None:
     status, answer = request(port, "POST", V2, b"not json at all", Inference_Header_Content_Length=length)
     assert status == 400
     assert "error" in answer
@@ -351,21 +351,21 @@ def test_unknown_names_are_not_found(port: int) -> None:
     assert request(port, "GET", "/v2/models/other")[0] == 404
 
 
-def test_no_caller_can_unload_the_model(port: int) -> None:
+def test_no_client_can_unload_the_model(port: int) -> None:
     assert request(port, "POST", "/v2/repository/models/model/unload") == (
         403,
-        {"error": "This server does not load or unload models."},
+        {"error": "This server does not load or unload models: deploy another version instead."},
     )
     assert request(port, "GET", "/v2/models/model/ready")[0] == 200
 
 
 def test_sigterm_lets_a_running_request_finish(folder: Path) -> None:
-    with ending(folder) as (process, number):
+    with stoppable(folder) as (process, number):
         body = json.dumps({"instances": INSTANCES}).encode()
         with socket.create_connection(("127.0.0.1", number), timeout=30) as connection:
             head = f"POST {V1} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
             connection.sendall(head + body[:10])
-            time.sleep(0.2)  # the server must have taken the request up before the signal
+            time.sleep(0.2)  # the server must have started to read the request before the signal
             process.send_signal(signal.SIGTERM)
             time.sleep(0.2)
             connection.sendall(body[10:])
@@ -375,13 +375,13 @@ def test_sigterm_lets_a_running_request_finish(folder: Path) -> None:
         assert process.wait(15) == 0
 
 
-def test_after_sigterm_requests_are_answered_until_the_gateway_knows(folder: Path) -> None:
-    with ending(folder, DRAIN_SECONDS="3") as (process, number):
+def test_after_sigterm_requests_are_served_until_the_gateway_is_updated(folder: Path) -> None:
+    with stoppable(folder, DRAIN_SECONDS="3") as (process, number):
         idle = http.client.HTTPConnection("127.0.0.1", number, timeout=30)
         assert predict_over(idle) == (200, None)
         process.send_signal(signal.SIGTERM)
         time.sleep(0.2)
-        # A connection from before is told to go, and new ones are taken.
+        # The server asks the client to close the existing connection, and accepts new ones.
         assert predict_over(idle) == (200, "close")
         assert predict_over(http.client.HTTPConnection("127.0.0.1", number, timeout=30)) == (200, "close")
         assert request(number, "GET", "/v2/health/ready")[0] == 503
@@ -391,15 +391,15 @@ def test_after_sigterm_requests_are_answered_until_the_gateway_knows(folder: Pat
 
 
 def predict_over(connection: http.client.HTTPConnection) -> tuple[int, str | None]:
-    """Status, and what is said of the connection."""
+    """Status, and the header Connection."""
     connection.request("POST", V1, json.dumps({"instances": INSTANCES}))
     response = connection.getresponse()
     assert json.loads(response.read()) == {"predictions": [0, 2]}
     return response.status, response.headers["connection"]
 
 
-def test_a_second_sigterm_ends_the_waiting(folder: Path) -> None:
-    with ending(folder, DRAIN_SECONDS="600") as (process, number):
+def test_a_second_sigterm_ends_the_drain(folder: Path) -> None:
+    with stoppable(folder, DRAIN_SECONDS="600") as (process, number):
         process.send_signal(signal.SIGTERM)
         time.sleep(0.2)
         assert request(number, "POST", V1, {"instances": INSTANCES})[0] == 200
@@ -407,7 +407,7 @@ def test_a_second_sigterm_ends_the_waiting(folder: Path) -> None:
         process.wait(15)
 
 
-def test_sigterm_ends_the_loading(tmp_path: Path) -> None:
+def test_sigterm_stops_the_loading(tmp_path: Path) -> None:
     (tmp_path / "model.joblib").write_bytes(b"ctime\nsleep\n(I60\ntR.")
     process = start(tmp_path, free_port())
     try:
@@ -420,8 +420,8 @@ def test_sigterm_ends_the_loading(tmp_path: Path) -> None:
 
 
 @contextmanager
-def ending(folder: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A server of its own, which may end."""
+def stoppable(folder: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A separate server that the test may stop."""
     number = free_port()
     process = start(folder, number, environment=environment)
     try:
@@ -432,7 +432,7 @@ def ending(folder: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[
         process.communicate()
 
 
-def stop_of(folder: Path, **environment: str) -> str:
+def start_error(folder: Path, **environment: str) -> str:
     process = start(folder, free_port(), environment=environment)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 1, output + errors
@@ -441,29 +441,29 @@ def stop_of(folder: Path, **environment: str) -> str:
     return line
 
 
-def test_no_start_with_no_number_of_seconds(folder: Path) -> None:
-    assert "DRAIN_SECONDS is 'soon': give the number of seconds" in stop_of(folder, DRAIN_SECONDS="soon")
+def test_no_start_with_an_invalid_number_of_seconds(folder: Path) -> None:
+    assert "DRAIN_SECONDS is 'soon': set it to the number of seconds" in start_error(folder, DRAIN_SECONDS="soon")
 
 
 def test_no_start_without_a_folder(tmp_path: Path) -> None:
-    assert "cannot be read (No such file or directory)" in stop_of(tmp_path / "absent")
+    assert "cannot be read (No such file or directory)" in start_error(tmp_path / "absent")
 
 
 def test_no_start_without_a_model_file(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_text("another format")
     (tmp_path / "model.joblib").mkdir()
-    assert "holds no model file: put exactly one of *.joblib, *.pkl, *.pickle there" in stop_of(tmp_path)
+    assert "contains no model file: add exactly one of *.joblib, *.pkl, *.pickle" in start_error(tmp_path)
 
 
 def test_no_start_with_two_model_files(tmp_path: Path) -> None:
     for name in ("a.joblib", "b.pkl"):
         (tmp_path / name).write_text("a model")
-    assert "holds 2 model files (a.joblib, b.pkl): leave exactly one" in stop_of(tmp_path)
+    assert "contains 2 model files (a.joblib, b.pkl): delete all but one" in start_error(tmp_path)
 
 
-def test_no_start_with_a_broken_model_file(tmp_path: Path, folder: Path) -> None:
+def test_no_start_with_a_truncated_model_file(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "model.joblib").write_bytes((folder / "model.joblib").read_bytes()[:700])
-    assert "cannot be loaded (" in stop_of(tmp_path)
+    assert "cannot be loaded (" in start_error(tmp_path)
 
 
 def described(folder: Path, tmp_path: Path, **changes: Any) -> Path:
@@ -478,39 +478,39 @@ def test_no_start_with_another_model_file_than_described(tmp_path: Path, folder:
     described(folder, tmp_path)
     # Code that would run if it were unpickled.
     (tmp_path / "model.joblib").write_bytes(b"cbuiltins\nexit\n(I7\ntR.")
-    assert "has the SHA-256 " in stop_of(tmp_path)
+    assert "has the SHA-256 " in start_error(tmp_path)
 
 
 def test_no_start_with_another_scikit_learn_than_described(tmp_path: Path, folder: Path) -> None:
     described(folder, tmp_path, libraries={"scikit-learn": "1.2.0"})
-    assert "was written by scikit-learn 1.2.0 and this server has " in stop_of(tmp_path)
+    assert "was written by scikit-learn 1.2.0, but this server has " in start_error(tmp_path)
 
 
-def test_no_start_with_a_model_that_predicts_something_else_than_described(tmp_path: Path, folder: Path) -> None:
+def test_no_start_with_a_model_that_predicts_other_values_than_described(tmp_path: Path, folder: Path) -> None:
     described(folder, tmp_path, examples={"instances": INSTANCES, "predictions": [1, 1]})
-    assert "predicts [0, 2] for its own examples where its description says [1, 1]" in stop_of(tmp_path)
+    assert "predicts [0, 2] for its examples, but its description expects [1, 1]" in start_error(tmp_path)
 
 
-def test_no_start_with_a_broken_description(tmp_path: Path, folder: Path) -> None:
+def test_no_start_with_an_invalid_description(tmp_path: Path, folder: Path) -> None:
     described(folder, tmp_path, inputs=[{"name": "x", "datatype": "FP65", "shape": [-1, 4]}])
-    assert "does not describe a model as this server knows it (ValueError: the datatype 'FP65'" in stop_of(tmp_path)
+    assert "is not a valid model description (ValueError: the datatype 'FP65'" in start_error(tmp_path)
     (tmp_path / "metadata.json").write_text("{")
-    assert "metadata.json cannot be read (JSONDecodeError)" in stop_of(tmp_path)
+    assert "metadata.json cannot be read (JSONDecodeError)" in start_error(tmp_path)
 
 
-def test_no_start_where_the_description_names_other_features(tmp_path: Path, folder: Path) -> None:
+def test_no_start_with_a_description_of_other_features(tmp_path: Path, folder: Path) -> None:
     described(folder, tmp_path, features=["a", "b"])
-    assert "takes 4 features where its description names 2" in stop_of(tmp_path)
+    assert "has 4 features, but its description lists 2" in start_error(tmp_path)
 
 
 @pytest.mark.parametrize("stored", [{"a": "dictionary"}, LogisticRegression()], ids=["dictionary", "not fitted"])
-def test_no_start_with_something_else_than_a_model(tmp_path: Path, stored: Any) -> None:
+def test_no_start_with_an_object_that_is_not_a_model(tmp_path: Path, stored: Any) -> None:
     joblib.dump(stored, tmp_path / "model.joblib")
-    assert "holds no fitted scikit-learn model" in stop_of(tmp_path)
+    assert "contains no fitted scikit-learn model" in start_error(tmp_path)
 
 
 def test_no_start_with_a_model_that_cannot_predict(tmp_path: Path) -> None:
     model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
     del model.coef_
     joblib.dump(model, tmp_path / "model.joblib")
-    assert "failed at its first prediction (AttributeError" in stop_of(tmp_path)
+    assert "failed at its first prediction (AttributeError" in start_error(tmp_path)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Models without a description, and of other kinds: class names, probabilities, names of features, data frames."""
+"""Models without a description, and of other types: class names, probabilities, feature names, data frames."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def predicted(model: Any, rows: list[Any]) -> Any:
 def test_class_names_in_both_protocols(model: Any) -> None:
     model.load()
     assert predicted(model, [[0, 0], [1, 1]]) == ["no", "yes"]
-    from model.server.protocol import read_infer_request, write_infer_answer
+    from model.server.protocol import read_infer_request, write_infer_response
 
     request = read_infer_request(tensor())
-    text, json_length = write_infer_answer(request, model.name, model.version, model.infer(request))
+    text, json_length = write_infer_response(request, model.name, model.version, model.infer(request))
     assert json_length is None
     assert json.loads(text)["outputs"] == [
         {"name": "output-0", "shape": [2], "datatype": "BYTES", "data": ["no", "yes"]}
@@ -70,11 +70,11 @@ def test_the_number_of_features_comes_from_the_model(model: Any) -> None:
 
     model.load()
     assert model.metadata()["inputs"] == [{"name": "input-0", "datatype": "FP64", "shape": [-1, 2]}]
-    with pytest.raises(BadRequest, match="3 values where the model takes 2"):
+    with pytest.raises(BadRequest, match="3 values, but the model has 2 features"):
         predicted(model, [[1, 2, 3]])
 
 
-def test_without_a_description_the_digest_is_known_and_the_version_is_not(model: Any, tmp_path: Path) -> None:
+def test_without_a_description_the_metadata_contain_the_sha256_and_no_version(model: Any, tmp_path: Path) -> None:
     model.load()
     digest = hashlib.sha256((tmp_path / "model.pkl").read_bytes()).hexdigest()
     metadata = model.metadata()
@@ -90,24 +90,24 @@ def manifest(folder: Path, sha256: str | None = None) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize("required", [False, True])
 def test_the_digest_is_that_of_the_manifest(
-    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: bool
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, required: bool
 ) -> None:
     digest = manifest(tmp_path)
-    if asked:
+    if required:
         monkeypatch.setenv("MODEL_DIGEST", digest)
     model.load()
     assert model.metadata()["properties"]["digest"] == digest
 
 
-def test_a_manifest_of_other_files_is_no_digest(model: Any, tmp_path: Path) -> None:
+def test_a_manifest_of_other_files_is_ignored(model: Any, tmp_path: Path) -> None:
     manifest(tmp_path, "0" * 64)
     model.load()
     assert "digest" not in model.metadata()["properties"]
 
 
-def test_another_version_than_asked_for_is_not_served(
+def test_another_version_than_required_is_not_served(
     model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from model.server.errors import StartError
@@ -116,20 +116,20 @@ def test_another_version_than_asked_for_is_not_served(
     with pytest.raises(StartError, match=r"manifest\.json cannot be read .No such file"):
         model.load()
     manifest(tmp_path)
-    with pytest.raises(StartError, match=r"MODEL_DIGEST is sha256:0+ and the version in .* has sha256:"):
+    with pytest.raises(StartError, match=r"MODEL_DIGEST is sha256:0+, but the version in .* has sha256:"):
         model.load()
     monkeypatch.setenv("MODEL_DIGEST", manifest(tmp_path, "1" * 64))
-    with pytest.raises(StartError, match=r"has the SHA-256 .* where manifest\.json has the SHA-256 1+"):
+    with pytest.raises(StartError, match=r"has the SHA-256 .* but manifest\.json lists 1+"):
         model.load()
 
 
-def test_another_programs_metadata_are_no_description(model: Any, tmp_path: Path) -> None:
+def test_a_metadata_file_of_another_format_is_ignored(model: Any, tmp_path: Path) -> None:
     (tmp_path / "metadata.json").write_text('{"features": 2, "accuracy": 0.97}')
     model.load()
     assert predicted(model, [[0, 0]]) == ["no"]
 
 
-def test_without_names_features_are_called_as_scikit_learn_calls_them(model: Any) -> None:
+def test_without_names_features_have_the_names_of_scikit_learn(model: Any) -> None:
     model.load()
     assert predicted(model, [{"x1": 1, "x0": 1}]) == ["yes"]
 
@@ -152,13 +152,13 @@ def test_a_pipeline_fitted_on_a_data_frame(model: Any, tmp_path: Path) -> None:
     assert predicted(model, rows) == ["no", "yes"]
     from model.server.errors import BadRequest
 
-    with pytest.raises(BadRequest, match="cannot take these rows: Found unknown categories"):
+    with pytest.raises(BadRequest, match="rejected these rows: Found unknown categories"):
         predicted(model, [[1, "green"]])
 
 
 def test_the_inputs_are_those_of_the_description(model: Any, tmp_path: Path) -> None:
     flowers = {"name": "flowers", "datatype": "FP32", "shape": [-1, 2]}
-    # Of the outputs they may leave out what nobody needs to know.
+    # The description may list only some outputs.
     classes = {"name": "output-0", "datatype": "BYTES", "shape": [-1]}
     describe(tmp_path / "model.pkl", ["a", "b"], [], [[1, 1]], ["yes"], inputs=[flowers], outputs=[classes])
     model.load()
@@ -167,7 +167,7 @@ def test_the_inputs_are_those_of_the_description(model: Any, tmp_path: Path) -> 
     assert model_schema.server_difference(schema, json.dumps(model.metadata()).encode()) is None
 
 
-def test_numbers_that_another_processor_rounds_otherwise_are_those_of_the_description(
+def test_predictions_that_another_processor_rounds_differently_match_the_description(
     model: Any, tmp_path: Path
 ) -> None:
     path = tmp_path / "model.pkl"
@@ -178,27 +178,27 @@ def test_numbers_that_another_processor_rounds_otherwise_are_those_of_the_descri
 
     for other in ([[0, 0], [0.3, 600.01]], [[0, 0], [0.3]], [[0, 0]], [[0, 0], [0.3, "600"]]):
         describe(path, ["x"], ["FP64"], [[0], [1]], other)
-        with pytest.raises(StartError, match="for its own examples where its description says"):
+        with pytest.raises(StartError, match="for its examples, but its description expects"):
             model.load()
 
 
-@pytest.mark.parametrize("left_out", [("features",), ("libraries",), ("features", "libraries")])
-def test_a_description_without_features_or_libraries(model: Any, tmp_path: Path, left_out: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("omitted", [("features",), ("libraries",), ("features", "libraries")])
+def test_a_description_without_features_or_libraries(model: Any, tmp_path: Path, omitted: tuple[str, ...]) -> None:
     matrix = [{"name": "flowers", "datatype": "INT64", "shape": [-1, 2]}]
-    describe(tmp_path / "model.pkl", ["x0", "x1"], [], [[1, 1]], ["yes"], left_out, inputs=matrix)
+    describe(tmp_path / "model.pkl", ["x0", "x1"], [], [[1, 1]], ["yes"], omitted, inputs=matrix)
     model.load()
     assert (model.version, model.metadata()["inputs"]) == ("v7", matrix)
     assert [(feature.name, feature.datatype) for feature in model.features] == [("x0", "INT64"), ("x1", "INT64")]
     assert predicted(model, [[0, 0], {"x1": 1, "x0": 1}]) == ["no", "yes"]
 
 
-def test_without_features_they_are_called_as_the_inputs(model: Any, tmp_path: Path) -> None:
+def test_without_features_they_have_the_names_of_the_inputs(model: Any, tmp_path: Path) -> None:
     describe(tmp_path / "model.pkl", ["size", "age"], ["FP64", "INT64"], [[1, 1]], ["yes"], ["features"])
     model.load()
     assert predicted(model, [{"age": 0, "size": 0}]) == ["no"]
     from model.server.errors import BadRequest
 
-    with pytest.raises(BadRequest, match="Feature 'age' of row 0 is no INT64"):
+    with pytest.raises(BadRequest, match="Feature 'age' of row 0 is not a valid INT64"):
         predicted(model, [[1, 1.5]])
 
 
@@ -212,14 +212,14 @@ def test_without_features_they_are_in_the_order_the_model_was_fitted_in(model: A
     model.load()
     assert [feature.name for feature in model.features] == ["b", "a"]
     describe(tmp_path / "model.pkl", ["a", "c"], ["INT64", "FP64"], [[9.5, 1]], ["yes"], ["features"])
-    with pytest.raises(StartError, match="the feature 'b', which its description's inputs do not have"):
+    with pytest.raises(StartError, match="The feature 'b' of the model is missing in the inputs"):
         model.load()
 
 
-def test_a_feature_that_is_true_or_false(model: Any, tmp_path: Path) -> None:
-    rows, answers = [[0.5, True], [0.5, False]], ["yes", "no"]
-    joblib.dump(LogisticRegression().fit(rows, answers), tmp_path / "model.pkl")
-    describe(tmp_path / "model.pkl", ["size", "paid"], ["FP64", "BOOL"], rows, answers)
+def test_a_boolean_feature(model: Any, tmp_path: Path) -> None:
+    rows, labels = [[0.5, True], [0.5, False]], ["yes", "no"]
+    joblib.dump(LogisticRegression().fit(rows, labels), tmp_path / "model.pkl")
+    describe(tmp_path / "model.pkl", ["size", "paid"], ["FP64", "BOOL"], rows, labels)
     model.load()
     assert predicted(model, [[1, True], {"paid": False, "size": 1}]) == ["yes", "no"]
     from model.server.errors import BadRequest
@@ -234,10 +234,10 @@ def describe(
     datatypes: list[str],
     instances: list[Any],
     predictions: list[Any],
-    left_out: Sequence[str] = (),
+    omitted: Sequence[str] = (),
     **changes: Any,
 ) -> None:
-    """Write the least that describes a model beside its file, with changes, or less."""
+    """Write a minimal description of a model, with changes or omissions."""
     description = {
         "version": "v7",
         "model_file": {"sha256": hashlib.sha256(model_file.read_bytes()).hexdigest()},
@@ -249,5 +249,5 @@ def describe(
         ],
         "examples": {"instances": instances, "predictions": predictions},
     } | changes
-    content = {name: value for name, value in description.items() if name not in left_out}
+    content = {name: value for name, value in description.items() if name not in omitted}
     model_file.with_name("metadata.json").write_text(json.dumps(content))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Bodies of version 2 with binary data, in both directions."""
+"""Bodies of v2 requests and responses with binary data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("orjson", reason="needs the packages of model/server/requirements.txt")
 
 from model.server.errors import BadRequest
-from model.server.protocol import Wanted, datatype_of, read_infer_request, write_infer_answer
+from model.server.protocol import RequestedOutput, datatype_of, read_infer_request, write_infer_response
 
 
 def binary(datatype: str, data: bytes, shape: list[int], **more: Any) -> tuple[bytes, str]:
@@ -37,7 +37,7 @@ def test_booleans_have_a_byte_each() -> None:
     assert tensor.data == [True, False]
 
 
-def test_texts_have_their_length_before_them() -> None:
+def test_strings_follow_their_length() -> None:
     data = b"\x02\x00\x00\x00no\x04\x00\x00\x00\xf0\x9f\x98\x80"
     (tensor,) = read_infer_request(*binary("BYTES", data, [2])).tensors
     assert tensor.data == ["no", "\N{GRINNING FACE}"]
@@ -46,49 +46,57 @@ def test_texts_have_their_length_before_them() -> None:
 @pytest.mark.parametrize(
     ("datatype", "data", "sentence"),
     [
-        ("FP64", b"1234567", "are 7 bytes, which are no values of FP64"),
-        ("BYTES", b"\x05\x00\x00\x00ab", "end within a text"),
-        ("BYTES", b"\x05\x00", "end within a text"),
+        ("FP64", b"1234567", "have 7 bytes, not a multiple of the size of FP64"),
+        ("BYTES", b"\x05\x00\x00\x00ab", "are truncated within a string"),
+        ("BYTES", b"\x05\x00", "are truncated within a string"),
         ("BYTES", b"\x01\x00\x00\x00\xff", "not UTF-8"),
-        ("FLOAT", b"\x01", "there are no binary data of 'FLOAT'"),
+        ("FLOAT", b"\x01", "must be a datatype of the protocol, not 'FLOAT'"),
     ],
 )
-def test_broken_binary_data_are_refused(datatype: str, data: bytes, sentence: str) -> None:
+def test_invalid_binary_data_are_rejected(datatype: str, data: bytes, sentence: str) -> None:
     with pytest.raises(BadRequest, match=sentence):
         read_infer_request(*binary(datatype, data, [1]))
 
 
-def test_more_bytes_than_there_are_are_refused() -> None:
+def test_a_size_beyond_the_binary_data_is_rejected() -> None:
     body, length = binary("FP64", b"\0" * 8, [1])
-    with pytest.raises(BadRequest, match="so many bytes are not there"):
+    with pytest.raises(BadRequest, match="binary_data_size' must be an integer of at most 7"):
         read_infer_request(body[:-1], length)
 
 
 @pytest.mark.parametrize(
-    ("outputs", "parameters", "wanted"),
+    ("outputs", "parameters", "outputs_requested"),
     [
         (None, {"binary_data_output": True}, []),
-        ([{"name": "a"}], {"binary_data_output": True}, [Wanted("a", True)]),
-        ([{"name": "a", "parameters": {"binary_data": False}}], {"binary_data_output": True}, [Wanted("a", False)]),
-        ([{"name": "a", "parameters": {"binary_data": True}}, {"name": "b"}], {}, [Wanted("a", True), Wanted("b")]),
+        ([{"name": "a"}], {"binary_data_output": True}, [RequestedOutput("a", True)]),
+        (
+            [{"name": "a", "parameters": {"binary_data": False}}],
+            {"binary_data_output": True},
+            [RequestedOutput("a", False)],
+        ),
+        (
+            [{"name": "a", "parameters": {"binary_data": True}}, {"name": "b"}],
+            {},
+            [RequestedOutput("a", True), RequestedOutput("b")],
+        ),
     ],
 )
-def test_outputs_are_binary_where_it_is_asked_for(
-    outputs: list[Any] | None, parameters: dict[str, Any], wanted: list[Wanted]
+def test_outputs_are_binary_on_request(
+    outputs: list[Any] | None, parameters: dict[str, Any], outputs_requested: list[RequestedOutput]
 ) -> None:
     content = {"inputs": [], "parameters": parameters} | ({"outputs": outputs} if outputs else {})
     request = read_infer_request(json.dumps(content).encode())
-    assert (request.wanted, request.binary) == (wanted, "binary_data_output" in parameters)
+    assert (request.outputs, request.binary) == (outputs_requested, "binary_data_output" in parameters)
 
 
-def test_an_answer_with_binary_data() -> None:
+def test_a_response_with_binary_data() -> None:
     request = read_infer_request(b'{"inputs": [], "id": "7"}')
     results = [
-        (Wanted("a", True), np.array([1, 2])),
-        (Wanted("b", True), np.array(["no", "yes"], dtype=object)),
-        (Wanted("c"), np.array([[0.5, 0.5]])),
+        (RequestedOutput("a", True), np.array([1, 2])),
+        (RequestedOutput("b", True), np.array(["no", "yes"], dtype=object)),
+        (RequestedOutput("c"), np.array([[0.5, 0.5]])),
     ]
-    text, length = write_infer_answer(request, "model", "v1", results)
+    text, length = write_infer_response(request, "model", "v1", results)
     assert length is not None
     assert text[length:] == np.array([1, 2], "<i8").tobytes() + b"\x02\0\0\0no\x03\0\0\0yes"
     assert json.loads(text[:length]) == {
@@ -103,10 +111,12 @@ def test_an_answer_with_binary_data() -> None:
     }
 
 
-def test_classes_that_are_objects_are_answered_as_the_texts_that_they_are_said_to_be() -> None:
+def test_classes_that_are_objects_are_returned_as_strings() -> None:
     request = read_infer_request(b'{"inputs": []}')
     classes = np.array([3, "4", None], dtype=object)
-    (output,) = json.loads(write_infer_answer(request, "model", None, [(Wanted("a"), classes)])[0])["outputs"]
+    (output,) = json.loads(write_infer_response(request, "model", None, [(RequestedOutput("a"), classes)])[0])[
+        "outputs"
+    ]
     assert (output["datatype"], output["data"]) == ("BYTES", ["3", "4", "None"])
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a request may hold, without a server."""
+"""Valid and invalid rows of a request, without a server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def matrix(datatype: str, shape: Any, data: Any) -> list[Tensor]:
 
 
 def vectors(**changes: Any) -> list[Tensor]:
-    """A right request of two rows for MIXED, but for the changed inputs; None leaves one out."""
+    """A valid request of two rows for MIXED with changed inputs; None removes an input."""
     tensors = {
         "months": ("INT64", [2], [3, 40]),
         "charge": ("FP64", [2, 1], [9.5, 20]),
@@ -34,7 +34,7 @@ def vectors(**changes: Any) -> list[Tensor]:
     return [Tensor(name, *tensor) for name, tensor in tensors.items() if tensor]
 
 
-def test_rows_of_whole_and_broken_numbers() -> None:
+def test_rows_of_integers_and_fractions() -> None:
     columns = columns_from_instances({"instances": [[1, 2.5], [3, 4]]}, NUMBERS)
     assert [column.dtype for column in columns] == ["float64", "float64"]
     assert values(columns) == [[1.0, 3.0], [2.5, 4.0]]
@@ -53,11 +53,11 @@ def test_rows_as_lists_and_as_objects() -> None:
         (None, "must be a JSON object with 'instances', not null"),
         (b"bytes", "not something else"),
         ([[1, 2]], "not a list"),
-        ({}, "has no 'instances'"),
+        ({}, "'instances' is required"),
         ({"instances": {}}, "must be a list of rows, not an object"),
         ({"instances": []}, "is empty"),
-        ({"instances": [1, 2]}, "Row 0 .* must be a list of 2 values, or an object .*, not a number"),
-        ({"instances": [[1, 2], [1]]}, "Row 1 .* has 1 values where the model takes 2"),
+        ({"instances": [1, 2]}, "Row 0 .* must be a list of 2 values or an object .*, not a number"),
+        ({"instances": [[1, 2], [1]]}, "Row 1 .* has 1 values, but the model has 2 features"),
         ({"instances": [[]]}, "Row 0 .* has 0 values"),
         ({"instances": [[1, 2], [1, None]]}, "^Feature 'b' of row 1 must be a number, not null.$"),
         ({"instances": [[1, "2"]]}, "not a string"),
@@ -68,11 +68,11 @@ def test_rows_as_lists_and_as_objects() -> None:
         ({"instances": [[1, 10**400]]}, "too large"),
         ({"instances": [{}]}, "Row 0 .* has no feature 'a'"),
         ({"instances": [{"a": 1, "b": 2}, {"a": 1}]}, "Row 1 .* has no feature 'b'"),
-        ({"instances": [{"a": 1, "b": 2, "c": 3}]}, "Row 0 .* has 'c', which is no feature"),
+        ({"instances": [{"a": 1, "b": 2, "c": 3}]}, "Row 0 .* has 'c', which is not a feature"),
         ({"instances": [{"a": 1, "b": {"0": 2}}]}, "Feature 'b' of row 0 must be a number, not an object"),
     ],
 )
-def test_instances_that_are_refused(payload: Any, sentence: str) -> None:
+def test_instances_that_are_rejected(payload: Any, sentence: str) -> None:
     with pytest.raises(InvalidRows, match=sentence):
         columns_from_instances(payload, NUMBERS)
 
@@ -83,13 +83,13 @@ def test_instances_that_are_refused(payload: Any, sentence: str) -> None:
         ([3, 9.5, None], "Feature 'contract' of row 1 must be a string, not null"),
         ([3, 9.5, 7], "Feature 'contract' of row 1 must be a string, not a number"),
         ([3, "9.5", "year"], "Feature 'charge' of row 1 must be a number, not a string"),
-        ([3.5, 9.5, "year"], "Feature 'months' of row 1 is no INT64, a whole number"),
-        ([2**63, 9.5, "year"], "Feature 'months' of row 1 is no INT64, a whole number from -9223372036854775808"),
+        ([3.5, 9.5, "year"], "Feature 'months' of row 1 is not a valid INT64, an integer"),
+        ([2**63, 9.5, "year"], "Feature 'months' of row 1 is not a valid INT64, an integer from -9223372036854775808"),
         ([True, 9.5, "year"], "Feature 'months' of row 1 must be a number, not a boolean"),
         ({"months": 3, "charge": 9.5}, "Row 1 .* has no feature 'contract'"),
     ],
 )
-def test_rows_of_mixed_values_that_are_refused(row: Any, sentence: str) -> None:
+def test_rows_of_mixed_values_that_are_rejected(row: Any, sentence: str) -> None:
     with pytest.raises(InvalidRows, match=sentence):
         columns_from_instances({"instances": [[3, 9.5, "month"], row]}, MIXED)
 
@@ -104,7 +104,7 @@ def test_tensors_flat_and_nested(datatype: str, data: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("datatype", "shape", "data", "sentence"),
     [
-        ("BYTES", [1, 2], [1, 2], "datatype .* must be one of numbers, such as FP64, .* not 'BYTES'"),
+        ("BYTES", [1, 2], [1, 2], "datatype .* must be numeric, such as FP64, .* not 'BYTES'"),
         ("BOOL", [1, 2], [1, 2], "datatype"),
         ("FP64", [2], [1, 2], "must be \\[rows, 2\\]"),
         ("FP64", "12", [1, 2], "must be \\[rows, 2\\]"),
@@ -112,24 +112,24 @@ def test_tensors_flat_and_nested(datatype: str, data: list[Any]) -> None:
         ("FP64", [1, 3], [1, 2, 3], "must be \\[rows, 2\\]"),
         ("FP64", [0, 2], [], "at least one row"),
         ("FP64", [-1, 2], [1, 2], "at least one row"),
-        ("FP64", [2, 2], [1, 2, 3], "3 values where .* says 4"),
-        ("FP64", [10**12, 2], [1, 2], "2 values where"),
+        ("FP64", [2, 2], [1, 2, 3], "3 values, but .* requires 4"),
+        ("FP64", [10**12, 2], [1, 2], "2 values, but"),
         ("FP64", [2, 2], [[1, 2, 3, 4]], "nested data"),
         ("FP64", [2, 2], [[1, 2], [3]], "nested data"),
         ("FP64", [2, 2], [[1, 2], 3, 4, 5], "Feature 'a' of row 0 must be a number, not a list"),
         ("FP64", [1, 2], None, "must be a list, not null"),
         ("FP64", [1, 2], [1, "2"], "not a string"),
-        ("INT32", [1, 2], [1, 2.5], "Feature 'b' of row 0 is no INT32"),
-        ("UINT8", [1, 2], [1, 256], "no UINT8, a whole number from 0 to 255"),
-        ("UINT8", [1, 2], [1, -1], "no UINT8"),
-        ("INT64", [1, 2], [1, float("nan")], "no INT64"),
-        ("INT64", [1, 2], [1, 10**400], "no INT64"),
+        ("INT32", [1, 2], [1, 2.5], "Feature 'b' of row 0 is not a valid INT32"),
+        ("UINT8", [1, 2], [1, 256], "not a valid UINT8, an integer from 0 to 255"),
+        ("UINT8", [1, 2], [1, -1], "not a valid UINT8"),
+        ("INT64", [1, 2], [1, float("nan")], "not a valid INT64"),
+        ("INT64", [1, 2], [1, 10**400], "not a valid INT64"),
         ("FP32", [2, 2], [1, 2, 3, 1e39], "Feature 'b' of row 1 is not finite"),
         ("FP64", [1, 2], [1, float("nan")], "not finite"),
         ("FP64", [1, 2], [1, 10**400], "too large"),
     ],
 )
-def test_tensors_that_are_refused(datatype: str, shape: Any, data: Any, sentence: str) -> None:
+def test_tensors_that_are_rejected(datatype: str, shape: Any, data: Any, sentence: str) -> None:
     with pytest.raises(InvalidRows, match=sentence):
         columns_from_inputs(matrix(datatype, shape, data), NUMBERS)
 
@@ -176,12 +176,12 @@ def test_booleans() -> None:
         ("BYTES", "true", "must be BOOL for feature 'paid', not 'BYTES'"),
     ],
 )
-def test_what_is_no_boolean_is_refused(datatype: str, value: Any, sentence: str) -> None:
+def test_a_value_that_is_not_a_boolean_is_rejected(datatype: str, value: Any, sentence: str) -> None:
     with pytest.raises(InvalidRows, match=sentence):
         columns_from_inputs([Tensor("paid", datatype, [1], [value])], [Feature("paid", "BOOL")])
 
 
-def test_numbers_may_come_one_input_each() -> None:
+def test_numeric_features_may_have_one_input_each() -> None:
     tensors = [Tensor("b", "FP64", [1], [2]), Tensor("a", "INT64", [1], [1])]
     assert values(columns_from_inputs(tensors, NUMBERS)) == [[1.0], [2.0]]
 
@@ -196,24 +196,24 @@ def test_a_model_of_one_feature(name: str, feature: Feature) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"contract": None}, "has no input 'contract'"),
+        ({"contract": None}, "input 'contract' is missing"),
         ({"tariff": ("BYTES", [2], ["a", "b"])}, "The model has no feature 'tariff'"),
-        ({"months": ("INT64", [3], [1, 2, 3])}, "Input 'charge' has 2 rows where input 'months' has 3"),
+        ({"months": ("INT64", [3], [1, 2, 3])}, "Input 'charge' has 2 rows, but input 'months' has 3"),
         ({"months": ("INT64", [1, 2], [1, 2])}, "'months' must be \\[rows\\] or \\[rows, 1\\]"),
         ({"months": ("INT64", [], [])}, "'months' must be \\[rows\\]"),
         ({"months": ("INT64", [0], [])}, "at least one row"),
-        ({"months": ("INT64", [2], [1])}, "1 values where its shape \\[2\\] says 2"),
-        ({"months": ("BYTES", [2], ["1", "2"])}, "datatype of input 'months' must be one of numbers"),
-        ({"months": ("FP64", [2], [1, 2.5])}, "Feature 'months' of row 1 is no INT64"),
-        ({"months": ("INT8", [2], [1, 128])}, "Feature 'months' of row 1 is no INT8"),
-        ({"charge": ("BOOL", [2], [True, False])}, "datatype of input 'charge' must be one of numbers"),
+        ({"months": ("INT64", [2], [1])}, "1 values, but its shape \\[2\\] requires 2"),
+        ({"months": ("BYTES", [2], ["1", "2"])}, "datatype of input 'months' must be numeric"),
+        ({"months": ("FP64", [2], [1, 2.5])}, "Feature 'months' of row 1 is not a valid INT64"),
+        ({"months": ("INT8", [2], [1, 128])}, "Feature 'months' of row 1 is not a valid INT8"),
+        ({"charge": ("BOOL", [2], [True, False])}, "datatype of input 'charge' must be numeric"),
         ({"charge": ("FP64", [2], [1.0, float("inf")])}, "Feature 'charge' of row 1 is not finite"),
         ({"contract": ("FP64", [2], [1, 2])}, "'contract' must be BYTES for feature 'contract', not 'FP64'"),
         ({"contract": ("BYTES", [2], ["year", 7])}, "Feature 'contract' of row 1 must be a string, not a number"),
         ({"contract": ("BYTES", [2], [["year"], None])}, "Feature 'contract' of row 0 must be a string, not a list"),
     ],
 )
-def test_inputs_that_are_refused(changes: dict[str, Any], sentence: str) -> None:
+def test_inputs_that_are_rejected(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidRows, match=sentence):
         columns_from_inputs(vectors(**changes), MIXED)
 
@@ -223,5 +223,5 @@ def test_the_number_of_inputs() -> None:
         columns_from_inputs([], MIXED)
     with pytest.raises(InvalidRows, match="same name"):
         columns_from_inputs(vectors() + vectors(), MIXED)
-    with pytest.raises(InvalidRows, match=r"must be BYTES for feature 'contract', .* one input for each feature"):
+    with pytest.raises(InvalidRows, match=r"must be BYTES for feature 'contract', .* one input per feature"):
         columns_from_inputs(matrix("FP64", [1, 3], [1, 2, 3]), MIXED)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The storage initializer's program, against an S3 server of a few lines."""
+"""The entrypoint of the storage initializer, with a minimal S3 server."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ OBJECTS = {"iris/v1/model.joblib": b"a model", "iris/v1/metadata.json": b"{}", "
 
 
 class S3(BaseHTTPRequestHandler):
-    """Lists and gets the objects of one bucket, in path style, for whoever signs as 'key'."""
+    """Lists and gets the objects of one bucket, in path style, for the access key 'key'."""
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         key = unquote(url.path).removeprefix("/models").removeprefix("/")
         if "Credential=key/" not in self.headers.get("Authorization", ""):
-            self.answer(403, b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>")
+            self.respond(403, b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>")
         elif not key:
             prefix = parse_qs(url.query).get("prefix", [""])[0]
             contents = "".join(
@@ -38,15 +38,15 @@ class S3(BaseHTTPRequestHandler):
                 for name, data in OBJECTS.items()
                 if name.startswith(prefix)
             )
-            self.answer(200, f"<ListBucketResult><Name>models</Name>{contents}</ListBucketResult>".encode())
+            self.respond(200, f"<ListBucketResult><Name>models</Name>{contents}</ListBucketResult>".encode())
         elif key in OBJECTS:
-            self.answer(200, OBJECTS[key])
+            self.respond(200, OBJECTS[key])
         else:
-            self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+            self.respond(404, b"<Error><Code>NoSuchKey</Code></Error>")
 
     do_HEAD = do_GET
 
-    def answer(self, status: int, body: bytes) -> None:
+    def respond(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -54,7 +54,7 @@ class S3(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def endpoint() -> Iterator[str]:
 
 
 def run(*arguments: str, endpoint: str = "", key: str = "key") -> subprocess.CompletedProcess[str]:
-    # The variables KServe sets from the Secret's keys and annotations.
+    # The variables that KServe sets from the data and the annotations of the Secret.
     s3 = {"AWS_ENDPOINT_URL": endpoint, "S3_USER_VIRTUAL_BUCKET": "0", "AWS_DEFAULT_REGION": "us-east-1"}
     credentials = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": "planted-secret"}
     return subprocess.run(
@@ -109,7 +109,9 @@ def test_several_pairs(tmp_path: Path, endpoint: str) -> None:
         ("ftp://models/iris", "key", "Cannot recognize storage type"),
     ],
 )
-def test_a_download_that_fails_is_one_sentence(tmp_path: Path, endpoint: str, uri: str, key: str, reason: str) -> None:
+def test_a_failed_download_is_reported_in_one_sentence(
+    tmp_path: Path, endpoint: str, uri: str, key: str, reason: str
+) -> None:
     result = run(uri, str(tmp_path / "models"), endpoint=endpoint, key=key)
     assert result.returncode == 1
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
@@ -119,7 +121,7 @@ def test_a_download_that_fails_is_one_sentence(tmp_path: Path, endpoint: str, ur
 
 
 @pytest.mark.parametrize("arguments", [[], ["s3://models/iris/v1"], ["a", "b", "c"]])
-def test_arguments_come_in_pairs(arguments: list[str]) -> None:
+def test_arguments_must_be_pairs(arguments: list[str]) -> None:
     result = run(*arguments)
     assert result.returncode == 1
-    assert result.stderr == "Error: give pairs of a URI and the folder to download it to.\n"
+    assert result.stderr == "Error: the arguments must be pairs of a URI and a folder to download it to.\n"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Training each model: the gate, the description, the same bytes on every run."""
+"""Training of each model: the minimum score, the description, and reproducible bytes."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def run(module: str, output: Path, **options: Any) -> subprocess.CompletedProces
 
 
 def shuffled(recipe: Recipe) -> Recipe:
-    """The same recipe with the labels dealt out at random: nothing can be learned from them."""
+    """The same recipe with shuffled labels, from which nothing can be learned."""
     data = recipe.load(42)
-    dealt = dataclasses.replace(data, labels=np.random.default_rng(0).permutation(data.labels))
-    return dataclasses.replace(recipe, load=lambda _seed: dealt)
+    labelled = dataclasses.replace(data, labels=np.random.default_rng(0).permutation(data.labels))
+    return dataclasses.replace(recipe, load=lambda _seed: labelled)
 
 
 @pytest.fixture(scope="module", params=MODULES)
@@ -83,7 +83,7 @@ def test_the_metadata_describe_the_rows(recipe: Recipe, files: dict[str, bytes])
         assert set(data.rows[:, metadata["features"].index(name)].tolist()) == set(categories)
 
 
-def test_each_models_own_words(files: dict[str, bytes]) -> None:
+def test_the_metadata_of_each_model(files: dict[str, bytes]) -> None:
     metadata = json.loads(files["metadata.json"])
     if metadata["name"] == "iris-classifier":
         assert metadata["classes"] == ["setosa", "versicolor", "virginica"]
@@ -99,10 +99,10 @@ def test_each_models_own_words(files: dict[str, bytes]) -> None:
         assert metadata["examples"]["predictions"] == [0, 1]
 
 
-def test_the_loaded_model_answers_the_examples(files: dict[str, bytes]) -> None:
+def test_the_loaded_model_predicts_the_examples(files: dict[str, bytes]) -> None:
     model = joblib.load(io.BytesIO(files["model.joblib"]))
     examples = json.loads(files["metadata.json"])["examples"]
-    # Rows of several types are served as objects: NumPy would make texts of the numbers.
+    # Rows of several types are served as objects, because NumPy would convert the numbers to strings.
     rows = np.array(examples["instances"], dtype=object)
     assert model.predict(rows).tolist() == examples["predictions"]
     assert model.predict_proba(rows).tolist() == pytest.approx(np.array(examples["probabilities"]))
@@ -118,16 +118,16 @@ def test_two_processes_write_the_same_bytes(tmp_path: Path, module: str) -> None
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_another_seed_shows_in_the_metadata(recipe: Recipe, files: dict[str, bytes]) -> None:
+def test_another_seed_changes_the_metadata(recipe: Recipe, files: dict[str, bytes]) -> None:
     other = train(recipe, recipe.load(7), "v1", 7, 0.0)
     assert json.loads(other["metadata.json"])["seed"] == 7
     assert other["metadata.json"] != files["metadata.json"]
-    # The seed splits the folds, and the model is fitted on all rows: only rows made from it make another model.
+    # The model is fitted on all rows, so the seed changes it only if the rows are generated from the seed.
     assert (other["model.joblib"] == files["model.joblib"]) == (recipe is IRIS)
 
 
 @pytest.mark.parametrize(("module", "score"), [("model.iris", "accuracy"), ("model.churn", "roc auc")])
-def test_shuffled_labels_do_not_pass_the_gate(
+def test_shuffled_labels_do_not_reach_the_minimum_score(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], module: str, score: str
 ) -> None:
     recipe = RECIPES[module]
@@ -140,31 +140,31 @@ def test_shuffled_labels_do_not_pass_the_gate(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_gate_can_be_lowered(tmp_path: Path, recipe: Recipe) -> None:
+def test_the_minimum_score_can_be_lowered(tmp_path: Path, recipe: Recipe) -> None:
     arguments = ["--output", str(tmp_path / "model"), recipe.option, "0.0"]
     assert command.run(shuffled(recipe), "model", arguments) == 0
     metadata = json.loads((tmp_path / "model/metadata.json").read_text())
     assert metadata["cross_validation"]["mean"] < 0.6
-    # A class that such a model never tells rightly has no example.
+    # A class that the model never predicts correctly has no example.
     assert len(metadata["examples"]["instances"]) == len(metadata["examples"]["predictions"]) > 0
 
 
 @pytest.mark.parametrize("version", ["", "a/b", "../v1", "-v1", "v1-", "v 1", "v" * 64])
-def test_a_version_that_is_no_path_segment_is_rejected(version: str) -> None:
+def test_a_version_that_is_not_a_path_segment_is_rejected(version: str) -> None:
     with pytest.raises(ModelError, match="not a valid version"):
         train(IRIS, IRIS.load(42), version, 42, 0.95)
 
 
 @pytest.mark.parametrize("arguments", [["--seed", "-1"], ["--seed", "x"], ["--min-accuracy", "2"], []])
-def test_wrong_arguments_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_arguments_are_rejected(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         command.run(IRIS, "model.iris", [*(["--output", "unused"] if arguments else []), *arguments])
     assert stop.value.code == 2
     assert "python -m model.iris: error: " in capsys.readouterr().err
 
 
-def test_a_disk_that_takes_no_more_is_one_sentence(tmp_path: Path) -> None:
-    """A limit on the size of files stands for a full disk: write() fails half way in both."""
+def test_a_full_disk_is_reported_in_one_sentence(tmp_path: Path) -> None:
+    """A limit on the file size simulates a full disk: in both cases write() fails after a part."""
     limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))}
     result = run("model.iris", tmp_path / "model", **limit)
     assert result.returncode == 1

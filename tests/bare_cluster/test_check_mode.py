@@ -56,8 +56,8 @@ def check(
     """Run a playbook on prod in check mode, without secrets in the environment."""
 
     def run(playbook: str) -> subprocess.CompletedProcess[str]:
-        left_out = ("HASHFOUNDRY_", "AWS_", "SPACES_")
-        env = {name: value for name, value in playbook_env.items() if not name.startswith(left_out)}
+        excluded_prefixes = ("HASHFOUNDRY_", "AWS_", "SPACES_")
+        env = {name: value for name, value in playbook_env.items() if not name.startswith(excluded_prefixes)}
         env |= {"HOME": str(tmp_path_factory.mktemp("home")), "K8S_AUTH_KUBECONFIG": str(settings.kubeconfig)}
         command: list[str | Path] = [Path(sys.executable).with_name("ansible-playbook"), playbook]
         command += ["-i", "inventories/prod", "--check", "--diff", "-e", json.dumps(sources(settings))]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from local import engine, images, programs, table
-from local.cache import locked, make_missing
+from local.cache import build_missing, locked
 from local.cluster import Cluster
 from local.progress import Progress
 from local.settings import REPOSITORY, Settings
@@ -26,6 +26,6 @@ def provide(settings: Settings) -> tuple[str, Path]:
     assert found is not None
     cluster = Cluster(settings, replace(rows, images=(image,)), found)
     with locked(settings.cache):
-        make_missing([programs.product(program, settings), images.product(image, rows, settings)], Progress())
+        build_missing([programs.product(program, settings), images.product(image, rows, settings)], Progress())
         cluster.load(Progress(), built=True)
     return program.version, programs.source_folder(program) / "charts"

@@ -110,7 +110,7 @@ def test_an_interrupted_job_resumes_and_each_row_is_predicted_once(batch, rows, 
     assert f"{ROWS} rows are predicted and 0 rejected" in said
 
     (second,) = set(batch.pods()) - {killed}
-    assert "Going on behind chunk" in batch.kubectl("logs", second, "-n", batch.name)
+    assert "Resuming after chunk" in batch.kubectl("logs", second, "-n", batch.name)
     after = batch.listed("in/rows.csv.predictions/")
     # Existing parts are not written again, except the one that was in progress.
     before = {key: entry["LastModified"] for key, entry in parts.items() if "/part-" in key}
@@ -138,7 +138,7 @@ def test_an_invalid_row_is_reported_and_may_be_allowed(batch) -> None:
     batch.put("in/bad.csv", (",".join(NAMES) + "\n5.1,3.5,1.4,0.2\n5.1,n/a,1.4,0.2\n6.7,3.1,5.6,2.4\n").encode())
     code, said = batch.play("in/bad.csv")
     assert code != 0
-    assert "line 3: sepal width (cm) is 'n/a', which is no number" in said
+    assert "line 3: sepal width (cm) is 'n/a', which is not a number" in said
     code, said = batch.play("in/bad.csv", batch_inference_max_rejected=1)
     assert code == 0, said[-3000:]
     assert "2 rows are predicted and 1 rejected" in said

@@ -91,8 +91,8 @@ def user(installed: Path, settings: Settings, kubectl: Kubectl) -> Iterator[Run]
     )
     assert len(text.splitlines()) <= 50
     (installed / "inventory.yml").write_text(text)
-    left_out = ("ANSIBLE_", "HASHFOUNDRY_", "SPACES_", "AWS_")
-    env = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    excluded_prefixes = ("ANSIBLE_", "HASHFOUNDRY_", "SPACES_", "AWS_")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(excluded_prefixes)}
     env |= {"HASHFOUNDRY_STATE": str(settings.state), "ANSIBLE_COLLECTIONS_PATH": "collections"}
 
     def run(*words: str | Path) -> subprocess.CompletedProcess[str]:

@@ -85,7 +85,7 @@ class Gateway:
 def gateway(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     program = programs.product(table.load().programs["versitygw"], settings)
     with cache.locked(settings.cache):
-        cache.make_missing([program], Progress())
+        cache.build_missing([program], Progress())
     folder = tmp_path_factory.mktemp("tls")
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _number in range(2))
     ca = _certificate("test CA", ca_key, ca_key)

@@ -138,7 +138,7 @@ def test_a_digest_that_does_not_match_the_bucket_stops_the_rollout(
         done = playbook("playbooks/serving.yml", "--tags", "cluster_preflight,model_serving", "-e", json.dumps(words))
         assert done.returncode != 0
         said = one_line(done.stdout)
-        assert f"MODEL_DIGEST is {wrong} and the version in /mnt/models has {right}" in said
+        assert f"MODEL_DIGEST is {wrong}, but the version in /mnt/models has {right}" in said
         # The previous pod still serves.
         assert predicts(settings)
     finally:

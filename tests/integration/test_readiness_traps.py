@@ -291,7 +291,7 @@ def test_a_wrong_model_file_name_stops_the_collections_server(outcome):
     misnamed = outcome("misnamed")
     assert after_grace(misnamed) and misnamed.verdict[1] == "CrashLoopBackOff"
     assert says(misnamed, "see its logs.")
-    assert "holds no model file: put exactly one of *.joblib" in misnamed.log_text
+    assert "contains no model file: add exactly one of *.joblib" in misnamed.log_text
 
 
 # Failures that no waiting resolves: reported at once.

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import run_all
-from tests.run_all import Closed, Molecule, Results
+from tests.run_all import CheckResult, Molecule, Results
 from tests.scenarios import Choice, Scenario
 
 CORE = Scenario("core", 1, cluster="Standard", core=True)
@@ -23,7 +23,7 @@ MADE = Scenario("matrix", 1, kind="make")
 
 
 class Script(Results):
-    """Runs nothing; records the started commands, and fails those that contain one of the given words."""
+    """Runs nothing; records the started commands, and fails those that contain one of the given strings."""
 
     def __init__(self, *failing: str, minutes: float | None = None) -> None:
         super().__init__(minutes)
@@ -31,17 +31,17 @@ class Script(Results):
         self.environments: list[Mapping[str, str]] = []
         self._failing = failing
 
-    def run(self, name: str, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> Closed:
-        words = " ".join(
+    def run(self, name: str, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> CheckResult:
+        command_line = " ".join(
             [*(env or {}).get("HASHFOUNDRY_MODE", "").split(), Path(command[0]).name, *map(str, command[1:])]
         )
         self.environments.append(env or {})
-        self.started.append(words.removeprefix("nice -n 10 "))
-        return Closed(not any(words.endswith(failing) for failing in self._failing), f"end of {name}", 1)
+        self.started.append(command_line.removeprefix("nice -n 10 "))
+        return CheckResult(not any(command_line.endswith(failing) for failing in self._failing), f"end of {name}", 1)
 
 
 def passed(results: Results) -> dict[str, bool]:
-    return {name: done.passed for name, done in results.closed.items()}
+    return {name: done.passed for name, done in results.checks.items()}
 
 
 def test_the_scenarios_share_one_new_cluster_that_is_deleted() -> None:
@@ -87,17 +87,22 @@ def test_a_second_cluster_starts_with_site_yml_and_has_its_own_variables() -> No
 def test_nothing_is_verified_on_a_cluster_that_was_not_created() -> None:
     script = Script("test --destroy=never -s core", "converge -s first", "converge -s second")
     Molecule(script, [CORE, FIRST, SECOND]).lane()
-    assert not any("verify" in words for words in script.started)
+    assert not any("verify" in command for command in script.started)
     assert passed(script) == {"core": False, "first": False, "second": False}
-    assert script.closed["first"].line == "site.yml fails on the cluster"
+    assert script.checks["first"].line == "site.yml fails on the cluster"
 
 
 def test_after_the_time_limit_only_the_core_starts() -> None:
     script = Script(minutes=0)
     Molecule(script, [CORE, FIRST, SECOND]).lane()
     assert passed(script) == {"core": True}
-    assert script.left_out == {FIRST: "0 minutes are over", SECOND: "0 minutes are over"}
-    assert "first              left out: 0 minutes are over" in run_all.closing(script, [], Choice())
+    assert script.skipped == {
+        FIRST: "the time limit of 0 minutes is exceeded",
+        SECOND: "the time limit of 0 minutes is exceeded",
+    }
+    assert "first              skipped: the time limit of 0 minutes is exceeded" in run_all.summary(
+        script, [], Choice()
+    )
 
 
 def test_a_cluster_that_cannot_be_deleted_is_a_failure() -> None:
@@ -107,15 +112,15 @@ def test_a_cluster_that_cannot_be_deleted_is_a_failure() -> None:
 
 
 def test_only_what_the_chosen_scenarios_need_is_built() -> None:
-    choice = Choice(dict.fromkeys((CORE, FIRST), "asked for"))
+    choice = Choice(dict.fromkeys((CORE, FIRST), "requested"))
     script = Script()
     run_all.run(script, ["lint"], choice)
-    builds = [words for words in script.started if " local build" in words]
+    builds = [command for command in script.started if " local build" in command]
     assert builds == ["Standard python -m local build"]
-    choice = Choice(dict.fromkeys((CORE, OF_KNATIVE, MADE), "asked for"))
+    choice = Choice(dict.fromkeys((CORE, OF_KNATIVE, MADE), "requested"))
     script = Script()
     run_all.run(script, ["lint"], choice)
-    builds = [words for words in script.started if " local build" in words]
+    builds = [command for command in script.started if " local build" in command]
     assert builds == ["Standard python -m local build", "Knative python -m local build more.toml"]
     assert "make --no-print-directory matrix" in script.started
     assert passed(script) == {"lint": True, "matrix": True, "core": True, "knative": True}
@@ -125,7 +130,10 @@ def test_a_failed_build_fails_only_its_scenarios() -> None:
     script = Script("local build more.toml")
     run_all.run(script, ["lint"], Choice(dict.fromkeys((CORE, OF_KNATIVE), "core")))
     assert passed(script) == {"lint": True, "core": True, "knative": False}
-    assert script.closed["knative"].line == "not run, for its cluster cannot be built: end of build-knative"
+    assert (
+        script.checks["knative"].line
+        == "not run, because the images of its cluster were not built: end of build-knative"
+    )
 
 
 def test_without_a_virtual_environment_nothing_runs() -> None:
@@ -150,11 +158,11 @@ def test_the_output_is_printed_and_pytests_lines_are_recorded(
 ) -> None:
     program = tmp_path / "program.py"
     program.write_text(OUTPUT.replace("CODE", str(code)))
-    closed = Results().run("name", [sys.executable, program])
-    assert closed.passed is (code == 0)
-    assert closed.line == "the last line"
-    assert closed.summaries == ["3 failed, 61 passed, 2 skipped in 210.31s"]
-    assert closed.faults == ["FAILED tests/a.py::test_b[c] - assert 1 == 2"]
+    result = Results().run("name", [sys.executable, program])
+    assert result.passed is (code == 0)
+    assert result.line == "the last line"
+    assert result.summaries == ["3 failed, 61 passed, 2 skipped in 210.31s"]
+    assert result.faults == ["FAILED tests/a.py::test_b[c] - assert 1 == 2"]
     shown = capsys.readouterr().out.splitlines()
     assert "[name] PLAY [Ask from outside]" in shown and all(line.startswith("[name] ") for line in shown)
 
@@ -173,22 +181,22 @@ def test_a_summary_of_pytest(line: str, summary: str | None) -> None:
     assert (found and found.group()) == summary
 
 
-def test_the_closing_lines() -> None:
+def test_the_summary() -> None:
     results = Results()
-    results.close(
-        "core", Closed(False, "end", 60.4, ["FAILED tests/a.py::test_b"], ["1 failed in 3s", "2 passed in 4s"])
+    results.record(
+        "core", CheckResult(False, "end", 60.4, ["FAILED tests/a.py::test_b"], ["1 failed in 3s", "2 passed in 4s"])
     )
-    results.close("lint", Closed(True, "all is well", 31))
-    choice = Choice({CORE: "core"}, {FIRST: "nothing of it has changed since abc"})
-    lines = run_all.closing(results, ["lint", "core"], choice).splitlines()
+    results.record("lint", CheckResult(True, "all is well", 31))
+    choice = Choice({CORE: "core"}, {FIRST: "unchanged since abc"})
+    lines = run_all.summary(results, ["lint", "core"], choice).splitlines()
     assert lines == [
         "",
-        "=== closing lines",
+        "=== summary",
         "lint               passed      31 s  all is well",
         "core               FAILED      60 s  1 failed in 3s; 2 passed in 4s",
         "  FAILED tests/a.py::test_b",
-        "first              left out: nothing of it has changed since abc",
-        "in all                          0 s",
+        "first              skipped: unchanged since abc",
+        "total                           0 s",
         "",
         "checks: 1 passed, 1 failed",
     ]
@@ -197,6 +205,8 @@ def test_the_closing_lines() -> None:
 
 def test_an_unknown_scenario_is_reported_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_all.main(["--scenarios", "nothing"]) == 1
-    said = capsys.readouterr()
-    assert said.err.startswith("Error: SCENARIOS=nothing names nothing: take all, or of default, ")
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert output.err.startswith(
+        "Error: SCENARIOS=nothing contains unknown scenarios (nothing): use all, or names from default, "
+    )
+    assert output.out == ""

@@ -44,7 +44,7 @@ def test_unchanged_scenarios_are_skipped_except_the_one_in_turn() -> None:
         choice = of(("docs/a.md",), commits)
         assert {row.name for row in choice.chosen} == {"core", "other", turn}
         assert choice.chosen[next(row for row in choice.chosen if row.name == turn)] == "in turn"
-        assert set(choice.left_out.values()) == {"nothing of it has changed since abc"}
+        assert set(choice.skipped.values()) == {"unchanged since abc"}
 
 
 @pytest.mark.parametrize(
@@ -65,16 +65,16 @@ def test_the_reason_names_the_file() -> None:
 
 
 def test_without_a_history_all_run() -> None:
-    choice = choose(ROWS, "", History(None, "git does not know this checkout"), nothing_missing)
+    choice = choose(ROWS, "", History(None, "the checkout is not a git repository"), nothing_missing)
     assert names(choice) == [row.name for row in ROWS.scenarios]
-    assert choice.chosen[STORE] == "git does not know this checkout"
+    assert choice.chosen[STORE] == "the checkout is not a git repository"
 
 
 def test_a_scenario_beyond_the_time_limit_is_skipped_and_first_another_time() -> None:
     rows = replace(ROWS, scenarios=(CORE, STORE, SERVE, replace(STORE, name="third"), OTHER, SLOW))
     choice = of(("plugins/a.py",), 0, rows=rows)
     assert names(choice) == ["core", "store", "serve", "other", "slow"]
-    assert list(choice.left_out.values()) == ["no time is left of 60 minutes; plugins/a.py has changed since abc"]
+    assert list(choice.skipped.values()) == ["beyond the time limit of 60 minutes; plugins/a.py has changed since abc"]
     assert names(of(("plugins/a.py",), 1, rows=rows)) == ["core", "serve", "third", "other", "slow"]
 
 
@@ -85,7 +85,7 @@ def test_each_cluster_has_its_own_time_limit() -> None:
 def test_a_scenario_with_a_long_build_is_skipped_unless_it_is_built() -> None:
     choice = of(("roles/slow/a.yml",), missing=lambda row: ["program v1"])
     assert names(choice) == ["core", "store", "other"]
-    assert choice.left_out[SLOW] == (
+    assert choice.skipped[SLOW] == (
         "program v1 is neither cached nor in HASHFOUNDRY_SEED, and takes 30 minutes to build"
     )
 
@@ -100,11 +100,14 @@ def test_all_or_named_scenarios_run_whatever_must_be_built() -> None:
     assert names(choose(ROWS, "all", seen, lambda row: ["program"])) == [row.name for row in ROWS.scenarios]
     choice = choose(ROWS, "slow, store", seen, lambda row: ["program"])
     assert names(choice) == ["core", "store", "other", "slow"]
-    assert choice.left_out == {SERVE: "not asked for"}
+    assert choice.skipped == {SERVE: "not requested"}
 
 
 def test_an_unknown_name_is_reported_with_the_known_ones() -> None:
-    with pytest.raises(UnknownScenario, match=r"SCENARIOS=store,stoer names stoer: take all, or of core, store, "):
+    with pytest.raises(
+        UnknownScenario,
+        match=r"SCENARIOS=store,stoer contains unknown scenarios \(stoer\): use all, or names from core, store, ",
+    ):
         choose(ROWS, "store,stoer", History((), ""), nothing_missing)
 
 
@@ -116,9 +119,9 @@ class Checkout:
         self.git("init", "-q")
         self.commit("first")
 
-    def git(self, *words: str) -> str:
+    def git(self, *arguments: str) -> str:
         who = ("-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
-        done = subprocess.run(["git", "-C", self.root, *who, *words], check=True, capture_output=True, text=True)
+        done = subprocess.run(["git", "-C", self.root, *who, *arguments], check=True, capture_output=True, text=True)
         return done.stdout.strip()
 
     def commit(self, name: str) -> None:
@@ -139,7 +142,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 def test_files_that_differ_from_the_commit_that_passed(checkout: Checkout) -> None:
-    assert "names" in checkout.record()
+    assert "now contains" in checkout.record()
     commit = checkout.git("rev-parse", "HEAD")
     assert checkout.passed.read_text().strip() == commit
     checkout.commit("second")
@@ -157,20 +160,20 @@ def test_a_renamed_file_counts_by_both_names(checkout: Checkout) -> None:
 
 
 def test_without_a_known_commit_there_is_no_history(checkout: Checkout, tmp_path: Path) -> None:
-    assert checkout.history() == History(None, "passed names no commit", 1)
+    assert checkout.history() == History(None, "passed contains no commit", 1)
     checkout.passed.write_text("0123456789abcdef0123456789abcdef01234567\n")
     assert checkout.history() == History(None, "git does not have the commit 0123456789 of passed", 1)
 
 
 def test_without_git_there_is_no_history(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert checkout.history() == History(None, "git does not know this checkout")
-    assert checkout.record() == "passed is left as it is: git does not know this checkout."
+    assert checkout.history() == History(None, "the checkout is not a git repository")
+    assert checkout.record() == "passed was not updated: the checkout is not a git repository."
 
 
 def test_only_a_committed_state_is_recorded_as_passed(checkout: Checkout) -> None:
     (checkout.root / "first").write_text("changed")
-    assert checkout.record() == "passed is left as it is: there are changes that no commit has."
+    assert checkout.record() == "passed was not updated: there are uncommitted changes."
     assert not checkout.passed.exists()
 
 
@@ -180,14 +183,14 @@ def test_a_program_is_available_if_it_is_cached_or_seeded(tmp_path: Path) -> Non
     cache = tmp_path / "cache" / "programs"
     cache.mkdir(parents=True)
     where = settings.load({"HASHFOUNDRY_CACHE": str(tmp_path / "cache"), "HASHFOUNDRY_SEED": str(tmp_path / "seed")})
-    assert scenarios.not_at_hand(row, where) == ["kserve-manager-earlier v0.19.0"]
+    assert scenarios.unbuilt_programs(row, where) == ["kserve-manager-earlier v0.19.0"]
     packed = tmp_path / "seed" / "kserve-manager-earlier-v0.19.0.zst"
     packed.touch()
-    assert scenarios.not_at_hand(row, where) == []
+    assert scenarios.unbuilt_programs(row, where) == []
     packed.unlink()
     (cache / "kserve-manager-earlier-v0.19.0").touch()
-    assert scenarios.not_at_hand(row, where) == []
-    assert scenarios.not_at_hand(CORE, where) == []
+    assert scenarios.unbuilt_programs(row, where) == []
+    assert scenarios.unbuilt_programs(CORE, where) == []
 
 
 # The table of this checkout.
@@ -267,7 +270,7 @@ def test_every_pattern_matches_a_file(rows: Table) -> None:
         check=False,
     )
     if listed.returncode:
-        pytest.skip("git does not know this checkout")
+        pytest.skip("the checkout is not a git repository")
     files = listed.stdout.splitlines()
     patterns = [*rows.everywhere, *(pattern for row in rows.scenarios for pattern in row.paths)]
     assert [pattern for pattern in patterns if not scenarios.concerns([pattern], files)] == []

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A bucket in memory, and a server that speaks S3 over HTTP for it and makes the trouble that it is told to."""
+"""A bucket in memory, and an S3 server for it over HTTP that can simulate faults."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.p
 
 
 class MemoryStore:
-    """The ObjectStore port in memory; it notes every call, and sees that content has its sha256.
+    """The ObjectStore port in memory; it records each call, and asserts that content matches its SHA-256.
 
-    opaque: whether ETags are no MD5s, as in a store that encrypts with keys of its own.
+    opaque: whether ETags are not MD5 digests, as with server-side encryption.
     """
 
     def __init__(self, content: Mapping[str, bytes] | None = None, *, opaque: bool = False) -> None:
@@ -57,18 +57,18 @@ class MemoryStore:
     def etag(self, content: Buffer) -> str:
         return "opaque" if self.opaque else hashlib.md5(content).hexdigest()
 
-    def _note(self, *call: str) -> None:
+    def _record(self, *call: str) -> None:
         with self._lock:
             self.calls.append(call)
         if self.missing and call[0] != "create":
-            raise BucketMissing("There is no bucket.")
+            raise BucketMissing("The bucket is missing.")
 
     def create(self) -> None:
-        self._note("create")
+        self._record("create")
         self.missing = False
 
     def objects(self, prefix: str) -> dict[str, StoredObject]:
-        self._note("objects", prefix)
+        self._record("objects", prefix)
         return {
             key: StoredObject(len(content), self.etags.get(key, self.etag(content)))
             for key, content in [*self.content.items()]
@@ -76,21 +76,21 @@ class MemoryStore:
         }
 
     def folders(self, prefix: str) -> list[str]:
-        self._note("folders", prefix)
+        self._record("folders", prefix)
         rests = [key.removeprefix(prefix) for key in self.content if key.startswith(prefix)]
-        # A store sorts prefixes with their slash, which stands behind a dot and a hyphen.
+        # An object store sorts prefixes with their slash, which comes after a dot and a hyphen.
         return [name[:-1] for name in sorted({rest.partition("/")[0] + "/" for rest in rests if "/" in rest})]
 
     def get(self, key: str) -> bytes | None:
-        self._note("get", key)
+        self._record("get", key)
         return self.content.get(key)
 
     def read(self, key: str, start: int, size: int) -> bytes:
-        self._note("read", key, str(start))
+        self._record("read", key, str(start))
         return self.content[key][start : start + size]
 
     def put(self, key: str, content: Buffer, sha256: str, *, new: bool = False) -> str:
-        self._note("put", key)
+        self._record("put", key)
         assert hashlib.sha256(content).hexdigest() == sha256
         if new and key in self.content:
             raise AlreadyThere(key)
@@ -99,12 +99,12 @@ class MemoryStore:
         return self.etag(content)
 
     def remove(self, key: str) -> None:
-        self._note("remove", key)
+        self._record("remove", key)
         self.content.pop(key, None)
         self.etags.pop(key, None)
 
     def unfinished(self, prefix: str) -> dict[str, list[str]]:
-        self._note("unfinished", prefix)
+        self._record("unfinished", prefix)
         found: dict[str, list[str]] = {}
         for upload, (key, _parts) in reversed(self.uploads.items()):
             if key.startswith(prefix):
@@ -112,18 +112,18 @@ class MemoryStore:
         return found
 
     def parts(self, key: str, upload: str) -> dict[int, Part]:
-        self._note("parts", key)
+        self._record("parts", key)
         parts = self.uploads[upload][1]
         return {number: Part(len(content), self.etag(content)) for number, content in parts.items()}
 
     def start(self, key: str) -> str:
-        self._note("start", key)
+        self._record("start", key)
         upload = next(self._ids)
         self.uploads[upload] = (key, {})
         return upload
 
     def put_part(self, key: str, upload: str, number: int, content: Buffer, sha256: str | None) -> Part:
-        self._note("put_part", key, str(number))
+        self._record("put_part", key, str(number))
         assert sha256 == (hashlib.sha256(content).hexdigest() if self.wants_digests else None)
         if upload not in self.uploads:
             raise UploadGone(key)
@@ -131,29 +131,29 @@ class MemoryStore:
         return Part(len(content), self.etag(content))
 
     def finish(self, key: str, upload: str, parts: Mapping[int, Part]) -> str:
-        self._note("finish", key)
+        self._record("finish", key)
         if upload not in self.uploads:
             raise UploadGone(key)
-        held = self.uploads.pop(upload)[1]
-        self.content[key] = b"".join(held[number] for number in sorted(parts))
-        joined = hashlib.md5(b"".join(hashlib.md5(held[number]).digest() for number in sorted(parts))).hexdigest()
+        uploaded = self.uploads.pop(upload)[1]
+        self.content[key] = b"".join(uploaded[number] for number in sorted(parts))
+        joined = hashlib.md5(b"".join(hashlib.md5(uploaded[number]).digest() for number in sorted(parts))).hexdigest()
         self.etags[key] = f"{'opaque' if self.opaque else joined}-{len(parts)}"
         return self.etags[key]
 
     def abort(self, key: str, upload: str) -> None:
-        self._note("abort", key)
+        self._record("abort", key)
         self.uploads.pop(upload, None)
 
 
-# What becomes of a request: a status with an S3 error code, or something done to the connection or the answer.
+# A predicate on method and path, and the fault: a status with an S3 error code, or one of the connection or response.
 Fault = tuple[Callable[[str, str], bool], str]
 
 
 class S3Server(ThreadingHTTPServer):
     """A bucket C(models) over HTTP, addressed by path.
 
-    faults: each hits the first request, given by method and path with query, that its predicate takes, and is gone;
-    seen: the requests that came, with their headers.
+    faults: each applies once, to the first request whose method and path with query match its predicate;
+    seen: the received requests with their headers.
     """
 
     daemon_threads = True
@@ -170,7 +170,7 @@ class S3Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away is what some tests are about."""
+        """Ignore the error, because some tests close the connection."""
 
     def fault(self, method: str, target: str) -> str | None:
         with self.lock:
@@ -183,7 +183,7 @@ class S3Server(ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def serving(store: MemoryStore, context: ssl.SSLContext | None = None) -> Iterator[S3Server]:
-    """Serve a bucket until the end of the block, over TLS with a context."""
+    """Serve a bucket until the end of the block; with a context over TLS."""
     with S3Server(store) as server:
         if context:
             server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
@@ -198,13 +198,13 @@ def serving(store: MemoryStore, context: ssl.SSLContext | None = None) -> Iterat
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # or each body waits for the client's acknowledgement of the headers
+    disable_nagle_algorithm = True  # otherwise each body waits for the acknowledgement of the headers
     server: S3Server
 
     def log_message(self, *_arguments: object) -> None:
-        """Print nothing."""
+        """Log nothing."""
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         self.close_connection = True
         self.connection.shutdown(socket.SHUT_RDWR)
 
@@ -215,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length", 0))
         if fault == "reset":
             self.rfile.read(length // 2)
-            self._hang_up()
+            self._disconnect()
             return
         content = self.rfile.read(length)
         if fault and fault.startswith("page "):
@@ -231,7 +231,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         key = unquote(parts.path).removeprefix("/models/")
         try:
-            self._answer(key, dict(parse_qsl(parts.query, keep_blank_values=True)), content, fault)
+            self._respond(key, dict(parse_qsl(parts.query, keep_blank_values=True)), content, fault)
         except BucketMissing:
             self._error(404, "NoSuchBucket")
         except UploadGone:
@@ -241,7 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_POST = do_DELETE = _serve
 
-    def _answer(self, key: str, query: dict[str, str], content: bytes, fault: str | None) -> None:
+    def _respond(self, key: str, query: dict[str, str], content: bytes, fault: str | None) -> None:
         store, sha256 = self.server.store, hashlib.sha256(content).hexdigest()
         match self.command:
             case "GET" if "list-type" in query:
@@ -276,7 +276,7 @@ class _Handler(BaseHTTPRequestHandler):
                 numbers = [int(n.text or 0) for n in ElementTree.fromstring(content).findall(".//{*}PartNumber")]
                 etag = store.finish(key, query["uploadId"], dict.fromkeys(numbers, Part(0, "")))
                 if fault == "lost":
-                    self._hang_up()
+                    self._disconnect()
                     return
                 self._xml("R", [("ETag", f'"{etag}"')])
             case "DELETE":
@@ -292,7 +292,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._xml("R", [("CommonPrefixes", [("Prefix", f"{prefix}{n}/")]) for n in store.folders(prefix)])
             return
         found = sorted(store.objects(prefix).items())
-        # Two a page, so that every listing of more goes over pages.
+        # Two per page, so that longer listings are paginated.
         at = int(query.get("continuation-token", 0))
         rows = [
             ("Contents", [("Key", quote(key)), ("Size", str(one.size)), ("ETag", f'"{one.etag}"')])
@@ -306,13 +306,13 @@ class _Handler(BaseHTTPRequestHandler):
         if content is None:
             self._error(404, "NoSuchKey")
             return
-        if wanted := self.headers.get("Range"):
-            first, _dash, last = wanted.removeprefix("bytes=").partition("-")
+        if requested := self.headers.get("Range"):
+            first, _dash, last = requested.removeprefix("bytes=").partition("-")
             content = content[int(first) : int(last) + 1]
         if fault == "truncated":
             self._headers(200, len(content))
             self.wfile.write(content[: len(content) // 2])
-            self._hang_up()
+            self._disconnect()
             return
         if fault == "damaged":
             content = bytes(len(content))
@@ -331,9 +331,9 @@ class _Handler(BaseHTTPRequestHandler):
                 else:
                     child.text = str(value)
 
-        # As at Amazon, an error has no namespace.
-        space = {} if name == "Error" else {"xmlns": "http://s3.amazonaws.com/doc/2006-03-01/"}
-        root = ElementTree.Element(name, space)
+        # As in Amazon S3, an error has no namespace.
+        namespace = {} if name == "Error" else {"xmlns": "http://s3.amazonaws.com/doc/2006-03-01/"}
+        root = ElementTree.Element(name, namespace)
         add(root, children)
         if url:
             ElementTree.SubElement(root, "EncodingType").text = "url"

@@ -15,8 +15,8 @@ CHECKS = [
 ]
 
 
-def test_the_document_is_what_jenkins_and_gitlab_read() -> None:
-    """Elements and attributes by junit-10.xsd of Jenkins' xUnit plugin, of which GitLab reads a part."""
+def test_jenkins_and_gitlab_can_read_the_document() -> None:
+    """Elements and attributes of junit-10.xsd of Jenkins' xUnit plugin; GitLab reads a part of them."""
     root = ElementTree.fromstring(document("smoke.iris.v2", CHECKS, datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)))
     figures = {"tests": "2", "failures": "1", "errors": "0", "skipped": "0", "time": "0.25"}
     assert (root.tag, root.attrib) == ("testsuites", figures)
@@ -34,5 +34,5 @@ def test_the_document_is_what_jenkins_and_gitlab_read() -> None:
     assert failure.text == failure.attrib["message"] == 'p95_ms is "2" & <more>??'
 
 
-def test_no_check_is_a_document_as_well() -> None:
+def test_without_checks_there_is_a_document() -> None:
     assert ElementTree.fromstring(document("smoke", [], datetime(2026, 1, 2, tzinfo=UTC))).attrib["tests"] == "0"

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The adapter over real HTTP, against a server that makes trouble."""
+"""The adapter over real HTTP, with a server that simulates faults."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def run(store: s3.S3Store, folder: Path) -> Published:
     return publish(store, TARGET, scan(folder), overwrite=False, check_mode=False, connections=2)
 
 
-def test_there_and_back_over_http(server: S3Server, store: s3.S3Store, folder: Path, tmp_path: Path) -> None:
+def test_upload_and_download_over_http(server: S3Server, store: s3.S3Store, folder: Path, tmp_path: Path) -> None:
     published = run(store, folder)
     assert server.store.content["iris/1/big"] == BIG
     assert server.store.content["iris/1/a b+c%ü.txt"] == b"model"
@@ -104,7 +104,7 @@ def test_every_request_is_signed_with_the_digest_of_its_content(server: S3Server
     ("endpoint_url", "wanted"),
     [("https://fra1.digitaloceanspaces.com", False), ("https://s3.eu-west-1.amazonaws.com", True)],
 )
-def test_parts_have_their_digests_where_the_store_keeps_them(endpoint_url: str, wanted: bool) -> None:
+def test_parts_have_digests_if_the_store_returns_them(endpoint_url: str, wanted: bool) -> None:
     assert s3.connect(replace(OPTIONS, endpoint_url=endpoint_url)).wants_digests is wanted
 
 
@@ -177,7 +177,7 @@ HEALING = {
 
 
 @pytest.mark.parametrize("case", HEALING)
-def test_trouble_that_passes(server: S3Server, store: s3.S3Store, folder: Path, case: str) -> None:
+def test_temporary_faults(server: S3Server, store: s3.S3Store, folder: Path, case: str) -> None:
     where, what, times = HEALING[case]
     server.faults = [(where, what)] * times
     published = run(store, folder)
@@ -206,7 +206,7 @@ LASTING: dict[str, tuple[Callable[[str, str], bool], str, int, str]] = {
 
 
 @pytest.mark.parametrize("case", LASTING)
-def test_trouble_that_lasts_is_one_sentence_and_the_next_run_goes_on(
+def test_a_permanent_fault_is_one_sentence_and_the_next_run_resumes(
     server: S3Server, store: s3.S3Store, folder: Path, case: str
 ) -> None:
     where, what, times, says = LASTING[case]
@@ -214,7 +214,7 @@ def test_trouble_that_lasts_is_one_sentence_and_the_next_run_goes_on(
     with pytest.raises(KServeError, match=says) as caught:
         run(store, folder)
     assert "PLANTED" not in str(caught.value)
-    # A chained exception would carry the store's own text into a traceback.
+    # A chained exception would show the message of the object store in a traceback.
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
     assert "iris/1/manifest.json" not in server.store.content
     server.faults = []
@@ -224,7 +224,7 @@ def test_trouble_that_lasts_is_one_sentence_and_the_next_run_goes_on(
 
 
 @pytest.mark.parametrize("fault", ["truncated", "reset", "500 InternalError", "503 SlowDown"])
-def test_a_download_that_breaks_is_tried_again(
+def test_an_interrupted_download_is_retried(
     server: S3Server, store: s3.S3Store, folder: Path, tmp_path: Path, fault: str
 ) -> None:
     run(store, folder)
@@ -233,7 +233,7 @@ def test_a_download_that_breaks_is_tried_again(
     assert (tmp_path / "dest" / "big").read_bytes() == BIG and server.faults == []
 
 
-def test_a_download_that_is_damaged_on_the_way(
+def test_a_download_that_is_corrupted_in_transit(
     server: S3Server, store: s3.S3Store, folder: Path, tmp_path: Path
 ) -> None:
     run(store, folder)
@@ -251,13 +251,15 @@ def test_a_store_without_conditions(server: S3Server, store: s3.S3Store) -> None
 
 
 @pytest.mark.parametrize("code", ["403 AccessDenied", "501 NotImplemented", "405 MethodNotAllowed"])
-def test_a_key_that_may_not_list_unfinished_uploads(server: S3Server, store: s3.S3Store, code: str) -> None:
+def test_credentials_without_permission_to_list_unfinished_uploads(
+    server: S3Server, store: s3.S3Store, code: str
+) -> None:
     server.faults = [(any_get, code)]
     assert store.unfinished("iris/1/") == {}
 
 
 @pytest.mark.parametrize("code", ["403 AccessDenied", "501 NotImplemented", "405 MethodNotAllowed"])
-def test_a_key_that_may_not_list_parts_begins_anew(
+def test_without_permission_to_list_parts_an_upload_starts_again(
     server: S3Server, store: s3.S3Store, folder: Path, code: str
 ) -> None:
     upload = store.start("iris/1/big")
@@ -268,7 +270,7 @@ def test_a_key_that_may_not_list_parts_begins_anew(
     assert server.store.content["iris/1/big"] == BIG and server.store.uploads == {}
 
 
-def test_a_bucket_that_was_made_meanwhile(server: S3Server, store: s3.S3Store) -> None:
+def test_a_bucket_that_was_created_concurrently(server: S3Server, store: s3.S3Store) -> None:
     server.faults = [(lambda method, _target: method == "PUT", "409 BucketAlreadyOwnedByYou")]
     store.create()
     server.faults = [(lambda method, _target: method == "PUT", "409 BucketAlreadyExists")]
@@ -277,7 +279,7 @@ def test_a_bucket_that_was_made_meanwhile(server: S3Server, store: s3.S3Store) -
 
 
 def listing(server: S3Server, store: s3.S3Store, more: str) -> str:
-    """Return what is said of a listing that is one page, and says that there are more."""
+    """Return the error for a single page that announces more pages."""
     page = f"<ListBucketResult><IsTruncated>true</IsTruncated>{more}</ListBucketResult>"
     server.faults = [(any_get, f"page {page}")] * 3
     with pytest.raises(KServeError) as caught:
@@ -285,13 +287,13 @@ def listing(server: S3Server, store: s3.S3Store, more: str) -> str:
     return str(caught.value)
 
 
-def test_a_listing_that_cannot_go_on_is_not_taken_for_the_whole(server: S3Server, store: s3.S3Store) -> None:
+def test_an_incomplete_listing_is_an_error(server: S3Server, store: s3.S3Store) -> None:
     assert "lists a part of bucket models and not how to go on" in listing(server, store, "")
-    said = listing(server, store, "<NextContinuationToken>a</NextContinuationToken>")
-    assert "The same next token was received twice" in said
+    message = listing(server, store, "<NextContinuationToken>a</NextContinuationToken>")
+    assert "The same next token was received twice" in message
 
 
-def test_a_missing_bucket_has_its_own_error_and_is_made_in_its_region(server: S3Server, store: s3.S3Store) -> None:
+def test_a_missing_bucket_has_its_own_error_and_is_created_in_its_region(server: S3Server, store: s3.S3Store) -> None:
     server.store.missing = True
     with pytest.raises(BucketMissing, match=r"There is no bucket models at http://127\.0\.0\.1:\d+; create it, set"):
         store.objects("iris/1/")
@@ -310,14 +312,14 @@ def test_a_missing_bucket_has_its_own_error_and_is_made_in_its_region(server: S3
         ("RequestTimeTooSkewed", "set the clock"),
     ],
 )
-def test_refusals_at_the_first_request(server: S3Server, store: s3.S3Store, code: str, says: str) -> None:
+def test_the_first_request_is_rejected(server: S3Server, store: s3.S3Store, code: str, says: str) -> None:
     server.faults = [(any_get, f"403 {code}")]
     with pytest.raises(KServeError, match=says) as caught:
         store.get("iris/1/manifest.json")
     assert "PLANTED" not in str(caught.value) and store.requests == 1
 
 
-def test_the_region_of_a_bucket_that_is_elsewhere() -> None:
+def test_the_region_of_a_bucket_in_another_region() -> None:
     client = s3_client.connect(replace(OPTIONS, endpoint_url="https://s3.eu-west-1.amazonaws.com"))
     with Stubber(client.boto) as stub:
         stub.add_client_error(
@@ -334,7 +336,7 @@ def test_the_region_of_a_bucket_that_is_elsewhere() -> None:
     )
 
 
-def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr("time.sleep", pauses.append)
     with socket.socket() as taken:
@@ -346,7 +348,7 @@ def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert store.requests == len(pauses) + 1 == s3_client.ATTEMPTS
 
 
-def test_a_server_that_speaks_no_tls(server: S3Server) -> None:
+def test_a_server_without_tls(server: S3Server) -> None:
     store = s3.connect(replace(OPTIONS, endpoint_url=server.url.replace("http:", "https:")))
     with pytest.raises(KServeError, match=r"no TLS connection .*; check the network, and that endpoint_url"):
         store.get("model")
@@ -354,7 +356,7 @@ def test_a_server_that_speaks_no_tls(server: S3Server) -> None:
 
 @pytest.fixture
 def secure(tmp_path: Path) -> Iterator[tuple[S3Server, S3Options]]:
-    """A server that speaks TLS, and how to reach it."""
+    """A server with TLS, and its options."""
     authority = Authority(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(authority.sign("localhost"))
@@ -372,14 +374,14 @@ def test_a_server_without_a_trusted_certificate(secure: tuple[S3Server, S3Option
     assert caught.value.reason == "CertificateNotTrusted"
 
 
-def test_tls_that_ends_in_the_middle_of_a_put_is_tried_again(secure: tuple[S3Server, S3Options]) -> None:
+def test_a_put_over_an_interrupted_tls_connection_is_retried(secure: tuple[S3Server, S3Options]) -> None:
     server, options = secure
     server.faults = [(small, "reset"), (part, "reset")]
     store = s3.connect(options)
     content = bytes(2_000_000)
     store.put("iris/1/a.txt", content, hashlib.sha256(content).hexdigest())
     assert server.store.content == {"iris/1/a.txt": content}
-    # TLS guards it, so that its digest in the signature would only cost time.
+    # TLS protects the content, so a digest in the signature would only take time.
     assert server.seen[-1][2]["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
     store.put_part("iris/1/big", store.start("iris/1/big"), 3, memoryview(content), None)
     assert server.faults == [] and store.requests == len(server.seen) == 5
@@ -394,13 +396,13 @@ def test_tls_that_ends_in_the_middle_of_a_put_is_tried_again(secure: tuple[S3Ser
         ("https://s3.eu-west-1.amazonaws.com", "auto", "https://s3.eu-west-1.amazonaws.com/models/key?"),
     ],
 )
-def test_where_a_request_names_the_bucket(endpoint: str, style: str, url: str) -> None:
+def test_the_addressing_style(endpoint: str, style: str, url: str) -> None:
     client = s3_client.connect(replace(OPTIONS, endpoint_url=endpoint, addressing_style=style))
     assert signed(client, "key").startswith(url)
 
 
 def signed(client: s3_client.S3Client, key: str = "key") -> str:
-    """Return the URL by which boto3 would read an object, which tells of endpoint, region, key and token."""
+    """Return the URL by which boto3 would read an object; it contains endpoint, region, access key and token."""
     url: str = client.boto.generate_presigned_url("get_object", {"Bucket": "models", "Key": key})
     return url
 
@@ -415,7 +417,7 @@ def signed(client: s3_client.S3Client, key: str = "key") -> str:
         ("https://amazonaws.com.example.com", False),
     ],
 )
-def test_what_counts_as_aws(endpoint: str | None, on_aws: bool) -> None:
+def test_which_endpoints_are_aws(endpoint: str | None, on_aws: bool) -> None:
     assert S3Options(bucket="models", endpoint_url=endpoint).on_aws is on_aws
 
 
@@ -437,10 +439,10 @@ def aws_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_a_profile_gives_what_is_not_given(aws_files: None) -> None:
+def test_options_default_to_the_profile(aws_files: None) -> None:
     team = S3Options(bucket="models", profile="team", validate_certs=False)
     client = s3_client.connect(team)
-    # What is sent and said depends on whose store it is.
+    # Requests and messages depend on the provider.
     assert (client.options.on_aws, client.options.place) == (False, "https://ams3.digitaloceanspaces.com")
     assert client.options.region == "ams3" and "=of-the-team" in signed(client)
     client = s3_client.connect(replace(team, region="fra1", access_key="mine", secret_key="mine"))
@@ -449,7 +451,7 @@ def test_a_profile_gives_what_is_not_given(aws_files: None) -> None:
         s3_client.connect(replace(team, validate_certs=True))
 
 
-def test_the_environment_gives_what_is_not_given(aws_files: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_default_to_the_environment(aws_files: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of-the-environment")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "PLANTED-SECRET")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "PLANTED-TOKEN")
@@ -457,7 +459,7 @@ def test_the_environment_gives_what_is_not_given(aws_files: None, monkeypatch: p
     url = signed(s3_client.connect(S3Options(bucket="models")))
     assert url.startswith("http://127.0.0.1:7070/models/key?")
     assert "=of-the-environment" in url and "oken=PLANTED-TOKEN" in url
-    # Who names a profile or keys means these, and no token of others with them.
+    # A profile or credentials in the options exclude a session token of the environment.
     given = signed(s3_client.connect(S3Options(bucket="models", profile="team", validate_certs=False)))
     assert "=of-the-team" in given and "oken=" not in given
     given = signed(s3_client.connect(S3Options(bucket="models", access_key="mine", secret_key="mine")))
@@ -483,7 +485,7 @@ def test_amazon_without_an_endpoint(aws_files: None, region: str, host: str) -> 
     assert client.options.endpoint_url == f"https://s3.{region}.{host}" and client.options.place == "Amazon S3"
 
 
-def test_what_is_not_usable_is_told_before_anything_is_sent(aws_files: None) -> None:
+def test_invalid_options_are_reported_before_the_first_request(aws_files: None) -> None:
     for options, says in (
         (S3Options(bucket="models", profile="nobodys"), "The profile nobodys is not configured"),
         (S3Options(bucket="models"), "credentials are incomplete or missing for Amazon S3"),
@@ -495,14 +497,12 @@ def test_what_is_not_usable_is_told_before_anything_is_sent(aws_files: None) -> 
             s3_client.connect(options)
 
 
-def test_a_profile_of_the_environment_that_is_not_there_is_named(
-    aws_files: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_profile_of_the_environment_is_reported(aws_files: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobodys")
     with pytest.raises(KServeError, match="The profile nobodys is not configured; check profile or AWS_PROFILE"):
         s3_client.connect(S3Options(bucket="models"))
 
 
-def test_a_certificate_bundle_that_is_not_there() -> None:
+def test_a_missing_certificate_bundle() -> None:
     with pytest.raises(KServeError, match="/nonexistent"):
         s3_client.connect(replace(OPTIONS, ca_bundle="/nonexistent"))
