@@ -197,7 +197,7 @@ def _refusal(error: ApiError, name: str, path: str, predicting: bool) -> Verdict
     if predicting and error.status in _WRONG_QUESTION:
         return failed(
             "PredictionRefused",
-            f"The model server rejects the prediction request with {error.status}{said}; correct prediction, or the model.",
+            f"The model server rejects the prediction with {error.status}{said}; correct prediction, or the model.",
         )
     return degraded("ModelNotReady", f"The model server answers {error.status} to {path}{said}; see its logs.")
 
