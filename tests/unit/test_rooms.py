@@ -40,13 +40,19 @@ def test_the_rooms_import_only_lower_layers() -> None:
     [
         ("_kube/objects.py", f"{ROOM}._apply.options import Options", "A room imports only rooms of lower floors"),
         ("_health/pod.py", f"{ROOM}._manifest_source.load import load", "A room imports only rooms of lower floors"),
+        ("_load_test/plan.py", f"{ROOM}._apply.options import Options", "_load_test: only what it needs"),
+        (
+            "_common/redact.py",
+            "from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_list import checked",
+            "Rooms know nothing of the plugins",
+        ),
         ("_new/module.py", "", "A room imports only rooms of lower floors"),
         ("_common/redact.py", "from ansible.module_utils.basic import AnsibleModule", "Rooms know nothing of Ansible"),
     ],
-    ids=["upwards", "same layer", "room without a layer", "ansible"],
+    ids=["upwards", "same layer", "room of no use to it", "plugins", "room without a layer", "ansible"],
 )
 def test_an_import_that_violates_a_contract_is_found(tmp_path: Path, file: str, line: str, contract: str) -> None:
-    shutil.copytree(ROOT / "plugins" / "module_utils", tmp_path / PACKAGE)
+    shutil.copytree(ROOT / "plugins", tmp_path / PACKAGE.parent)
     path = tmp_path / PACKAGE / file
     path.parent.mkdir(exist_ok=True)
     (path.parent / "__init__.py").touch()
@@ -55,4 +61,4 @@ def test_an_import_that_violates_a_contract_is_found(tmp_path: Path, file: str, 
     done = lint(tmp_path)
     assert done.returncode == 1
     broken = [said for said in done.stdout.splitlines() if " BROKEN" in said]
-    assert [said.startswith(contract) for said in broken] == [True], done.stdout
+    assert any(line.startswith(contract) for line in broken), done.stdout
