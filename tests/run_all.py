@@ -6,9 +6,9 @@
     run_all.py [--scenarios all] [lint sanity …]
 
 Lanes run in parallel, since most of the time is spent waiting for clusters: one for the checks, and one for each
-cluster, which runs its scenarios one after another. Many scenarios of Standard mode are divided between two clusters.
-Each line of output has the name of its check. A failure does not stop the other lanes; the exit code is 1 if anything
-failed. Failed tests of pytest are listed again at the end, because the log may be long.
+cluster, which runs its scenarios one after another. Each line of output has the name of its check. A failure does not
+stop the other lanes; the exit code is 1 if anything failed. Failed tests of pytest are listed again at the end, because
+the log may be long.
 """
 
 from __future__ import annotations
@@ -117,35 +117,21 @@ def checks_lane(results: Results, targets: Iterable[str]) -> None:
         results.record(target, results.make(target, LOW_PRIORITY))
 
 
-def second_cluster() -> dict[str, str]:
-    """The variables of Molecule for a second cluster of Standard mode."""
-    name = os.environ.get("HASHFOUNDRY_MOLECULE_CLUSTER", "hashfoundry-molecule")
-    return {
-        "HASHFOUNDRY_MOLECULE_CLUSTER": f"{name}-second",
-        "HASHFOUNDRY_MOLECULE_STATE": ".local-molecule-second",
-        "HASHFOUNDRY_MOLECULE_HTTPS_PORT": os.environ.get("HASHFOUNDRY_MOLECULE_SECOND_HTTPS_PORT", "18445"),
-        "HASHFOUNDRY_MOLECULE_S3_PORT": os.environ.get("HASHFOUNDRY_MOLECULE_SECOND_S3_PORT", "17072"),
-    }
-
-
 class Molecule:
-    """The scenarios that share one cluster; env: variables that select it, by default the first of its mode."""
+    """The scenarios that share one cluster."""
 
-    def __init__(self, results: Results, rows: Sequence[Scenario], env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, results: Results, rows: Sequence[Scenario]) -> None:
         self._results = results
         self._rows = rows
-        self._env = {**(env or {}), "MOLECULE_COMMAND_BORDERS": "0"}
 
     def _run(self, row: Scenario, *arguments: str) -> CheckResult:
-        env = {**self._env, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+        env = {"PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}", "MOLECULE_COMMAND_BORDERS": "0"}
         return self._results.run(row.name, [BIN / "molecule", *arguments, "-s", row.name], env)
 
     def lane(self) -> None:
         """Run the scenarios one after another on a new cluster, and delete it."""
         first = self._rows[0]
         usable = False
-        if not first.core:
-            self._run(first, "destroy")  # what an interrupted run has left
         for row in self._rows:
             if not row.core and self._results.too_late(row):
                 continue
@@ -179,10 +165,7 @@ def clusters(results: Results, rows: Sequence[Scenario]) -> list[Molecule]:
         mine = [row for row in rows if row.cluster == mode]
         done = build(results, mode, mine)
         if done.passed:
-            begun, moved = scenarios.split(mine)
-            lanes.append(Molecule(results, begun))
-            if moved:
-                lanes.append(Molecule(results, moved, second_cluster()))
+            lanes.append(Molecule(results, mine))
             continue
         for row in mine:
             line = f"not run, because the images of its cluster were not built: {done.line}"
@@ -197,7 +180,7 @@ def run(results: Results, checks: Sequence[str], choice: Choice) -> None:
         return
     rows = [row for row in choice.chosen if row.kind == "molecule"]
     targets = [*checks, *(row.name for row in choice.chosen if row.kind == "make")]
-    with ThreadPoolExecutor(1 + 2 * len({row.cluster for row in rows})) as pool:
+    with ThreadPoolExecutor(1 + len({row.cluster for row in rows})) as pool:
         lanes = [pool.submit(checks_lane, results, targets)]
         lanes += [pool.submit(molecule.lane) for molecule in clusters(results, rows)]
         for lane in lanes:

@@ -24,7 +24,6 @@ TABLE = Path(__file__).with_name("scenarios.toml")
 PASSED = ROOT / "tests" / "last-passed"
 BUDGET = 60  # minutes of a default run on a quiet machine
 BUILD_BUDGET = 15  # minutes that the programs of one scenario may take to be built in a default run
-CLUSTER_MINUTES = 4  # to create a second cluster and run site.yml on it, beside the others
 ALL = "all"
 
 
@@ -199,26 +198,6 @@ def _by_change(rows: Table, seen: History, missing: Callable[[Scenario], Sequenc
         minutes[scenario.cluster] = needed
         chosen[scenario] = reason
     return _in_order(rows, chosen, skipped)
-
-
-def split(rows: Sequence[Scenario]) -> tuple[list[Scenario], list[Scenario]]:
-    """Divide the scenarios of a cluster between it and a second one, so that both finish as early as possible.
-
-    The first has the core. The second is empty if it takes more time than it saves. Only Standard mode has a second
-    cluster.
-    """
-
-    def longest(kept: int) -> float:
-        moved = sum(row.minutes for row in rows[kept:])
-        return max(sum(row.minutes for row in rows[:kept]), moved + CLUSTER_MINUTES if moved else 0)
-
-    core = sum(row.core for row in rows)
-    if not core or rows[0].cluster != "Standard":
-        return list(rows), []
-    kept = min(range(len(rows), core - 1, -1), key=longest)
-    if longest(len(rows)) - longest(kept) < CLUSTER_MINUTES:
-        kept = len(rows)
-    return list(rows[:kept]), list(rows[kept:])
 
 
 def _in_order(rows: Table, chosen: dict[Scenario, str], skipped: dict[Scenario, str], otherwise: str = "") -> Choice:

@@ -28,14 +28,12 @@ class Script(Results):
     def __init__(self, *failing: str, minutes: float | None = None) -> None:
         super().__init__(minutes)
         self.started: list[str] = []
-        self.environments: list[Mapping[str, str]] = []
         self._failing = failing
 
     def run(self, name: str, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> CheckResult:
         command_line = " ".join(
             [*(env or {}).get("HASHFOUNDRY_MODE", "").split(), Path(command[0]).name, *map(str, command[1:])]
         )
-        self.environments.append(env or {})
         self.started.append(command_line.removeprefix("nice -n 10 "))
         return CheckResult(not any(command_line.endswith(failing) for failing in self._failing), f"end of {name}", 1)
 
@@ -69,19 +67,6 @@ def test_a_failure_shows_the_cluster_and_the_next_scenario_starts_with_site_yml(
         "molecule destroy -s core",
     ]
     assert passed(script) == {"core": True, "first": False, "second": True, "third": True}
-
-
-def test_a_second_cluster_starts_with_site_yml_and_has_its_own_variables() -> None:
-    script = Script()
-    Molecule(script, [FIRST, SECOND], run_all.second_cluster()).lane()
-    assert script.started == [
-        "molecule destroy -s first",
-        "molecule converge -s first",
-        "molecule verify -s first",
-        "molecule verify -s second",
-        "molecule destroy -s first",
-    ]
-    assert {env["HASHFOUNDRY_MOLECULE_CLUSTER"] for env in script.environments} == {"hashfoundry-molecule-second"}
 
 
 def test_nothing_is_verified_on_a_cluster_that_was_not_created() -> None:

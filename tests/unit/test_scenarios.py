@@ -287,21 +287,3 @@ def test_every_role_playbook_and_module_belongs_to_a_scenario(rows: Table) -> No
 def test_all_scenarios_fit_into_a_default_run(rows: Table) -> None:
     for cluster in ("Standard", "Knative"):
         assert sum(row.minutes for row in rows.core if row.cluster == cluster) <= scenarios.BUDGET
-
-
-def test_many_scenarios_of_standard_mode_are_divided_between_two_clusters() -> None:
-    core = Scenario("core", 7, cluster="Standard", core=True)
-    rows = [core, *(Scenario(str(number), 3, cluster="Standard") for number in range(6))]
-    kept, moved = scenarios.split(rows)
-    assert [*kept, *moved] == rows
-    assert (len(kept), len(moved)) == (4, 3)
-
-
-def test_few_scenarios_share_one_cluster() -> None:
-    rows = [Scenario("core", 7, cluster="Standard", core=True), Scenario("one", 3, cluster="Standard")]
-    assert scenarios.split(rows) == (rows, [])
-
-
-def test_knative_mode_has_one_cluster() -> None:
-    rows = [Scenario("core", 7, cluster="Knative", core=True), Scenario("one", 30, cluster="Knative")]
-    assert scenarios.split(rows) == (rows, [])
