@@ -251,7 +251,7 @@ def test_every_test_that_a_scenario_names_exists(rows: Table) -> None:
     for row in rows.scenarios:
         if row.kind == "molecule":
             for named in environment(row.name)["HASHFOUNDRY_TESTS"].split():
-                file, _, name = named.partition("::")
+                file, _separator, name = named.partition("::")
                 assert not name or f"\ndef {name}(" in (REPOSITORY / file).read_text(), named
 
 
