@@ -13,6 +13,8 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,9 +33,16 @@ INSIDE = "/project"  # the project's path on both sides
 
 
 @pytest.fixture(scope="module")
-def folder(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(settings: Settings) -> Iterator[Path]:
     """A folder in the layout of ansible-runner, with a short inventory and a model."""
-    folder = tmp_path_factory.mktemp("runner")
+    # Not below pytest's folder, which root alone may enter: ansible-navigator checks what its real user may do.
+    with tempfile.TemporaryDirectory(prefix="runner-", ignore_cleanup_errors=True) as name:
+        prepare(settings, Path(name))
+        yield Path(name)
+
+
+def prepare(settings: Settings, folder: Path) -> None:
+    """Lay out the folder, and give it to the user."""
     project = folder / "project"
     state = project / "state"
     (state / "bin").mkdir(parents=True)
@@ -60,7 +69,6 @@ def folder(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path
         )
     for path in [folder, *folder.rglob("*")]:
         os.chown(path, USER, 0, follow_symlinks=False)
-    return folder
 
 
 def run(settings: Settings, folder: Path, program: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
