@@ -30,6 +30,7 @@ from benchmarks import tools
 from benchmarks.results import ROOT, MeasurementError, Report
 from benchmarks.tools import Tools
 from benchmarks.upload import ACCESS, BUCKET, Store, storage_folder, store
+from local import environments
 from local.cache import digest
 from local.run import run
 
@@ -59,15 +60,8 @@ print(f"{{line - 2}} rows predicted in {{time.monotonic() - began}} s.")
 
 def _environment(found: Tools) -> Path:
     """The Python of a virtual environment with the packages of the batch image."""
-    folder = found.settings.cache / "environments" / f"benchmarks-batch-{digest(LOCK)}"
-    made, python = folder / "made", folder / "bin" / "python"
-    if not made.exists():
-        uv, hint = Path(sys.executable).with_name("uv"), "check that PyPI is reachable, or set UV_INDEX_URL."
-        run([uv, "venv", "--quiet", "--clear", "--python", PYTHON, folder], hint=hint)
-        argv: list[str | Path] = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
-        run([*argv, "--require-hashes", "-r", LOCK], hint=hint)
-        made.touch()
-    return python
+    name = f"benchmarks-batch-{digest(LOCK)}"
+    return environments.ensure(found.settings, name, LOCK, PYTHON) / "bin" / "python"
 
 
 def _file(path: Path) -> None:

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from local import debian, galaxy, programs, settings, table
+from local import debian, environments, galaxy, programs, settings, table
 from local.cache import build_missing, digest, locked
 from local.progress import Progress
-from local.run import run
 from local.settings import Settings
 from local.table import Table
 
@@ -61,22 +59,6 @@ class Tools:
         return pinned[1] if pinned else package_version(name)
 
 
-def _environment(config: Settings) -> Path:
-    """Create the virtual environment of this lock file, unless it is cached."""
-    folder = config.cache / "environments" / f"benchmarks-{digest(LOCK)}"
-    made = folder / "made"
-    if not made.exists():
-        uv, hint = Path(sys.executable).with_name("uv"), "check that PyPI is reachable, or set UV_INDEX_URL."
-        print("    Python environment of the benchmarks", flush=True)
-        run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], hint=hint)
-        run(
-            [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", folder / "bin" / "python",
-             "--require-hashes", "-r", LOCK], hint=hint,
-        )  # fmt: skip
-        made.touch()
-    return folder
-
-
 def ensure(*names: str) -> Tools:
     """Install all packages and collections, and build the named binaries; raises LocalError if that fails."""
     config = settings.load()
@@ -84,7 +66,7 @@ def ensure(*names: str) -> Tools:
     debian.ensure(wrk="wrk", taskset="util-linux")
     with locked(config.cache):
         build_missing([programs.product(rows.programs[name], config) for name in names], Progress())
-        found = Tools(config, rows, _environment(config))
+        found = Tools(config, rows, environments.ensure(config, f"benchmarks-{digest(LOCK)}", LOCK))
     galaxy.ensure()
     found.collections.mkdir(parents=True, exist_ok=True)
     galaxy.ensure(FOLDER / "requirements.yml", found.collections)

@@ -23,8 +23,9 @@ from typing import Any
 
 import yaml
 
-from local import settings
+from local import environments, settings
 from local.cache import digest
+from local.errors import LocalError
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = ROOT / "docsite"
@@ -43,13 +44,7 @@ def run(*command: str | Path, env: Mapping[str, str] | None = None) -> None:
 def environment() -> Path:
     """The folder of the programs, created where it is not in the cache."""
     lock = HERE / "requirements.lock"
-    folder = settings.load().cache / "environments" / f"docsite-{digest(lock, PYTHON)}"
-    if not (folder / "made").exists():
-        uv = Path(sys.executable).with_name("uv")
-        run(uv, "venv", "--quiet", "--clear", "--python", PYTHON, folder)
-        run(uv, "pip", "install", "--quiet", "--python", folder / "bin" / "python", "--require-hashes", "-r", lock)
-        (folder / "made").touch()
-    return folder / "bin"
+    return environments.ensure(settings.load(), f"docsite-{digest(lock, PYTHON)}", lock, PYTHON) / "bin"
 
 
 def markup(default: Any) -> str:
@@ -122,4 +117,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except LocalError as error:
+        sys.exit(f"Error: {error}")

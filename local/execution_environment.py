@@ -24,7 +24,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from local import controller, engine, galaxy, programs, settings, table
+from local import controller, engine, environments, galaxy, programs, settings, table
 from local.cache import build_missing, digest, locked
 from local.errors import LocalError
 from local.progress import Progress
@@ -40,17 +40,7 @@ PROGRAMS = ("helm", "kubectl")
 
 def tools(config: Settings) -> Path:
     """The folder with ansible-builder, ansible-runner and ansible-navigator, in a cached virtual environment."""
-    folder = config.cache / "environments" / f"execution-environment-{digest(LOCK, sys.version)}"
-    made = folder / "made"
-    if not made.exists():
-        uv, hint = Path(sys.executable).with_name("uv"), "check that PyPI is reachable, or set UV_INDEX_URL."
-        run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], hint=hint)
-        run(
-            [uv, "pip", "install", "--quiet", "--python", folder / "bin" / "python", "--require-hashes", "-r", LOCK],
-            hint=hint,
-        )
-        made.touch()
-    return folder / "bin"
+    return environments.ensure(config, f"execution-environment-{digest(LOCK, sys.version)}", LOCK) / "bin"
 
 
 def _entry(archive: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from local import settings  # noqa: E402
+from local import environments, settings  # noqa: E402
 from local.cache import digest  # noqa: E402
+from local.errors import LocalError  # noqa: E402
 
 PYTEST = "pytest==9.1.1"
 PYTHON = "3.11"
@@ -31,18 +32,7 @@ SUITES = {
 def environment(name: str) -> Path:
     """The Python of the environment, which is created unless it is cached."""
     lock = ROOT / "model" / name / "requirements.txt"
-    folder = settings.load().cache / "environments" / f"{name}-{digest(lock, PYTEST)}"
-    made = folder / "made"
-    if not made.exists():
-        uv = [Path(sys.executable).with_name("uv")]
-        install = [*uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", folder / "bin" / "python"]
-        for command in (
-            [*uv, "venv", "--quiet", "--clear", "--python", PYTHON, folder],
-            [*install, "--require-hashes", "-r", lock],
-            [*install, PYTEST],
-        ):
-            subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-        made.touch()
+    folder = environments.ensure(settings.load(), f"{name}-{digest(lock, PYTEST)}", lock, PYTHON, [PYTEST])
     return folder / "bin" / "python"
 
 
@@ -57,4 +47,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except LocalError as error:
+        sys.exit(f"Error: {error}")
