@@ -9,8 +9,8 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing
 from typing import Any, Protocol
 
 from . import client
@@ -69,14 +69,9 @@ class RestApplyApi(client.RestApi):
         return answer
 
 
-@contextmanager
-def session(options: Mapping[str, Any]) -> Iterator[RestApplyApi]:
+def session(options: Mapping[str, Any]) -> AbstractContextManager[RestApplyApi]:
     """Reach the API server that a module's options name; see client.session."""
-    api = connect(lambda: client.kubernetes_core_client(options))
-    try:
-        yield api
-    finally:
-        api.close()
+    return closing(connect(lambda: client.kubernetes_core_client(options)))
 
 
 def connect(get_client: Callable[[], Any]) -> RestApplyApi:

@@ -13,7 +13,7 @@ import itertools
 import json
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from typing import Any, Protocol
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
@@ -240,17 +240,12 @@ def connection_error(error: BaseException) -> Unreachable:
     )
 
 
-@contextmanager
-def session(options: Mapping[str, Any]) -> Iterator[RestApi]:
+def session(options: Mapping[str, Any]) -> AbstractContextManager[RestApi]:
     """Reach the API server that a module's options name, for many threads; see connect.
 
     :param options: among others those of kubernetes.core's AUTH_ARG_SPEC.
     """
-    api = connect(lambda: kubernetes_core_client(options))
-    try:
-        yield api
-    finally:
-        api.close()
+    return closing(connect(lambda: kubernetes_core_client(options)))
 
 
 def kubernetes_core_client(options: Mapping[str, Any]) -> Any:

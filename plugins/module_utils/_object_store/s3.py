@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
@@ -27,14 +27,9 @@ _NOT_LISTED = ("AccessDenied", "NotImplemented", "MethodNotAllowed")
 _BLOCK = 1024 * 1024
 
 
-@contextmanager
-def session(options: S3Options) -> Iterator[S3Store]:
+def session(options: S3Options) -> AbstractContextManager[S3Store]:
     """Reach the bucket, and close the connections at the end; see connect."""
-    client = _client(options)
-    try:
-        yield S3Store(client)
-    finally:
-        client.close()
+    return closing(connect(options))
 
 
 def connect(options: S3Options) -> S3Store:
@@ -52,6 +47,10 @@ class S3Store:
         self._client = client
         # Stores with other checksums than the required ones are few besides AWS, and several refuse them.
         self._checksums = client.options.on_aws
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
 
     @property
     def requests(self) -> int:
