@@ -105,7 +105,12 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._backup import custom_resources
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import (
+    Options,
+    Run,
+    UseCase,
+    run_module,
+)
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **AUTH_ARG_SPEC,

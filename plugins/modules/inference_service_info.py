@@ -140,7 +140,12 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service import status
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.selection import Selection
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import (
+    Options,
+    Run,
+    UseCase,
+    run_module,
+)
 
 
 def run(options: Options, run: Run) -> dict[str, Any]:

@@ -273,7 +273,12 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_serv
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.selection import Selection
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.wait import Limits
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import (
+    Options,
+    Run,
+    UseCase,
+    run_module,
+)
 
 LIMITS: dict[str, Any] = {
     "timeout": {"type": "int", "default": 300},

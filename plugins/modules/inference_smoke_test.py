@@ -416,7 +416,12 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_prot
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.result import THRESHOLDS
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.smoke_test import Check, Reports
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.smoke_test import run as smoke_test
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import (
+    Options,
+    Run,
+    UseCase,
+    run_module,
+)
 
 SERVER_OPTIONS: dict[str, Any] = {
     **{name: {"type": "str"} for name in ("url", "host", "address", "ca_content")},

@@ -456,7 +456,12 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_sourc
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import render_charts
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.load import load
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.secrets import mask_secrets
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import (
+    Options,
+    Run,
+    UseCase,
+    run_module,
+)
 
 LOADING: dict[str, Any] = {
     "definitions": {"type": "list", "elements": "raw", "default": []},

@@ -155,9 +155,14 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import (
+    Options,
+    Run,
+    UseCase,
+    run_module,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform import components
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform.info import platform_info
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **AUTH_ARG_SPEC,

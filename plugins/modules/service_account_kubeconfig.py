@@ -97,7 +97,12 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client, kubeconfig
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import (
+    Options,
+    Run,
+    UseCase,
+    run_module,
+)
 
 OPTIONS: dict[str, Any] = {
     "name": {"type": "str", "required": True},

@@ -134,13 +134,18 @@ from typing import Any
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.download import fetch
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import Target
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import (
+    Options,
+    Run,
+    UseCase,
+    run_module,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3, s3_client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.arguments import (
     REQUIRED_TOGETHER,
     S3_ARGUMENTS,
     s3_options,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Options, Run, UseCase, run_module
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **S3_ARGUMENTS,

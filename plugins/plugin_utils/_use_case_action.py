@@ -38,7 +38,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import Run, UseCase, broken
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import Run, UseCase, broken
 
 # Read when Python, a library or the Kubernetes client starts, which was before the task began.
 _READ_AT_START = re.compile(r"KUBECONFIG|TMPDIR|PYTHON.*|LD_.*")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""import-linter.toml enforces the layers of the rooms of plugins/module_utils: an import upwards is found."""
+"""import-linter.toml enforces the layers of the rooms of plugins/module_utils: an import of a higher floor is found."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_rooms_import_only_lower_layers() -> None:
         ("_new/module.py", "", "A room imports only rooms of lower floors"),
         ("_common/redact.py", "from ansible.module_utils.basic import AnsibleModule", "Rooms know nothing of Ansible"),
     ],
-    ids=["upwards", "same layer", "room of no use to it", "plugins", "room without a layer", "ansible"],
+    ids=["upwards", "same layer", "room that it does not need", "plugins", "room without a layer", "ansible"],
 )
 def test_an_import_that_violates_a_contract_is_found(tmp_path: Path, file: str, line: str, contract: str) -> None:
     shutil.copytree(ROOT / "plugins", tmp_path / PACKAGE.parent)

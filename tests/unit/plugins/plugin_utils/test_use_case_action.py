@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._use_case import UseCase, run_module
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import UseCase, run_module
 
 SPEC = {
     "crash": {"type": "bool"},
