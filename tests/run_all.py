@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 from local import settings  # noqa: E402
 from local.errors import LocalError  # noqa: E402
-from tests import scenarios, shown  # noqa: E402
+from tests import process_output, scenarios  # noqa: E402
 from tests.scenarios import ALL, Choice, Scenario  # noqa: E402
 
 # A line of pytest's short summary, possibly as an entry of a list that Ansible prints.
@@ -101,7 +101,7 @@ class Results:
         """Run a command until it exits, and print its output line by line."""
         self.log(name, f"=== {' '.join(Path(part).name if isinstance(part, Path) else part for part in command)}")
         begun = time.monotonic()
-        code, lines = shown.run(command, lambda line: self.log(name, line), env, ROOT)
+        code, lines = process_output.run(command, lambda line: self.log(name, line), env, ROOT)
         # The output of a scenario contains that of its verifier, and again if it fails.
         faults = dict.fromkeys(found.group() for line in lines if (found := FAULT.search(line)))
         summaries = dict.fromkeys(found.group() for line in lines if (found := SUMMARY.search(line)))

@@ -33,7 +33,7 @@ from local.engine import Engine  # noqa: E402
 from local.errors import LocalError  # noqa: E402
 from local.galaxy import Platform  # noqa: E402
 from local.progress import Progress  # noqa: E402
-from tests import shown  # noqa: E402
+from tests import process_output  # noqa: E402
 from tests.run_sanity import checkout_files  # noqa: E402
 
 LINK = Path("collections", "ansible_collections", "hashfoundry", "kserve")
@@ -96,7 +96,7 @@ def run(docker: Engine, row: Platform, copy: Path, kept: Path, check: str) -> Cl
         home: "/home/matrix",
     }
     command = controller.command(row.python, mounts, {"HOME": "/home/matrix"}, folder="/checkout")
-    code, lines = shown.run([*command, *CHECKS[check]], lambda line: print(line, flush=True), docker.env)
+    code, lines = process_output.run([*command, *CHECKS[check]], lambda line: print(line, flush=True), docker.env)
     return Closed(row, check, code == 0, lines[-1] if lines else "")
 
 

@@ -35,20 +35,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_sourc
 
 from .compare import first_difference, projection
 from .crd_ownership import refuse_crds_of_others
-from .errors import (
-    is_kind_unknown,
-    is_webhook_away,
-    refusal,
-    unknown_kind,
-)
-from .options import (
-    Options,
-    Timing,
-    identity,
-    poll_until,
-    retry_while,
-    with_namespace,
-)
+from .errors import is_kind_unknown, is_webhook_away, refusal, unknown_kind
+from .options import Options, Timing, identity, poll_until, retry_while, with_namespace
 from .prune import prune
 from .wait import Waiter
 

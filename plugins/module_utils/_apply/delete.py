@@ -25,21 +25,9 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects i
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.secrets import mask_secrets
 
 from .compare import has_fields, projection
-from .contents import (
-    GATEWAY,
-    list_objects,
-    namespace_contents,
-    remaining_after,
-)
+from .contents import GATEWAY, list_objects, namespace_contents, remaining_after
 from .errors import is_webhook_away, refusal, shortened
-from .options import (
-    Options,
-    Timing,
-    identity,
-    poll_until,
-    retry_while,
-    with_namespace,
-)
+from .options import Options, Timing, identity, poll_until, retry_while, with_namespace
 
 A = TypeVar("A")
 

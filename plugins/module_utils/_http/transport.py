@@ -27,22 +27,8 @@ from typing import Any, cast
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import short
 
-from .message import (
-    Answer,
-    AnswerReader,
-    MessageError,
-    request,
-)
-from .server import (
-    Done,
-    Effort,
-    Load,
-    Proxy,
-    Server,
-    Unanswered,
-    tls_context,
-    unanswered,
-)
+from .message import Answer, AnswerReader, MessageError, request
+from .server import Done, Effort, Load, Proxy, Server, Unanswered, tls_context, unanswered
 
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")
 _TIMER_SLACK = Path("/proc/self/timerslack_ns")

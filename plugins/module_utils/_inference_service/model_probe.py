@@ -37,12 +37,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client im
     Unreachable,
 )
 
-from .readiness import (
-    REVISION,
-    Objects,
-    component_name,
-    deployment_mode,
-)
+from .readiness import REVISION, Objects, component_name, deployment_mode
 
 # How many models are asked at the same time. The API server proxies each question.
 AT_ONCE = 16

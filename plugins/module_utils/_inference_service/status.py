@@ -21,22 +21,10 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client im
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Change, Followers
 
 from .diagnosis import diagnose
-from .model_probe import (
-    Askers,
-    Prediction,
-    Question,
-    ask,
-    target,
-)
+from .model_probe import Askers, Prediction, Question, ask, target
 from .readiness import Objects, current_pods
 from .selection import SERVICES, Selection, sources
-from .wait import (
-    NOT_FOUND,
-    Limits,
-    Outcome,
-    Watched,
-    wait,
-)
+from .wait import NOT_FOUND, Limits, Outcome, Watched, wait
 
 # Options of both modules, as AnsibleModule takes them.
 SELECTION: dict[str, Any] = {

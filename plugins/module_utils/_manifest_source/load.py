@@ -22,11 +22,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.install_order import rank
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Manifest
 
-from .helm import (
-    BETWEEN,
-    DEFINITION,
-    Rendered,
-)
+from .helm import BETWEEN, DEFINITION, Rendered
 from .images import Images, with_images
 from .patch import apply_patches, with_ca_bundle
 from .secrets import with_encoded_data

@@ -20,12 +20,7 @@ from typing import Any
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import LocalFile
 
-from .metadata import (
-    METADATA,
-    SUFFIXES,
-    Description,
-    describe,
-)
+from .metadata import METADATA, SUFFIXES, Description, describe
 from .sandbox import Trial, fault, try_model
 from .versions import version_mismatch
 

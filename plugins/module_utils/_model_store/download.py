@@ -25,13 +25,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.p
 
 from .folder import LocalFile, digest_all, scan_any
 from .location import Target
-from .manifest import (
-    MANIFEST,
-    Entry,
-    Manifest,
-    parse,
-    shortened,
-)
+from .manifest import MANIFEST, Entry, Manifest, parse, shortened
 from .transfer import PART_SIZE
 
 

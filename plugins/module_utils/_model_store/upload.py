@@ -26,20 +26,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.p
 
 from .folder import LocalFile, digest_all
 from .location import Target
-from .manifest import (
-    MANIFEST,
-    Entry,
-    Manifest,
-    differences,
-    parse,
-    shortened,
-)
-from .transfer import (
-    Outcome,
-    changed,
-    in_parts,
-    send,
-)
+from .manifest import MANIFEST, Entry, Manifest, differences, parse, shortened
+from .transfer import Outcome, changed, in_parts, send
 
 # Takes the files and a function that gives the sha256 of their manifest, and raises KServeError where they may not go.
 Gate = Callable[[Sequence[LocalFile], Callable[[], str]], dict[str, Any]]

@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.apply import (
-    Options,
-    apply_manifests,
-)
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.apply import Options, apply_manifests
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.cert_manager import certificate_problem
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
