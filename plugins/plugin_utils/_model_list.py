@@ -25,6 +25,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.lo
 # roles/model_serving/meta/argument_specs.yml says the same to people, and a unit test compares the two.
 MODEL: dict[str, Any] = {
     "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"]},
     "version": {"type": "str", "required": True},
     "source": {
         "type": "dict",
@@ -68,6 +69,8 @@ _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]+)?")
 def checked(models: Any, volumes: Collection[str] | None = None) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the models with defaults and right types, without what is null, and one sentence for each fault.
 
+    Entries with the state absent are left out; see absent_names.
+
     :param models: the list as the inventory has it.
     :param volumes: the volumes that there are; any name is taken without.
     """
@@ -79,16 +82,29 @@ def checked(models: Any, volumes: Collection[str] | None = None) -> tuple[list[d
             faults.append(f"Model {number} of the list must be a dictionary, and is of type {_kind(entry)}.")
             continue
         who = f"Model {entry['name']}" if isinstance(entry.get("name"), str) else f"Model {number} of the list"
+        if _is_absent(entry):
+            faults += [] if isinstance(entry.get("name"), str) else [f"{who}: missing required arguments: name."]
+            continue
         model, found = _model(entry, volumes)
         done.append(model)
         faults += [f"{who}: {fault.rstrip('.')}." for fault in found]
-    names = Counter(model["name"] for model in done if isinstance(model.get("name"), str))
+    named = [*done, *filter(_is_absent, models)]
+    names = Counter(model["name"] for model in named if isinstance(model.get("name"), str))
     faults += [
         f"Model {name}: name stands {count} times in the list; each model has one entry, with one version."
         for name, count in names.items()
         if count > 1
     ]
     return done, faults
+
+
+def absent_names(models: Any) -> list[str]:
+    """Return the names of the entries with the state absent, which need no other key and are in no checked list."""
+    return [str(entry.get("name")) for entry in models if _is_absent(entry)] if isinstance(models, list) else []
+
+
+def _is_absent(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and entry.get("state") == "absent"
 
 
 def _model(entry: Mapping[str, Any], volumes: Collection[str] | None) -> tuple[dict[str, Any], list[str]]:

@@ -12,7 +12,7 @@ import yaml
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.hashfoundry.kserve.plugins.filter.checked_models import FilterModule
-from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_list import MODEL, checked
+from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_list import MODEL, absent_names, checked
 
 ROOT = Path(__file__).resolve().parents[4]
 IRIS: dict[str, Any] = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver"}
@@ -28,6 +28,13 @@ def test_a_checked_list_is_unchanged() -> None:
     assert checked(once, ["models"]) == (once, [])
 
 
+def test_an_absent_entry_needs_a_name_only_and_is_left_out() -> None:
+    gone = {"name": "churn", "state": "absent"}
+    assert checked([IRIS, gone]) == checked([IRIS])
+    assert checked([{**IRIS, "state": "absent"}]) == ([], [])
+    assert absent_names([{**IRIS, "state": "present"}, gone]) == ["churn"]
+
+
 def test_a_third_model_takes_one_entry() -> None:
     others = [{**IRIS, "name": name} for name in ("churn", "fraud")]
     assert [model["name"] for model in checked([IRIS, *others])[0]] == ["iris", "churn", "fraud"]
@@ -37,6 +44,7 @@ def test_a_third_model_takes_one_entry() -> None:
     ("change", "said"),
     [
         ({"version": None}, "missing required arguments: version"),
+        ({"state": "gone"}, "value of state must be one of: present, absent, got: gone"),
         ({"version": 1.10}, "version is the number 1.1; put it between quotes"),
         ({"version": "a/b"}, "version is a/b, and must be of letters"),
         ({"version": ".."}, "version is .., and must be of letters"),
@@ -92,6 +100,8 @@ def test_a_fault_names_the_model_and_the_key(change: dict[str, Any], said: str) 
         (None, "The models must be a list, and are of type NoneType."),
         ([IRIS, "churn"], "Model 2 of the list must be a dictionary, and is of type str."),
         ([{**IRIS, "name": None}], "Model 1 of the list: missing required arguments: name."),
+        ([IRIS, {"state": "absent"}], "Model 2 of the list: missing required arguments: name."),
+        ([IRIS, {"name": "iris", "state": "absent"}], "Model iris: name stands 2 times in the list"),
         ([IRIS, {**IRIS, "version": "v2"}], "Model iris: name stands 2 times in the list; each model has one entry"),
     ],
 )
