@@ -48,7 +48,7 @@ def versions(
 
 
 def _described(store: ObjectStore, target: Target) -> list[dict[str, Any]]:
-    """Return what is known of a version, or nothing; without a manifest its objects tell an unfinished one from none."""
+    """Return what is known of a version, or nothing; without a manifest its objects tell one that is incomplete."""
     found = _describe(store, target)
     return [found] if found["complete"] or not all(map(is_of_a_batch, store.objects(target.prefix))) else []
 
