@@ -313,7 +313,7 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     return published.result()
 
 
-USE_CASE = UseCase(ARGUMENT_SPEC, run, {"required_together": REQUIRED_TOGETHER})
+USE_CASE = UseCase(ARGUMENT_SPEC, run, {"required_together": REQUIRED_TOGETHER}, preload=s3_client.preload)
 
 
 def main() -> None:

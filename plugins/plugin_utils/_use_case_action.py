@@ -59,6 +59,8 @@ class UseCaseAction(ActionBase):
             # plugin would end the whole run.
             with contextlib.suppress(Exception):
                 cls.USE_CASE = importlib.import_module(f"{package}.modules.{name}").USE_CASE
+                if cls.USE_CASE and cls.USE_CASE.preload:
+                    cls.USE_CASE.preload()
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's result."""

@@ -120,7 +120,7 @@ class RestApi:
         """See KubeApi."""
         query = {**query, "watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": WATCH_SECONDS}
         with _TranslatedErrors(path):
-            response = self._open("GET", path, query, read_timeout=WATCH_SECONDS + READ_TIMEOUT)
+            response = self._open("GET", path, query, {"Accept": JSON}, None, WATCH_SECONDS + READ_TIMEOUT)
             try:
                 for line in response:
                     if line.strip():
@@ -152,36 +152,30 @@ class RestApi:
         :raises ApiError: the server refuses.
         :raises Unreachable: no answer came.
         """
+        headers = {"Accept": accept, **({"Content-Type": content_type} if content_type else {})}
         with _TranslatedErrors(path):
-            response = self._open(method, path, query, body, content_type, read_timeout, accept)
+            response = self._open(method, path, query, headers, body, read_timeout)
             try:
                 return bytes(response.data)
             finally:
                 response.release_conn()
 
     def _open(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, Any],
-        body: Any = None,
-        content_type: str | None = None,
-        read_timeout: float = READ_TIMEOUT,
-        accept: str = JSON,
+        self, method: str, path: str, query: Mapping[str, Any], headers: Mapping[str, str], body: Any, timeout: float
     ) -> Any:
+        """Send a request and return the response, whose body has not been read."""
         # A counter's next is one step, in whichever thread.
         self._requests = next(self._count) + 1
-        headers = {"Accept": accept, **({"Content-Type": content_type} if content_type else {})}
         return self._client.call_api(
             path,
             method,
             query_params=list(query.items()),
-            header_params=headers,
+            header_params=dict(headers),
             body=body,
             auth_settings=["BearerToken"],
             _preload_content=False,
             _return_http_data_only=True,
-            _request_timeout=(CONNECT_TIMEOUT, read_timeout),
+            _request_timeout=(CONNECT_TIMEOUT, timeout),
         )
 
 

@@ -43,13 +43,15 @@ class UseCase:
 
     argument_spec: the options as AnsibleModule takes them; rules: AnsibleModule's arguments of the same names, such as
     required_together, which ArgumentSpecValidator takes as well; run: returns the result, or raises KServeError; shown:
-    returns the options as they may be shown and logged, apart from those with no_log, which Ansible masks itself.
+    returns the options as they may be shown and logged, apart from those with no_log, which Ansible masks itself;
+    preload: reads what every run needs; an action plugin calls it before Ansible forks the processes of the tasks.
     """
 
     argument_spec: Mapping[str, Any]
     run: Callable[[Options, Run], dict[str, Any]]
     rules: Mapping[str, Any] = field(default_factory=dict)
     shown: Callable[[Options], Options] | None = None
+    preload: Callable[[], None] | None = None
 
 
 class _Module(AnsibleModule):

@@ -15,8 +15,9 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -33,10 +34,6 @@ try:
     from botocore.config import Config
     from botocore.loaders import create_loader
     from botocore.session import Session
-
-    # What boto3 knows of S3 takes 0.1 s to read. Ansible forks the process of each task from one that has imported
-    # this, so that it is read once for all of them, where the loader keeps it.
-    _LOADER = create_loader()
 except ImportError:
     BOTO3_IMPORT_ERROR = traceback.format_exc()
 
@@ -238,10 +235,28 @@ def _how(options: S3Options) -> Any:
     return how | {"payload_signing_enabled": False} if guarded else how
 
 
+def preload() -> None:
+    """Read botocore's descriptions of S3 and its endpoints, which a client needs and which take 0.1 s.
+
+    Ansible forks the process of each task: what its parent has read, no task reads again.
+    """
+    loader = _loader()
+    for description in ("service-2", "endpoint-rule-set-1"):
+        loader.load_service_model("s3", description)
+    for data in ("_retry", "endpoints", "partitions", "sdk-default-configuration"):
+        loader.load_data(data)
+
+
+@cache
+def _loader() -> Any:
+    """Return the loader that all sessions share, since it keeps what it has read."""
+    return create_loader()
+
+
 def _session(profile: str | None) -> Any:
-    made = Session(profile=profile)
-    made.register_component("data_loader", _LOADER)
-    return made
+    session = Session(profile=profile)
+    session.register_component("data_loader", _loader())
+    return session
 
 
 def _secrets(options: S3Options, session: Any) -> tuple[str | None, ...]:
@@ -249,14 +264,6 @@ def _secrets(options: S3Options, session: Any) -> tuple[str | None, ...]:
     if options.access_key:
         return options.access_key, options.secret_key, options.session_token
     return tuple(session.get_credentials().get_frozen_credentials())[:3]
-
-
-def _prepare() -> None:
-    """Have the loader read what a client needs, by making one that is never used."""
-    # What is wrong with the configuration is told to whoever needs it.
-    with suppress(boto.BotoCoreError, ValueError):
-        session = boto3.Session(botocore_session=_session(None))
-        session.client("s3", "us-east-1", aws_access_key_id="none", aws_secret_access_key="none").close()
 
 
 def _split(endpoint: str | None) -> SplitResult:
@@ -341,7 +348,3 @@ def _last(error: BaseException) -> str:
     """The innermost cause on one line: urllib3 and botocore wrap it in their own text."""
     inner = error.kwargs.get("error") if isinstance(getattr(error, "kwargs", None), dict) else None  # type: ignore[attr-defined]
     return " ".join(str(inner or error).split())
-
-
-if not BOTO3_IMPORT_ERROR:
-    _prepare()

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -334,6 +337,26 @@ def test_the_region_of_a_bucket_in_another_region() -> None:
         "Amazon S3 keeps the bucket in another region; set region and endpoint_url to that of the bucket "
         "(bucket models in eu-north-1, PermanentRedirect)."
     )
+
+
+# Prints which of botocore's descriptions a client has opened.
+OPENED = """
+import sys
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3_client
+{preload}
+opened = []
+sys.addaudithook(lambda event, args: event == "open" and opened.append(str(args[0])))
+s3_client.connect(s3_client.S3Options("models", "https://store.example.com", "fra1", "a", "b")).close()
+print(sum("botocore" in path and ".json" in path for path in opened))
+"""
+
+
+@pytest.mark.parametrize(("preload", "reads"), [("", True), ("s3_client.preload()", False)])
+def test_a_client_reads_nothing_that_was_preloaded(preload: str, reads: bool) -> None:
+    command = [sys.executable, "-c", OPENED.format(preload=preload)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert (int(done.stdout) > 0) is reads
 
 
 def test_an_unreachable_server(monkeypatch: pytest.MonkeyPatch) -> None:
