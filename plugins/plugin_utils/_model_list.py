@@ -15,11 +15,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.errors import UnsupportedError
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service import limits
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import is_segment
 
 # roles/model_serving/meta/argument_specs.yml says the same to people, and a unit test compares the two.
@@ -55,21 +57,28 @@ REQUIRED_IF = [("storage", "pvc", ["volume"]), ("storage", "oci", ["image"])]
 # Labels below it are the collection's own.
 PREFIX = "kserve.hashfoundry.io/"
 
-# KServe v0.20.0's webhook takes names of this form only (IsvcNameFmt), and its longest suffix of an object with the
-# rules of a host name is "-predictor".
-_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_LONGEST_NAME = 63 - len("-predictor")
 # Kubernetes: labels, their keys' two parts, and quantities.
 _LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 _LABEL_PREFIX = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]+)?")
 
 
-def checked(models: Any, volumes: Collection[str] | None = None) -> tuple[list[dict[str, Any]], list[str]]:
+@dataclass(frozen=True)
+class Surroundings:
+    """What is known of where the models are served.
+
+    volumes: the volumes that exist, None if unknown; deployment_mode: Standard or Knative; domain: "" if unknown.
+    """
+
+    volumes: Collection[str] | None = None
+    deployment_mode: str = "Standard"
+    domain: str = ""
+
+
+def checked(models: Any, around: Surroundings = Surroundings()) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the models with defaults and right types, without what is null, and one sentence for each fault.
 
     :param models: the list as the inventory has it.
-    :param volumes: the volumes that there are; any name is taken without.
     """
     if not isinstance(models, list):
         return [], [f"The models must be a list, and are of type {_kind(models)}."]
@@ -79,7 +88,7 @@ def checked(models: Any, volumes: Collection[str] | None = None) -> tuple[list[d
             faults.append(f"Model {number} of the list must be a dictionary, and is of type {_kind(entry)}.")
             continue
         who = f"Model {entry['name']}" if isinstance(entry.get("name"), str) else f"Model {number} of the list"
-        model, found = _model(entry, volumes)
+        model, found = _model(entry, around)
         done.append(model)
         faults += [f"{who}: {fault.rstrip('.')}." for fault in found]
     names = Counter(model["name"] for model in done if isinstance(model.get("name"), str))
@@ -91,7 +100,7 @@ def checked(models: Any, volumes: Collection[str] | None = None) -> tuple[list[d
     return done, faults
 
 
-def _model(entry: Mapping[str, Any], volumes: Collection[str] | None) -> tuple[dict[str, Any], list[str]]:
+def _model(entry: Mapping[str, Any], around: Surroundings) -> tuple[dict[str, Any], list[str]]:
     given = _without_null(entry)
     # Ansible's validator fails on these itself.
     flat = [key for key, value in given.items() if "options" in MODEL.get(key, {}) and not isinstance(value, Mapping)]
@@ -101,7 +110,7 @@ def _model(entry: Mapping[str, Any], volumes: Collection[str] | None) -> tuple[d
     faults = [_sentence(error) for error in result.errors.errors]
     model: dict[str, Any] = _without_null(result.validated_parameters)
     # What has the wrong type is said already, and cannot be looked into.
-    return model, faults or list(_faults(given, model, volumes))
+    return model, faults or list(_faults(given, model, around))
 
 
 def _sentence(error: Exception) -> str:
@@ -111,14 +120,14 @@ def _sentence(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _faults(given: Mapping[str, Any], model: Mapping[str, Any], volumes: Collection[str] | None) -> Iterator[str]:
-    yield from _name_faults(given, model)
+def _faults(given: Mapping[str, Any], model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
+    yield from _name_faults(given, model, around)
     storage = model["storage"]
     for key, needed in (("volume", "pvc"), ("image", "oci")):
         if key in model and storage != needed:
             yield f"{key} is only for storage {needed}, and storage is {storage}; remove {key}, or set storage"
-    if storage == "pvc" and volumes is not None and model["volume"] not in volumes:
-        there = ", ".join(sorted(volumes)) or "none"
+    if storage == "pvc" and around.volumes is not None and model["volume"] not in around.volumes:
+        there = ", ".join(sorted(around.volumes)) or "none"
         yield f"volume is {model['volume']}, which is not one of the volumes ({there})"
     scaling = model.get("scaling", {})
     least, most = scaling.get("min_replicas"), scaling.get("max_replicas")
@@ -135,13 +144,15 @@ def _faults(given: Mapping[str, Any], model: Mapping[str, Any], volumes: Collect
     yield from _label_faults(model)
 
 
-def _name_faults(given: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[str]:
+def _name_faults(given: Mapping[str, Any], model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
     name, version = model["name"], model["version"]
-    if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+    if not limits.NAME.fullmatch(name):
         yield (
-            f"name must be lower-case letters, digits and hyphens, beginning with a letter and not ending with a "
-            f"hyphen, and of at most {_LONGEST_NAME} characters, since it becomes part of a host name"
+            "name must be lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen,"
+            " since it becomes part of a host name"
         )
+    elif fault := limits.length_fault(name, around.deployment_mode) or limits.host_fault(name, around.domain):
+        yield fault
     if not isinstance(given["version"], str):
         # 1.10 would be 1.1.
         yield f"version is the number {given['version']}; put it between quotes, so that it stays as it is written"
