@@ -21,6 +21,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.errors import UnsupportedError
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.unquoted import WORDS, unquoted
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service import limits
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import is_segment
 
@@ -97,6 +98,12 @@ def checked(models: Any, around: Surroundings = Surroundings()) -> tuple[list[di
         for name, count in names.items()
         if count > 1
     ]
+    # KServe gives objects of <name> this name, such as the HTTPRoute or the Service.
+    faults += [
+        f"Model {name}-predictor: name is that of objects which KServe creates for the model {name}; choose another."
+        for name in names
+        if f"{name}-predictor" in names
+    ]
     return done, faults
 
 
@@ -106,11 +113,15 @@ def _model(entry: Mapping[str, Any], around: Surroundings) -> tuple[dict[str, An
     flat = [key for key, value in given.items() if "options" in MODEL.get(key, {}) and not isinstance(value, Mapping)]
     if flat:
         return given, [f"{key} must be a dictionary, and is of type {_kind(given[key])}" for key in flat]
+    # It would make a string of the wrong value.
+    strings = [key for key, value in given.items() if MODEL.get(key, {}).get("type") == "str" and unquoted(value)]
+    if strings:
+        return given, [f"{key} is {unquoted(given[key])}" for key in strings]
     result = ArgumentSpecValidator(MODEL, required_if=REQUIRED_IF).validate(given)
     faults = [_sentence(error) for error in result.errors.errors]
     model: dict[str, Any] = _without_null(result.validated_parameters)
     # What has the wrong type is said already, and cannot be looked into.
-    return model, faults or list(_faults(given, model, around))
+    return model, faults or list(_faults(model, around))
 
 
 def _sentence(error: Exception) -> str:
@@ -120,8 +131,8 @@ def _sentence(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _faults(given: Mapping[str, Any], model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
-    yield from _name_faults(given, model, around)
+def _faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
+    yield from _name_faults(model, around)
     storage = model["storage"]
     for key, needed in (("volume", "pvc"), ("image", "oci")):
         if key in model and storage != needed:
@@ -144,19 +155,18 @@ def _faults(given: Mapping[str, Any], model: Mapping[str, Any], around: Surround
     yield from _label_faults(model)
 
 
-def _name_faults(given: Mapping[str, Any], model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
+def _name_faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
     name, version = model["name"], model["version"]
     if not limits.NAME.fullmatch(name):
         yield (
             "name must be lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen,"
             " since it becomes part of a host name"
         )
+    elif name in WORDS:
+        yield f"name is {name}, which programs that read it in YAML take for something else; choose another"
     elif fault := limits.length_fault(name, around.deployment_mode) or limits.host_fault(name, around.domain):
         yield fault
-    if not isinstance(given["version"], str):
-        # 1.10 would be 1.1.
-        yield f"version is the number {given['version']}; put it between quotes, so that it stays as it is written"
-    elif not (is_segment(version) and _LABEL.fullmatch(version)):
+    if not (is_segment(version) and _LABEL.fullmatch(version)):
         yield (
             f"version is {version}, and must be of letters, digits, '.', '_' and '-' with a letter or digit at both "
             "ends, and of at most 63 characters, since it is a folder's name and a label's value"
@@ -168,12 +178,16 @@ def _label_faults(model: Mapping[str, Any]) -> Iterator[str]:
         yield f"owner is {model['owner']}, and must be a label's value: letters, digits, '.', '_' and '-', at most 63"
     for key, value in model.get("labels", {}).items():
         prefix, slash, name = str(key).rpartition("/")
-        if not name or not _LABEL.fullmatch(name) or (slash and not _LABEL_PREFIX.fullmatch(prefix)):
+        if not isinstance(key, str):
+            yield f"a key of labels is {unquoted(key) or key}"
+        elif not name or not _LABEL.fullmatch(name) or (slash and not _LABEL_PREFIX.fullmatch(prefix)):
             yield f"labels.{key} is no valid key of a label"
         elif str(key).startswith(PREFIX) or prefix == "serving.kserve.io":
             yield f"labels.{key} is set by the role or KServe itself; choose another key"
-        elif not isinstance(value, str) or not _LABEL.fullmatch(value):
-            yield f"labels.{key} is {value}, and must be text in quotes: letters, digits, '.', '_' and '-', at most 63"
+        elif not isinstance(value, str):
+            yield f"labels.{key} is {unquoted(value) or f'of type {_kind(value)}, and must be a string'}"
+        elif not _LABEL.fullmatch(value):
+            yield f"labels.{key} is {value}, and must be a label's value: letters, digits, '.', '_' and '-', at most 63"
 
 
 def _without_null(value: Any) -> Any:

@@ -26,6 +26,7 @@ from .helm import BETWEEN, DEFINITION, Rendered
 from .images import Images, with_images
 from .patch import apply_patches, with_ca_bundle
 from .secrets import with_encoded_data
+from .strings import unquoted_field
 
 with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
     import yaml
@@ -191,6 +192,8 @@ def _manifests(source: str, document: Any) -> Iterator[Manifest]:
         for entry in items if isinstance(items, Sequence) else []:
             yield from _manifests(source, entry)
         return
+    if fault := unquoted_field(document):
+        raise KServeError(f"{source}: {fault}.", reason="InvalidManifest")
     metadata = document.get("metadata")
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
     for field, value in (

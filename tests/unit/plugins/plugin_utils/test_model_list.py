@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,13 @@ def test_a_third_model_takes_one_entry() -> None:
         ({"resources": 3}, "resources must be a dictionary, and is of type int"),
         ({"exposure": "public"}, "value of exposure must be one of: gateway, ingress, none, got: public"),
         ({"owner": "The Team"}, "owner is The Team, and must be a label's value"),
-        ({"labels": {"tier": 1}}, "labels.tier is 1, and must be text in quotes"),
+        ({"labels": {"tier": 1}}, "labels.tier is the number 1; put it between quotes"),
+        ({"labels": {"tier": "a b"}}, "labels.tier is a b, and must be a label's value"),
+        ({"labels": {False: "x"}}, "a key of labels is the boolean false, which YAML reads from no, off and false"),
+        ({"owner": 83}, "owner is the number 83; put it between quotes, so that it stays as it is written"),
+        ({"runtime": True}, "runtime is the boolean true, which YAML reads from yes, on and true; put it between"),
+        ({"version": date(2026, 11, 29)}, "version is the date 2026-11-29; put it between quotes"),
+        ({"name": "no"}, "name is no, which programs that read it in YAML take for something else"),
         ({"labels": {"a b": "x"}}, "labels.a b is no valid key of a label"),
         ({"labels": {"A/b": "x"}}, "labels.A/b is no valid key of a label"),
         ({"labels": {"kserve.hashfoundry.io/version": "x"}}, "is set by the role or KServe itself"),
@@ -109,6 +116,8 @@ def test_a_name_and_a_domain_give_a_host_name_of_at_most_253_characters() -> Non
         (None, "The models must be a list, and are of type NoneType."),
         ([IRIS, "churn"], "Model 2 of the list must be a dictionary, and is of type str."),
         ([{**IRIS, "name": None}], "Model 1 of the list: missing required arguments: name."),
+        ([{**IRIS, "name": False}], "Model 1 of the list: name is the boolean false, which YAML reads from no, off"),
+        ([IRIS, {**IRIS, "name": "iris-predictor"}], "Model iris-predictor: name is that of objects which KServe"),
         ([IRIS, {**IRIS, "version": "v2"}], "Model iris: name stands 2 times in the list; each model has one entry"),
     ],
 )
