@@ -21,6 +21,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.errors import UnsupportedError
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.resources import container_faults
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.unquoted import WORDS, unquoted
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service import limits
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import is_segment
@@ -58,10 +59,9 @@ REQUIRED_IF = [("storage", "pvc", ["volume"]), ("storage", "oci", ["image"])]
 # Labels below it are the collection's own.
 PREFIX = "kserve.hashfoundry.io/"
 
-# Kubernetes: labels, their keys' two parts, and quantities.
+# Kubernetes: labels, and their keys' two parts.
 _LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 _LABEL_PREFIX = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -148,10 +148,7 @@ def _faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
         yield f"scaling.max_replicas is {most}, and must be 1 or more"
     elif least is not None and most is not None and least > most:
         yield f"scaling.min_replicas is {least}, which is more than scaling.max_replicas, {most}"
-    for part, amounts in model.get("resources", {}).items():
-        for resource, amount in amounts.items():
-            if not _QUANTITY.fullmatch(str(amount)):
-                yield f"resources.{part}.{resource} is {amount}, and must be a quantity such as 500m or 1Gi"
+    yield from (f"resources.{fault}" for fault in container_faults(model.get("resources", {})))
     yield from _label_faults(model)
 
 

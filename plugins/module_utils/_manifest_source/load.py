@@ -19,6 +19,7 @@ from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.disk_cache import cached
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.resources import manifest_faults
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.install_order import rank
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Manifest
 
@@ -76,6 +77,9 @@ def load(
     done = with_images(map(_encoded, apply_patches(found.values(), patches)), Images.of(images))
     if ca_bundle:
         done = [with_ca_bundle(manifest, ca_bundle) for manifest in done]
+    for manifest in done:
+        if fault := next(manifest_faults(manifest.body), None):
+            raise KServeError(f"{manifest}, in {manifest.source}: {fault}.", reason="InvalidResources")
     return sorted((manifest for manifest in done if manifest.kind in wanted), key=rank)
 
 

@@ -68,6 +68,11 @@ def test_a_third_model_takes_one_entry() -> None:
             "scaling.min_replicas is 3, which is more than scaling.max",
         ),
         ({"resources": {"limits": {"cpu": "1 core"}}}, "resources.limits.cpu is 1 core, and must be a quantity"),
+        ({"resources": {"limits": {"memory": "512m"}}}, "resources.limits.memory is 512m, which is 0.512 bytes"),
+        (
+            {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}},
+            "resources.requests.memory is 2Gi, which is more than limits.memory, 1Gi",
+        ),
         ({"resources": 3}, "resources must be a dictionary, and is of type int"),
         ({"exposure": "public"}, "value of exposure must be one of: gateway, ingress, none, got: public"),
         ({"owner": "The Team"}, "owner is The Team, and must be a label's value"),
