@@ -12,6 +12,7 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import os
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.proxy import proxy_of
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact
 
 from .port import BucketMissing
@@ -218,16 +220,32 @@ def connect(options: S3Options) -> S3Client:
             response_checksum_validation="when_required",
             s3=_how(options),
         )
-        client = session.client(
-            "s3",
-            endpoint_url=options.endpoint_url,
-            region_name=options.region or session.region_name or "us-east-1",
-            verify=bundle if options.validate_certs else False,
-            config=config,
-            **keys,
-        )
+
+        def made_with(proxies: dict[str, str] | None) -> Any:
+            return session.client(
+                "s3",
+                endpoint_url=options.endpoint_url,
+                region_name=options.region or session.region_name or "us-east-1",
+                verify=bundle if options.validate_certs else False,
+                config=config.merge(Config(proxies=proxies)),
+                **keys,
+            )
+
+        client = made_with(None)
+        if any(name.lower().endswith("_proxy") for name in os.environ):
+            # boto3 knows no network in NO_PROXY, and only now its endpoint is known.
+            client = made_with(_proxies(client.meta.endpoint_url, options.bucket))
         found = replace(options, endpoint_url=client.meta.endpoint_url, region=client.meta.region_name)
     return S3Client(found, client, lambda: _secrets(options, session))
+
+
+def _proxies(endpoint: str, bucket: str) -> dict[str, str]:
+    """Return the proxy by the URL's scheme, or nothing; the bucket may be a part of the host name."""
+    parts = _split(endpoint)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    proxy = proxy_of(parts.scheme, (host, f"{bucket}.{host}"), port, os.environ)
+    return {parts.scheme: proxy} if proxy else {}
 
 
 def _how(options: S3Options) -> Any:
