@@ -106,15 +106,17 @@ class MemoryStore:
     def unfinished(self, prefix: str) -> dict[str, list[str]]:
         self._record("unfinished", prefix)
         found: dict[str, list[str]] = {}
-        for upload, (key, _parts) in reversed(self.uploads.items()):
+        for upload, (key, _parts) in reversed([*self.uploads.items()]):
             if key.startswith(prefix):
                 found.setdefault(key, []).append(upload)
         return found
 
     def parts(self, key: str, upload: str) -> dict[int, Part]:
         self._record("parts", key)
+        if upload not in self.uploads:
+            raise UploadGone(key)
         parts = self.uploads[upload][1]
-        return {number: Part(len(content), self.etag(content)) for number, content in parts.items()}
+        return {number: Part(len(content), self.etag(content)) for number, content in [*parts.items()]}
 
     def start(self, key: str) -> str:
         self._record("start", key)
@@ -125,16 +127,23 @@ class MemoryStore:
     def put_part(self, key: str, upload: str, number: int, content: Buffer, sha256: str | None) -> Part:
         self._record("put_part", key, str(number))
         assert sha256 == (hashlib.sha256(content).hexdigest() if self.wants_digests else None)
-        if upload not in self.uploads:
-            raise UploadGone(key)
-        self.uploads[upload][1][number] = bytes(content)
+        with self._lock:
+            if upload not in self.uploads:
+                raise UploadGone(key)
+            self.uploads[upload][1][number] = bytes(content)
         return Part(len(content), self.etag(content))
 
     def finish(self, key: str, upload: str, parts: Mapping[int, Part]) -> str:
         self._record("finish", key)
-        if upload not in self.uploads:
-            raise UploadGone(key)
-        uploaded = self.uploads.pop(upload)[1]
+        with self._lock:
+            if upload not in self.uploads:
+                raise UploadGone(key)
+            uploaded = self.uploads[upload][1]
+            if any(
+                number not in uploaded or part.etag != self.etag(uploaded[number]) for number, part in parts.items()
+            ):
+                raise UploadGone(key)  # Amazon S3 calls it InvalidPart
+            del self.uploads[upload]
         self.content[key] = b"".join(uploaded[number] for number in sorted(parts))
         joined = hashlib.md5(b"".join(hashlib.md5(uploaded[number]).digest() for number in sorted(parts))).hexdigest()
         self.etags[key] = f"{'opaque' if self.opaque else joined}-{len(parts)}"
@@ -254,11 +263,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._xml("R", rows, url=url)
             case "GET" if "uploadId" in query:
                 found = store.parts(key, query["uploadId"])
-                parts = [
+                rows = [
                     ("Part", [("PartNumber", str(n)), ("ETag", f'"{p.etag}"'), ("Size", str(p.size))])
                     for n, p in found.items()
                 ]
-                self._xml("R", parts)
+                self._xml("R", rows)
             case "GET":
                 self._object(key, fault)
             case "PUT" if not key or key == "/models":
@@ -273,8 +282,12 @@ class _Handler(BaseHTTPRequestHandler):
             case "POST" if "uploads" in query:
                 self._xml("R", [("UploadId", store.start(key))])
             case "POST":
-                numbers = [int(n.text or 0) for n in ElementTree.fromstring(content).findall(".//{*}PartNumber")]
-                etag = store.finish(key, query["uploadId"], dict.fromkeys(numbers, Part(0, "")))
+                listed = ElementTree.fromstring(content).findall("{*}Part")
+                parts = {
+                    int(part.findtext("{*}PartNumber", "")): Part(0, part.findtext("{*}ETag", "").strip('"'))
+                    for part in listed
+                }
+                etag = store.finish(key, query["uploadId"], parts)
                 if fault == "lost":
                     self._disconnect()
                     return

@@ -298,6 +298,28 @@ def test_two_runs_of_the_same_folder_at_once(folder: Path) -> None:
     assert store.content == WHOLE
 
 
+def test_a_manifest_that_another_run_deletes_in_between_is_written_again(folder: Path) -> None:
+    class Deleted(Raced):
+        def get(self, key: str) -> bytes | None:
+            if self.other and key in self.content:
+                self.other = {}
+                super().remove(key)
+            return super().get(key)
+
+    store = Deleted(WHOLE)
+    assert run(store, folder).digest
+    assert store.content == WHOLE
+
+
+def test_uploads_of_earlier_runs_are_aborted_at_the_end(folder: Path) -> None:
+    store = MemoryStore()
+    store.start("iris/1/gone")
+    store.start("iris/10/model.joblib")
+    run(store, folder)
+    assert [key for key, _parts in store.uploads.values()] == ["iris/10/model.joblib"]
+    assert store.calls.index(("abort", "iris/1/gone")) > store.calls.index(("put", "iris/1/model.joblib"))
+
+
 def test_two_runs_of_two_folders_at_once(folder: Path) -> None:
     store = Raced(keys(CHANGED, True))
     with pytest.raises(KServeError, match="Another run with other files has completed"):

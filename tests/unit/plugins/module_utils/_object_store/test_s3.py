@@ -9,7 +9,9 @@ import base64
 import hashlib
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -221,6 +223,34 @@ def test_a_permanent_fault_is_one_sentence_and_the_next_run_resumes(
     run(store, folder)
     assert server.store.content["iris/1/big"] == BIG and server.store.uploads == {}
     assert "iris/1/manifest.json" in server.store.content
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+@pytest.mark.parametrize("opaque", [False, True])
+@pytest.mark.parametrize("attempt", range(3))
+def test_several_runs_of_the_same_folder_at_once_all_succeed(
+    folder: Path, resumed: bool, opaque: bool, attempt: int
+) -> None:
+    (folder / "bigger").write_bytes(BIG * 3)
+    start = threading.Barrier(4)
+    with serving(MemoryStore(opaque=opaque)) as server:
+        stores = [s3.connect(replace(OPTIONS, endpoint_url=server.url)) for _host in range(4)]
+        if resumed:
+            for name in ("big", "big", "bigger", "gone"):
+                upload = stores[0].start(f"iris/1/{name}")
+                stores[0].put_part(f"iris/1/{name}", upload, 1, BIG[:100], None)
+
+        def one(store: s3.S3Store) -> str:
+            start.wait()
+            return run(store, folder).digest
+
+        with ThreadPoolExecutor(4) as hosts:
+            digests = list(hosts.map(one, stores))
+        assert len(set(digests)) == 1
+        content = server.store.content
+        assert content["iris/1/big"] == BIG and content["iris/1/bigger"] == BIG * 3
+        assert server.store.uploads == {}
+        assert run(stores[0], folder).result()["changed"] is False
 
 
 @pytest.mark.parametrize("fault", ["truncated", "reset", "500 InternalError", "503 SlowDown"])
