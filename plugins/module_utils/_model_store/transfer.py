@@ -17,12 +17,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import queue
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.parallel import concurrently
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.port import (
     ObjectStore,
     Part,
@@ -73,6 +74,18 @@ def part_size(size: int) -> int:
 def in_parts(file: LocalFile) -> bool:
     """Tell whether a file is so large that it goes in parts."""
     return file.size >= PART_SIZE
+
+
+def unfinished_uploads(store: ObjectStore, prefix: str, files: Iterable[LocalFile]) -> dict[str, list[str]]:
+    """Return the ids of unfinished uploads by full key, the newest first.
+
+    Some stores, MinIO among them, list those of an exact key only.
+    """
+    found = store.unfinished(prefix)
+    if not found:
+        for some in concurrently(store.unfinished, [prefix + file.name for file in files if in_parts(file)]):
+            found |= some
+    return found
 
 
 def send(

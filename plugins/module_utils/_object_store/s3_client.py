@@ -47,6 +47,9 @@ CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 60
 ATTEMPTS = 5
 
+# Where a listing goes on.
+_TOKENS = ("NextContinuationToken", "NextKeyMarker", "NextUploadIdMarker", "NextPartNumberMarker")
+
 _CREDENTIALS = "check access_key, secret_key, session_token or profile"
 # By S3 error code: what is wrong and what to change.
 _REFUSALS = {
@@ -105,6 +108,28 @@ class Refused(KServeError):
         self.code = code
 
 
+class NotXML(KServeError):
+    """An answer is not of S3, such as a proxy's page with status 200."""
+
+    REASON = "StoreUnusable"
+
+    def __init__(self, options: S3Options) -> None:
+        super().__init__(
+            f"{options.place} answers with something else than the XML of S3; check endpoint_url and the proxy."
+        )
+
+
+class ListingBroken(KServeError):
+    """A listing has more than it shows, and cannot be continued."""
+
+    REASON = "StoreUnusable"
+
+    def __init__(self, options: S3Options) -> None:
+        super().__init__(
+            f"{options.place} lists a part of bucket {options.bucket} and not how to go on; update the store."
+        )
+
+
 class S3Client:
     """A client of boto3 whose errors are sentences; each method may be called from several threads.
 
@@ -119,6 +144,7 @@ class S3Client:
         self._lock = threading.Lock()
         self.requests = 0
         client.meta.events.register("before-send.s3", self._count)
+        client.meta.events.register_last("before-parameter-build.s3.ListObjectsV2", _with_plain_names)
 
     def _count(self, **_event: Any) -> None:
         with self._lock:
@@ -162,8 +188,15 @@ class S3Client:
 
         :raises: see call.
         """
+        seen: list[list[Any]] = []
         with self._explained(operation, parameters):
-            yield from self.boto.get_paginator(operation).paginate(Bucket=self.options.bucket, **parameters)
+            for page in self.boto.get_paginator(operation).paginate(Bucket=self.options.bucket, **parameters):
+                # boto3 only finds a token that is the same as the one before.
+                token = [page.get(name) for name in _TOKENS]
+                if page.get("IsTruncated") and token in seen:
+                    raise ListingBroken(self.options)
+                seen.append(token)
+                yield page
 
     @contextmanager
     def _explained(self, operation: str, parameters: Mapping[str, Any]) -> Iterator[None]:
@@ -186,7 +219,19 @@ class S3Client:
             return Refused(f"{options.place} {_REFUSALS[code]} ({bucket}, {code}).", code)
         text = redact(answer.get("Error", {}).get("Message", ""), *self._secrets())
         what = f"{operation} {key}".rstrip()
+        if code.isdigit() and code.startswith("5"):  # boto3's own also for a page behind status 200
+            return Refused(
+                f"{options.place} failed, or answered {what} with something else than the XML of S3 ({code}); see that "
+                "it works, and check endpoint_url and the proxy.",
+                code,
+            )
         return Refused(f"{options.place} refused {what} in bucket {options.bucket} with {code}: {text}", code)
+
+
+def _with_plain_names(params: dict[str, Any], context: Mapping[str, Any], **_event: Any) -> None:
+    """Have names listed as they are: there are stores that say they are encoded, as boto3 asks, where they are not."""
+    if context.get("encoding_type_auto_set"):
+        params.pop("EncodingType", None)
 
 
 def connect(options: S3Options) -> S3Client:

@@ -13,6 +13,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from xml.etree import ElementTree
@@ -30,17 +31,19 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.p
 class MemoryStore:
     """The ObjectStore port in memory; it records each call, and asserts that content matches its SHA-256.
 
-    opaque: whether ETags are not MD5 digests, as with server-side encryption.
+    opaque: whether ETags are not MD5 digests but others each time, as with server-side encryption.
     """
 
     def __init__(self, content: Mapping[str, bytes] | None = None, *, opaque: bool = False) -> None:
         self.content: dict[str, bytes] = dict(content or {})
         self.etags: dict[str, str] = {}
         self.uploads: dict[str, tuple[str, dict[int, bytes]]] = {}
+        self.part_etags: dict[tuple[str, int], str] = {}
         self.calls: list[tuple[str, ...]] = []
         self.opaque = opaque
         self.missing = False
         self.wants_digests = True
+        self._writes = itertools.count(1)
         self._ids = (f"upload-{number}" for number in itertools.count())
         self._lock = threading.Lock()
 
@@ -56,6 +59,13 @@ class MemoryStore:
 
     def etag(self, content: Buffer) -> str:
         return "opaque" if self.opaque else hashlib.md5(content).hexdigest()
+
+    def _new_etag(self, content: Buffer) -> str:
+        return f"opaque{next(self._writes)}" if self.opaque else self.etag(content)
+
+    def _part(self, upload: str, number: int) -> Part:
+        content = self.uploads[upload][1][number]
+        return Part(len(content), self.part_etags.get((upload, number), self.etag(content)))
 
     def _record(self, *call: str) -> None:
         with self._lock:
@@ -94,9 +104,11 @@ class MemoryStore:
         assert hashlib.sha256(content).hexdigest() == sha256
         if new and key in self.content:
             raise AlreadyThere(key)
-        self.content[key] = bytes(content)
-        self.etags.pop(key, None)
-        return self.etag(content)
+        etag = self._new_etag(content)
+        with self._lock:
+            self.content[key] = bytes(content)
+            self.etags[key] = etag
+        return etag
 
     def remove(self, key: str) -> None:
         self._record("remove", key)
@@ -115,8 +127,7 @@ class MemoryStore:
         self._record("parts", key)
         if upload not in self.uploads:
             raise UploadGone(key)
-        parts = self.uploads[upload][1]
-        return {number: Part(len(content), self.etag(content)) for number, content in [*parts.items()]}
+        return {number: self._part(upload, number) for number in [*self.uploads[upload][1]]}
 
     def start(self, key: str) -> str:
         self._record("start", key)
@@ -131,7 +142,8 @@ class MemoryStore:
             if upload not in self.uploads:
                 raise UploadGone(key)
             self.uploads[upload][1][number] = bytes(content)
-        return Part(len(content), self.etag(content))
+            self.part_etags[upload, number] = self._new_etag(content)
+            return self._part(upload, number)
 
     def finish(self, key: str, upload: str, parts: Mapping[int, Part]) -> str:
         self._record("finish", key)
@@ -139,19 +151,35 @@ class MemoryStore:
             if upload not in self.uploads:
                 raise UploadGone(key)
             uploaded = self.uploads[upload][1]
-            if any(
-                number not in uploaded or part.etag != self.etag(uploaded[number]) for number, part in parts.items()
-            ):
+            if any(n not in uploaded or part.etag != self._part(upload, n).etag for n, part in parts.items()):
                 raise UploadGone(key)  # Amazon S3 calls it InvalidPart
             del self.uploads[upload]
-        self.content[key] = b"".join(uploaded[number] for number in sorted(parts))
-        joined = hashlib.md5(b"".join(hashlib.md5(uploaded[number]).digest() for number in sorted(parts))).hexdigest()
-        self.etags[key] = f"{'opaque' if self.opaque else joined}-{len(parts)}"
-        return self.etags[key]
+            chosen = [uploaded[number] for number in sorted(parts)]
+            joined = hashlib.md5(b"".join(hashlib.md5(content).digest() for content in chosen)).hexdigest()
+            etag = f"{self._new_etag(b'') if self.opaque else joined}-{len(parts)}"
+            self.content[key], self.etags[key] = b"".join(chosen), etag
+        return etag
 
     def abort(self, key: str, upload: str) -> None:
         self._record("abort", key)
         self.uploads.pop(upload, None)
+
+
+@dataclass
+class Quirks:
+    """What stores do in their own way, or a proxy before them.
+
+    etag: what an answer to a write has as its header; listed_etags: whether listings have ETags; lag: how many listings
+    still show the objects as they were before; exact_uploads: unfinished uploads are listed by exact key only;
+    false_encoding: names are said to be encoded, as asked for, and are not.
+    """
+
+    etag: Callable[[str], str | None] = '"{}"'.format
+    listed_etags: bool = True
+    lag: int = 0
+    before: dict[str, StoredObject] = field(default_factory=dict)
+    exact_uploads: bool = False
+    false_encoding: bool = False
 
 
 # A predicate on method and path, and the fault: a status with an S3 error code, or one of the connection or response.
@@ -162,7 +190,7 @@ class S3Server(ThreadingHTTPServer):
     """A bucket C(models) over HTTP, addressed by path.
 
     faults: each applies once, to the first request whose method and path with query match its predicate;
-    seen: the received requests with their headers.
+    seen: the received requests with their headers; quirks: what of the protocol it does in its own way, for good.
     """
 
     daemon_threads = True
@@ -171,6 +199,7 @@ class S3Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.store = store
         self.faults: list[Fault] = []
+        self.quirks = Quirks()
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.lock = threading.Lock()
 
@@ -256,8 +285,11 @@ class _Handler(BaseHTTPRequestHandler):
             case "GET" if "list-type" in query:
                 self._list(query)
             case "GET" if "uploads" in query:
-                uploads = store.unfinished(query["prefix"])
-                entries = [(key, upload) for key, ids in uploads.items() for upload in ids]
+                prefix, exact = query["prefix"], self.server.quirks.exact_uploads
+                uploads = store.unfinished(prefix)
+                entries = [
+                    (key, upload) for key, ids in uploads.items() for upload in ids if key == prefix or not exact
+                ]
                 url = query.get("encoding-type") == "url"
                 rows = [("Upload", [("Key", quote(k) if url else k), ("UploadId", u)]) for k, u in entries]
                 self._xml("R", rows, url=url)
@@ -278,7 +310,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200, b"", etag=part.etag)
             case "PUT":
                 etag = store.put(key, content, sha256, new="If-None-Match" in self.headers)
-                self._send(200, b"", etag="0" * 32 if fault == "etag" else etag)
+                if fault == "damaged":
+                    store.content[key] = bytes(len(content))
+                self._send(200, b"", etag="0" * 32 if fault in ("etag", "damaged") else etag)
             case "POST" if "uploads" in query:
                 self._xml("R", [("UploadId", store.start(key))])
             case "POST":
@@ -291,7 +325,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if fault == "lost":
                     self._disconnect()
                     return
-                self._xml("R", [("ETag", f'"{etag}"')])
+                sent = self.server.quirks.etag(etag)
+                self._xml("R", [("ETag", sent)] if sent else [])
             case "DELETE":
                 if "uploadId" in query:
                     store.abort(key, query["uploadId"])
@@ -300,19 +335,31 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(204, b"")
 
     def _list(self, query: dict[str, str]) -> None:
-        store, prefix = self.server.store, query["prefix"]
+        store, prefix, quirks = self.server.store, query["prefix"], self.server.quirks
+        asked = query.get("encoding-type") == "url"
+        encode = quote if asked and not quirks.false_encoding else str
         if "delimiter" in query:
-            self._xml("R", [("CommonPrefixes", [("Prefix", f"{prefix}{n}/")]) for n in store.folders(prefix)])
+            rows = [("CommonPrefixes", [("Prefix", encode(f"{prefix}{n}/"))]) for n in store.folders(prefix)]
+            self._xml("R", [("Name", "models"), *rows], url=asked)
             return
-        found = sorted(store.objects(prefix).items())
+        objects = store.objects(prefix)
+        with self.server.lock:
+            if quirks.lag:
+                quirks.lag -= 1
+                objects = quirks.before
+        found = sorted(objects.items())
         # Two per page, so that longer listings are paginated.
         at = int(query.get("continuation-token", 0))
-        rows = [
-            ("Contents", [("Key", quote(key)), ("Size", str(one.size)), ("ETag", f'"{one.etag}"')])
+        entries = [
+            (
+                "Contents",
+                [("Key", encode(key)), ("Size", str(one.size)), ("ETag", f'"{one.etag}"')][: 2 + quirks.listed_etags],
+            )
             for key, one in found[at : at + 2]
         ]
         more = at + 2 < len(found)
-        self._xml("R", [*rows, ("IsTruncated", str(more).lower()), ("NextContinuationToken", str(at + 2))], url=True)
+        ends = [("IsTruncated", str(more).lower()), ("NextContinuationToken", str(at + 2))]
+        self._xml("R", [*entries, *ends], url=asked)
 
     def _object(self, key: str, fault: str | None) -> None:
         content = self.server.store.get(key)
@@ -358,7 +405,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _headers(self, status: int, length: int, etag: str | None = None) -> None:
         self.send_response(status)
-        if etag:
-            self.send_header("ETag", f'"{etag}"')
+        if etag and (sent := self.server.quirks.etag(etag)):
+            self.send_header("ETag", sent)
         self.send_header("Content-Length", str(length))
         self.end_headers()
