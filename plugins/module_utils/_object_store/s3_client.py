@@ -31,6 +31,7 @@ from .port import BucketMissing
 BOTO3_IMPORT_ERROR: str | None = None
 try:
     import boto3
+    import urllib3
     from botocore import exceptions as boto
     from botocore.config import Config
     from botocore.loaders import create_loader
@@ -178,7 +179,8 @@ class S3Client:
                     with body:
                         content: bytes = body.read()
                         return content
-                except (boto.HTTPClientError, boto.IncompleteReadError):
+                # boto3 lets through what urllib3 says of TLS that breaks here.
+                except (boto.HTTPClientError, boto.IncompleteReadError, urllib3.exceptions.HTTPError):
                     if attempt == ATTEMPTS:
                         raise
         raise AssertionError("the last attempt returns or raises")
@@ -362,6 +364,7 @@ def explained(options: S3Options) -> Iterator[None]:
         boto.ReadTimeoutError,
         boto.ResponseStreamingError,
         boto.IncompleteReadError,
+        urllib3.exceptions.HTTPError,
     ):
         raise KServeError(
             f"{options.place} cannot be reached; check endpoint_url and the network.", reason="StoreUnreachable"

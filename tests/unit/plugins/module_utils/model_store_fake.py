@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -190,6 +191,7 @@ class S3Server(ThreadingHTTPServer):
     """A bucket C(models) over HTTP, addressed by path.
 
     faults: each applies once, to the first request whose method and path with query match its predicate;
+    refuses: how the next connections end before anything is read, so that there is no handshake of TLS;
     seen: the received requests with their headers; quirks: what of the protocol it does in its own way, for good.
     """
 
@@ -200,8 +202,16 @@ class S3Server(ThreadingHTTPServer):
         self.store = store
         self.faults: list[Fault] = []
         self.quirks = Quirks()
+        self.refuses: list[str] = []
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.lock = threading.Lock()
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        connection, address = super().get_request()
+        if self.refuses:
+            _BREAKS[self.refuses.pop()](connection)
+            raise ConnectionError
+        return connection, address
 
     @property
     def url(self) -> str:
@@ -234,6 +244,36 @@ def serving(store: MemoryStore, context: ssl.SSLContext | None = None) -> Iterat
             thread.join()
 
 
+def _reset(connection: socket.socket) -> None:
+    """Drop the connection as a load balancer that is restarted: the other side gets a reset."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    socket.socket(fileno=connection.detach()).close()
+
+
+def _cut(connection: socket.socket) -> None:
+    """End the connection without the farewell of TLS."""
+    raw = socket.socket(fileno=connection.detach())
+    raw.shutdown(socket.SHUT_WR)
+    raw.close()
+
+
+def _garble(connection: socket.socket) -> None:
+    """Send what is neither TLS nor HTTP, as a broken proxy does."""
+    raw = socket.socket(fileno=connection.detach())
+    raw.sendall(b"\x99" * 100)
+    raw.shutdown(socket.SHUT_WR)
+    raw.close()
+
+
+# How a connection ends in the middle of a request.
+_BREAKS: dict[str, Callable[[socket.socket], None]] = {
+    "closed": lambda connection: connection.shutdown(socket.SHUT_RDWR),
+    "reset": _reset,
+    "cut": _cut,
+    "garbled": _garble,
+}
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # otherwise each body waits for the acknowledgement of the headers
@@ -251,9 +291,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.seen.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
         fault = self.server.fault(self.command, self.path)
         length = int(self.headers.get("Content-Length", 0))
-        if fault == "reset":
+        if fault in _BREAKS:
             self.rfile.read(length // 2)
-            self._disconnect()
+            self.close_connection = True
+            _BREAKS[fault](self.connection)
             return
         content = self.rfile.read(length)
         if fault and fault.startswith("page "):
@@ -369,10 +410,11 @@ class _Handler(BaseHTTPRequestHandler):
         if requested := self.headers.get("Range"):
             first, _dash, last = requested.removeprefix("bytes=").partition("-")
             content = content[int(first) : int(last) + 1]
-        if fault == "truncated":
+        if fault and fault.startswith("truncated"):
             self._headers(200, len(content))
             self.wfile.write(content[: len(content) // 2])
-            self._disconnect()
+            self.close_connection = True
+            _BREAKS[fault.partition(" ")[2] or "closed"](self.connection)
             return
         if fault == "damaged":
             content = bytes(len(content))

@@ -481,17 +481,61 @@ def test_a_server_without_a_trusted_certificate(secure: tuple[S3Server, S3Option
     assert caught.value.reason == "CertificateNotTrusted"
 
 
-def test_a_put_over_an_interrupted_tls_connection_is_retried(secure: tuple[S3Server, S3Options]) -> None:
+@pytest.mark.parametrize("fault", ["closed", "reset", "cut", "garbled"])
+def test_a_put_over_an_interrupted_tls_connection_is_retried(secure: tuple[S3Server, S3Options], fault: str) -> None:
     server, options = secure
-    server.faults = [(small, "reset"), (part, "reset")]
+    server.faults = [(small, fault), (part, fault)]
     store = s3.connect(options)
-    content = bytes(2_000_000)
+    content = bytes(8_000_000)
     store.put("iris/1/a.txt", content, hashlib.sha256(content).hexdigest())
     assert server.store.content == {"iris/1/a.txt": content}
     # TLS protects the content, so a digest in the signature would only take time.
     assert server.seen[-1][2]["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
     store.put_part("iris/1/big", store.start("iris/1/big"), 3, memoryview(content), None)
     assert server.faults == [] and store.requests == len(server.seen) == 5
+
+
+@pytest.mark.parametrize("fault", ["closed", "reset", "cut", "garbled"])
+@pytest.mark.parametrize("where", [any_get, small])
+def test_a_tls_connection_that_breaks_for_ever_is_not_called_untrusted(
+    secure: tuple[S3Server, S3Options], where: Callable[[str, str], bool], fault: str
+) -> None:
+    server, options = secure
+    server.store.content = {"iris/1/a.txt": b"model"}
+    server.faults = [(where, fault)] * 99
+    store = s3.connect(options)
+    content = bytes(8_000_000)
+    with pytest.raises(KServeError, match="check") as caught:
+        if where is small:
+            store.put("iris/1/a.txt", content, hashlib.sha256(content).hexdigest())
+        else:
+            store.get("iris/1/a.txt")
+    assert caught.value.reason == "StoreUnreachable" and "ca_bundle" not in str(caught.value)
+    assert store.requests == s3_client.ATTEMPTS
+
+
+@pytest.mark.parametrize("fault", ["closed", "reset", "cut", "garbled"])
+def test_a_get_over_an_interrupted_tls_connection_is_retried(secure: tuple[S3Server, S3Options], fault: str) -> None:
+    server, options = secure
+    content = bytes(2_000_000)
+    server.store.content = {"iris/1/a.txt": content}
+    server.faults = [(any_get, f"truncated {fault}")] * 4
+    assert s3.connect(options).get("iris/1/a.txt") == content
+    server.faults = [(any_get, f"truncated {fault}")] * 99
+    with pytest.raises(KServeError, match="check") as caught:
+        s3.connect(options).read("iris/1/a.txt", 0, len(content))
+    assert caught.value.reason == "StoreUnreachable" and "ca_bundle" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", ["closed", "reset", "cut", "garbled"])
+def test_a_handshake_that_is_interrupted_is_retried(secure: tuple[S3Server, S3Options], fault: str) -> None:
+    server, options = secure
+    server.refuses = [fault] * 4
+    assert s3.connect(options).get("iris/1/a.txt") is None
+    server.refuses = [fault] * 99
+    with pytest.raises(KServeError, match="check") as caught:
+        s3.connect(options).get("iris/1/a.txt")
+    assert caught.value.reason == "StoreUnreachable" and "ca_bundle" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
