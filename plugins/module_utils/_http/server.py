@@ -20,10 +20,10 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.proxy import proxy_of
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import short
 
 from .message import Answer, MessageError
-from .no_proxy import proxy_of
 
 PORTS = {"https": 443, "http": 80}
 Done = Callable[["Answer | Unanswered"], None]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, suppress
@@ -22,6 +23,8 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact, short
+
+from .proxy import proxy_options
 
 KUBERNETES_IMPORT_ERROR: str | None = None
 try:
@@ -246,7 +249,8 @@ def kubernetes_core_client(options: Mapping[str, Any]) -> Any:
     """Return kubernetes.core's client for a module's options."""
     # What the item before in a loop has set is no default for this one.
     Configuration.set_default(None)
-    return get_api_client(**{name: options[name] for name in AUTH_ARG_SPEC})
+    given = {name: options[name] for name in AUTH_ARG_SPEC}
+    return get_api_client(**{**given, **proxy_options(given, os.environ)})
 
 
 def connect(get_client: Callable[[], Any]) -> RestApi:

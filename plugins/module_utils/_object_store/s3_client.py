@@ -12,6 +12,7 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import os
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.proxy import proxy_of
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact
 
 from .port import BucketMissing
@@ -30,6 +32,7 @@ from .port import BucketMissing
 BOTO3_IMPORT_ERROR: str | None = None
 try:
     import boto3
+    import urllib3
     from botocore import exceptions as boto
     from botocore.config import Config
     from botocore.loaders import create_loader
@@ -41,6 +44,9 @@ except ImportError:
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 60
 ATTEMPTS = 5
+
+# Where a listing goes on.
+_TOKENS = ("NextContinuationToken", "NextKeyMarker", "NextUploadIdMarker", "NextPartNumberMarker")
 
 _CREDENTIALS = "check access_key, secret_key, session_token or profile"
 # By S3 error code: what is wrong and what to change.
@@ -100,6 +106,28 @@ class Refused(KServeError):
         self.code = code
 
 
+class NotXML(KServeError):
+    """An answer is not of S3, such as a proxy's page with status 200."""
+
+    REASON = "StoreUnusable"
+
+    def __init__(self, options: S3Options) -> None:
+        super().__init__(
+            f"{options.place} answers with something else than the XML of S3; check endpoint_url and the proxy."
+        )
+
+
+class ListingBroken(KServeError):
+    """A listing has more than it shows, and cannot be continued."""
+
+    REASON = "StoreUnusable"
+
+    def __init__(self, options: S3Options) -> None:
+        super().__init__(
+            f"{options.place} lists a part of bucket {options.bucket} and not how to go on; update the store."
+        )
+
+
 class S3Client:
     """A client of boto3 whose errors are sentences; each method may be called from several threads.
 
@@ -114,6 +142,7 @@ class S3Client:
         self._lock = threading.Lock()
         self.requests = 0
         client.meta.events.register("before-send.s3", self._count)
+        client.meta.events.register_last("before-parameter-build.s3.ListObjectsV2", _with_plain_names)
 
     def _count(self, **_event: Any) -> None:
         with self._lock:
@@ -147,7 +176,8 @@ class S3Client:
                     with body:
                         content: bytes = body.read()
                         return content
-                except (boto.HTTPClientError, boto.IncompleteReadError):
+                # boto3 lets through what urllib3 says of TLS that breaks here.
+                except (boto.HTTPClientError, boto.IncompleteReadError, urllib3.exceptions.HTTPError):
                     if attempt == ATTEMPTS:
                         raise
         raise AssertionError("the last attempt returns or raises")
@@ -157,8 +187,15 @@ class S3Client:
 
         :raises: see call.
         """
+        seen: list[list[Any]] = []
         with self._explained(operation, parameters):
-            yield from self.boto.get_paginator(operation).paginate(Bucket=self.options.bucket, **parameters)
+            for page in self.boto.get_paginator(operation).paginate(Bucket=self.options.bucket, **parameters):
+                # boto3 only finds a token that is the same as the one before.
+                token = [page.get(name) for name in _TOKENS]
+                if page.get("IsTruncated") and token in seen:
+                    raise ListingBroken(self.options)
+                seen.append(token)
+                yield page
 
     @contextmanager
     def _explained(self, operation: str, parameters: Mapping[str, Any]) -> Iterator[None]:
@@ -181,7 +218,19 @@ class S3Client:
             return Refused(f"{options.place} {_REFUSALS[code]} ({bucket}, {code}).", code)
         text = redact(answer.get("Error", {}).get("Message", ""), *self._secrets())
         what = f"{operation} {key}".rstrip()
+        if code.isdigit() and code.startswith("5"):  # boto3's own also for a page behind status 200
+            return Refused(
+                f"{options.place} failed, or answered {what} with something else than the XML of S3 ({code}); see that "
+                "it works, and check endpoint_url and the proxy.",
+                code,
+            )
         return Refused(f"{options.place} refused {what} in bucket {options.bucket} with {code}: {text}", code)
+
+
+def _with_plain_names(params: dict[str, Any], context: Mapping[str, Any], **_event: Any) -> None:
+    """Have names listed as they are: there are stores that say they are encoded, as boto3 asks, where they are not."""
+    if context.get("encoding_type_auto_set"):
+        params.pop("EncodingType", None)
 
 
 def connect(options: S3Options) -> S3Client:
@@ -215,16 +264,32 @@ def connect(options: S3Options) -> S3Client:
             response_checksum_validation="when_required",
             s3=_how(options),
         )
-        client = session.client(
-            "s3",
-            endpoint_url=options.endpoint_url,
-            region_name=options.region or session.region_name or "us-east-1",
-            verify=bundle if options.validate_certs else False,
-            config=config,
-            **keys,
-        )
+
+        def made_with(proxies: dict[str, str] | None) -> Any:
+            return session.client(
+                "s3",
+                endpoint_url=options.endpoint_url,
+                region_name=options.region or session.region_name or "us-east-1",
+                verify=bundle if options.validate_certs else False,
+                config=config.merge(Config(proxies=proxies)),
+                **keys,
+            )
+
+        client = made_with(None)
+        if any(name.lower().endswith("_proxy") for name in os.environ):
+            # boto3 knows no network in NO_PROXY, and only now its endpoint is known.
+            client = made_with(_proxies(client.meta.endpoint_url, options.bucket))
         found = replace(options, endpoint_url=client.meta.endpoint_url, region=client.meta.region_name)
     return S3Client(found, client, lambda: _secrets(options, session))
+
+
+def _proxies(endpoint: str, bucket: str) -> dict[str, str]:
+    """Return the proxy by the URL's scheme, or nothing; the bucket may be a part of the host name."""
+    parts = _split(endpoint)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    proxy = proxy_of(parts.scheme, (host, f"{bucket}.{host}"), port, os.environ)
+    return {parts.scheme: proxy} if proxy else {}
 
 
 def _how(options: S3Options) -> Any:
@@ -306,6 +371,7 @@ def explained(options: S3Options) -> Iterator[None]:
         boto.ReadTimeoutError,
         boto.ResponseStreamingError,
         boto.IncompleteReadError,
+        urllib3.exceptions.HTTPError,
     ):
         raise KServeError(
             f"{options.place} cannot be reached; check endpoint_url and the network.", reason="StoreUnreachable"
