@@ -25,9 +25,10 @@ description:
   - An object that is removed from the manifests remains in the cluster, unless O(prune) selects it. Delete other
     objects with M(kubernetes.core.k8s), or with O(state=absent) from the manifests that still name them.
   - With O(state=absent) the order is reversed. Custom resources are deleted first, so that their controllers can clean
-    up. A CRD is deleted only when it has no objects left, and a namespace only when it is empty but for the default
-    objects. An object that O(field_manager) has not applied remains, and so does a CRD that another manager has
-    applied too. An object without any field, such as a plain Namespace, has no recorded manager; it counts as applied.
+    up. A CRD is deleted only when it has no objects left, in whichever version, and a namespace only when it is empty
+    but for the default objects. What cannot be read counts as in use.
+  - An object that O(field_manager) has not applied remains, and so does a CRD that another manager has applied too. An
+    object without any field, such as a plain Namespace, has no recorded manager; it counts as applied.
   - Large CRDs are parsed once, and a local chart without values that contains only CRDs is rendered once. The results
     are cached below E(XDG_CACHE_HOME), or else C(~/.cache), in C(hashfoundry-kserve/made), for 30 days. Nothing else
     is cached.
@@ -71,6 +72,7 @@ options:
         count.
       - With V(refuse), nothing is deleted, and the error counts them. With V(keep), these CRDs remain, and the rest is
         deleted.
+      - The same applies to CRDs that O(prune) selects.
     type: str
     choices: [refuse, keep]
     default: refuse

@@ -123,13 +123,14 @@ class Server:
 
     def _list(self, path: str, query: dict[str, Any]) -> dict[str, Any]:
         folder, _slash, plural = path.rpartition("/")
+        root = folder.partition("/namespaces/")[0]
+        if plural not in {name for name, _spaced in self.kinds.get(root, {}).values()}:
+            raise ApiError("404", 404, "404 page not found")
         # Entries of a list have neither kind nor apiVersion.
         found = [
             {key: value for key, value in copy.deepcopy(body).items() if key not in ("apiVersion", "kind")}
             for at, body in sorted(self.objects.items())
-            if (at.startswith(f"{path}/") or ("/namespaces/" not in folder and at.startswith(f"{folder}/namespaces/")))
-            and at.split("/")[-2] == plural
-            and _selected(body, query.get("labelSelector", ""))
+            if _is_in(at, path, root) and _selected(body, query.get("labelSelector", ""))
         ]
         return {"items": found, "metadata": {"resourceVersion": "1"}}
 
@@ -224,11 +225,20 @@ class Server:
     def _took(self, body: dict[str, Any]) -> None:
         if body["kind"] == "CustomResourceDefinition":
             spec = body["spec"]
-            for version in spec["versions"]:
+            for version in (version for version in spec["versions"] if version["served"]):
                 kinds = self.kinds.setdefault(f"/apis/{spec['group']}/{version['name']}", {})
                 kinds[spec["names"]["kind"]] = (spec["names"]["plural"], True)
         if body["kind"] == "Namespace":
             self.namespaces.add(body["metadata"]["name"])
+
+
+def _is_in(at: str, path: str, root: str) -> bool:
+    """Say whether an object is in a collection, which each version of its group shows."""
+    group = root if root == "/api/v1" else root.rpartition("/")[0]
+    if not at.startswith(f"{group}/") or at.split("/")[-2] != path.rpartition("/")[2]:
+        return False
+    space = path.partition("/namespaces/")[2].partition("/")[0]
+    return not space or f"/namespaces/{space}/" in at
 
 
 def _selected(body: dict[str, Any], selector: str) -> bool:
