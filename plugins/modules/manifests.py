@@ -225,7 +225,9 @@ options:
         description: Namespace of namespaced objects. Defaults to O(namespace).
         type: str
       label_selectors:
-        description: Label selectors of the objects.
+        description:
+          - Label selectors of the objects. At least one must name a label that the objects have, as C(name),
+            C(name=value) or C(name in (value, value)) do. An empty list or string is an error, and nothing is applied.
         type: list
         elements: str
         required: true

@@ -113,6 +113,23 @@ def test_nothing_that_holds_objects_is_pruned(kind: str) -> None:
             run(server, prune=[selection])
 
 
+EVERYTHING = [[], [""], [" "], ["list=ours", ""], ["!list"], ["list!=ours"], ["list notin (ours, theirs)"], ["!a,b!=c"]]
+
+
+@pytest.mark.parametrize("selectors", EVERYTHING)
+def test_a_selector_that_selects_everything_is_rejected(selectors: list[str]) -> None:
+    with pytest.raises(KServeError, match="would select every ConfigMap") as caught:
+        selections_of_kinds([CONFIGS, {**CONFIGS, "label_selectors": selectors}], [], [])
+    assert caught.value.reason == "InvalidOption"
+
+
+@pytest.mark.parametrize("selector", ["list", "list=ours", "list==ours", "list in (ours,theirs)", "a!=b,list=ours"])
+def test_a_selector_that_names_a_label_is_accepted(selector: str) -> None:
+    # Ansible splits a string at its commas.
+    for selectors in ([selector], selector.split(",")):
+        assert selections_of_kinds([{**CONFIGS, "label_selectors": selectors}], [], [])
+
+
 def test_an_unknown_kind_has_no_objects() -> None:
     assert run(Server(), prune=[{**CONFIGS, "api_version": "example.com/v1", "kind": "Foo"}])["changed"] is False
 
