@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Timing
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Change, Source
+
+from . import server_side_apply
 
 MANAGER = "hashfoundry.kserve"
 RESOURCES = {
@@ -55,25 +56,6 @@ def crd(plural: str = "foos", kind: str = "Foo") -> dict[str, Any]:
             "versions": [{"name": "v1", "served": True, "storage": True}],
         },
     )
-
-
-def fields_of(value: Any) -> dict[str, Any]:
-    """Return the fieldsV1 of a value, with lists merged by name when all entries have one."""
-    if isinstance(value, dict):
-        return {f"f:{key}": fields_of(below) for key, below in value.items()}
-    if isinstance(value, list) and value and all(isinstance(entry, dict) and "name" in entry for entry in value):
-        return {
-            f"k:{json.dumps({'name': entry['name']}, separators=(',', ':'))}": {".": {}, **fields_of(entry)}
-            for entry in value
-        }
-    return {}
-
-
-def owned(body: dict[str, Any]) -> dict[str, Any]:
-    """Return the fieldsV1 of an object, without identifying fields."""
-    rest = {key: value for key, value in body.items() if key not in ("apiVersion", "kind", "metadata")}
-    metadata = {key: value for key, value in body["metadata"].items() if key not in ("name", "namespace")}
-    return fields_of({**rest, **({"metadata": metadata} if metadata else {})})
 
 
 class Server:
@@ -189,7 +171,7 @@ class Server:
         if namespace and namespace not in self.namespaces:
             raise ApiError("404", 404, f'namespaces "{namespace}" not found')
         before = self.objects.get(path)
-        after = self._merged(before, copy.deepcopy(body), query["fieldManager"])
+        after = self._merged(before, copy.deepcopy(body), query)
         if before and {**before, "metadata": {**before["metadata"], "resourceVersion": ""}} == {
             **after,
             "metadata": {**after["metadata"], "resourceVersion": ""},
@@ -201,15 +183,9 @@ class Server:
             self._took(after)
         return copy.deepcopy(after)
 
-    def _merged(self, before: dict[str, Any] | None, body: dict[str, Any], manager: str) -> dict[str, Any]:
+    def _merged(self, before: dict[str, Any] | None, body: dict[str, Any], query: dict[str, Any]) -> dict[str, Any]:
         known = before or {"metadata": {"resourceVersion": "0", "uid": path_of(body)}}
-        managed = {
-            "manager": manager,
-            "operation": "Apply",
-            "apiVersion": body["apiVersion"],
-            "fieldsV1": owned(body),
-        }
-        body["metadata"] = {**known["metadata"], **body["metadata"], "managedFields": [managed]}
+        body = server_side_apply.apply(known, body, query["fieldManager"], query.get("force") == "true")
         if body["kind"] == "CustomResourceDefinition":
             status = "True" if self.established else "False"
             body["status"] = {
