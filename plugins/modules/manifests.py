@@ -189,9 +189,20 @@ options:
     description: Namespace of namespaced objects that have none.
     type: str
   field_manager:
-    description: Field manager of server-side apply.
+    description:
+      - Field manager of server-side apply. Each role of the collection has its own, C(hashfoundry.kserve.<role>), so
+        that none prunes or changes what another has applied.
     type: str
     default: hashfoundry.kserve
+  previous_field_managers:
+    description:
+      - Field managers that O(field_manager) replaces. Their fields are taken over without a conflict. Those that the
+        manifest does not have are removed, as if O(field_manager) had applied them.
+      - With O(state=absent), what they have applied is deleted, too. What O(prune) selects is not, unless
+        O(field_manager) has applied it.
+    type: list
+    elements: str
+    default: []
   adopt:
     description:
       - Whether to adopt CRDs that another owner has created, such as a Helm release. If V(false), nothing is applied
@@ -501,6 +512,7 @@ CHARTS: dict[str, Any] = {
 APPLYING: dict[str, Any] = {
     "namespace": {"type": "str"},
     "field_manager": {"type": "str", "default": "hashfoundry.kserve"},
+    "previous_field_managers": {"type": "list", "elements": "str", "default": []},
     "force_conflicts": {"type": "bool", "default": False},
     "adopt": {"type": "bool", "default": False},
     "in_use": {"type": "str", "choices": ["refuse", "keep"], "default": "refuse"},

@@ -24,7 +24,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.install_o
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Json, Kind, Manifest, Target
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.secrets import mask_secrets
 
-from .compare import has_fields, projection
+from .compare import has_applied, has_fields, projection
 from .contents import GATEWAY, list_objects, namespace_contents, remaining_after, unavailable_apis
 from .errors import is_webhook_away, refusal, shortened
 from .options import Options, Timing, identity, poll_until, retry_while, with_namespace
@@ -141,7 +141,7 @@ class _Deletion:
     def _load_entries(self, found: Iterable[tuple[Target, Json | None]]) -> None:
         self._entries = [_Entry(target, live) for target, live in found]
         for entry in self._entries:
-            if entry.live is not None and (why := _reason_to_keep(entry, self._options.field_manager)):
+            if entry.live is not None and (why := _reason_to_keep(entry, self._options.field_managers)):
                 self._keep(entry, why)
 
     def _read(self, target: Target) -> Json | None:
@@ -338,17 +338,17 @@ def _is_namespace(target: Target) -> bool:
     return (target.manifest.group, target.manifest.kind) == ("", "Namespace")
 
 
-def _reason_to_keep(entry: _Entry, manager: str) -> str:
+def _reason_to_keep(entry: _Entry, managers: Sequence[str]) -> str:
     """Return why an object is not to be deleted, or nothing."""
-    managed = (entry.live or {})["metadata"].get("managedFields") or ()
-    applied = any((one.get("manager"), one.get("operation")) == (manager, "Apply") for one in managed)
+    live = entry.live or {"metadata": {}}
     # An object whose manifest has no fields beside its identity leaves no trace of who applied it.
-    if not applied and has_fields(entry.target.manifest.body):
-        return f"{manager} has not applied it"
+    if not has_applied(live, managers) and has_fields(entry.target.manifest.body):
+        return f"{managers[0]} has not applied it"
     if entry.target.manifest.is_crd:
         # Another manager that has applied spec.names manages the CRD, too; a controller only adds to it.
+        managed = live["metadata"].get("managedFields") or ()
         others = {one.get("manager") for one in managed if "f:names" in (one.get("fieldsV1") or {}).get("f:spec", {})}
-        if others := others - {manager}:
+        if others := others - set(managers):
             return f"it is managed by {', '.join(sorted(map(str, others)))}, too"
     return ""
 

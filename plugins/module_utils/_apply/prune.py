@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
@@ -50,7 +51,8 @@ def prune(
         for target, live in _selected(api, entry, with_namespace(manifest, kind, options), options)
         if target.manifest.key not in kept
     ]
-    return delete_objects(api, found, options, timing)
+    # What a previous field manager has applied may belong to any of those that take it over.
+    return delete_objects(api, found, replace(options, previous_field_managers=()), timing)
 
 
 def selections_of_kinds(

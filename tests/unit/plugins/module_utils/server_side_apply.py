@@ -43,13 +43,14 @@ def apply(before: Json | None, body: Json, manager: str, force: bool = False) ->
     others = [entry for entry in managed if (entry["manager"], entry["operation"]) != (manager, "Apply")]
     mine: set[Path] = set().union(*(_paths(entry["fieldsV1"]) for entry in managed if entry not in others))
     live, wanted = _leaves(_content(before or {})), _leaves(_content(body))
+    conflicts = []
     for entry in others:
-        taken = [path for path in wanted if _covers(_paths(entry["fieldsV1"]), path) and live.get(path) != wanted[path]]
-        if taken and not force:
-            field = "".join(f".{part.partition(':')[2]}" for part in taken[0])
-            text = f'Apply failed with 1 conflict: conflict with "{entry["manager"]}": {field}'
-            raise ApiError("409", 409, text)
-        entry["fieldsV1"] = _nested(_paths(entry["fieldsV1"]) - set(taken))
+        taken = {path for path in wanted if _covers(_paths(entry["fieldsV1"]), path) and live.get(path) != wanted[path]}
+        conflicts += [f'conflict with "{entry["manager"]}": {_name(path)}' for path in sorted(taken)]
+        entry["fieldsV1"] = _nested(_paths(entry["fieldsV1"]) - taken)
+    if conflicts and not force:
+        text = f"Apply failed with {len(conflicts)} conflicts: {', '.join(conflicts)}"
+        raise ApiError("409", 409, text)
     others = [entry for entry in others if entry["fieldsV1"]]
     elsewhere: set[Path] = set().union(*(_paths(entry["fieldsV1"]) for entry in others))
     lost = {path for path in live if _covers(mine, path) and path not in wanted and not _covers(elsewhere, path)}
@@ -68,6 +69,10 @@ def _content(body: Json) -> Json:
     rest = {key: value for key, value in body.items() if key not in ("apiVersion", "kind", "metadata", "status")}
     metadata = {key: value for key, value in body.get("metadata", {}).items() if key not in _SERVERS_OWN}
     return {**rest, **({"metadata": metadata} if metadata else {})}
+
+
+def _name(path: Path) -> str:
+    return "".join(f".{part.partition(':')[2]}" for part in path)
 
 
 def _is_keyed(value: Any) -> bool:
