@@ -25,9 +25,10 @@ description:
   - An object that is removed from the manifests remains in the cluster, unless O(prune) selects it. Delete other
     objects with M(kubernetes.core.k8s), or with O(state=absent) from the manifests that still name them.
   - With O(state=absent) the order is reversed. Custom resources are deleted first, so that their controllers can clean
-    up. A CRD is deleted only when it has no objects left, and a namespace only when it is empty but for the default
-    objects. An object that O(field_manager) has not applied remains, and so does a CRD that another manager has
-    applied too. An object without any field, such as a plain Namespace, has no recorded manager; it counts as applied.
+    up. A CRD is deleted only when it has no objects left, in whichever version, and a namespace only when it is empty
+    but for the default objects. What cannot be read counts as in use.
+  - An object that O(field_manager) has not applied remains, and so does a CRD that another manager has applied too. An
+    object without any field, such as a plain Namespace, has no recorded manager; it counts as applied.
   - Large CRDs are parsed once, and a local chart without values that contains only CRDs is rendered once. The results
     are cached below E(XDG_CACHE_HOME), or else C(~/.cache), in C(hashfoundry-kserve/made), for 30 days. Nothing else
     is cached.
@@ -71,6 +72,7 @@ options:
         count.
       - With V(refuse), nothing is deleted, and the error counts them. With V(keep), these CRDs remain, and the rest is
         deleted.
+      - The same applies to CRDs that O(prune) selects.
     type: str
     choices: [refuse, keep]
     default: refuse
@@ -187,9 +189,20 @@ options:
     description: Namespace of namespaced objects that have none.
     type: str
   field_manager:
-    description: Field manager of server-side apply.
+    description:
+      - Field manager of server-side apply. Each role of the collection has its own, C(hashfoundry.kserve.<role>), so
+        that none prunes or changes what another has applied.
     type: str
     default: hashfoundry.kserve
+  previous_field_managers:
+    description:
+      - Field managers that O(field_manager) replaces. Their fields are taken over without a conflict. Those that the
+        manifest does not have are removed, as if O(field_manager) had applied them.
+      - With O(state=absent), what they have applied is deleted, too. What O(prune) selects is not, unless
+        O(field_manager) has applied it.
+    type: list
+    elements: str
+    default: []
   adopt:
     description:
       - Whether to adopt CRDs that another owner has created, such as a Helm release. If V(false), nothing is applied
@@ -223,7 +236,9 @@ options:
         description: Namespace of namespaced objects. Defaults to O(namespace).
         type: str
       label_selectors:
-        description: Label selectors of the objects.
+        description:
+          - Label selectors of the objects. At least one must name a label that the objects have, as C(name),
+            C(name=value) or C(name in (value, value)) do. An empty list or string is an error, and nothing is applied.
         type: list
         elements: str
         required: true
@@ -497,6 +512,7 @@ CHARTS: dict[str, Any] = {
 APPLYING: dict[str, Any] = {
     "namespace": {"type": "str"},
     "field_manager": {"type": "str", "default": "hashfoundry.kserve"},
+    "previous_field_managers": {"type": "list", "elements": "str", "default": []},
     "force_conflicts": {"type": "bool", "default": False},
     "adopt": {"type": "bool", "default": False},
     "in_use": {"type": "str", "choices": ["refuse", "keep"], "default": "refuse"},
