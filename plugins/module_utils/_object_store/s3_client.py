@@ -23,6 +23,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.url_credentials import (
+    reject_credentials,
+    without_credentials,
+)
 
 from .port import BucketMissing
 
@@ -84,7 +88,7 @@ class S3Options:
     @property
     def place(self) -> str:
         """The store as people know it."""
-        return "Amazon S3" if self.on_aws else str(self.endpoint_url)
+        return "Amazon S3" if self.on_aws else without_credentials(str(self.endpoint_url))
 
     @property
     def on_aws(self) -> bool:
@@ -226,6 +230,8 @@ def connect(options: S3Options) -> S3Client:
             config=config,
             **keys,
         )
+        # The configuration of boto3 may have an endpoint, too.
+        reject_credentials("endpoint_url", client.meta.endpoint_url, "set access_key and secret_key")
         found = replace(options, endpoint_url=client.meta.endpoint_url, region=client.meta.region_name)
     return S3Client(found, client, lambda: _secrets(options, session))
 
