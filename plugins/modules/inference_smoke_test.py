@@ -81,8 +81,8 @@ options:
     type: path
   proxy:
     description:
-      - URL of an HTTP proxy, such as V(http://proxy.example.com:3128). HTTPS goes through it by C(CONNECT), so the proxy
-        sees neither requests nor answers. Credentials are in O(proxy_headers).
+      - URL of an HTTP proxy, such as V(http://proxy.example.com:3128). HTTPS goes through it by C(CONNECT), so the
+        proxy sees neither requests nor answers. Credentials are in O(proxy_headers).
       - Defaults to the environment variables E(https_proxy), E(http_proxy), E(all_proxy) and E(no_proxy), which never
         apply to a local address. Empty for no proxy at all.
     type: str
