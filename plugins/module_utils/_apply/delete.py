@@ -167,7 +167,7 @@ class _Deletion:
     def _check_use(self, crds: Iterable[_Entry], keep: bool = False) -> None:
         """Find the CRDs with custom resources that others have created; fail, or keep these CRDs."""
         found = self._in_use([entry for entry in crds if entry.due])
-        if found and not keep and self._options.in_use == "refuse":
+        if found and not keep and self._options.in_use == "fail":
             counts = ", ".join(f"{count} of {entry.target.manifest.name}" for entry, count in found)
             raise KServeError(
                 f"Nothing is deleted, since custom resources would be lost that these manifests do not name: {counts}; "

@@ -34,7 +34,7 @@ class Options:
     field_manager: str = "hashfoundry.kserve"
     force_conflicts: bool = False
     adopt: bool = False
-    in_use: str = "refuse"
+    in_use: str = "fail"
     wait: bool = True
     wait_timeout: float = 300
     webhook_timeout: float = 60

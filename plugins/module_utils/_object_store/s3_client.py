@@ -100,7 +100,7 @@ class S3Options:
 class Refused(KServeError):
     """The store's answer is an error; code: its S3 error code, or its HTTP status where it has none."""
 
-    REASON = "StoreRefused"
+    REASON = "StoreRejected"
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
