@@ -70,12 +70,12 @@ options:
       - What O(state=absent) does if a CRD is among the manifests, and the cluster has objects of it that are not. What
         the objects of the manifests own, and what was created for their Gateways, is deleted with them and does not
         count.
-      - With V(refuse), nothing is deleted, and the error counts them. With V(keep), these CRDs remain, and the rest is
+      - With V(fail), nothing is deleted, and the error counts them. With V(keep), these CRDs remain, and the rest is
         deleted.
       - The same applies to CRDs that O(prune) selects.
     type: str
-    choices: [refuse, keep]
-    default: refuse
+    choices: [fail, keep]
+    default: fail
   definitions:
     description:
       - Objects to apply, or YAML strings with any number of them, as C(helm template) prints. Empty ones are ignored,
@@ -515,7 +515,7 @@ APPLYING: dict[str, Any] = {
     "previous_field_managers": {"type": "list", "elements": "str", "default": []},
     "force_conflicts": {"type": "bool", "default": False},
     "adopt": {"type": "bool", "default": False},
-    "in_use": {"type": "str", "choices": ["refuse", "keep"], "default": "refuse"},
+    "in_use": {"type": "str", "choices": ["fail", "keep"], "default": "fail"},
     "prune": {
         "type": "list",
         "elements": "dict",

@@ -132,14 +132,14 @@ def _result(action: str, use_case: UseCase, given: Mapping[str, Any], check_mode
             unknown = isinstance(validated.errors[0], UnsupportedError)
             prefix = f"Unsupported parameters for ({action}) module: " if unknown else ""
             raise KServeError(prefix + validated.error_messages[0], reason="InvalidOption")
-        result = use_case.run(options, Run(check_mode, diff, warnings.append))
+        result = use_case.result(options, Run(check_mode, diff, warnings.append))
     except KServeError as error:
         result = {"failed": True, "msg": str(error), **error.result}
     except (Exception, SystemExit) as error:
         result = broken(error)
     if warnings:
         result["warnings"] = warnings
-    result["invocation"] = {"module_args": dict(use_case.shown(options) if use_case.shown else options)}
+    result["invocation"] = {"module_args": use_case.public(options)}
     masked: dict[str, Any] = remove_values(_plain(result), validated._no_log_values)
     return masked
 

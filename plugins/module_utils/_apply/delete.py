@@ -170,7 +170,7 @@ class _Deletion:
         """
         due = [entry for entry in crds if entry.due]
         counts, unread = self._in_use(due)
-        if (counts or unread) and not keep and self._options.in_use == "refuse":
+        if (counts or unread) and not keep and self._options.in_use == "fail":
             raise _in_use_error(counts, unread)
         for entry in due:
             name = entry.target.manifest.name

@@ -85,7 +85,7 @@ def refusal(target: Target, error: ApiError, seconds: float, verb: str = "apply"
             reason="WebhookUnavailable",
         )
     return KServeError(
-        f"{target} is not {done}, the API server answers {error.status}: {said or error}.", reason="APIServerRefused"
+        f"{target} is not {done}, the API server answers {error.status}: {said or error}.", reason="APIServerRejected"
     )
 
 

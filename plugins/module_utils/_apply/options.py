@@ -35,7 +35,7 @@ class Options:
     previous_field_managers: Sequence[str] = ()
     force_conflicts: bool = False
     adopt: bool = False
-    in_use: str = "refuse"
+    in_use: str = "fail"
     wait: bool = True
     wait_timeout: float = 300
     webhook_timeout: float = 60

@@ -310,7 +310,7 @@ def _refused(place: Place, error: ApiError) -> KServeError:
     advice = "; grant it to the user of the kubeconfig or api_key" if " cannot " in said else ""
     return KServeError(
         f"Secret {place} is not applied, the API server answers {error.status}: {said}{advice}.",
-        reason="APIServerRefused",
+        reason="APIServerRejected",
     )
 
 

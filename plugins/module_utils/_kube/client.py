@@ -51,7 +51,7 @@ class ApiError(KServeError):
     """The API server's refusal; status: the HTTP status, text: what it said, in full but for secrets."""
 
     def __init__(self, message: str, status: int, text: str = "") -> None:
-        super().__init__(message, reason=_REASONS.get(status, "APIServerRefused"))
+        super().__init__(message, reason=_REASONS.get(status, "APIServerRejected"))
         self.status = status
         self.text = text
 

@@ -215,5 +215,5 @@ def refusal(answer: Answer) -> KServeError:
     else:
         todo = _TODO.get(answer.status, "see the logs of the model server")
     return KServeError(
-        f"The server answered {answer.status}{f' ({said})' if said else ''}; {todo}.", reason="RequestRefused"
+        f"The server answered {answer.status}{f' ({said})' if said else ''}; {todo}.", reason="RequestRejected"
     )

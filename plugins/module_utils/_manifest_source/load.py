@@ -71,7 +71,7 @@ def load(
     found = given | {key: manifest for key, manifest in read.items() if key not in given}
     if not found and not may_be_empty:
         raise KServeError(
-            "There is nothing to apply; give objects in definitions, files in src, or charts.", reason="NothingGiven"
+            "There is nothing to apply; give objects in definitions, files in src, or charts.", reason="NoManifests"
         )
     wanted = set(only_kinds) or {manifest.kind for manifest in found.values()}
     done = with_images(map(_encoded, apply_patches(found.values(), patches)), Images.of(images))
@@ -126,7 +126,7 @@ def _documents(path: Path) -> Iterator[tuple[str, Any]]:
         raise KServeError(f"{path} cannot be read ({error.strerror}); check src.", reason="FileNotReadable") from None
     if not files:
         raise KServeError(
-            f"The folder {path} contains no file that ends in {', '.join(_SUFFIXES)}; check src.", reason="NothingGiven"
+            f"The folder {path} contains no file that ends in {', '.join(_SUFFIXES)}; check src.", reason="NoManifests"
         )
     for file in files:
         yield from _documents(file)

@@ -243,7 +243,7 @@ def _joined(key: str, path: Path, entry: Entry, ranges: list[Future[None]]) -> N
 def _damaged(key: str) -> KServeError:
     return KServeError(
         f"The object {key} is not what the version's manifest says; upload the version again with overwrite.",
-        reason="ObjectDamaged",
+        reason="ObjectCorrupt",
     )
 
 

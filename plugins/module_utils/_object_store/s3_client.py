@@ -26,6 +26,10 @@ from urllib.parse import SplitResult, urlsplit
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.proxy import proxy_of
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.url_credentials import (
+    reject_credentials,
+    without_credentials,
+)
 
 from .port import BucketMissing
 
@@ -87,7 +91,7 @@ class S3Options:
     @property
     def place(self) -> str:
         """The store as people know it."""
-        return "Amazon S3" if self.on_aws else str(self.endpoint_url)
+        return "Amazon S3" if self.on_aws else without_credentials(str(self.endpoint_url))
 
     @property
     def on_aws(self) -> bool:
@@ -99,7 +103,7 @@ class S3Options:
 class Refused(KServeError):
     """The store's answer is an error; code: its S3 error code, or its HTTP status where it has none."""
 
-    REASON = "StoreRefused"
+    REASON = "StoreRejected"
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
@@ -276,6 +280,8 @@ def connect(options: S3Options) -> S3Client:
             )
 
         client = made_with(None)
+        # The configuration of boto3 may have an endpoint, too.
+        reject_credentials("endpoint_url", client.meta.endpoint_url, "set access_key and secret_key")
         if any(name.lower().endswith("_proxy") for name in os.environ):
             # boto3 knows no network in NO_PROXY, and only now its endpoint is known.
             client = made_with(_proxies(client.meta.endpoint_url, options.bucket))

@@ -104,7 +104,8 @@ def test_values_of_secrets_are_in_no_output_and_no_log(
     if fails:
         server.errors["/s"] = [ApiError("x", 422, f"bad {VALUE} {ENCODED}")]
     given = {**arguments, "patches": [PATCH], **change}
-    result = run_module(manifests.main, given, check_mode=check_mode, diff=True)
+    # Ansible sends the value of the task's keyword no_log.
+    result = run_module(manifests.main, given, check_mode=check_mode, diff=True, no_log=False)
     assert result.get("failed", False) is (fails or bool(change))
     assert result["invocation"]["module_args"]["namespace"] == "models"
     shown = result["invocation"]["module_args"]
