@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, suppress
@@ -234,7 +235,10 @@ def connection_error(error: BaseException) -> Unreachable:
         return AnswerTimeout("The API server has not answered in time; see whether it is overloaded.")
     text = redact(" ".join(str(reason).split()))
     if "certificate" in text.lower():
-        return Unreachable(f"The API server's certificate is not accepted ({text}); set ca_cert to its authority.")
+        return Unreachable(
+            f"The API server's certificate is not accepted ({text}); set ca_cert to its authority.",
+            reason="CertificateNotTrusted",
+        )
     return Unreachable(
         f"The cluster's API server cannot be reached ({text}); check kubeconfig, context, host and proxy."
     )
@@ -252,7 +256,18 @@ def kubernetes_core_client(options: Mapping[str, Any]) -> Any:
     """Return kubernetes.core's client for a module's options."""
     # What the item before in a loop has set is no default for this one.
     Configuration.set_default(None)
-    return get_api_client(**{name: options[name] for name in AUTH_ARG_SPEC})
+    try:
+        return get_api_client(**{name: options[name] for name in AUTH_ARG_SPEC})
+    except Exception as error:
+        error.add_note(_place(options))
+        raise
+
+
+def _place(options: Mapping[str, Any]) -> str:
+    """Return where the configuration is read from, in the order of kubernetes.core and its client."""
+    names = ("K8S_AUTH_KUBECONFIG", "KUBECONFIG")
+    given = options["kubeconfig"] or next(filter(None, map(os.environ.get, names)), "~/.kube/config")
+    return f"in {given}" if isinstance(given, str) else "in kubeconfig"
 
 
 def connect(get_client: Callable[[], Any]) -> RestApi:
@@ -289,6 +304,7 @@ def api_client(get_client: Callable[[], Any]) -> Any:
         text = redact(" ".join(str(error).split())).removeprefix("Could not create API client: ")
         no_config = isinstance(error, ConfigException) or isinstance(error.__cause__, ConfigException)
         what = "There is no usable Kubernetes configuration" if no_config else "The connection cannot be set up"
+        place = " ".join(["", *getattr(error, "__notes__", ())])
         raise KServeError(
-            f"{what} ({text}); set kubeconfig and context, or host and api_key.", reason="InvalidKubeconfig"
+            f"{what}{place} ({text}); set kubeconfig and context, or host and api_key.", reason="InvalidKubeconfig"
         ) from None
