@@ -54,7 +54,7 @@ MODEL: dict[str, Any] = {
     "gate": {"type": "dict"},
 }
 REQUIRED_IF = [("storage", "pvc", ["volume"]), ("storage", "oci", ["image"])]
-_KINDS = {
+_KINDS: dict[Any, str] = {
     str: "a string",
     bool: "a boolean",
     (int, float): "a number",
