@@ -12,10 +12,12 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -56,6 +58,14 @@ MODEL: dict[str, Any] = {
     "gate": {"type": "dict"},
 }
 REQUIRED_IF = [("storage", "pvc", ["volume"]), ("storage", "oci", ["image"])]
+_KINDS: dict[Any, str] = {
+    str: "a string",
+    bool: "a boolean",
+    (int, float): "a number",
+    Mapping: "a dictionary",
+    list: "a list",
+    (date, datetime): "a date",
+}
 # Labels below it are the collection's own.
 PREFIX = "kserve.hashfoundry.io/"
 
@@ -81,12 +91,17 @@ def checked(models: Any, around: Surroundings = Surroundings()) -> tuple[list[di
 
     :param models: the list as the inventory has it.
     """
+    if isinstance(models, str):  # of a survey, or of -e models=...
+        try:
+            models = json.loads(models)
+        except ValueError:
+            return [], ["The models must be a list, and are a string that is not JSON; write them as a list in JSON."]
     if not isinstance(models, list):
-        return [], [f"The models must be a list, and are of type {_kind(models)}."]
+        return [], [f"The models must be a list, and are {_kind(models)}."]
     done, faults = [], []
     for number, entry in enumerate(models, 1):
         if not isinstance(entry, Mapping):
-            faults.append(f"Model {number} of the list must be a dictionary, and is of type {_kind(entry)}.")
+            faults.append(f"Model {number} of the list must be a dictionary, and is {_kind(entry)}.")
             continue
         who = f"Model {entry['name']}" if isinstance(entry.get("name"), str) else f"Model {number} of the list"
         model, found = _model(entry, around)
@@ -112,7 +127,7 @@ def _model(entry: Mapping[str, Any], around: Surroundings) -> tuple[dict[str, An
     # Ansible's validator fails on these itself.
     flat = [key for key, value in given.items() if "options" in MODEL.get(key, {}) and not isinstance(value, Mapping)]
     if flat:
-        return given, [f"{key} must be a dictionary, and is of type {_kind(given[key])}" for key in flat]
+        return given, [f"{key} must be a dictionary, and is {_kind(given[key])}" for key in flat]
     # It would make a string of the wrong value.
     strings = [key for key, value in given.items() if MODEL.get(key, {}).get("type") == "str" and unquoted(value)]
     if strings:
@@ -193,8 +208,10 @@ def _without_null(value: Any) -> Any:
         return {key: _without_null(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
         return [_without_null(item) for item in value]
-    return value
+    # Ansible's own strings and numbers would be named in the validator's errors.
+    return next((kind(value) for kind in (str, float) if isinstance(value, kind)), value)
 
 
 def _kind(value: Any) -> str:
-    return str(value.__class__.__name__).lstrip("_")
+    """Return the type in words: Ansible's own types have names that say nothing to users."""
+    return next((words for kind, words in _KINDS.items() if isinstance(value, kind)), "null")

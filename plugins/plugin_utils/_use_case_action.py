@@ -100,7 +100,7 @@ class UseCaseAction(ActionBase):
         for entry in given if isinstance(given, list) else [given]:
             values = templar.template(entry) or {}
             if not isinstance(values, Mapping):
-                raise AnsibleError(f"environment must be a dictionary, and is of the type {type(values).__name__}.")
+                raise AnsibleError("environment must be a dictionary; correct the keyword of the task or play.")
             environment |= {str(name): str(value) for name, value in values.items()}
         return environment
 

@@ -74,6 +74,7 @@ def test_a_cluster_that_does_not_answer(playbook, settings, closed_port, tmp_pat
     says(
         done,
         "The cluster of local does not answer ([Errno 111] Connection refused).",
+        "(APIServerUnreachable)",
         "or set platform_kubeconfig",
     )
 

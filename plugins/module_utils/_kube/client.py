@@ -231,7 +231,10 @@ def connection_error(error: BaseException) -> Unreachable:
         return AnswerTimeout("The API server has not answered in time; see whether it is overloaded.")
     text = redact(" ".join(str(reason).split()))
     if "certificate" in text.lower():
-        return Unreachable(f"The API server's certificate is not accepted ({text}); set ca_cert to its authority.")
+        return Unreachable(
+            f"The API server's certificate is not accepted ({text}); set ca_cert to its authority.",
+            reason="CertificateNotTrusted",
+        )
     return Unreachable(
         f"The cluster's API server cannot be reached ({text}); check kubeconfig, context, host and proxy."
     )
@@ -250,7 +253,18 @@ def kubernetes_core_client(options: Mapping[str, Any]) -> Any:
     # What the item before in a loop has set is no default for this one.
     Configuration.set_default(None)
     given = {name: options[name] for name in AUTH_ARG_SPEC}
-    return get_api_client(**{**given, **proxy_options(given, os.environ)})
+    try:
+        return get_api_client(**{**given, **proxy_options(given, os.environ)})
+    except Exception as error:
+        error.add_note(_place(options))
+        raise
+
+
+def _place(options: Mapping[str, Any]) -> str:
+    """Return where the configuration is read from, in the order of kubernetes.core and its client."""
+    names = ("K8S_AUTH_KUBECONFIG", "KUBECONFIG")
+    given = options["kubeconfig"] or next(filter(None, map(os.environ.get, names)), "~/.kube/config")
+    return f"in {given}" if isinstance(given, str) else "in kubeconfig"
 
 
 def connect(get_client: Callable[[], Any]) -> RestApi:
@@ -287,6 +301,7 @@ def api_client(get_client: Callable[[], Any]) -> Any:
         text = redact(" ".join(str(error).split())).removeprefix("Could not create API client: ")
         no_config = isinstance(error, ConfigException) or isinstance(error.__cause__, ConfigException)
         what = "There is no usable Kubernetes configuration" if no_config else "The connection cannot be set up"
+        place = " ".join(["", *getattr(error, "__notes__", ())])
         raise KServeError(
-            f"{what} ({text}); set kubeconfig and context, or host and api_key.", reason="InvalidKubeconfig"
+            f"{what}{place} ({text}); set kubeconfig and context, or host and api_key.", reason="InvalidKubeconfig"
         ) from None

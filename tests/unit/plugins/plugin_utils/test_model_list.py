@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
+from ansible.template import trust_as_template
 
 from ansible_collections.hashfoundry.kserve.plugins.filter.checked_models import FilterModule
 from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_list import MODEL, Surroundings, checked
@@ -57,7 +59,7 @@ def test_a_third_model_takes_one_entry() -> None:
         ({"volume": "models"}, "volume is only for storage pvc, and storage is s3"),
         ({"image": "x"}, "image is only for storage oci, and storage is s3"),
         ({"folder": "/x"}, "folder is not a key of a model; the keys are: exposure, format"),
-        ({"source": "/x"}, "source must be a dictionary, and is of type str"),
+        ({"source": "/x"}, "source must be a dictionary, and is a string"),
         ({"source": {"command": ["x"]}}, "missing required arguments: folder found in source"),
         ({"source": {"folder": "/x", "path": 1}}, "source.path is not a key of a model"),
         ({"scaling": {"min_replicas": "many"}}, "argument 'min_replicas' is of type str found in 'scaling'"),
@@ -73,7 +75,7 @@ def test_a_third_model_takes_one_entry() -> None:
             {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}},
             "resources.requests.memory is 2Gi, which is more than limits.memory, 1Gi",
         ),
-        ({"resources": 3}, "resources must be a dictionary, and is of type int"),
+        ({"resources": 3}, "resources must be a dictionary, and is a number"),
         ({"exposure": "public"}, "value of exposure must be one of: gateway, ingress, none, got: public"),
         ({"owner": "The Team"}, "owner is The Team, and must be a label's value"),
         ({"labels": {"tier": 1}}, "labels.tier is the number 1; put it between quotes"),
@@ -117,9 +119,10 @@ def test_a_name_and_a_domain_give_a_host_name_of_at_most_253_characters() -> Non
 @pytest.mark.parametrize(
     ("models", "said"),
     [
-        ("iris", "The models must be a list, and are of type str."),
-        (None, "The models must be a list, and are of type NoneType."),
-        ([IRIS, "churn"], "Model 2 of the list must be a dictionary, and is of type str."),
+        ("iris", "The models must be a list, and are a string that is not JSON; write them as a list in JSON."),
+        (trust_as_template("{}"), "The models must be a list, and are a dictionary."),
+        (None, "The models must be a list, and are null."),
+        ([IRIS, "churn"], "Model 2 of the list must be a dictionary, and is a string."),
         ([{**IRIS, "name": None}], "Model 1 of the list: missing required arguments: name."),
         ([{**IRIS, "name": False}], "Model 1 of the list: name is the boolean false, which YAML reads from no, off"),
         ([IRIS, {**IRIS, "name": "iris-predictor"}], "Model iris-predictor: name is that of objects which KServe"),
@@ -152,3 +155,16 @@ def test_the_roles_options_agree() -> None:
     spec = yaml.safe_load((ROOT / "roles" / "model_serving" / "meta" / "argument_specs.yml").read_text())
     option = spec["argument_specs"]["main"]["options"]["model_serving_models"]
     assert plain(option["options"]) == MODEL
+
+
+def test_a_list_may_be_json_in_a_string() -> None:
+    assert checked(json.dumps([IRIS])) == checked([IRIS])
+
+
+@pytest.mark.parametrize(
+    "entry", [trust_as_template("churn"), {**IRIS, "source": trust_as_template("/x")}, {**IRIS, "scaling": {
+        "min_replicas": trust_as_template("many")}}]
+)  # fmt: skip
+def test_no_name_of_a_type_of_ansible_is_shown(entry: Any) -> None:
+    _models, faults = checked([entry])
+    assert faults and "Tagged" not in str(faults)
