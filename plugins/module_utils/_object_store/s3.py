@@ -90,7 +90,8 @@ class S3Store:
             if page.get("IsTruncated") and not page.get("NextContinuationToken"):
                 options = self._client.options
                 raise KServeError(
-                    f"{options.place} lists a part of bucket {options.bucket} and not how to go on; update the store.",
+                    f"{options.endpoint_name} lists a part of bucket {options.bucket} and not how to go on; "
+                    "update the store.",
                     reason="StoreUnusable",
                 )
             yield page
