@@ -295,8 +295,8 @@ def translated_errors(options: S3Options) -> Iterator[None]:
                 reason="CertificateNotTrusted",
             ) from None
         raise KServeError(
-            f"There is no TLS connection to {options.endpoint_name} ({text}); check the network, and that endpoint_url is "
-            "of a port that speaks TLS.",
+            f"There is no TLS connection to {options.endpoint_name} ({text}); check the network, and that endpoint_url "
+            "is of a port that speaks TLS.",
             reason="StoreUnreachable",
         ) from None
     except (
@@ -341,7 +341,7 @@ def translated_errors(options: S3Options) -> Iterator[None]:
 def _is_untrusted(error: Any) -> bool:
     """Return whether the certificate was rejected: botocore wraps an error of urllib3, which wraps the cause."""
     inner = error.kwargs.get("error")
-    # Python's error for an untrusted CA and urllib3's for a wrong host name are ValueErrors; a broken connection's is not.
+    # Python's error for an untrusted CA and urllib3's for a wrong host name are ValueErrors; a lost connection is not.
     return any(isinstance(cause, ValueError) for cause in (inner, *getattr(inner, "args", ())))
 
 
