@@ -29,18 +29,8 @@ extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - hashfoundry.kserve.inference_service
   - hashfoundry.kserve.attributes
+  - hashfoundry.kserve.attributes.info_module
   - hashfoundry.kserve.attributes.actiongroup_kserve
-attributes:
-  check_mode:
-    support: full
-    details:
-      - Does the same, since it only reads.
-  diff_mode:
-    support: none
-    details:
-      - Changes nothing.
-  idempotent:
-    support: full
 options:
   name:
     description:
