@@ -78,7 +78,7 @@ lost:
       type: str
       sample: inferenceservices.serving.kserve.io
     name:
-      description: The object as in RV(objects); null if the whole resource is no longer served.
+      description: The object as in RV(objects); null if the cluster no longer serves the resource.
       type: str
       sample: models/iris
     what:
