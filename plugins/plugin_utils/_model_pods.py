@@ -51,7 +51,7 @@ def pod_faults(
     """Return a sentence for each way in which a pod differs from its model's entry.
 
     KServe passes over what it does not find in silence: a ServiceAccount, a Secret, an annotation with a misspelt key.
-    Where a public bucket or another store answers all the same, the pod serves what nobody meant.
+    If a public bucket or another object store answers nevertheless, the pod serves an unintended model.
 
     :param models: the checked list; bucket: the bucket with them.
     :param credentials: as the role model_namespace takes them; no access key is read.

@@ -197,7 +197,7 @@ LASTING: dict[str, tuple[Callable[[str, str], bool], str, int, str]] = {
     "a bucket without room": (puts, "403 QuotaExceeded", 1, "has no room left"),
     "a right that is missing": (puts, "403 AccessDenied", 1, "denies access; give the key the right"),
     "another region": (any_get, "301 PermanentRedirect", 1, "in another region; set region"),
-    "an error that nobody knows": (
+    "an unknown error": (
         puts,
         "418 Teapot",
         1,
