@@ -464,7 +464,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 
 def run(options: Options, run: Run) -> dict[str, Any]:
-    """Ask the model, and compare what it says and how fast."""
+    """Send the prediction requests, and check predictions and latencies."""
     server = http_server.server(**{key: options[key] for key in SERVER_OPTIONS})
     check = Check.of(**{key: options[key] for key in CHECK_OPTIONS})
     with http_transport.HttpTransport(server, options["token"]) as transport:

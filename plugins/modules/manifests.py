@@ -14,7 +14,7 @@ version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Applies a whole set of manifests in one task. It reads every object first, applies only those that differ, by
+  - Applies any number of manifests in one task. It reads every object first, applies only those that differ, by
     server-side apply, and waits for them.
   - An object is unchanged when its fields match the manifest and O(field_manager) owns no field that the manifest no
     longer has. Lists are compared the way the API server merges them, and quantities by value. An object that
@@ -218,7 +218,7 @@ options:
   prune:
     description:
       - What is deleted after the apply if the manifests do not contain it. Only objects that O(field_manager) has
-        applied are deleted; the others are in RV(kept). With it there may be no manifest at all.
+        applied are deleted; RV(kept) lists those that remain. With it there may be no manifest at all.
       - Nothing is pruned with O(state=absent), nor of a kind that O(only_kinds) or O(exclude_kinds) leave out.
     type: list
     elements: dict

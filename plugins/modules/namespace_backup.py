@@ -14,11 +14,11 @@ version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Lists all objects in a namespace and writes the namespace and them to one YAML file, without status and other
-    fields that the API server sets. M(hashfoundry.kserve.manifests) takes that file as its
+  - Writes a namespace and all objects in it to one YAML file, without status and other fields that the API server
+    sets. M(hashfoundry.kserve.manifests) takes that file as its
     O(hashfoundry.kserve.manifests#module:src).
-  - Objects that another object owns are left out, since it re-creates them, and so are pods, Jobs, events and what
-    Kubernetes creates in each namespace. A PVC loses its volume's name, and a Service its cluster IP.
+  - Objects with an owner are left out, since the owner re-creates them. Pods, Jobs, events and the objects that
+    Kubernetes creates in each namespace are left out, too. A PVC loses its volume's name, and a Service its cluster IP.
   - Secrets are never written. RV(secrets) lists those that must be provided for a restore.
   - The credentials need C(get) on the namespace and C(list) on all resources in it. Of Secrets only the names of their
     keys are used.

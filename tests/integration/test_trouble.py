@@ -291,7 +291,7 @@ def disk(folder: Path, size: str) -> Iterator[Path]:
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=False)
     if mounted.returncode:
-        pytest.skip("this machine lets nobody mount a tmpfs")
+        pytest.skip("this machine forbids mounting a tmpfs")
     try:
         yield folder
     finally:

@@ -203,7 +203,7 @@ class _Line:
         """Take bytes of an answer."""
         if connection is not self._connection:
             return
-        if self._done is None:  # bytes that nobody asked for
+        if self._done is None:  # bytes without a request
             self.drop()
             return
         try:

@@ -200,7 +200,7 @@ LASTING: dict[str, tuple[Callable[[str, str], bool], str, int, str]] = {
     "a bucket without room": (puts, "403 QuotaExceeded", 1, "has no room left"),
     "a right that is missing": (puts, "403 AccessDenied", 1, "denies access; give the key the right"),
     "another region": (any_get, "301 PermanentRedirect", 1, "in another region; set region"),
-    "an error that nobody knows": (
+    "an unknown error": (
         puts,
         "418 Teapot",
         1,
@@ -617,7 +617,7 @@ def test_options_default_to_the_profile(aws_files: None) -> None:
     team = S3Options(bucket="models", profile="team", validate_certs=False)
     client = s3_client.connect(team)
     # Requests and messages depend on the provider.
-    assert (client.options.on_aws, client.options.place) == (False, "https://ams3.digitaloceanspaces.com")
+    assert (client.options.on_aws, client.options.endpoint_name) == (False, "https://ams3.digitaloceanspaces.com")
     assert client.options.region == "ams3" and "=of-the-team" in signed(client)
     client = s3_client.connect(replace(team, region="fra1", access_key="mine", secret_key="mine"))
     assert client.options.region == "fra1" and "=mine" in signed(client)
@@ -656,7 +656,7 @@ def test_a_secret_of_the_environment_is_masked(
 @pytest.mark.parametrize(("region", "host"), [("eu-north-1", "amazonaws.com"), ("cn-north-1", "amazonaws.com.cn")])
 def test_amazon_without_an_endpoint(aws_files: None, region: str, host: str) -> None:
     client = s3_client.connect(S3Options("models", None, region, "a", "b"))
-    assert client.options.endpoint_url == f"https://s3.{region}.{host}" and client.options.place == "Amazon S3"
+    assert client.options.endpoint_url == f"https://s3.{region}.{host}" and client.options.endpoint_name == "Amazon S3"
 
 
 def test_invalid_options_are_reported_before_the_first_request(aws_files: None) -> None:
