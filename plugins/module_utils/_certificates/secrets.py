@@ -26,8 +26,9 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects i
 from . import pki
 from .pki import Pair
 
-_MANAGER = "hashfoundry.kserve"
-_LABEL = "app.kubernetes.io/managed-by"
+# The field manager of the role certificates, which deletes what this module has applied.
+_FIELD_MANAGER = "hashfoundry.kserve.certificates"
+_LABEL, _MANAGER = "app.kubernetes.io/managed-by", "hashfoundry.kserve"
 _TYPE = "kubernetes.io/tls"
 _LONGEST_VALIDITY = 36500  # days; the time of a certificate ends with the year 9999
 # A key in PEM, whole or from any line on, or in base64 once more. No name is that long without a dot or a hyphen.
@@ -315,7 +316,7 @@ def _refused(place: Place, error: ApiError) -> KServeError:
 
 
 def _apply(api: ApplyApi, target: Target, force: bool) -> None:
-    api.apply(target.path, target.manifest.body, fieldManager=_MANAGER, force=str(force).lower())
+    api.apply(target.path, target.manifest.body, fieldManager=_FIELD_MANAGER, force=str(force).lower())
 
 
 def _namespace(name: str) -> Target:

@@ -225,8 +225,8 @@ class S3Client:
         what = f"{operation} {key}".rstrip()
         if code.isdigit() and code.startswith("5"):  # boto3's own also for a page behind status 200
             return Refused(
-                f"{options.endpoint_name} failed, or answered {what} with something else than the XML of S3 ({code}); see "
-                "that it works, and check endpoint_url and the proxy.",
+                f"{options.endpoint_name} failed, or answered {what} with something else than the XML of S3 ({code}); "
+                "see that it works, and check endpoint_url and the proxy.",
                 code,
             )
         return Refused(f"{options.endpoint_name} refused {what} in bucket {options.bucket} with {code}: {text}", code)
