@@ -101,6 +101,12 @@ services:
       description: Whether the model reported ready, or predicted the expected values; null when it was not queried.
       type: bool
       sample: true
+    ignored:
+      description:
+        - A sentence for each field of the spec that KServe ignores in the deployment mode, such as
+          C(canaryTrafficPercent) in Standard mode.
+      type: list
+      elements: str
     conditions:
       description: Conditions of a service that does not serve, with type, status, reason and message.
       type: list

@@ -161,6 +161,12 @@ services:
       description: Whether the model reported ready, or predicted the expected values; null when it was not queried.
       type: bool
       sample: true
+    ignored:
+      description:
+        - A sentence for each field of the spec that KServe ignores in the deployment mode, such as
+          C(canaryTrafficPercent) in Standard mode. Each is also a warning when the services serve.
+      type: list
+      elements: str
     waited_seconds:
       description: Seconds of waiting until the verdict was reached.
       type: float
@@ -202,6 +208,11 @@ model_ready:
   type: bool
   returned: with one service, unless the cluster cannot be read
   sample: true
+ignored:
+  description: A sentence for each field of the spec that KServe ignores in the deployment mode.
+  type: list
+  elements: str
+  returned: with one service, unless the cluster cannot be read
 generation:
   description: Generation of the InferenceService that the verdict is about.
   type: int
@@ -300,7 +311,7 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     limits = Limits(**{key: options[key] for key in LIMITS})
     asked = status.question(options)
     with client.session(options) as api:
-        return status.ready(api, Selection.of(options), asked, limits, run.check_mode)
+        return status.ready(api, Selection.of(options), asked, limits, run.check_mode, run.warn)
 
 
 USE_CASE = UseCase(

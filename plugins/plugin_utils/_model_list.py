@@ -159,6 +159,8 @@ def _faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
     least, most = scaling.get("min_replicas"), scaling.get("max_replicas")
     if least is not None and least < 0:
         yield f"scaling.min_replicas is {least}, and must be 0 or more"
+    if least == 0 and around.deployment_mode == "Standard":
+        yield "scaling.min_replicas is 0, which KServe raises to 1 in Standard mode; set 1, or serve in Knative mode"
     if most is not None and most < 1:
         yield f"scaling.max_replicas is {most}, and must be 1 or more"
     elif least is not None and most is not None and least > most:

@@ -64,6 +64,7 @@ def test_a_third_model_takes_one_entry() -> None:
         ({"source": {"folder": "/x", "path": 1}}, "source.path is not a key of a model"),
         ({"scaling": {"min_replicas": "many"}}, "argument 'min_replicas' is of type str found in 'scaling'"),
         ({"scaling": {"min_replicas": -1}}, "scaling.min_replicas is -1, and must be 0 or more"),
+        ({"scaling": {"min_replicas": 0}}, "scaling.min_replicas is 0, which KServe raises to 1 in Standard mode"),
         ({"scaling": {"max_replicas": 0}}, "scaling.max_replicas is 0, and must be 1 or more"),
         (
             {"scaling": {"min_replicas": 3, "max_replicas": 2}},
@@ -107,6 +108,11 @@ def test_the_longest_name_is_that_of_the_label_that_kserve_derives(mode: str, mo
     assert checked([{**IRIS, "name": "i" * most}], around)[1] == []
     _models, (fault,) = checked([{**IRIS, "name": "i" * (most + 1)}], around)
     assert f"{most} are the most in {mode} mode" in fault and label in fault
+
+
+def test_scale_to_zero_is_for_knative_mode() -> None:
+    models, faults = checked([{**IRIS, "scaling": {"min_replicas": 0}}], Surroundings(deployment_mode="Knative"))
+    assert (models[0]["scaling"], faults) == ({"min_replicas": 0}, [])
 
 
 def test_a_name_and_a_domain_give_a_host_name_of_at_most_253_characters() -> None:
