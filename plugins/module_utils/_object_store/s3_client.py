@@ -49,6 +49,8 @@ CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 60
 ATTEMPTS = 5
 
+# What boto3 signs besides Host and X-Amz-*.
+_UNSIGNED = ("range", "if-none-match")
 # Where a listing goes on.
 _TOKENS = ("NextContinuationToken", "NextKeyMarker", "NextUploadIdMarker", "NextPartNumberMarker")
 
@@ -147,6 +149,8 @@ class S3Client:
         self.requests = 0
         client.meta.events.register("before-send.s3", self._count)
         client.meta.events.register_last("before-parameter-build.s3.ListObjectsV2", _with_plain_names)
+        client.meta.events.register("before-sign.s3", _set_unsigned_aside)
+        client.meta.events.register_last("request-created.s3", _add_unsigned)
 
     def _count(self, **_event: Any) -> None:
         with self._lock:
@@ -230,6 +234,20 @@ class S3Client:
                 code,
             )
         return Refused(f"{options.endpoint_name} refused {what} in bucket {options.bucket} with {code}: {text}", code)
+
+
+def _set_unsigned_aside(request: Any, **_event: Any) -> None:
+    """Sign only what no proxy changes: one that caches drops Range and If-None-Match, which boto3 signs."""
+    unsigned = [name for name in request.headers if name.lower() in _UNSIGNED]
+    request.context["unsigned_headers"] = {name: request.headers[name] for name in unsigned}
+    for name in unsigned:
+        del request.headers[name]
+
+
+def _add_unsigned(request: Any, **_event: Any) -> None:
+    """Add what was set aside, once the request is signed."""
+    for name, value in request.context.pop("unsigned_headers", {}).items():
+        request.headers[name] = value
 
 
 def _with_plain_names(params: dict[str, Any], context: Mapping[str, Any], **_event: Any) -> None:

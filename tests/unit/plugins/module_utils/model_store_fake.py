@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
 import itertools
 import socket
 import ssl
@@ -172,7 +173,8 @@ class Quirks:
 
     etag: what an answer to a write has as its header; listed_etags: whether listings have ETags; lag: how many listings
     still show the objects as they were before; exact_uploads: unfinished uploads are listed by exact key only;
-    false_encoding: names are said to be encoded, as asked for, and are not.
+    false_encoding: names are said to be encoded, as asked for, and are not; drops: headers that do not arrive;
+    secret_key: with which signatures are verified.
     """
 
     etag: Callable[[str], str | None] = '"{}"'.format
@@ -181,6 +183,8 @@ class Quirks:
     before: dict[str, StoredObject] = field(default_factory=dict)
     exact_uploads: bool = False
     false_encoding: bool = False
+    drops: tuple[str, ...] = ()
+    secret_key: str = ""
 
 
 # A predicate on method and path, and the fault: a status with an S3 error code, or one of the connection or response.
@@ -297,6 +301,11 @@ class _Handler(BaseHTTPRequestHandler):
             _BREAKS[fault](self.connection)
             return
         content = self.rfile.read(length)
+        for name in self.server.quirks.drops:
+            del self.headers[name]
+        if (secret_key := self.server.quirks.secret_key) and not self._is_signed(secret_key):
+            self._error(403, "SignatureDoesNotMatch")
+            return
         if fault and fault.startswith("page "):
             self._send(200, fault.removeprefix("page ").encode())
             return
@@ -319,6 +328,31 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(412, "PreconditionFailed")
 
     do_GET = do_PUT = do_POST = do_DELETE = _serve
+
+    def _is_signed(self, secret_key: str) -> bool:
+        """Verify the signature by "Authenticating Requests (AWS Signature Version 4)", Amazon S3 API reference."""
+        given = dict(part.strip().split("=", 1) for part in self.headers["Authorization"].partition(" ")[2].split(","))
+        names = given["SignedHeaders"].split(";")
+        if any(self.headers[name] is None for name in names):
+            return False
+        parts = urlsplit(self.path)
+        query = sorted(parse_qsl(parts.query, keep_blank_values=True))
+        request = [
+            self.command,
+            parts.path,
+            "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in query),
+            *(f"{name}:{' '.join(self.headers[name].split())}" for name in names),
+            "",
+            given["SignedHeaders"],
+            self.headers["X-Amz-Content-SHA256"],
+        ]
+        _access_key, _slash, scope = given["Credential"].partition("/")
+        digest = hashlib.sha256("\n".join(request).encode()).hexdigest()
+        to_sign = "\n".join(["AWS4-HMAC-SHA256", self.headers["X-Amz-Date"], scope, digest])
+        key = f"AWS4{secret_key}".encode()
+        for part in scope.split("/"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        return hmac.digest(key, to_sign.encode(), "sha256").hex() == given["Signature"]
 
     def _respond(self, key: str, query: dict[str, str], content: bytes, fault: str | None) -> None:
         store, sha256 = self.server.store, hashlib.sha256(content).hexdigest()
