@@ -144,7 +144,7 @@ class App:
         read = perf_counter()
         predictions = self._model.predict(payload)
         predicted = perf_counter()
-        content = {"predictions": predictions.tolist()}
+        content = {"predictions": predictions}
         if binary or _media_type(headers) == cloud_events.STRUCTURED:
             body, more = cloud_events.write(self._model.name, content, binary)
             response = Response(body, headers=tuple((name.encode(), value.encode()) for name, value in more.items()))
