@@ -18,7 +18,7 @@ from prometheus_client.exposition import choose_encoder
 
 from . import cloud_events
 from .errors import BadRequest, NotFinite
-from .protocol import json_values, read_infer_request, read_json, to_json, write_infer_response
+from .protocol import read_infer_request, read_json, to_json, write_infer_response
 from .sklearn_model import SklearnModel
 
 # A request needs up to 23 times the size of its body in memory (measured: 124 MiB idle, 303 MiB with a body of 8 MiB).
@@ -147,7 +147,7 @@ class App:
         read = perf_counter()
         predictions = self._model.predict(payload)
         predicted = perf_counter()
-        content = {"predictions": json_values(predictions, "predictions").tolist()}
+        content = {"predictions": predictions}
         if binary or _media_type(headers) == cloud_events.STRUCTURED:
             body, more = cloud_events.write(self._model.name, content, binary)
             response = Response(body, headers=tuple((name.encode(), value.encode()) for name, value in more.items()))

@@ -19,9 +19,9 @@ import orjson
 from numpy.typing import NDArray
 
 from .errors import BadRequest, NotFinite
+from .estimator import datatype_of
 from .rows import BOOL, DATATYPES, TEXT, Tensor
 
-_PREFIXES = {"i": "INT", "u": "UINT", "f": "FP"}
 _NAMES = {"list": "a list", "str": "a string", "dict": "an object"}
 _DTYPES = {"INT": "<i", "UINT": "<u", "FP": "<f"}
 
@@ -177,14 +177,6 @@ def _strings(data: memoryview, place: str) -> list[str]:
             raise BadRequest(f"The binary data of '{place}' contain a string that is not UTF-8.") from None
         start = end
     return strings
-
-
-def datatype_of(result: NDArray[Any]) -> str:
-    """The datatype of an array, as the protocol names it."""
-    kind = result.dtype.kind
-    if kind == "b":
-        return BOOL
-    return f"{_PREFIXES[kind]}{result.dtype.itemsize * 8}" if kind in _PREFIXES else TEXT
 
 
 def write_infer_response(

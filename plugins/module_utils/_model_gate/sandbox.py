@@ -6,9 +6,11 @@
 
 The process runs sandbox_program.py. It reads a job from stdin, JSON with these keys: isolated, folder (an empty one),
 disk (bytes it may write), limits (by name of the RLIMIT constant), timeout (seconds), packages (names whose versions
-are reported), instances, columns (the names of a row's values in the model's order), methods (names such as predict),
-and the descriptors model and report. To report it writes JSON, one object a line: refused (why the kernel does not
-isolate), versions, fitted (the names of the columns that the model was fitted on), and answers by method or error.
+are reported), estimator (the source of estimator.py), instances (none for a row that the model accepts), columns (the
+names of a row's values in the model's order), methods (names such as predict; none for those it has), and the
+descriptors model and report. To report it writes JSON, one object a line: refused (why the kernel does not isolate),
+versions, fitted (the names of the columns that the model was fitted on), and answers by method with what the model
+takes and gives, or unservable (why servers cannot serve it), or error.
 This file is private to the collection and may change at any time.
 """
 
@@ -30,7 +32,7 @@ from typing import Any, BinaryIO
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact, short
 
-from . import sandbox_program
+from . import estimator, sandbox_program
 
 MIB = 1024 * 1024
 # What a trial may write, and how many processes and threads it may have: plenty for one prediction.
@@ -80,14 +82,17 @@ class Outcome:
 
     code: exit code of the program, 128 and the number for a signal; versions: of the interpreter that tried;
     fitted: the names of the columns that the model was fitted on, where they had some; answers: by method, None where
-    there are none; error and refused: the reason as Python or the kernel gives it; output: the end of stdout and
-    stderr, without what looks like a secret.
+    there are none; found: what the model takes and gives, where it was tried; unservable: why no server can serve it;
+    error and refused: the reason as Python or the kernel gives it; output: the end of stdout and stderr, without what
+    looks like a secret.
     """
 
     code: int
     versions: dict[str, str] = field(default_factory=dict)
     fitted: list[str] = field(default_factory=list)
     answers: dict[str, Any] | None = None
+    found: dict[str, Any] = field(default_factory=dict)
+    unservable: str | None = None
     error: str | None = None
     refused: str | None = None
     output: str = ""
@@ -120,6 +125,7 @@ def try_model(
                 "limits": _limits(trial),
                 "timeout": trial.timeout,
                 "packages": list(trial.packages),
+                "estimator": inspect.getsource(estimator),
                 "instances": list(instances),
                 "columns": list(columns),
                 "methods": list(methods),
@@ -196,6 +202,8 @@ def _outcome(code: int, report: BinaryIO, output: BinaryIO) -> Outcome:
         versions=versions if isinstance(versions, dict) else {},
         fitted=[str(name) for name in fitted] if isinstance(fitted, list) else [],
         answers=answers if isinstance(answers, dict) else None,
+        found=found,
+        unservable=short(str(found["unservable"])) if "unservable" in found else None,
         error=str(found["error"]) if "error" in found else None,
         refused=str(found["refused"]) if "refused" in found else None,
         output=redact(output.read().decode(errors="replace")).strip(),
@@ -225,6 +233,8 @@ def fault(
             f"The model {model} did not load and predict within {trial.timeout:g} s; make it faster, "
             "or raise gate.timeout."
         )
+    if outcome.unservable:
+        return f"The model {model} cannot be served: {outcome.unservable}."
     if outcome.code and any(sign in (outcome.error or outcome.output) for sign in _OUT_OF_MEMORY):
         return (
             f"The model {model} needs more than {trial.memory // MIB} MiB to load and predict; make it smaller, or "

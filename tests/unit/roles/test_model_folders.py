@@ -43,7 +43,7 @@ def test_a_command_that_creates_no_model(tmp_path: Path, command: str, code: int
 def test_a_folder_that_is_not_on_this_controller(tmp_path: Path) -> None:
     done, said = run(tmp_path, "model_verification", [{**MODEL, "source": {"folder": "/nonexistent"}}])
     assert done == 2
-    assert "no metadata.json in /nonexistent." in said and "(SourceNotFound)" in said
+    assert "no folder /nonexistent." in said and "(SourceNotFound)" in said
 
 
 def test_models_that_are_a_string(tmp_path: Path) -> None:
