@@ -36,7 +36,8 @@ attributes:
     support: full
     details:
       - Sends the same requests, since predictions change nothing, but does not wait, and writes no report. Without an
-        answer the result is skipped, since the model may not be deployed yet.
+        answer, or with a certificate that is not accepted, the result is skipped, since the model or its domain may not
+        be deployed yet.
   diff_mode:
     support: none
     details:

@@ -69,8 +69,8 @@ class Lifecycle:
             **options,
         }
 
-    def play(self, *names: str, listed: str = "v1", flags: Sequence[str] = (), **options: Any) -> str:
-        """Run playbooks on these models, in the listed version, and return the output."""
+    def _words(self, listed: str, options: dict[str, Any]) -> str:
+        """The variables of a playbook."""
         access_key, secret_key = self.key
         words = {
             "models": [
@@ -88,12 +88,23 @@ class Lifecycle:
             "object_storage_node_port": self.node_port,
             **options,
         }
+        return json.dumps(words)
+
+    def play(self, *names: str, listed: str = "v1", flags: Sequence[str] = (), **options: Any) -> str:
+        """Run playbooks on these models, in the listed version, and return the output."""
         said = ""
         for name in names:
-            done = self.playbook(f"playbooks/{name}.yml", *flags, "-e", json.dumps(words))
+            done = self.playbook(f"playbooks/{name}.yml", *flags, "-e", self._words(listed, options))
             said += " ".join(done.stdout.split())
             assert done.returncode == 0 or options.get("fails"), f"{name}: {reason(done)}"
         return said
+
+    def check(self, *names: str, listed: str = "v1", **options: Any) -> str:
+        """Run playbooks in check mode, in one run of Ansible, assert that it succeeds, and return the output."""
+        files = [f"playbooks/{name}.yml" for name in names]
+        done = self.playbook(*files, "--check", "--diff", "-e", self._words(listed, options))
+        assert done.returncode == 0, f"{' '.join(files)} --check: {reason(done)}"
+        return " ".join(done.stdout.split())
 
     def bucket(self, key: tuple[str, str] | None = None) -> Any:
         access_key, secret_key = key or self.key
@@ -254,6 +265,20 @@ def test_a_missing_version_is_rejected_and_nothing_changes(models, words, senten
     assert models.serves(models.stored)["versions"] == ["v1"]
 
 
+@pytest.mark.parametrize("listed", ["v1", "v3"])
+def test_every_playbook_succeeds_in_check_mode_before_and_after_a_change(models, tmp_path, listed) -> None:
+    """v1 serves after a rollback; v3 is trained and neither uploaded nor deployed."""
+    models.play("train", listed=listed)
+    spec = ("get", "inferenceservices", "-n", models.namespace, "-o", "jsonpath={.items[*].spec}")
+    before = models.kubectl(*spec)
+    names = ("site", "rollback", "backup", "rotate_credentials", "account", "upgrade")
+    words = {"model": models.stored, "folder": str(tmp_path / "backup")}
+    said = models.check(*names, listed=listed, **words)
+    assert models.kubectl(*spec) == before
+    shown = re.search(rf'\+ "?kserve\.hashfoundry\.io/version"?: "?{listed}', said)
+    assert bool(shown) is (listed == "v3")
+
+
 def test_credentials_are_rotated_and_no_request_fails(models) -> None:
     old, models.key = models.key, ("second-owner", secrets.token_hex(20))
     pods = models.kubectl("get", "pods", "-n", models.namespace, "-o", "name").split()
@@ -292,6 +317,7 @@ def test_a_restore_after_the_loss_of_everything_has_the_same_digests_and_predict
         bucket.delete_object(Bucket=BUCKET, Key=entry["Key"])
     bucket.delete_bucket(Bucket=BUCKET)
 
+    models.check("restore", folder=str(folder))
     models.play("restore", folder=str(folder))
     assert {name: models.serves(name) for name in before} == before
     assert "changed=0" in models.play("restore", folder=str(folder)).rpartition("PLAY RECAP")[2]

@@ -153,7 +153,7 @@ def run(
     test = SmokeTest(transport, replace(check, retry_for=0) if check_mode else check)
     try:
         result = test.run()
-    except NotServed as error:
+    except (NotServed, Unanswered) as error:
         if not check_mode:
             raise
         result = {"skipped": True, "msg": f"{error} In check mode this is no failure.", **error.result}
