@@ -79,7 +79,8 @@ def namespace_contents(api: ApplyApi, namespace: str, labels: str | None = None)
         if not found:
             raise KServeError(
                 "The API server does not list its kinds in one answer, as Kubernetes does from 1.30 on, so it "
-                f"is not known what the namespace {namespace} contains; delete it by hand.",
+                f"is not known what the namespace {namespace} contains; list its objects, and delete it if none is "
+                "needed.",
                 reason="DiscoveryNotAggregated",
             )
         kinds |= found

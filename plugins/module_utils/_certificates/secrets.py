@@ -253,14 +253,14 @@ def _read(api: ApplyApi, place: Place) -> _Held | None:
     labels = secret["metadata"].get("labels") or {}
     if labels.get(_LABEL) != _MANAGER:
         raise KServeError(
-            f"Secret {place} exists already and is not managed by this module; name another Secret, delete this one, "
-            f"or give it the label {_LABEL}={_MANAGER} to have it overwritten.",
+            f"Secret {place} exists already and is not managed by this module; name another Secret, or give "
+            f"this one the label {_LABEL}={_MANAGER} to have it overwritten.",
             reason="SecretNotManaged",
         )
     if secret.get("type") != _TYPE:
         raise KServeError(
             f"Secret {place} is of type {secret.get('type')}, and that of a certificate is {_TYPE}; name another "
-            "Secret, or delete this one.",
+            "Secret.",
             reason="SecretTypeMismatch",
         )
     content = secret.get("data") or {}

@@ -149,7 +149,7 @@ def _compare(dest: Path, wanted: Mapping[str, Entry]) -> _Local:
 
 def _check_parent(dest: Path) -> None:
     if dest.is_symlink() or (dest.exists() and not dest.is_dir()):
-        raise KServeError(f"{dest} is not a folder; remove it, or set dest to another path.", reason="InvalidOption")
+        raise KServeError(f"{dest} is not a folder; set dest to another path.", reason="InvalidOption")
     if not dest.parent.is_dir():
         raise KServeError(
             f"The folder {dest.parent} does not exist; create it, or set dest to another path.", reason="InvalidOption"
@@ -163,7 +163,7 @@ def _local(dest: Path) -> dict[str, LocalFile]:
     if files and MANIFEST not in files:
         raise KServeError(
             f"The folder {dest} holds files ({shortened(sorted(files))}) and no {MANIFEST}, so it is not a downloaded "
-            "version; empty it, or set dest to another path.",
+            "version; set dest to another path, or empty the folder if nothing in it is needed.",
             reason="DestinationNotEmpty",
         )
     return files

@@ -87,5 +87,5 @@ def test_an_incomplete_version(store: MemoryStore) -> None:
 
 def test_an_invalid_manifest(store: MemoryStore) -> None:
     store.content[told(store)["output"] + "manifest.json"] = b"[]"
-    with pytest.raises(KServeError, match="is not a manifest of predictions; remove it"):
+    with pytest.raises(KServeError, match="is not a manifest of predictions; see who has written it"):
         told(store)

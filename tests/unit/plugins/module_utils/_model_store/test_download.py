@@ -90,7 +90,7 @@ def test_states(store: MemoryStore, dest: Path, case: str, check_mode: bool) -> 
     if there == {}:
         dest.mkdir()
     if downloaded is None:
-        with pytest.raises(KServeError, match="so it is not a downloaded version; empty it, or set dest"):
+        with pytest.raises(KServeError, match="so it is not a downloaded version; set dest to another path, or"):
             run(store, dest, check_mode=check_mode)
         assert held(dest) == there
         return
