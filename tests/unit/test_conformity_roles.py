@@ -33,6 +33,8 @@ UNSEEN = {
 # Every other role passes the cluster's kubeconfig to its tasks, whatever the play does.
 WITHOUT_CLUSTER = {FACTS, "model_storage", "model_training", "model_verification"}
 ENVIRONMENT = "{{ platform_environment }}"
+# A restore applies what each role had applied as that role.
+AS_OTHERS = {"model_backup": "{{ __model_backup_item.field_manager }}"}
 WAITS_FOR = {"active_connection_states", "host", "path", "port", "search_regex"}
 
 
@@ -170,7 +172,7 @@ def cluster_faults(role: Path) -> list[str]:
 
 def field_manager_faults(role: Path) -> list[str]:
     """Check that no role applies under the name of another, which would prune its objects and remove its fields."""
-    wanted = f"hashfoundry.kserve.{role.name}"
+    wanted = AS_OTHERS.get(role.name, f"hashfoundry.kserve.{role.name}")
     named = [(file, actions(task)["manifests"]) for file, task in tasks(role) if "manifests" in actions(task)]
     return [
         f"{file}: the field manager of manifests is {options.get('field_manager')}, not {wanted}"
