@@ -24,7 +24,7 @@ from .description import Description, read_description
 from .digest import read_digest
 from .errors import BadRequest, StartError
 from .estimator import PROBABILITIES, Estimator, NotServable, Output, by_row
-from .protocol import InferRequest, RequestedOutput
+from .protocol import InferRequest, RequestedOutput, json_values
 from .rows import Feature, InvalidRows, columns_from_inputs, columns_from_instances
 
 EXTENSIONS = (".joblib", ".pkl", ".pickle")
@@ -191,12 +191,13 @@ class SklearnModel:
 
         Raises:
             BadRequest: it contains no valid rows for this model.
+            NotFinite: a prediction is NaN or infinity.
         """
         try:
             arrays = self._call(columns_from_instances(payload, self._features), self._default)
         except InvalidRows as error:
             raise BadRequest(str(error)) from error
-        return by_row(arrays)
+        return by_row([json_values(array, "predictions") for array in arrays])
 
     def infer(self, request: InferRequest) -> list[tuple[RequestedOutput, NDArray[Any]]]:
         """The outputs for a v2 request.

@@ -168,6 +168,17 @@ def cluster_faults(role: Path) -> list[str]:
     ]
 
 
+def field_manager_faults(role: Path) -> list[str]:
+    """Check that no role applies under the name of another, which would prune its objects and remove its fields."""
+    wanted = f"hashfoundry.kserve.{role.name}"
+    named = [(file, actions(task)["manifests"]) for file, task in tasks(role) if "manifests" in actions(task)]
+    return [
+        f"{file}: the field manager of manifests is {options.get('field_manager')}, not {wanted}"
+        for file, options in named
+        if options.get("field_manager") != wanted
+    ]
+
+
 def texts(value: Any) -> Iterator[str]:
     """Yield every string in a value."""
     if isinstance(value, str):
@@ -216,6 +227,7 @@ CHECKS: list[Check] = [
     length_faults,
     action_faults,
     cluster_faults,
+    field_manager_faults,
 ]
 
 
@@ -264,6 +276,8 @@ argument_specs:
       vars: {__probe_extra: 1}
     - name: Wait
       ansible.builtin.wait_for: {port: 80}
+    - name: Apply
+      hashfoundry.kserve.manifests: {field_manager: hashfoundry.kserve.probe}
   rescue:
     - name: Include
       ansible.builtin.include_role: {name: hashfoundry.kserve.other}
@@ -327,6 +341,14 @@ def test_a_role_without_the_file_has_the_fault(role: Path, file: str) -> None:
             "other",
             "Outer has the environment {{ other }}",
         ),
+        (
+            field_manager_faults,
+            "tasks/main.yml",
+            "{field_manager: hashfoundry.kserve.probe}",
+            "{}",
+            "is None, not hash",
+        ),
+        (field_manager_faults, "tasks/main.yml", "kserve.probe", "kserve.other", "is hashfoundry.kserve.other, not"),
         (action_faults, "tasks/main.yml", "uri: {url", "command: {cmd", "command is not for roles"),
         (action_faults, "tasks/main.yml", "ansible.builtin.uri: {url", "shell: {cmd", "shell is not for roles"),
         (

@@ -193,11 +193,11 @@ def _compare_model(document: _Document, files: Mapping[str, LocalFile], file: Lo
     :raises KServeError: it is another one, or not the only one.
     """
     for field, kind, found in (("size_bytes", int, file.size), ("sha256", str, file.sha256)):
-        said = document.get(f"model_file.{field}", kind)
-        if said != found:
+        declared = document.get(f"model_file.{field}", kind)
+        if declared != found:
             raise KServeError(
                 f"{file.path} is not the model that {METADATA} describes: its {field} is {found}, and {METADATA} says "
-                f"{said}; train the model again, so that both are written together.",
+                f"{declared}; train the model again, so that both are written together.",
                 reason="MetadataMismatch",
             )
     suffixes = SUFFIXES.get(model_format)

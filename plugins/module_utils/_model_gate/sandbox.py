@@ -268,6 +268,11 @@ def fault(
         )
     for method, wanted in answers.items():
         got = outcome.answers.get(method)
+        if not _finite(got):
+            return (
+                f"For its examples {method} of the model {model} gives {short(json.dumps(got))}, and JSON has neither "
+                "NaN nor infinity, so no server could answer it; correct the model or its examples."
+            )
         if not _agree(wanted, got):
             return (
                 f"For its examples {method} of the model {model} gives {short(json.dumps(got))}, and metadata.json "
@@ -294,6 +299,12 @@ def _signal(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def _finite(got: Any) -> bool:
+    if isinstance(got, list):
+        return all(map(_finite, got))
+    return not isinstance(got, float) or math.isfinite(got)
 
 
 def _agree(wanted: Any, got: Any) -> bool:

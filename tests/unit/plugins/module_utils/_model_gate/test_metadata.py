@@ -120,7 +120,7 @@ TENSOR = {"name": "input-0", "datatype": "FP64", "shape": [-1, 2]}
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("name", "churn", "its name is 'churn', and the upload's 'iris' (correct either)"),
         ("version", "v2", "its version is 'v2', and the upload's 'v1' (correct either)"),
@@ -161,7 +161,7 @@ TENSOR = {"name": "input-0", "datatype": "FP64", "shape": [-1, 2]}
         ("examples.probabilities", [[0.5, 0.5]], "its examples have 2 instances and 1 answers"),
     ],
 )
-def test_wrong_metadata_is_rejected(check, document: dict[str, Any], field: str, value: Any, said: str) -> None:
+def test_wrong_metadata_is_rejected(check, document: dict[str, Any], field: str, value: Any, message: str) -> None:
     *parents, key = field.split(".")
     place = document
     for parent in parents:
@@ -169,7 +169,7 @@ def test_wrong_metadata_is_rejected(check, document: dict[str, Any], field: str,
     place[key] = value
     with pytest.raises(KServeError) as caught:
         check(document)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("field", ["name", "version", "model_format", "libraries", "inputs", "outputs", "examples"])

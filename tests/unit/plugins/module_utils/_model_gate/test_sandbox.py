@@ -102,6 +102,13 @@ def test_a_harmless_model_passes_and_the_versions_are_returned(model: Path) -> N
     assert "gives [1, 1], and metadata.json says [1]" in str(fault(outcome, trial, model, {"predict": [1]}))
 
 
+@pytest.mark.parametrize("got", [[float("nan"), 1.0], [[1.0, float("inf")]]])
+def test_a_prediction_that_json_cannot_express_is_rejected(got: list[Any]) -> None:
+    outcome = Outcome(0, answers={"predict": got})
+    said = str(fault(outcome, Trial("python3", 30, 2 * GIB), Path("m.joblib"), {"predict": got}))
+    assert "and JSON has neither NaN nor infinity" in said
+
+
 @pytest.mark.parametrize("framed", [True, False])
 def test_rows_of_objects_are_sorted_by_the_models_columns(tmp_path: Path, framed: bool) -> None:
     from sklearn.tree import DecisionTreeClassifier
