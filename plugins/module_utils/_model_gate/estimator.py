@@ -262,6 +262,54 @@ class Estimator:
         return labels
 
 
+def from_texts(rows: Sequence[Sequence[str]], estimator: Estimator) -> list[list[Any]]:
+    """Return rows of a CSV file as JSON values: numbers where the model takes numbers, and null for nothing.
+
+    Where no fitted part tells what a column is, and a value of it is no number, it is one of strings.
+    """
+    width = len(estimator.columns)
+    for number, row in enumerate(rows, 1):
+        if len(row) != width:
+            raise NotServable(f"row {number} of its examples has {len(row)} values, and the model has {width} columns")
+    columns = []
+    for place, column in enumerate(estimator.columns):
+        texts = [row[place] for row in rows]
+        if column.datatype == TEXT:
+            columns.append([text or None for text in texts] if not estimator.texts else texts)
+            continue
+        values = [_number(text) for text in texts]
+        if any(isinstance(value, str) for value in values):
+            lowered = [text.strip().lower() for text in texts]
+            if set(lowered) <= {"true", "false"}:
+                values, datatype = [text == "true" for text in lowered], BOOL
+            else:
+                values, datatype = [text or None for text in texts], TEXT
+            estimator.columns[place] = column._replace(datatype=datatype)
+        columns.append(values)
+    return [[values[number] for values in columns] for number in range(len(rows))]
+
+
+def learn(rows: Sequence[Sequence[Any]], estimator: Estimator) -> None:
+    """Take the datatype of a column from its values, where these are no numbers and no fitted part tells it."""
+    for place, column in enumerate(estimator.columns):
+        kinds = {type(row[place]) for row in rows if place < len(row) and row[place] is not None}
+        if column.datatype == FLOAT and kinds in ({str}, {bool}):
+            estimator.columns[place] = column._replace(datatype=TEXT if kinds == {str} else BOOL)
+
+
+def _number(text: str) -> Any:
+    """Return the number that a text is, None for an empty one, or else the text."""
+    if not text.strip():
+        return None
+    for kind in (int, float):
+        try:
+            value = kind(text)
+        except ValueError:
+            continue
+        return value if math.isfinite(value) else None
+    return text
+
+
 def generic_names(count: int) -> list[str]:
     """Return the names that scikit-learn gives to columns without names."""
     return [f"x{place}" for place in range(count)]

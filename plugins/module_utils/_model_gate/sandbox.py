@@ -7,10 +7,10 @@
 The process runs sandbox_program.py. It reads a job from stdin, JSON with these keys: isolated, folder (an empty one),
 disk (bytes it may write), limits (by name of the RLIMIT constant), timeout (seconds), packages (names whose versions
 are reported), estimator (the source of estimator.py), instances (none for a row that the model accepts), columns (the
-names of a row's values in the model's order), methods (names such as predict; none for those it has), and the
-descriptors model and report. To report it writes JSON, one object a line: refused (why the kernel does not isolate),
-versions, fitted (the names of the columns that the model was fitted on), and answers by method with what the model
-takes and gives, or unservable (why servers cannot serve it), or error.
+names of a row's values in the model's order), convert (whether the values are those of a CSV file), methods (names such
+as predict; none for those it has), and the descriptors model and report. To report it writes JSON, one object a line:
+refused (why the kernel does not isolate), versions, fitted (the names of the columns that the model was fitted on), and
+answers by method with what the model takes and gives, or unservable (why servers cannot serve it), or error.
 This file is private to the collection and may change at any time.
 """
 
@@ -23,6 +23,7 @@ import math
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -98,16 +99,30 @@ class Outcome:
     output: str = ""
 
 
+def check_platform() -> None:
+    """Refuse a system that has no such processes.
+
+    :raises KServeError: this is not Linux.
+    """
+    if not sys.platform.startswith("linux"):
+        raise KServeError(
+            "The gate can load a model on Linux only; run there, or set gate.load to false.",
+            reason="PlatformUnsupported",
+        )
+
+
 def try_model(
     trial: Trial,
     model: Path,
     instances: Sequence[Any],
     methods: Iterable[str] = ("predict",),
     columns: Sequence[str] = (),
+    convert: bool = False,
 ) -> Outcome:
     """Run the trial, in which each method gets the instances, and return what became of it.
 
     :param columns: the names of a row's values in the model's order, for instances that are objects.
+    :param convert: whether the values are those of a CSV file, all strings.
     :raises KServeError: it could not be started.
     """
     try:
@@ -129,6 +144,7 @@ def try_model(
                 "instances": list(instances),
                 "columns": list(columns),
                 "methods": list(methods),
+                "convert": convert,
                 "model": content.fileno(),
                 "report": report.fileno(),
             }

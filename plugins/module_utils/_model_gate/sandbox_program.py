@@ -210,8 +210,15 @@ def predict(job: dict[str, Any]) -> dict[str, Any]:
     write(job["report"], fitted=list(estimator.names or ()))
     # An object's keys are in any order; the model's columns are not.
     order = estimator.names or job["columns"] or [column.name for column in estimator.columns]
+    lost = [name for row in instances if isinstance(row, dict) for name in order if name not in row]
+    if lost:
+        raise served.NotServable(f"its examples have no value for the column {lost[0]}; add it to each of them")
     rows = [[row[name] for name in order] if isinstance(row, dict) else row for row in instances]
     rows = [row if isinstance(row, list) else [row] for row in rows]
+    if job["convert"]:
+        rows = served.from_texts(rows, estimator)
+    else:
+        served.learn(rows, estimator)
     complete = [row for row in rows if not any(value is None for value in row)]
     if complete:
         # First of all: what stands for null is found with a row that has none.
@@ -229,6 +236,7 @@ def predict(job: dict[str, Any]) -> dict[str, Any]:
         "outputs": [output._asdict() for output in outputs],
         "classes": estimator.classes(),
         "instances": rows,
+        "texts": estimator.texts,
         "kind": served.kind_of(model),
     }
 
