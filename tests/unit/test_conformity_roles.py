@@ -28,7 +28,7 @@ BLOCKS = ("block", "rescue", "always")
 FACTS = "platform"
 UNSEEN = {
     *("platform_domain", "platform_bucket", "platform_access_key", "platform_secret_key"),
-    *("platform_model_credentials", "platform_models"),
+    *("platform_model_credentials", "platform_models", "platform_absent_models"),
 }
 # Every other role passes the cluster's kubeconfig to its tasks, whatever the play does.
 WITHOUT_CLUSTER = {FACTS, "model_storage", "model_training", "model_verification"}
