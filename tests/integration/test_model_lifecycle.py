@@ -29,7 +29,6 @@ from botocore.exceptions import ClientError
 from local.settings import REPOSITORY
 from tests.integration.conftest import reason
 
-NODE_PORT = 30071
 BUCKET = "lifecycle-models"
 OF_SERVICE = "serving.kserve.io/inferenceservice"  # a pod's label in both deployment modes
 RATE, WINDOW = 10, 6
@@ -37,7 +36,12 @@ ROWS, EXPECTED = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]], [0, 2]
 
 
 class Lifecycle:
-    """The models and the operations on them; key: access key and secret key of the S3 server's owner."""
+    """The models and the operations on them.
+
+    key: access key and secret key of the S3 server's owner; node_port: where that server is reached.
+    """
+
+    node_port = 30071
 
     def __init__(self, settings: Any, playbook: Any, kubectl: Any, folder: Path) -> None:
         self.settings, self.playbook, self.kubectl, self.folder = settings, playbook, kubectl, folder
@@ -46,7 +50,7 @@ class Lifecycle:
         self.stored, self.mounted = f"{self.namespace}-s3", f"{self.namespace}-pvc"
         self.key = ("first-owner", secrets.token_hex(20))
         address = 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}'
-        self.endpoint = f"http://{kubectl('get', 'nodes', '-o', address)}:{NODE_PORT}"
+        self.endpoint = f"http://{kubectl('get', 'nodes', '-o', address)}:{self.node_port}"
 
     def model(self, name: str, version: str, **options: Any) -> dict[str, Any]:
         """The entry of a model in the list."""
@@ -82,7 +86,7 @@ class Lifecycle:
             "platform_access_key": access_key,
             "platform_secret_key": secret_key,
             "platform_object_storage_namespace": self.store_namespace,
-            "object_storage_node_port": NODE_PORT,
+            "object_storage_node_port": self.node_port,
             **options,
         }
         return json.dumps(words)

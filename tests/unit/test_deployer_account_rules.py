@@ -31,6 +31,7 @@ UNUSED_BY_A_FIRST_RUN = {
     ("platform", "acme.cert-manager.io", "orders", "list"): "it explains an error",
     ("platform", "acme.cert-manager.io", "challenges", "list"): "it explains an error",
     ("cluster", "apps", "deployments", "list"): "platform_info detects the components",
+    ("cluster", "", "nodes", "list"): "capacity_info compares new models with the nodes",
     ("models", "", "events", "list"): "it explains an error",
     ("models", "", "pods/log", "get"): "it explains an error",
     ("models", "", "services/proxy", "create"): "inference_service_ready sends a prediction request if configured",

@@ -37,6 +37,8 @@ def run(tmp_path: Path, api: Cluster) -> Run:
             "models": [{**MODEL, "version": version}],
             "platform_kubeconfig": str(api.kubeconfig),
             "platform_domain": "localhost",
+            # The API server has no nodes.
+            "platform_capacity": "ignore",
             "platform_bucket": "models",
             "platform_model_namespace": "models",
             "platform_access_key": "the-access-key",

@@ -160,7 +160,8 @@ def test_all_options_at_once(run_module, serve, tmp_path) -> None:
     arguments = {
         **ARGUMENTS, "expected": [0, 0.1], "batch_size": 1, "tolerance": {"absolute": 0.2}, "metadata_path": str(path),
         "health": ["v2"], "rate": 10, "seconds": 1, "warmup": 3, "concurrency": 2,
-        "thresholds": {"p999_ms": 50, "error_rate": 0.5}, "proxy": "http://me:PLANTED@proxy:3128",
+        "thresholds": {"p999_ms": 50, "error_rate": 0.5}, "proxy": "http://proxy:3128",
+        "proxy_headers": {"proxy_basic_auth": "me:PLANTED"},
         "client_cert": "/c.pem", "client_key": "/k.pem",
     }  # fmt: skip
     result = run_module(inference_smoke_test.main, arguments)
