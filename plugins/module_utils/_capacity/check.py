@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.parallel import concurrently
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.resources import quantity
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, KubeApi
 
 from .demand import Pods, Serving, is_knative, pods_of, rolled_out
@@ -151,9 +152,12 @@ class _Reader:
         live = known.get(entry["metadata"]["name"])
         if live is None:
             return ABSENT
-        # A Job and a claim are not changed.
-        same = entry["kind"] in ("Job", "PersistentVolumeClaim") or _holds(entry["spec"], live["spec"])
-        return APPLIED if same else CHANGED
+        # A Job and a claim are not changed, and an autoscaler may have added replicas.
+        if entry["kind"] in ("Job", "PersistentVolumeClaim"):
+            return APPLIED
+        wanted = {key: value for key, value in entry["spec"].items() if key != "replicas"}
+        fewer = int(entry["spec"].get("replicas") or 0) > int(live["spec"].get("replicas") or 0)
+        return APPLIED if not fewer and _holds(wanted, live["spec"]) else CHANGED
 
     def serving(self, services: Sequence[Json], kserve_namespace: str) -> Serving:
         """Return what KServe adds to InferenceServices."""
@@ -207,5 +211,12 @@ def _holds(wanted: Any, live: Any) -> bool:
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(_holds(value, live.get(key)) for key, value in wanted.items())
     if isinstance(wanted, list):
-        return isinstance(live, list) and len(wanted) == len(live) and all(map(_holds, wanted, live))
-    return str(wanted) == str(live)
+        if not isinstance(live, list):
+            return False
+        if wanted and all(isinstance(entry, Mapping) and "name" in entry for entry in wanted):
+            # Containers and the like, to which a webhook may have added some.
+            named = {entry.get("name"): entry for entry in live if isinstance(entry, Mapping)}
+            return all(_holds(entry, named.get(entry["name"])) for entry in wanted)
+        return len(wanted) == len(live) and all(map(_holds, wanted, live))
+    same = str(wanted) == str(live)
+    return same or (quantity(wanted) is not None and quantity(wanted) == quantity(live))

@@ -249,6 +249,30 @@ def test_a_rollout_needs_room_for_what_it_creates_first(cluster: Cluster, mode: 
     assert "0 of pods left" in sentence(cluster, *services)
 
 
+def deployment(replicas: int, cpu: str) -> dict[str, Any]:
+    container = {"name": "manager", "resources": {"requests": {"cpu": cpu, "memory": "300Mi"}}}
+    return {
+        "kind": "Deployment",
+        "metadata": {"name": "controller", "namespace": "kserve"},
+        "spec": {"replicas": replicas, "template": {"spec": {"containers": [container]}}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("replicas", "cpu", "pods"),
+    [(2, "0.5", 0), (1, "500m", 0), (3, "500m", 1), (2, "600m", 1), (2, None, 2)],
+)
+def test_a_deployment_that_runs_asks_for_nothing(cluster: Cluster, replicas: int, cpu: str | None, pods: int) -> None:
+    live = deployment(2, "500m")
+    live["spec"]["template"]["spec"]["containers"].append({"name": "sidecar"})
+    path = "/apis/apps/v1/namespaces/kserve/deployments"
+    cluster.objects[path] = {"items": [live] if cpu else []}
+    told = check(cluster, [deployment(replicas, cpu or "1")], "kserve")
+    assert (told["pods"], told["faults"]) == (pods, [])
+    cluster.objects["/api/v1/nodes"]["items"][:] = [node("a", "100m", "16Gi")]
+    assert bool(sentence(cluster, deployment(replicas, cpu or "1"))) == bool(pods)
+
+
 def test_claims_that_may_not_be_listed_count_as_existing(cluster: Cluster) -> None:
     cluster.quota({"persistentvolumeclaims": "0"})
     cluster.refused = {f"/api/v1/namespaces/{SPACE}/persistentvolumeclaims": 403}
