@@ -167,12 +167,12 @@ def _container(entry: Json, ranges: Sequence[Json]) -> Container:
 
 
 def rolled_out(pods: Pods, knative: bool) -> Pods:
-    """Return the pods that a change of an existing object adds.
+    """Return the pods that a change of an existing object adds for a time, so that another change can wait for them.
 
     A Deployment creates a quarter of its pods, at least one, before it deletes previous ones (maxSurge). Knative
     creates all pods of a revision before it deletes those of the previous one.
     """
-    return pods if knative else replace(pods, count=math.ceil(pods.count / 4), turn=True)
+    return replace(pods, count=pods.count if knative else math.ceil(pods.count / 4), turn=True)
 
 
 def container_limits(ranges: Iterable[Json]) -> Iterator[Json]:

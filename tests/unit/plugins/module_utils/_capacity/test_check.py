@@ -241,12 +241,12 @@ def test_a_rollout_needs_room_for_what_it_creates_first(cluster: Cluster, mode: 
     cluster.objects[path]["items"] = json.loads(json.dumps(services))
     for entry in services:
         entry["spec"]["predictor"]["model"]["storageUri"] = "pvc://models/v2"
-    # In Standard mode one model can wait for the other.
-    cluster.quota({"pods": str(pods if mode == "Standard" else 2 * pods)})
+    # One model can wait for the other.
+    cluster.quota({"pods": str(pods)})
     cluster.objects["/api/v1/nodes"]["items"][:] = [node("a", "16", "64Gi")]
     assert sentence(cluster, *services) == ""
-    cluster.objects[f"/api/v1/namespaces/{SPACE}/resourcequotas"]["items"][0]["spec"]["hard"]["pods"] = "0"
-    assert "0 of pods left" in sentence(cluster, *services)
+    cluster.objects[f"/api/v1/namespaces/{SPACE}/resourcequotas"]["items"][0]["spec"]["hard"]["pods"] = str(pods - 1)
+    assert f"and {pods} more are asked for" in sentence(cluster, *services)
 
 
 def deployment(replicas: int, cpu: str) -> dict[str, Any]:
