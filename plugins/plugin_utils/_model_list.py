@@ -66,21 +66,24 @@ _LABEL_PREFIX = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is known of where the models are served.
+    """What is known of where the models are served; see checked."""
 
-    volumes: the volumes that exist, None if unknown; deployment_mode: Standard or Knative; domain: "" if unknown.
-    """
-
-    volumes: Collection[str] | None = None
-    deployment_mode: str = "Standard"
-    domain: str = ""
+    volumes: Collection[str] | None
+    deployment_mode: str
+    domain: str
 
 
-def checked(models: Any, around: Surroundings = Surroundings()) -> tuple[list[dict[str, Any]], list[str]]:
+def checked(
+    models: Any, volumes: Collection[str] | None = None, deployment_mode: str = "Standard", domain: str = ""
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the models with defaults and right types, without what is null, and one sentence for each fault.
 
     :param models: the list as the inventory has it.
+    :param volumes: the volumes that there are; any name is taken without.
+    :param deployment_mode: Standard or Knative.
+    :param domain: below which the models are served, if it is known.
     """
+    around = Surroundings(volumes, deployment_mode, domain)
     if not isinstance(models, list):
         return [], [f"The models must be a list, and are of type {_kind(models)}."]
     done, faults = [], []
