@@ -61,6 +61,8 @@ PREFIX = "kserve.hashfoundry.io/"
 
 # Kubernetes: labels, and their keys' two parts.
 _LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+# The name of an object: RFC 1123.
+_OBJECT = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _LABEL_PREFIX = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
@@ -143,6 +145,12 @@ def _faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
     if storage == "pvc" and around.volumes is not None and model["volume"] not in around.volumes:
         there = ", ".join(sorted(around.volumes)) or "none"
         yield f"volume is {model['volume']}, which is not one of the volumes ({there})"
+    for key in ("volume", "runtime"):
+        if key in model and not (_OBJECT.fullmatch(model[key]) and len(model[key]) <= limits.HOST):
+            yield (
+                f"{key} is {model[key]}, and must be the name of an object: lower-case letters, digits, '-' and '.', "
+                "with a letter or digit at both ends"
+            )
     scaling = model.get("scaling", {})
     least, most = scaling.get("min_replicas"), scaling.get("max_replicas")
     if least is not None and least < 0:

@@ -81,6 +81,7 @@ def test_a_third_model_takes_one_entry() -> None:
         ({"labels": {"tier": "a b"}}, "labels.tier is a b, and must be a label's value"),
         ({"labels": {False: "x"}}, "a key of labels is the boolean false, which YAML reads from no, off and false"),
         ({"owner": 83}, "owner is the number 83; put it between quotes, so that it stays as it is written"),
+        ({"runtime": "SK Learn"}, "runtime is SK Learn, and must be the name of an object: lower-case letters"),
         ({"runtime": True}, "runtime is the boolean true, which YAML reads from yes, on and true; put it between"),
         ({"version": date(2026, 11, 29)}, "version is the date 2026-11-29; put it between quotes"),
         ({"name": "no"}, "name is no, which programs that read it in YAML take for something else"),

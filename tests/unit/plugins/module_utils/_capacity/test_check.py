@@ -178,6 +178,26 @@ def test_limit_ranges_give_defaults_and_bounds(cluster: Cluster) -> None:
     )
 
 
+def test_limit_ranges_of_pods_and_claims(cluster: Cluster) -> None:
+    cluster.limits()
+    limits = cluster.objects[f"/api/v1/namespaces/{SPACE}/limitranges"]["items"][0]["spec"]["limits"]
+    limits[:] = [
+        {"type": "Pod", "max": {"cpu": "1"}, "min": {"memory": "1Gi"}},
+        {"type": "PersistentVolumeClaim", "max": {"storage": "5Gi"}},
+    ]
+    claim = {
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "models", "namespace": SPACE},
+        "spec": {"resources": {"requests": {"storage": "10Gi"}}},
+    }
+    told = check(cluster, [claim, service("iris", resources("2", "512Mi"))], "kserve")
+    assert told["faults"] == [
+        "a pod of InferenceService iris has 2 of cpu, and the max of a LimitRange is 1",
+        "a pod of InferenceService iris has 512Mi of memory, and the min of a LimitRange is 1Gi",
+        "the claim models has 10Gi of storage, and the max of a LimitRange is 5Gi",
+    ]
+
+
 def test_the_quota_that_will_be_applied_counts(cluster: Cluster) -> None:
     cluster.quota({"pods": "1"}, {"pods": "1"})
     raised = {
