@@ -31,6 +31,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.lo
 # roles/model_serving/meta/argument_specs.yml says the same to people, and a unit test compares the two.
 MODEL: dict[str, Any] = {
     "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"]},
     "version": {"type": "str", "required": True},
     "source": {
         "type": "dict",
@@ -95,13 +96,14 @@ class Surroundings:
 def checked(models: Any, around: Surroundings = Surroundings()) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the models with defaults and right types, without what is null, and one sentence for each fault.
 
+    Entries with the state absent are left out; see absent_names.
+
     :param models: the list as the inventory has it.
     """
-    if isinstance(models, str):  # of a survey, or of -e models=...
-        try:
-            models = json.loads(models)
-        except ValueError:
-            return [], ["The models must be a list, and are a string that is not JSON; write them as a list in JSON."]
+    try:
+        models = _parsed(models)
+    except ValueError:
+        return [], ["The models must be a list, and are a string that is not JSON; write them as a list in JSON."]
     if not isinstance(models, list):
         return [], [f"The models must be a list, and are {_kind(models)}."]
     done, faults = [], []
@@ -110,10 +112,14 @@ def checked(models: Any, around: Surroundings = Surroundings()) -> tuple[list[di
             faults.append(f"Model {number} of the list must be a dictionary, and is {_kind(entry)}.")
             continue
         who = f"Model {entry['name']}" if isinstance(entry.get("name"), str) else f"Model {number} of the list"
+        if _is_absent(entry):
+            faults += [] if isinstance(entry.get("name"), str) else [f"{who}: missing required arguments: name."]
+            continue
         model, found = _model(entry, around)
         done.append(model)
         faults += [f"{who}: {fault.rstrip('.')}." for fault in found]
-    names = Counter(model["name"] for model in done if isinstance(model.get("name"), str))
+    named = [*done, *filter(_is_absent, models)]
+    names = Counter(model["name"] for model in named if isinstance(model.get("name"), str))
     faults += [
         f"Model {name}: name stands {count} times in the list; each model has one entry, with one version."
         for name, count in names.items()
@@ -126,6 +132,24 @@ def checked(models: Any, around: Surroundings = Surroundings()) -> tuple[list[di
         if f"{name}-predictor" in names
     ]
     return done, faults
+
+
+def absent_names(models: Any) -> list[str]:
+    """Return the names of the entries with the state absent, which need no other key and are in no checked list."""
+    try:
+        models = _parsed(models)
+    except ValueError:
+        return []
+    return [str(entry.get("name")) for entry in models if _is_absent(entry)] if isinstance(models, list) else []
+
+
+def _parsed(models: Any) -> Any:
+    """Return a list that a survey, or -e models=..., gives as JSON."""
+    return json.loads(models) if isinstance(models, str) else models
+
+
+def _is_absent(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and entry.get("state") == "absent"
 
 
 def _model(entry: Mapping[str, Any], around: Surroundings) -> tuple[dict[str, Any], list[str]]:

@@ -211,7 +211,7 @@ def error_message(error: Any) -> str:
 
 def api_error(error: Any, path: str) -> ApiError:
     """Return the error for an ApiException of the Kubernetes client."""
-    status, whole = int(error.status or 0), redact(" ".join(error_message(error).split()))
+    status, whole = int(error.status or 0), " ".join(redact(error_message(error)).split())
     text = short(whole)
     if status == 401:
         message = "The API server does not accept the credentials; check the kubeconfig's user, or api_key."
@@ -229,7 +229,7 @@ def connection_error(error: BaseException) -> Unreachable:
     reason = getattr(error, "reason", None) or error
     if isinstance(reason, urllib3.exceptions.ReadTimeoutError):
         return AnswerTimeout("The API server has not answered in time; see whether it is overloaded.")
-    text = redact(" ".join(str(reason).split()))
+    text = " ".join(redact(str(reason)).split())
     if "certificate" in text.lower():
         return Unreachable(
             f"The API server's certificate is not accepted ({text}); set ca_cert to its authority.",
@@ -298,7 +298,7 @@ def api_client(get_client: Callable[[], Any]) -> Any:
     except Exception as error:
         # kubernetes.core raises CoreException, the client ConfigException, and both let others through: all at
         # this point are about the configuration.
-        text = redact(" ".join(str(error).split())).removeprefix("Could not create API client: ")
+        text = " ".join(redact(str(error)).split()).removeprefix("Could not create API client: ")
         no_config = isinstance(error, ConfigException) or isinstance(error.__cause__, ConfigException)
         what = "There is no usable Kubernetes configuration" if no_config else "The connection cannot be set up"
         place = " ".join(["", *getattr(error, "__notes__", ())])

@@ -90,7 +90,7 @@ def _rendered(chart: Mapping[str, Any], helm: str, namespace: str) -> Rendered:
     if parts is None:
         text = _printed(command, chart)
     else:
-        text = cached([*map(str.encode, command), *parts], lambda: _printed(command, chart), _is_of_definitions)
+        text = cached([*map(str.encode, command), *parts], lambda: _printed(command, chart), str, _is_of_definitions)
     return Rendered(f"the chart {chart['ref']}", text, namespace)
 
 

@@ -162,7 +162,7 @@ def _yaml(text: str) -> list[Any]:
 def _read(part: str) -> list[Any]:
     # A manifest of megabytes consists nearly all of CRDs, and nothing in them is secret.
     if len(part) > _LARGE and DEFINITION.search(part):
-        return cached([b"YAML as of 0.1.0", part.encode()], lambda: _load_all(part))
+        return cached([b"YAML as of 0.1.0", part.encode()], lambda: _load_all(part), list)
     return _load_all(part)
 
 

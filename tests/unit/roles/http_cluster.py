@@ -30,6 +30,7 @@ RESOURCES = {
     "/apis/networking.k8s.io/v1": {"Ingress": ("ingresses", True)},
     "/apis/serving.kserve.io/v1beta1": {"InferenceService": ("inferenceservices", True)},
 }
+MODEL = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "sklearnserver"}
 # Watches stay open so long, as those of a quiet cluster do.
 WATCH_SECONDS = 30.0
 
@@ -89,7 +90,12 @@ class Cluster(Server):
         return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": found}
 
     def _read(self, path: str, query: dict[str, str]) -> Any:
-        found = self.get(path, **query)
+        label = query.get("labelSelector", "")
+        if label and not set(label) & set("=!"):  # any value of the label
+            found = self.get(path)
+            found["items"] = [item for item in found["items"] if label in (item["metadata"].get("labels") or {})]
+        else:
+            found = self.get(path, **query)
         root = next(root for root in self.kinds if path.startswith(f"{root}/"))
         kinds = {plural: kind for kind, (plural, _spaced) in self.kinds[root].items()}
         plural = path.rpartition("/")[2]

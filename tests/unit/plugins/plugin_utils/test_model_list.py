@@ -15,7 +15,12 @@ from ansible.errors import AnsibleFilterError
 from ansible.template import trust_as_template
 
 from ansible_collections.hashfoundry.kserve.plugins.filter.checked_models import FilterModule
-from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_list import MODEL, Surroundings, checked
+from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_list import (
+    MODEL,
+    Surroundings,
+    absent_names,
+    checked,
+)
 
 ROOT = Path(__file__).resolve().parents[4]
 IRIS: dict[str, Any] = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver"}
@@ -31,6 +36,13 @@ def test_a_checked_list_is_unchanged() -> None:
     assert checked(once, Surroundings(["models"])) == (once, [])
 
 
+def test_an_absent_entry_needs_a_name_only_and_is_left_out() -> None:
+    gone = {"name": "churn", "state": "absent"}
+    assert checked([IRIS, gone]) == checked([IRIS])
+    assert checked([{**IRIS, "state": "absent"}]) == ([], [])
+    assert absent_names([{**IRIS, "state": "present"}, gone]) == ["churn"]
+
+
 def test_a_third_model_takes_one_entry() -> None:
     others = [{**IRIS, "name": name} for name in ("churn", "fraud")]
     assert [model["name"] for model in checked([IRIS, *others])[0]] == ["iris", "churn", "fraud"]
@@ -40,6 +52,7 @@ def test_a_third_model_takes_one_entry() -> None:
     ("change", "said"),
     [
         ({"version": None}, "missing required arguments: version"),
+        ({"state": "gone"}, "value of state must be one of: present, absent, got: gone"),
         ({"version": 1.10}, "version is the number 1.1; put it between quotes"),
         ({"version": "a/b"}, "version is a/b, and must be of letters"),
         ({"version": ".."}, "version is .., and must be of letters"),
@@ -145,6 +158,8 @@ def test_a_name_and_a_domain_give_a_host_name_of_at_most_253_characters() -> Non
         ([{**IRIS, "name": None}], "Model 1 of the list: missing required arguments: name."),
         ([{**IRIS, "name": False}], "Model 1 of the list: name is the boolean false, which YAML reads from no, off"),
         ([IRIS, {**IRIS, "name": "iris-predictor"}], "Model iris-predictor: name is that of objects which KServe"),
+        ([IRIS, {"state": "absent"}], "Model 2 of the list: missing required arguments: name."),
+        ([IRIS, {"name": "iris", "state": "absent"}], "Model iris: name stands 2 times in the list"),
         ([IRIS, {**IRIS, "version": "v2"}], "Model iris: name stands 2 times in the list; each model has one entry"),
     ],
 )
