@@ -108,6 +108,7 @@ def test_kserve_and_the_api_server_accept_every_key_of_an_entry(playbook: Playbo
     plain = {"version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver", "resources": small}
     models = [
         {**plain, "name": "from-image", "storage": "oci", "image": "registry.example.com/m:1", "exposure": "none"},
+        {**plain, "name": "elsewhere", "storage": "uri", "uri": "gs://public/iris", "digest": "sha256:" + "0" * 64},
         {**plain, "name": "twice", "scaling": {"min_replicas": 2, "max_replicas": 4}, "exposure": "ingress"},
     ]
     tags = ("--check", "--diff", "--tags", "cluster_preflight,model_serving")
@@ -116,6 +117,7 @@ def test_kserve_and_the_api_server_accept_every_key_of_an_entry(playbook: Playbo
     for said in (
         "storageUri: oci://registry.example.com/m:1",
         "storageUri: s3://hashfoundry-ml-models/twice/v1/",
+        "storageUri: gs://public/iris",
         "minReplicas: 2",
         "PodDisruptionBudget ml-models/twice",
         "topologyKey: kubernetes.io/hostname",
