@@ -114,3 +114,26 @@ def test_kserve_is_configured_with_the_object_store_or_uses_aws(
     text = text_of("model_namespace/templates/namespace.yml.j2", variables, tmp_path)
     secret = next(one for one in yaml.safe_load_all(text) if one and one["kind"] == "Secret")
     assert secret["metadata"]["annotations"] == {f"serving.kserve.io/{name}": said for name, said in expected.items()}
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:" + "0" * 64], ids=["without a digest", "with a digest"])
+def test_a_model_from_elsewhere_is_served_from_its_uri(digest: str, tmp_path: Path) -> None:
+    model = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver", "storage": "uri"}
+    model |= {"uri": "gs://public/iris"} | ({"digest": digest} if digest else {})
+    variables = {
+        "__model_serving_models": [model],
+        "__model_serving_stored": [],
+        "__model_serving_all_digests": {},
+        "__model_serving_credentials": {"name": "models"},
+        "model_serving_bucket": "models",
+        "model_serving_exposure": "gateway",
+        "model_serving_deployment_mode": "Standard",
+        "model_serving_namespace": "ml-models",
+        "model_serving_user": 1000,
+        "model_serving_group": 1000,
+    }
+    service = rendered("model_serving/templates/inference-services.yml.j2", variables, tmp_path)
+    assert service["spec"]["predictor"]["model"]["storageUri"] == "gs://public/iris"
+    wanted = [{"name": "MODEL_DIGEST", "value": digest}] if digest else None
+    assert service["spec"]["predictor"]["model"].get("env") == wanted
+    assert service["metadata"]["annotations"].get("kserve.hashfoundry.io/digest") == (digest or None)
