@@ -42,7 +42,7 @@ class Check:
     """What to ask and to expect.
 
     health: kinds of servers whose health endpoints must answer; retry_for: seconds in which answers that are
-    not there yet are asked for again; thresholds: what the load must keep to.
+    not there yet are asked for again; thresholds: what the load must keep to; load: whether there is one.
     """
 
     model_name: str
@@ -56,6 +56,7 @@ class Check:
     schema: Schema | None = None
     health: Sequence[str] = ()
     thresholds: Mapping[str, float | None] = field(default_factory=dict)
+    load: bool = True
 
     @classmethod
     def of(
@@ -229,7 +230,8 @@ class SmokeTest:
                 if self.check.schema:
                     with self._checked("schema"):
                         self._compare_schema(self.check.schema, answers)
-                self._measure()
+                if self.check.load:
+                    self._measure()
         except KServeError as error:
             error.result = {**self.result, **error.result, "checks": self.checks}
             raise
