@@ -518,20 +518,23 @@ CHECK_OPTIONS: dict[str, Any] = {
 OF_EACH = ("url", "host", "model_name", "protocol", "health", "instances", "expected", "metadata_path", "junit_path")
 ALONE = [name for name in (*OF_EACH, "svg_path") if name not in ("protocol", "health")]  # these have defaults
 AT_ONCE = 8
-ARGUMENT_SPEC: dict[str, Any] = {
+SINGLE: dict[str, Any] = {
     **SERVER_OPTIONS,
     **CHECK_OPTIONS,
     "junit_path": {"type": "path"},
     "svg_path": {"type": "path"},
     "token": {"type": "str", "no_log": True},
 }
-ARGUMENT_SPEC["models"] = {
-    "type": "list",
-    "elements": "dict",
-    "options": {**{name: ARGUMENT_SPEC[name] for name in OF_EACH}, "model_name": {"type": "str", "required": True}},
-    "mutually_exclusive": [("url", "host")],
-    "required_one_of": [("url", "host")],
-    "required_together": [("instances", "expected")],
+ARGUMENT_SPEC: dict[str, Any] = {
+    **SINGLE,
+    "models": {
+        "type": "list",
+        "elements": "dict",
+        "options": {**{name: SINGLE[name] for name in OF_EACH}, "model_name": {"type": "str", "required": True}},
+        "mutually_exclusive": [("url", "host")],
+        "required_one_of": [("url", "host")],
+        "required_together": [("instances", "expected")],
+    },
 }
 
 
