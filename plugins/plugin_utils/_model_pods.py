@@ -22,6 +22,8 @@ VERSION = "kserve.hashfoundry.io/version"
 DIGEST = "kserve.hashfoundry.io/digest"
 # Of Knative Serving v1.21
 _REVISION = "serving.knative.dev/revision"
+# Where the bucket has the versions.
+STORED = ("s3", "pvc")
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -51,7 +53,7 @@ def pod_faults(
     """Return a sentence for each way in which a pod differs from its model's entry.
 
     KServe passes over what it does not find in silence: a ServiceAccount, a Secret, an annotation with a misspelt key.
-    Where a public bucket or another store answers all the same, the pod serves what nobody meant.
+    If a public bucket or another object store answers nevertheless, the pod serves an unintended model.
 
     :param models: the checked list; bucket: the bucket with them.
     :param credentials: as the role model_namespace takes them; no access key is read.
@@ -66,11 +68,14 @@ def pod_faults(
         if model is None or metadata.get("deletionTimestamp"):
             continue
         stored = f"s3://{bucket}/{model['name']}/{model['version']}/"
-        found = [*_identity(metadata, model, digests.get(stored))]
+        elsewhere = model["storage"] not in STORED
+        found = [*_identity(metadata, model, model.get("digest") if elsewhere else digests.get(stored))]
         if found and _REVISION in labels:
             continue  # Knative lets the pods of an older revision go after a while
         if model["storage"] == "s3":
             found += _initializer(pod["spec"].get("initContainers") or (), stored, credentials)
+        elif model["storage"] == "uri":
+            found += _source(pod["spec"].get("initContainers") or (), model["uri"])
         elif model["storage"] == "pvc":
             found += _mount(pod["spec"], model)
         faults += [f"Pod {metadata['name']} of model {model['name']} {fault}." for fault in found]
@@ -81,19 +86,30 @@ def _identity(metadata: Json, model: Json, digest: str | None) -> Iterator[str]:
     version = (metadata.get("labels") or {}).get(VERSION)
     if version != model["version"]:
         yield f"is of version {version} and not {model['version']}"
-    said = (metadata.get("annotations") or {}).get(DIGEST)
-    if digest and model["storage"] != "oci" and said != digest:
-        yield f"has the digest {said} in its annotations and not {digest}"
+    current = (metadata.get("annotations") or {}).get(DIGEST)
+    if digest and current != digest:
+        yield f"has the digest {current} in its annotations and not {digest}"
 
 
-def _initializer(containers: Collection[Json], uri: str, credentials: Json) -> Iterator[str]:
-    container = next((one for one in containers if one["name"] == STORAGE_INITIALIZER), None)
+def _container(containers: Collection[Json]) -> Json | None:
+    return next((one for one in containers if one["name"] == STORAGE_INITIALIZER), None)
+
+
+def _source(containers: Collection[Json], uri: str) -> Iterator[str]:
+    container = _container(containers)
     if container is None:
         yield f"has no init container {STORAGE_INITIALIZER}; see whether KServe's webhook for pods works"
         return
     source = (container.get("args") or [None])[0]
     if source != uri:
         yield f"takes its model from {source} and not {uri}"
+
+
+def _initializer(containers: Collection[Json], uri: str, credentials: Json) -> Iterator[str]:
+    yield from _source(containers, uri)
+    container = _container(containers)
+    if container is None:
+        return
     env = {entry["name"]: entry for entry in container.get("env") or ()}
     for key in _KEYS:
         secret = (env.get(key, {}).get("valueFrom") or {}).get("secretKeyRef") or {}
@@ -104,9 +120,9 @@ def _initializer(containers: Collection[Json], uri: str, credentials: Json) -> I
             )
     endpoint = (credentials.get("endpoint_url") or "").rstrip("/")
     for key, value in (("AWS_ENDPOINT_URL", endpoint), ("AWS_DEFAULT_REGION", credentials.get("region"))):
-        said = env.get(key, {}).get("value")
-        if value and said != value:
-            yield f"has {key} {said} and not {value}; see the annotations of the Secret {credentials['name']}"
+        current = env.get(key, {}).get("value")
+        if value and current != value:
+            yield f"has {key} {current} and not {value}; see the annotations of the Secret {credentials['name']}"
 
 
 def _mount(spec: Json, model: Json) -> Iterator[str]:

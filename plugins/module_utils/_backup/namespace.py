@@ -24,6 +24,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.paralle
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, KubeApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import AUTOMATIC
 
+from . import field_managers
 from .custom_resources import without_server_fields
 
 with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
@@ -44,9 +45,10 @@ _GIVEN = {
 }
 
 
-def backup(api: KubeApi, namespace: str, path: Path, *, check_mode: bool) -> Json:
+def backup(api: KubeApi, namespace: str, path: Path, applied: Path | None = None, *, check_mode: bool) -> Json:
     """Write the namespace and what is in it, and return the result of the module namespace_backup.
 
+    :param applied: where to write the same by field manager.
     :raises KServeError: there is no such namespace, the API server refuses, or the file cannot be written.
     """
     try:
@@ -58,14 +60,17 @@ def backup(api: KubeApi, namespace: str, path: Path, *, check_mode: bool) -> Jso
             ) from None
         raise
     things = [{**itself, "apiVersion": "v1", "kind": "Namespace"}, *_read(api, namespace)]
-    content = _documents([_portable(thing) for thing in things]).encode()
-    changed = not path.is_file() or path.read_bytes() != content
-    if changed and not check_mode:
-        _put(path, content)
+    objects = [(thing, _portable(thing)) for thing in things]
+    changed, sha256 = _put(path, [portable for _live, portable in objects], check_mode)
+    more = {}
+    if applied:
+        applied_changed, more["applied_sha256"] = _put(applied, field_managers.groups(objects), check_mode)
+        changed |= applied_changed
     return {
         "changed": changed,
         "path": str(path),
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "sha256": sha256,
+        **more,
         "counts": dict(sorted(Counter(str(thing["kind"]) for thing in things).items())),
         "secrets": _secrets(api, namespace),
     }
@@ -151,12 +156,19 @@ def _documents(things: list[Json]) -> str:
     return text
 
 
-def _put(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read: specs can contain what is confidential."""
+def _put(path: Path, things: list[Json], check_mode: bool) -> tuple[bool, str]:
+    """Write a file that only its owner may read: specs can contain what is confidential.
+
+    :return: whether its content changes, and the sha256 of that.
+    """
+    content = _documents(things).encode()
+    changed = not path.is_file() or path.read_bytes() != content
     try:
-        atomic_file.write(path, content)
+        if changed and not check_mode:
+            atomic_file.write(path, content)
     except OSError as error:
         raise KServeError(
             f"The file {path} cannot be written ({error.strerror}); make its folder writable, or set path to another.",
             reason="FileNotWritable",
         ) from None
+    return changed, hashlib.sha256(content).hexdigest()

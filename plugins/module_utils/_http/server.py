@@ -141,12 +141,14 @@ def server(
     port: int | None,
     address: str | None,
     proxy: str | None = None,
+    proxy_headers: Mapping[str, str | None] | None = None,
     environ: Mapping[str, str] | None = None,
     **options: Any,
 ) -> Server:
     """Return the server from a URL, or from its parts where there is none.
 
     :param proxy: URL of a proxy; empty for none, None for what the environment says.
+    :param proxy_headers: the option of this name.
     :raises KServeError: the URL is not one of a web server, or the proxy's not one of an HTTP proxy.
     """
     prefix = ""
@@ -167,7 +169,7 @@ def server(
         raise KServeError(f"The port {made.port} is none; give one from 1 to 65535.", reason="InvalidOption")
     if proxy is None:
         proxy = proxy_of(made.scheme, (made.host, made.address), made.port, os.environ if environ is None else environ)
-    return replace(made, proxy=_proxy(proxy)) if proxy else made
+    return replace(made, proxy=_proxy(proxy, (proxy_headers or {}).get("proxy_basic_auth"))) if proxy else made
 
 
 def ascii_name(name: str) -> str:
@@ -187,7 +189,11 @@ def ascii_name(name: str) -> str:
         ) from None
 
 
-def _proxy(text: str) -> Proxy:
+def _proxy(text: str, pair: str | None) -> Proxy:
+    """Return the proxy at a URL.
+
+    :param pair: user and password, separated by a colon. The environment's variables have them within the URL.
+    """
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         host, port = ascii_name(parts.hostname or ""), parts.port or 80
@@ -198,9 +204,10 @@ def _proxy(text: str) -> Proxy:
             "The proxy is not one that is spoken to by HTTP; give one such as http://proxy.example.com:3128.",
             reason="InvalidOption",
         )
-    if parts.username is None:
-        return Proxy(host, port)
-    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    if not pair:
+        if parts.username is None:
+            return Proxy(host, port)
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return Proxy(host, port, "Basic " + b64encode(pair.encode()).decode())
 
 

@@ -46,7 +46,7 @@ class Images:
     def of(cls, option: Mapping[str, Any] | None) -> Images:
         """Return what the module's option says.
 
-        :raises KServeError: a digest is none.
+        :raises KServeError: a registry or a digest is none.
         """
         option = option or {}
         for image, digest in (option.get("digests") or {}).items():
@@ -56,6 +56,13 @@ class Images:
                     "digits.",
                     reason="InvalidOption",
                 )
+        for prefix, other in (option.get("registries") or {}).items():
+            if not (isinstance(prefix, str) and isinstance(other, str) and prefix.strip("/ ") and other.strip("/ ")):
+                raise KServeError(
+                    f"images.registries has {json.dumps(other)} for {json.dumps(prefix)}; give the name of a registry "
+                    "for each prefix, or leave the entry out.",
+                    reason="InvalidOption",
+                )
         registries = {key.rstrip("/"): value.rstrip("/") for key, value in (option.get("registries") or {}).items()}
         return cls(registries, dict(option.get("digests") or {}))
 
@@ -63,7 +70,7 @@ class Images:
         return bool(self.registries or self.digests)
 
     def mapped(self, image: str) -> str:
-        """Return where an image is taken from; text that is no image, and one that nothing is said of, as it is."""
+        """Return where an image is taken from; text that is no image, and an image without a rule, are unchanged."""
         parts = _IMAGE.fullmatch(image)
         # A bare name is completed by a controller, as Istio's auto and proxyv2 are.
         if parts is None or ("/" not in image and not (parts["tag"] or parts["digest"])):

@@ -197,7 +197,7 @@ class _Run:
         if removed and not self._overwrite:
             raise KServeError(
                 f"The incomplete version {self._target.uri} contains objects that are not in the folder "
-                f"({shortened(removed)}); remove them, or set overwrite.",
+                f"({shortened(removed)}); add them to the folder, or set overwrite to have them removed.",
                 reason="VersionIncomplete",
             )
         if withdraw and not self._check_mode:

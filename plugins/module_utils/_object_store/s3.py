@@ -128,7 +128,7 @@ class S3Store:
         if len(body) != size:
             raise KServeError(
                 f"The store gave {len(body)} bytes of {key} where {size} were asked for; run again.",
-                reason="ObjectDamaged",
+                reason="ObjectCorrupt",
             )
         return body
 

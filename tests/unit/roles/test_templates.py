@@ -15,7 +15,11 @@ import yaml
 from tests.unit.ansible_run import ROOT, run_ansible
 
 ROLES = ROOT / "roles"
-OURS = {"manager": "hashfoundry.kserve", "operation": "Apply", "fieldsV1": {"f:metadata": {"f:labels": {"f:a": {}}}}}
+OURS = {
+    "manager": "hashfoundry.kserve.model_namespace",
+    "operation": "Apply",
+    "fieldsV1": {"f:metadata": {"f:labels": {"f:a": {}}}},
+}
 SECURED = {**OURS, "manager": "hashfoundry.kserve.namespace-security"}
 NAMED = {"f:metadata": {"f:labels": {".": {}, "f:kubernetes.io/metadata.name": {}}}}
 LABEL = "kserve.hashfoundry.io/keys"
@@ -39,6 +43,8 @@ def text_of(name: str, variables: dict[str, Any], folder: Path) -> str:
     ("managers", "made"),
     [
         ([OURS, SECURED], True),
+        # As a role has applied it that had no field manager of its own.
+        ([{**OURS, "manager": "hashfoundry.kserve"}, SECURED], True),
         ([OURS, {"manager": "kubectl-label", "operation": "Update", "fieldsV1": {"f:metadata": {}}}], True),
         ([{"manager": "kubectl-create", "operation": "Update", "fieldsV1": NAMED}, OURS], False),
         ([{"manager": "kubectl", "operation": "Apply", "fieldsV1": {"f:metadata": {}}}, OURS], False),
@@ -108,3 +114,26 @@ def test_kserve_is_configured_with_the_object_store_or_uses_aws(
     text = text_of("model_namespace/templates/namespace.yml.j2", variables, tmp_path)
     secret = next(one for one in yaml.safe_load_all(text) if one and one["kind"] == "Secret")
     assert secret["metadata"]["annotations"] == {f"serving.kserve.io/{name}": said for name, said in expected.items()}
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:" + "0" * 64], ids=["without a digest", "with a digest"])
+def test_a_model_from_elsewhere_is_served_from_its_uri(digest: str, tmp_path: Path) -> None:
+    model = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver", "storage": "uri"}
+    model |= {"uri": "gs://public/iris"} | ({"digest": digest} if digest else {})
+    variables = {
+        "__model_serving_models": [model],
+        "__model_serving_stored": [],
+        "__model_serving_all_digests": {},
+        "__model_serving_credentials": {"name": "models"},
+        "model_serving_bucket": "models",
+        "model_serving_exposure": "gateway",
+        "model_serving_deployment_mode": "Standard",
+        "model_serving_namespace": "ml-models",
+        "model_serving_user": 1000,
+        "model_serving_group": 1000,
+    }
+    service = rendered("model_serving/templates/inference-services.yml.j2", variables, tmp_path)
+    assert service["spec"]["predictor"]["model"]["storageUri"] == "gs://public/iris"
+    wanted = [{"name": "MODEL_DIGEST", "value": digest}] if digest else None
+    assert service["spec"]["predictor"]["model"].get("env") == wanted
+    assert service["metadata"]["annotations"].get("kserve.hashfoundry.io/digest") == (digest or None)

@@ -84,7 +84,7 @@ def env(pod: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("pod", "change", "said"),
+    ("pod", "change", "message"),
     [
         (IRIS, lambda pod: env(pod).pop(0), "has not got AWS_ACCESS_KEY_ID from the Secret reader; see whether"),
         (
@@ -119,13 +119,13 @@ def env(pod: dict[str, Any]) -> list[dict[str, Any]]:
     ],
 )
 def test_a_pod_that_does_not_match_the_spec(
-    pod: dict[str, Any], change: Callable[[dict[str, Any]], Any], said: str
+    pod: dict[str, Any], change: Callable[[dict[str, Any]], Any], message: str
 ) -> None:
     changed = copy.deepcopy(pod)
     change(changed)
     (fault,) = faults(changed)
     name = pod["metadata"]["labels"]["serving.kserve.io/inferenceservice"]
-    assert fault.startswith(f"Pod {name}-1 of model {name} {said}") and fault.endswith(".")
+    assert fault.startswith(f"Pod {name}-1 of model {name} {message}") and fault.endswith(".")
 
 
 def test_pods_without_a_model_and_terminating_ones_are_ignored() -> None:
@@ -147,6 +147,22 @@ def test_an_unknown_digest_and_an_image_are_not_compared() -> None:
     pod["metadata"]["annotations"] = {}
     assert pod_faults([pod], MODELS, "bucket", CREDENTIALS, {}) == []
     assert pod_faults([pod], [{**MODELS[0], "storage": "oci"}], "bucket", CREDENTIALS, DIGESTS) == []
+
+
+def test_a_model_from_elsewhere_is_compared_with_its_own_uri_and_digest() -> None:
+    pod = copy.deepcopy(IRIS)
+    pod["spec"]["initContainers"][0]["args"] = ["gs://public/iris", "/mnt/models"]
+    # Its credentials are not those of the bucket.
+    pod["spec"]["initContainers"][0]["env"] = []
+    entry = {**MODELS[0], "storage": "uri", "uri": "gs://public/iris"}
+    assert pod_faults([pod], [entry], "bucket", CREDENTIALS, DIGESTS) == []
+    (fault,) = pod_faults([pod], [entry | {"digest": "sha256:" + "0" * 64}], "bucket", CREDENTIALS, DIGESTS)
+    assert f"has the digest {DIGEST} in its annotations and not sha256:0" in fault
+    (fault,) = pod_faults([IRIS], [entry], "bucket", CREDENTIALS, DIGESTS)
+    assert "takes its model from s3://bucket/iris/v1/ and not gs://public/iris" in fault
+    del pod["spec"]["initContainers"]
+    (fault,) = pod_faults([pod], [entry], "bucket", CREDENTIALS, DIGESTS)
+    assert "has no init container storage-initializer" in fault
 
 
 def test_serving_versions_are_those_of_services_and_pods() -> None:

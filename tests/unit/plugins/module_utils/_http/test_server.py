@@ -61,6 +61,8 @@ def test_an_explicit_proxy() -> None:
     found = server("https://iris", proxy="http://me:p%40ss@proxy:3128").proxy
     assert found == http_server.Proxy("proxy", 3128, "Basic bWU6cEBzcw==")
     assert "bWU6" not in repr(found)
+    headers = {"proxy_basic_auth": "me:p@ss"}
+    assert server("https://iris", proxy="http://proxy:3128", proxy_headers=headers).proxy == found
     assert server("https://iris", proxy="proxy:3128").proxy == http_server.Proxy("proxy", 3128)
 
 

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -236,7 +239,7 @@ LASTING: dict[str, tuple[Callable[[str, str], bool], str, int, str]] = {
     "a bucket without room": (puts, "403 QuotaExceeded", 1, "has no room left"),
     "a right that is missing": (puts, "403 AccessDenied", 1, "denies access; give the key the right"),
     "another region": (any_get, "301 PermanentRedirect", 1, "in another region; set region"),
-    "an error that nobody knows": (
+    "an unknown error": (
         puts,
         "418 Teapot",
         1,
@@ -305,7 +308,7 @@ def test_a_download_that_is_corrupted_in_transit(
 ) -> None:
     run(store, folder)
     server.faults = [(lambda _method, target: target.endswith("big"), "damaged")]
-    with pytest.raises(KServeError, match="iris/1/big is not what the version's manifest says"):
+    with pytest.raises(KServeError, match="though the object iris/1/big is intact"):
         fetch(store, TARGET, tmp_path / "dest", digest=None, check_mode=False, connections=2)
     assert not (tmp_path / "dest").exists()
 
@@ -342,7 +345,7 @@ def test_a_bucket_that_was_created_concurrently(server: S3Server, store: s3.S3St
     store.create()
     server.faults = [(lambda method, _target: method == "PUT", "409 BucketAlreadyExists")]
     with pytest.raises(KServeError, match="BucketAlreadyExists"):
-        store.create()
+        s3.connect(replace(OPTIONS, endpoint_url=server.url)).create()
 
 
 PAGE = "<ListBucketResult><IsTruncated>true</IsTruncated>{}</ListBucketResult>"
@@ -480,6 +483,26 @@ def test_the_region_of_a_bucket_in_another_region() -> None:
         "Amazon S3 keeps the bucket in another region; set region and endpoint_url to that of the bucket "
         "(bucket models in eu-north-1, PermanentRedirect)."
     )
+
+
+# Prints which of botocore's descriptions a client has opened.
+OPENED = """
+import sys
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3_client
+{preload}
+opened = []
+sys.addaudithook(lambda event, args: event == "open" and opened.append(str(args[0])))
+s3_client.connect(s3_client.S3Options("models", "https://store.example.com", "fra1", "a", "b")).close()
+print(sum("botocore" in path and ".json" in path for path in opened))
+"""
+
+
+@pytest.mark.parametrize(("preload", "reads"), [("", True), ("s3_client.preload()", False)])
+def test_a_client_reads_nothing_that_was_preloaded(preload: str, reads: bool) -> None:
+    command = [sys.executable, "-c", OPENED.format(preload=preload)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert (int(done.stdout) > 0) is reads
 
 
 def test_an_unreachable_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -633,7 +656,7 @@ def test_options_default_to_the_profile(aws_files: None) -> None:
     team = S3Options(bucket="models", profile="team", validate_certs=False)
     client = s3_client.connect(team)
     # Requests and messages depend on the provider.
-    assert (client.options.on_aws, client.options.place) == (False, "https://ams3.digitaloceanspaces.com")
+    assert (client.options.on_aws, client.options.endpoint_name) == (False, "https://ams3.digitaloceanspaces.com")
     assert client.options.region == "ams3" and "=of-the-team" in signed(client)
     client = s3_client.connect(replace(team, region="fra1", access_key="mine", secret_key="mine"))
     assert client.options.region == "fra1" and "=mine" in signed(client)
@@ -672,7 +695,7 @@ def test_a_secret_of_the_environment_is_masked(
 @pytest.mark.parametrize(("region", "host"), [("eu-north-1", "amazonaws.com"), ("cn-north-1", "amazonaws.com.cn")])
 def test_amazon_without_an_endpoint(aws_files: None, region: str, host: str) -> None:
     client = s3_client.connect(S3Options("models", None, region, "a", "b"))
-    assert client.options.endpoint_url == f"https://s3.{region}.{host}" and client.options.place == "Amazon S3"
+    assert client.options.endpoint_url == f"https://s3.{region}.{host}" and client.options.endpoint_name == "Amazon S3"
 
 
 def test_invalid_options_are_reported_before_the_first_request(aws_files: None) -> None:
