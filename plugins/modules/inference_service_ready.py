@@ -17,9 +17,9 @@ description:
   - Waits until each InferenceService serves its current generation, and reports why if it does not.
   - The condition C(Ready) alone is not sufficient. It can be that of the previous spec, it stays true while a previous
     pod serves and new ones crash, and it does not show whether the model was found.
-  - In Standard mode the module compares the spec with KServe's Deployment, requires that every replica is of the
-    current ReplicaSet and available and no previous one remains, that the model is loaded, that all conditions are
-    true, and that the gateway has accepted the current generation of KServe's HTTPRoutes.
+  - In Standard mode the module compares the whole spec with KServe's Deployment and its replicas, requires that every
+    replica is of the current ReplicaSet and available and no previous one remains, that the model is loaded, that all
+    conditions are true, and that the gateway has accepted the current generation of KServe's HTTPRoutes.
   - In Knative mode the module compares the spec with the latest created revision in the same way, which must be the
     latest ready one and get all requests, unless C(canaryTrafficPercent) gives it a share.
   - Finally it queries the model server, through the API server, for the model's readiness, or sends O(prediction). A

@@ -29,7 +29,13 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict
     worst,
 )
 
-from .spec_match import unmatched_field, unmatched_runtime_field
+from .spec_match import (
+    unmatched_field,
+    unmatched_metadata,
+    unmatched_replicas,
+    unmatched_runtime_field,
+    unmatched_timeout,
+)
 
 Json = Mapping[str, Any]
 
@@ -168,9 +174,17 @@ def _standard(service: Json, objects: Objects) -> Iterator[Verdict | None]:
 def _component(service: Json, component: str, deployment: Json | None, objects: Objects) -> Verdict | None:
     if deployment is None:
         return _no_deployment(service, component)
-    if field_name := unmatched_field(service["spec"][component], deployment):
+    spec = service["spec"][component]
+    if field_name := unmatched_field(spec, deployment) or unmatched_metadata(service, component, deployment):
         return _not_observed(service, component, field_name)
-    return _rollout(deployment, objects)
+    if verdict := _rollout(deployment, objects):
+        return verdict
+    name = deployment["metadata"]["name"]
+    routes = [route for route in _owned(service, objects.routes) if route["metadata"]["name"] == name]
+    if field_name := unmatched_timeout(spec, routes):
+        return _not_observed(service, component, field_name, "HTTPRoute")
+    field_name = unmatched_replicas(service, component, deployment)
+    return _not_observed(service, component, field_name) if field_name else None
 
 
 def _no_deployment(service: Json, component: str) -> Verdict:
@@ -189,11 +203,12 @@ def _not_reconciled(service: Json, component: str) -> Verdict | None:
     return degraded(verdict.reason, verdict.message) if _status_is_older(service) else verdict
 
 
-def _not_observed(service: Json, component: str, field_name: str) -> Verdict:
+def _not_observed(service: Json, component: str, field_name: str, where: str = "Deployment") -> Verdict:
+    field_path = field_name if field_name.startswith("metadata.") else f"{component}.{field_name}"
     return _not_reconciled(service, component) or progressing(
         "SpecNotObserved",
-        f"The controller has not applied {component}.{field_name} of generation "
-        f"{service['metadata'].get('generation')} to the Deployment; if this lasts, see its log and the events.",
+        f"The controller has not applied {field_path} of generation {service['metadata'].get('generation')} to the "
+        f"{where}; if this lasts, see its log and the events.",
     )
 
 
@@ -318,12 +333,15 @@ def _revision(service: Json, component: str, status: Json, objects: Objects) -> 
     deployment = next((d for d in objects.deployments if _labels(d).get(REVISION) == created), None)
     if deployment is None:
         return progressing("RevisionNotReady", f"Knative has not created the Deployment of revision {created} yet.")
-    if field_name := unmatched_field(service["spec"][component], deployment):
+    spec = service["spec"][component]
+    if field_name := unmatched_field(spec, deployment, True) or unmatched_metadata(service, component, deployment):
         return _not_observed(service, component, field_name)
     if created != status.get("latestReadyRevision"):
         return _stuck(deployment, objects) or _unready_revision(service, component, created, deployment, objects)
+    if field_name := unmatched_replicas(service, component, deployment, True):
+        return _not_observed(service, component, field_name)
     # A canary's share is what it is told to be.
-    if service["spec"][component].get("canaryTrafficPercent") is None:
+    if spec.get("canaryTrafficPercent") is None:
         for target in status.get("traffic") or ():
             if target.get("percent") and target.get("revisionName") != created:
                 return progressing(
