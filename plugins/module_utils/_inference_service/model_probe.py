@@ -255,7 +255,7 @@ class Askers:
         """
         self._asks = asks
         self._put = put
-        self._waiting: queue.SimpleQueue[tuple[str, str, Collection[str], Any]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[str, str, Collection[str], Any] | None] = queue.SimpleQueue()
         self._threads = 0
 
     def ask(self, name: str, service: str, old: Collection[str], about: Any) -> None:
@@ -266,9 +266,14 @@ class Askers:
             # Daemons: a model that does not answer must not keep the process.
             threading.Thread(target=self._run, daemon=True).start()
 
+    def stop(self) -> None:
+        """Let the threads end when they have asked what they are asking."""
+        for _thread in range(self._threads):
+            self._waiting.put(None)
+
     def _run(self) -> None:
-        while True:
-            name, service, old, about = self._waiting.get()
+        while question := self._waiting.get():
+            name, service, old, about = question
             try:
                 verdict = self._asks(name, service, old)
             except Exception as error:  # a thread that ended without a word would be waited for

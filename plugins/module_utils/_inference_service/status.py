@@ -80,7 +80,8 @@ class _Models:
     def __init__(self, api: KubeApi, namespace: str, question: Question, put: Callable[[Any], None]) -> None:
         self._question = question
         asks = partial(ask, api, namespace, question)
-        self.ask = Askers(asks, put).ask
+        self._askers = Askers(asks, put)
+        self.ask, self.stop = self._askers.ask, self._askers.stop
         why = "it is scaled to zero" if question else "model_ready_path is empty"
         self.unasked = f"The model was not asked, since {why}."
 
@@ -144,9 +145,11 @@ def _wait(api: KubeApi, selection: Selection, asked: Question, limits: Limits, w
     if selection.names == ():
         return Outcome([], 0.0, late=False)
     feed = _Feed(api, sources(selection), watch)
+    models = _Models(api, selection.namespace, asked, feed.put)
     try:
-        return wait(feed, _Models(api, selection.namespace, asked, feed.put), selection, limits)
+        return wait(feed, models, selection, limits)
     finally:
+        models.stop()
         feed.stop()
 
 

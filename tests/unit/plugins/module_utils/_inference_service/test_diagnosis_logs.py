@@ -36,6 +36,9 @@ class Logs:
             raise ApiError("The API server answered 400: previous terminated container not found", 400)
         return text
 
+    def end_watches(self) -> None:
+        pass
+
     def watch(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         raise AssertionError
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+import time
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -58,6 +59,9 @@ class Proxy:
             raise self.endpoints
         addresses = [{"ip": "10.0.0.1", "targetRef": {"kind": "Pod", "name": name}} for name in self.endpoints]
         return {"subsets": [{"addresses": addresses}]} if addresses else {}
+
+    def end_watches(self) -> None:
+        pass
 
     def watch(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         raise AssertionError
@@ -279,3 +283,10 @@ def test_models_are_queried_in_parallel_up_to_a_limit() -> None:
     assert found["3"] == Answer("3", 3, Verdict(State.SERVING, "3", ""))
     # An error of one query affects only that service.
     assert found["7"].verdict.reason == "ModelNotAsked" and "PLANTED" not in found["7"].verdict.message
+
+    before = threading.active_count()
+    askers.stop()
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before - AT_ONCE and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= before - AT_ONCE
