@@ -29,12 +29,12 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict
     worst,
 )
 
+from .routes import route_problem, unmatched_timeout
 from .spec_match import (
     unmatched_field,
     unmatched_metadata,
     unmatched_replicas,
     unmatched_runtime_field,
-    unmatched_timeout,
 )
 
 Json = Mapping[str, Any]
@@ -164,7 +164,7 @@ def _standard(service: Json, objects: Objects) -> Iterator[Verdict | None]:
     if not any(rollout):
         # What these say may be of the rollout before, until this one is complete. The first is the nearest to the
         # cause: KServe's condition follows from the route, and its model is Pending while it is not Ready itself.
-        yield from (_route(route) for route in _owned(service, objects.routes))
+        yield from (route_problem(route) for route in _owned(service, objects.routes))
         # Where there is no Gateway API, IngressReady is all there is: KServe sets it when it has made the Ingress, and
         # controllers need not say in an Ingress that they have taken it.
         yield from _conditions(service)
@@ -288,26 +288,6 @@ def _conditions(service: Json) -> Iterator[Verdict]:
         if condition.get("status") != "True":
             said = short(condition.get("message") or condition.get("reason"))
             yield progressing(f"Not{name}", f"The condition {name} is not True{f': {said}' if said else ''}.")
-
-
-def _route(route: Json) -> Verdict | None:
-    name, generation = route["metadata"]["name"], route["metadata"].get("generation")
-    parents = route.get("status", {}).get("parents") or []
-    if not parents:
-        return progressing(
-            "RouteNotAccepted", f"No gateway has accepted HTTPRoute {name}; check that its Gateway exists."
-        )
-    for parent in parents:
-        for kind, todo in (("Accepted", "check the Gateway's listeners"), ("ResolvedRefs", "check its backends")):
-            condition = _condition({"status": parent}, kind)
-            if condition.get("observedGeneration") != generation:
-                return progressing(
-                    "RouteNotObserved", f"The gateway has not observed the current generation of HTTPRoute {name}."
-                )
-            if condition.get("status") != "True":
-                said = short(condition.get("message")).rstrip(".")
-                return degraded(f"RouteNot{kind}", f"The gateway does not serve HTTPRoute {name}: {said}; {todo}.")
-    return None
 
 
 def _knative(service: Json, objects: Objects) -> Iterator[Verdict | None]:

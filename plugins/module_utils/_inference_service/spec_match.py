@@ -152,16 +152,6 @@ def autoscaler_class(service: Json, component: str) -> str:
     return str(own.get(_AUTOSCALER) or general.get(_AUTOSCALER) or "hpa")
 
 
-def unmatched_timeout(spec: Json, routes: Sequence[Json]) -> str | None:
-    """Return the field when a route of the component has another timeout than its spec states, or None.
-
-    Operators can have routes without (disableHTTPRouteTimeout), so one that has none is accepted.
-    """
-    timeouts = [rule.get("timeouts") or {} for route in routes for rule in route.get("spec", {}).get("rules") or ()]
-    said = {timeout["request"] for timeout in timeouts if "request" in timeout}
-    return "timeout" if spec.get("timeout") is not None and said - {f"{spec['timeout']}s"} else None
-
-
 def _named(containers: Sequence[Json], name: str) -> Json:
     # A single container of a custom predictor need not have a name; KServe then gives it this one.
     found = [entry for entry in containers if (entry.get("name") or name) == name]

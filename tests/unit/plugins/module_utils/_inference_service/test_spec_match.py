@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.readiness import judge
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.routes import unmatched_timeout
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.spec_match import (
     unmatched_field,
     unmatched_metadata,
     unmatched_replicas,
-    unmatched_timeout,
 )
 
 from ..cluster_fixtures import load, objects
