@@ -17,9 +17,9 @@ description:
   - Applies a whole set of manifests in one task. It reads every object first, applies only those that differ, by
     server-side apply, and waits for them.
   - An object is unchanged when its fields match the manifest and O(field_manager) owns no field that the manifest no
-    longer has. Lists are compared the way the API server merges them, and quantities by value. An object that
-    O(field_manager) has not applied yet is applied once, even if it is equal, so that a field which is later removed
-    from the manifest can be removed from the object.
+    longer has. Lists are compared the way the API server merges them, and fields that are quantities by value. An
+    object that O(field_manager) has not applied yet is applied once, even if it is equal, so that a field which is
+    later removed from the manifest can be removed from the object.
   - The order is that of Helm, with namespaces and CRDs first and custom resources last. Before the next object is
     applied, CRDs are waited for until they are established and in the API discovery.
   - An object that is removed from the manifests remains in the cluster, unless O(prune) selects it. Delete other
@@ -77,7 +77,7 @@ options:
   definitions:
     description:
       - Objects to apply, or YAML strings with any number of them, as C(helm template) prints. Empty ones are ignored,
-        and a C(List) is expanded.
+        and a C(List) is expanded. One such string may stand in the place of the list.
       - Values of Secrets are masked where Ansible shows or logs the module's options. Set C(no_log) on the task all
         the same when they come from a variable that other callbacks show.
     type: list

@@ -83,7 +83,7 @@ class UseCaseAction(ActionBase):
 
     def options(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options for the module, of those that the task has."""
-        return {**self._task.args}
+        return _with_whole_texts(self._task.args, self.USE_CASE.argument_spec if self.USE_CASE else {})
 
     def _module_result(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = self._execute_module(
@@ -116,6 +116,24 @@ class UseCaseAction(ActionBase):
             and not constants.DEFAULT_KEEP_REMOTE_FILES
             and not any(map(_READ_AT_START.fullmatch, environment))
         )
+
+
+def _with_whole_texts(given: Mapping[str, Any], argument_spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options with a list in the place of each text that is given for a list of any values.
+
+    Ansible would split it at its commas. A text in JSON is read as such; another is the only entry.
+    """
+    options = {**given}
+    for name, rules in argument_spec.items():
+        value = options.get(name)
+        if isinstance(value, Mapping) and "options" in rules:
+            options[name] = _with_whole_texts(value, rules["options"])
+        elif isinstance(value, str) and rules.get("elements") == "raw":
+            found: Any = value
+            with contextlib.suppress(ValueError):
+                found = json.loads(value)
+            options[name] = found if isinstance(found, list) else [found] if value.strip() else []
+    return options
 
 
 def _result(action: str, use_case: UseCase, given: Mapping[str, Any], check_mode: bool, diff: bool) -> dict[str, Any]:

@@ -111,7 +111,9 @@ def _given(definitions: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     for index, entry in enumerate(definitions):
         source = f"definitions[{index}]"
         if isinstance(entry, str):
-            yield from _parsed(source, entry)
+            # A document of a text may be a list of objects, as the option itself is.
+            for place, document in _parsed(source, entry):
+                yield from ((place, each) for each in (document if isinstance(document, list) else [document]))
         else:
             yield source, entry
 
