@@ -23,7 +23,9 @@ description:
   - In Knative mode the module compares the spec with the latest created revision in the same way, which must be the
     latest ready one and get all requests, unless C(canaryTrafficPercent) gives it a share.
   - Finally it queries the model server, through the API server, for the model's readiness, or sends O(prediction). A
-    model that Knative has scaled to zero is not queried, since that would scale it up; it counts as serving.
+    model that its autoscaler has scaled to zero is not queried, since that would scale it up; it counts as serving.
+    That is a model with C(minReplicas=0) in Knative mode, and in Standard mode with the autoscaler class C(keda) or
+    C(external).
   - It fails at once when waiting cannot help, such as when the serving runtime or ServiceAccount is missing, a pod
     exceeds the whole quota, or the Pod Security Standard forbids it, and after O(grace_period) when something may
     still recover, such as a crashing container, a missing Secret, or a quota that is used up.

@@ -152,6 +152,11 @@ def recovery(made: Cluster) -> dict[str, Any]:
     outcome["container"] = made.get("deployment", "recovered-predictor")["spec"]["template"]["spec"]["containers"][0]
     made.kubectl("scale", "deployment", "recovered-predictor", "-n", made.namespace, "--replicas=0")
     outcome["scaled to zero"] = made.run("recovered", "scaled-to-zero", timeout=3)
+    annotations = {"serving.kserve.io/autoscalerClass": "external"}
+    asleep = {"metadata": {"annotations": annotations}, "spec": {"predictor": {"minReplicas": 0}}}
+    words = ("inferenceservice", "recovered", "-n", made.namespace, "--type=merge", "--field-manager=ansible")
+    made.kubectl("patch", *words, "-p", json.dumps(asleep))
+    outcome["asleep"] = made.run("recovered", **SERVES)
     return outcome
 
 
@@ -284,6 +289,12 @@ def test_scaled_to_zero_by_kubectl(outcome):
     assert scaled.ready == "True"
     assert at_timeout(scaled) and scaled.verdict == ("progressing", "ScaledToZero")
     assert says(scaled, "Deployment recovered-predictor is scaled to zero; scale it up to serve.")
+
+
+def test_scaled_to_zero_by_its_own_autoscaler(outcome):
+    asleep = outcome("recovered", "asleep")
+    assert asleep.verdict == ("serving", "Serving")
+    assert "it is scaled to zero" in asleep.result["message"]
 
 
 def test_a_wrong_model_file_name_becomes_ready(outcome):

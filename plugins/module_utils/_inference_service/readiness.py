@@ -31,6 +31,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict
 
 from .routes import route_problem, unmatched_timeout
 from .spec_match import (
+    may_be_zero,
     unmatched_field,
     unmatched_metadata,
     unmatched_replicas,
@@ -168,7 +169,11 @@ def _standard(service: Json, objects: Objects) -> Iterator[Verdict | None]:
         # Where there is no Gateway API, IngressReady is all there is: KServe sets it when it has made the Ingress, and
         # controllers need not say in an Ingress that they have taken it.
         yield from _conditions(service)
-        yield _model(service)
+        yield _model(service, asleep=_is_asleep(deployments.get(component_name(service, "predictor"))))
+
+
+def _is_asleep(deployment: Json | None) -> bool:
+    return deployment is not None and deployment["spec"].get("replicas", 1) == 0
 
 
 def _component(service: Json, component: str, deployment: Json | None, objects: Objects) -> Verdict | None:
@@ -177,7 +182,7 @@ def _component(service: Json, component: str, deployment: Json | None, objects: 
     spec = service["spec"][component]
     if field_name := unmatched_field(spec, deployment) or unmatched_metadata(service, component, deployment):
         return _not_observed(service, component, field_name)
-    if verdict := _rollout(deployment, objects):
+    if verdict := _rollout(deployment, objects, may_be_zero(service, component)):
         return verdict
     name = deployment["metadata"]["name"]
     routes = [route for route in _owned(service, objects.routes) if route["metadata"]["name"] == name]
@@ -212,7 +217,7 @@ def _not_observed(service: Json, component: str, field_name: str, where: str = "
     )
 
 
-def _rollout(deployment: Json, objects: Objects) -> Verdict | None:
+def _rollout(deployment: Json, objects: Objects, zero_is_fine: bool) -> Verdict | None:
     name, status = deployment["metadata"]["name"], deployment.get("status", {})
     if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
         return progressing(
@@ -221,7 +226,7 @@ def _rollout(deployment: Json, objects: Objects) -> Verdict | None:
     wanted = deployment["spec"].get("replicas", 1)
     updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
     old = status.get("replicas", 0) - updated
-    if wanted == 0:
+    if wanted == 0 and not zero_is_fine:
         return progressing("ScaledToZero", f"Deployment {name} is scaled to zero; scale it up to serve.")
     if updated >= wanted and available >= wanted and old <= 0:
         return None
@@ -268,7 +273,7 @@ def _current_set(deployment: Json, replica_sets: Sequence[Json]) -> Json | None:
     return None
 
 
-def _model(service: Json) -> Verdict | None:
+def _model(service: Json, asleep: bool) -> Verdict | None:
     # The controller takes the state from the first pod it happens to list, old or new (PropagateModelStatus).
     # It never clears lastFailureInfo, so the states are judged and that only explains.
     model_status: Json = service.get("status", {}).get("modelStatus", {})
@@ -276,7 +281,8 @@ def _model(service: Json) -> Verdict | None:
     if target == "FailedToLoad":
         said = short((model_status.get("lastFailureInfo") or {}).get("message"))
         return degraded("FailedToLoad", f"The model did not load{f': {said}' if said else ''}; see the logs.")
-    if target in ("Pending", "Loading"):
+    # Pending is also what a service that is scaled to zero says, and a request scales it up.
+    if target in ("Pending", "Loading") and not asleep:
         return progressing("ModelLoading", f"The model is in state {target}.")
     return None
 
@@ -298,10 +304,8 @@ def _knative(service: Json, objects: Objects) -> Iterator[Verdict | None]:
         rollout.append(_not_observed(service, "predictor", field_name))
     yield from rollout
     if not any(rollout):
-        states = service.get("status", {}).get("modelStatus", {}).get("states") or {}
-        # Pending is also what a service that is scaled to zero says, and a request wakes it.
-        if states.get("targetModelState") == "FailedToLoad":
-            yield _model(service)
+        # Here KServe says Pending beside a revision that is ready, too.
+        yield _model(service, asleep=True)
         yield from _conditions(service)
 
 

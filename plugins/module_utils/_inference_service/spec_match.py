@@ -135,7 +135,8 @@ def unmatched_replicas(service: Json, component: str, deployment: Json, knative:
     ):
         return None
     if knative:
-        return "minReplicas" if stated and replicas < stated else None
+        # Without a minimum KServe asks Knative for 1.
+        return "minReplicas" if replicas < (1 if stated is None else stated) else None
     if autoscaler not in ("hpa", "keda", "none") or (autoscaler == "none" and stated is None):
         return None
     # reconcilers/hpa: at least 1, and without a maximum exactly the minimum; with the class none the Deployment's own.
@@ -144,6 +145,16 @@ def unmatched_replicas(service: Json, component: str, deployment: Json, knative:
     if replicas < low or (replicas > high and not spec.get("maxReplicas") and autoscaler != "keda"):
         return "minReplicas"
     return "maxReplicas" if replicas > high and spec.get("maxReplicas") else None
+
+
+def may_be_zero(service: Json, component: str) -> bool:
+    """Say whether a component in Standard mode may have no replica while no request comes, as in Knative mode.
+
+    minReplicas is 0, and an autoscaler is there that scales it up again. The HorizontalPodAutoscaler makes 1 of 0, and
+    leaves alone what somebody has scaled to zero.
+    """
+    scales = autoscaler_class(service, component) in ("keda", "external")
+    return scales and service["spec"][component].get("minReplicas") == 0
 
 
 def autoscaler_class(service: Json, component: str) -> str:

@@ -31,6 +31,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client im
     Unreachable,
 )
 
+from ..cluster_fixtures import objects as cluster_objects
+
 READY = Question("/v2/models/{name}/ready")
 
 
@@ -290,3 +292,9 @@ def test_models_are_queried_in_parallel_up_to_a_limit() -> None:
     while threading.active_count() > before - AT_ONCE and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= before - AT_ONCE
+
+
+def test_a_model_that_is_scaled_to_zero_in_standard_mode_is_not_asked() -> None:
+    asleep = cluster_objects("standard_serving", {"Deployment/iris-predictor": {"spec": {"replicas": 0}}})
+    assert target(asleep, READY) is None
+    assert target(cluster_objects("standard_serving"), READY) == "iris-predictor"
