@@ -438,6 +438,7 @@ reason:
   sample: CRDInUse
 """
 
+from contextlib import closing
 from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
@@ -523,9 +524,9 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     applying = {key: options[key] for key in APPLYING}
     applying["prune"] = selections_of_kinds(applying["prune"], options["only_kinds"], options["exclude_kinds"])
     how = Applying(**applying, check_mode=run.check_mode, diff=run.diff)
-    charts = render_charts(options["charts"], options["helm"], options["namespace"])
     loading = {key: options[key] for key in LOADING}
-    manifests = load(**loading, charts=charts, may_be_empty=bool(options["prune"]))
+    with closing(render_charts(options["charts"], options["helm"], options["namespace"])) as charts:
+        manifests = load(**loading, charts=charts, may_be_empty=bool(options["prune"]))
     work = apply_manifests if options["state"] == "present" else delete_manifests
     with apply_client.session(options) as api:
         result = work(api, manifests, how)

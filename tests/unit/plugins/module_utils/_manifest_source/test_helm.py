@@ -7,6 +7,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,7 @@ import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Options, with_namespace
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.parallel import concurrently
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Kind
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import (
     Rendered,
@@ -187,3 +193,57 @@ def test_objects_without_a_namespace_are_in_that_of_their_release(own: str | Non
         with_namespace(manifest, Kind("configmaps", True), Options(namespace="of-the-objects")).manifest.namespace
         == told
     )
+
+
+SLOW = 'case "$3" in slow) touch {0}/started; sleep 20; touch {0}/finished;; esac; echo "$3"'
+
+
+class Interruption(BaseException):
+    """What the keyword timeout raises in the thread that runs the task, in a handler of SIGALRM."""
+
+
+def interrupted(work: Callable[[], Any], when: Path) -> None:
+    """Do some work, and interrupt it once a file is there."""
+
+    def interrupt(*_arguments: Any) -> None:
+        raise Interruption
+
+    def send() -> None:
+        while not when.exists():
+            time.sleep(0.01)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        threading.Thread(target=send, daemon=True).start()
+        with pytest.raises(Interruption):
+            work()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_an_interruption_ends_helm_too(tmp_path: Path) -> None:
+    helm = program(tmp_path, SLOW.format(tmp_path))
+    interrupted(lambda: list(render_charts([{**CHART, "ref": "slow"}], helm, None)), tmp_path / "started")
+    assert not (tmp_path / "finished").exists()
+
+
+def test_an_error_in_one_chart_ends_helm_for_the_others(tmp_path: Path) -> None:
+    helm = program(tmp_path, SLOW.format(tmp_path))
+    charts = [{**CHART, "ref": ref} for ref in ("not a manifest", "slow")]
+    with closing(render_charts(charts, helm, None)) as rendered, pytest.raises(KServeError, match="not a Kubernetes"):
+        load([], [], charts=rendered)
+    assert not (tmp_path / "finished").exists()
+
+
+def test_an_interruption_does_not_wait_for_what_is_under_way(tmp_path: Path) -> None:
+    go = threading.Event()
+
+    def slow(_number: int) -> None:
+        (tmp_path / "started").touch()
+        if not go.wait(5):
+            (tmp_path / "finished").touch()
+
+    interrupted(lambda: concurrently(slow, range(20)), tmp_path / "started")
+    assert not (tmp_path / "finished").exists()
+    go.set()
