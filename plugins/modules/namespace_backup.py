@@ -20,6 +20,8 @@ description:
   - Objects that another object owns are left out, since it re-creates them, and so are pods, Jobs, events and what
     Kubernetes creates in each namespace. A PVC loses its volume's name, and a Service its cluster IP.
   - Secrets are never written. RV(secrets) lists those that must be provided for a restore.
+  - An aggregated API that is not available, such as that of a metrics server, is skipped with a warning if it has no
+    objects that belong in a namespace. If it may have some, nothing is written.
   - The credentials need C(get) on the namespace and C(list) on all resources in it. Of Secrets only the names of their
     keys are used.
 requirements:
@@ -104,7 +106,7 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._backup import namespace
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import (
     Options,
     Run,
@@ -121,9 +123,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Write the namespace's objects into the file."""
-    with client.session(options) as api:
+    with apply_client.session(options) as api:
         path = Path(options["path"])
-        return namespace.backup(api, options["namespace"], path, check_mode=run.check_mode)
+        return namespace.backup(api, options["namespace"], path, check_mode=run.check_mode, warn=run.warn)
 
 
 USE_CASE = UseCase(ARGUMENT_SPEC, run)
