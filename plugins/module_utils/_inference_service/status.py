@@ -20,7 +20,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, KubeApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Change, Followers
 
-from .diagnosis import diagnose
+from .diagnosis import diagnose, last_words
 from .model_probe import Askers, Prediction, Question, ask, target
 from .readiness import Objects, current_pods
 from .selection import SERVICES, Selection, sources
@@ -226,12 +226,18 @@ def _warning(facts: Mapping[str, Any]) -> str:
 def _failure(
     api: KubeApi, selection: Selection, limits: Limits, outcome: Outcome, failed: Sequence[Watched]
 ) -> KServeError:
-    facts = _facts(outcome, _diagnosed(api, selection, failed))
+    details = _diagnosed(api, selection, failed)
+    facts = _facts(outcome, details)
+    # What is wanted first comes first: the logs are at the end of a long result.
+    said = {
+        entry.name: entry.verdict.message + last_words(entry.verdict.message, details[entry.name].get("logs") or {})
+        for entry in failed
+    }
     when = f" after {limits.timeout:g} seconds" if outcome.late and not failed[0].settled else ""
     if len(outcome.services) == 1:
         warning = _warning(facts) if when else ""
-        return KServeError(f"{selection} does not serve{when}: {failed[0].verdict.message}{warning}", **facts)
-    causes = " ".join(f"{entry.name}: {entry.verdict.message}" for entry in failed[:_TOLD])
+        return KServeError(f"{selection} does not serve{when}: {said[failed[0].name]}{warning}", **facts)
+    causes = " ".join(f"{entry.name}: {said[entry.name]}" for entry in failed[:_TOLD])
     rest = f" The other {len(failed) - _TOLD} are in services." if len(failed) > _TOLD else ""
     under_way = 0 if outcome.late else sum(not entry.settled for entry in outcome.services)
     given_up = f" The other {under_way} were not waited for, since fail_fast is true." if under_way else ""
