@@ -26,7 +26,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.disk_ca
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact
 
-from .secrets import HIDDEN, maskable_texts
+from .secrets import HIDDEN, without_values
 
 # Between documents of YAML; what a CRD has; what a document has that is more than comments.
 BETWEEN = re.compile(r"^---(?=\s|$)", re.MULTILINE)
@@ -178,7 +178,8 @@ def _printed(command: Sequence[str], chart: Mapping[str, Any], programs: _Progra
         ) from None
     if done.returncode:
         # A chart's schema and its templates may repeat the value that they refuse.
-        told = redact(done.stderr, *maskable_texts(chart["values"]))
+        names = [str(chart[name] or "") for name in ("ref", "release", "namespace", "repository", "version")]
+        told = redact(without_values(done.stderr, chart["values"], names))
         said = " ".join(told.split()).removeprefix("Error: ").rstrip(".")
         raise KServeError(
             f"Helm does not render the chart {chart['ref']}: {said}; correct the entry in charts.",

@@ -158,6 +158,39 @@ def test_values_that_helm_repeats_are_masked(tmp_path: Path) -> None:
     assert "PLANTED" not in str(refused.value)
 
 
+VALUES = {
+    "image": {"repository": "nginx", "pullPolicy": "Always", "tag": "main"},
+    "service": {"port": 8080, "type": "string", "name": "http"},
+    "web": {"enabled": True, "mode": "ingress", "zone": "templates"},
+    "adminPassword": "swordfish",
+    "extra": ["correct-horse-battery-staple"],
+    "phrase": "opensesame",
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        # What has no value in it stays as it is.
+        ("web: service.port: Invalid type. Expected: string, given: integer", None),
+        ("template: web/main/deployment.yaml:8080:12: executing at <.Values.image.tag>", "template: web/********/depl"),
+        ("at '/web/enabled': got true, want string; see https://nginxed.example.com/domain", None),
+        ("parse error at (web/ingresses.yaml:12): mode must be set for http", None),
+        # Values are masked as whole words, and secret or long ones anywhere.
+        ("bad mode ingress", "bad mode ********"),
+        ("cannot use 'opensesame'", "cannot use '********'"),
+        ("dsn user:swordfish@db and xswordfishx", "dsn user:********@db and x********x"),
+        ("got acorrect-horse-battery-stapleb", "got a********b"),
+    ],
+)
+def test_only_values_are_masked_in_helms_message(tmp_path: Path, said: str, shown: str | None) -> None:
+    (tmp_path / "said").write_text(f"Error: {said}")
+    helm = program(tmp_path, f"cat {tmp_path}/said >&2; exit 1")
+    with pytest.raises(KServeError) as refused:
+        list(render_charts([{**CHART, "values": VALUES}], helm, None))
+    assert f"Helm does not render the chart web: {shown or said}" in str(refused.value)
+
+
 def test_a_missing_helm_is_reported(tmp_path: Path) -> None:
     with pytest.raises(KServeError, match=r"/helm cannot be run \(No such file or directory\); install Helm, or set"):
         list(render_charts([CHART], str(tmp_path / "helm"), None))
