@@ -29,6 +29,8 @@ description:
   - It fails at once when waiting cannot help, such as when the serving runtime or ServiceAccount is missing, a pod
     exceeds the whole quota, or the Pod Security Standard forbids it, and after O(grace_period) when something may
     still recover, such as a crashing container, a missing Secret, or a quota that is used up.
+  - While it waits on the control node, it reports on standard error every 15 seconds how far it has come, unless the
+    task has C(no_log).
   - It watches the objects, resumes after a lost connection or a restart of the API server, and changes nothing. Each
     resource is listed once and watched once, whatever the number of services.
   - The credentials need C(get), C(list) and C(watch) on C(inferenceservices.serving.kserve.io), C(deployments.apps),
@@ -301,7 +303,7 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     limits = Limits(**{key: options[key] for key in LIMITS})
     asked = status.question(options)
     with client.session(options) as api:
-        return status.ready(api, Selection.of(options), asked, limits, run.check_mode)
+        return status.ready(api, Selection.of(options), asked, limits, run.check_mode, run.report)
 
 
 USE_CASE = UseCase(

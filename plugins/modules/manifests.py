@@ -234,6 +234,8 @@ options:
         (available), Jobs (complete), GatewayClasses (accepted), Gateways (programmed), cert-manager's Issuers,
         ClusterIssuers and Certificates (ready), and webhook configurations with a Service (their CA is a certificate).
         Everything else counts as ready.
+      - While it waits on the control node, it reports on standard error every 15 seconds how far it has come, unless
+        the task has C(no_log).
       - It fails at once when waiting cannot help, as when a Deployment's progress deadline is exceeded.
       - With O(state=absent), whether to wait until the objects are deleted, and what controllers created for a Gateway.
     type: bool
@@ -449,6 +451,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.apply im
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.delete import delete_manifests
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Options as Applying
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Timing
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.prune import selections_of_kinds
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import (
@@ -529,7 +532,7 @@ def run(options: Options, run: Run) -> dict[str, Any]:
         manifests = load(**loading, charts=charts, may_be_empty=bool(options["prune"]))
     work = apply_manifests if options["state"] == "present" else delete_manifests
     with apply_client.session(options) as api:
-        result = work(api, manifests, how)
+        result = work(api, manifests, how, Timing(report=run.report))
     for text in unvalidated_warnings(result.get("unvalidated", ())):
         run.warn(text)
     return result

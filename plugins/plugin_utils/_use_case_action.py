@@ -23,7 +23,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,6 +36,7 @@ from ansible.module_utils.errors import UnsupportedError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
+from ansible.utils.display import Display
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import Run, UseCase, broken
@@ -72,7 +73,9 @@ class UseCaseAction(ActionBase):
         environment = self._environment(templar)
         if self.USE_CASE and self._runs_here(templar, variables, environment):
             with _surroundings(environment, Path(self._loader.get_basedir())):
-                result |= _result(self._task.action, self.USE_CASE, options, self._task.check_mode, self._task.diff)
+                report = None if self._task.no_log else self._report
+                how = (self._task.check_mode, self._task.diff)
+                result |= _result(self._task.action, self.USE_CASE, options, how, report)
             # Since ansible-core 2.21 a setting decides whether a result shows its options; before, each does.
             shown = variables.get("ansible_inject_invocation", getattr(constants, "INJECT_INVOCATION", True))
             if not boolean(templar.template(shown), strict=False):
@@ -80,6 +83,10 @@ class UseCaseAction(ActionBase):
         else:
             result |= self._module_result(options, variables)
         return result
+
+    def _report(self, sentence: str) -> None:
+        # To standard error: a callback may print JSON.
+        Display().display(f"[{self._task.action}] {sentence}", stderr=True)
 
     def options(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options for the module, of those that the task has."""
@@ -136,7 +143,13 @@ def _with_whole_texts(given: Mapping[str, Any], argument_spec: Mapping[str, Any]
     return options
 
 
-def _result(action: str, use_case: UseCase, given: Mapping[str, Any], check_mode: bool, diff: bool) -> dict[str, Any]:
+def _result(
+    action: str,
+    use_case: UseCase,
+    given: Mapping[str, Any],
+    how: tuple[bool, bool],
+    report: Callable[[str], None] | None,
+) -> dict[str, Any]:
     """Return what the module of this name would give for these options."""
     # As for a module: nothing of Ansible's own types, such as strings that know where they come from, gets through.
     validated = ArgumentSpecValidator(dict(use_case.argument_spec), **use_case.rules).validate(_plain(given))
@@ -148,7 +161,7 @@ def _result(action: str, use_case: UseCase, given: Mapping[str, Any], check_mode
             unknown = isinstance(validated.errors[0], UnsupportedError)
             prefix = f"Unsupported parameters for ({action}) module: " if unknown else ""
             raise KServeError(prefix + validated.error_messages[0], reason="InvalidOption")
-        result = use_case.run(options, Run(check_mode, diff, warnings.append))
+        result = use_case.run(options, Run(*how, warnings.append, report))
     except KServeError as error:
         result = {"failed": True, "msg": str(error), **error.result}
     except (Exception, SystemExit) as error:

@@ -80,7 +80,7 @@ def apply_manifests(
     :raises KServeError: an object is refused or does not come up; the result says what has been done until then.
     """
     timing = timing or Timing()
-    waiter, report = Waiter(api, timing.follow, timing.clock), _Report()
+    waiter, report = Waiter(api, timing.follow, timing.clock, timing.report), _Report()
     try:
         _ApplyRun(api, options, timing, waiter, report).run(manifests)
     except KServeError as error:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff import Backoff, Retry
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.progress import Report
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Kind, Manifest, Target
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Follow, Followers
@@ -45,11 +46,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Timing:
-    """How to wait: a monotonic clock in seconds, a sleep, and a function that watches objects."""
+    """How to wait: a monotonic clock in seconds, a sleep, a function that watches objects, and one that reports."""
 
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     follow: Follow = Followers
+    report: Report | None = None
 
 
 def identity(target: Target) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.progress import Progress, Report
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import short
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.cert_manager import (
     CHALLENGES,
@@ -37,10 +38,11 @@ _CERTIFICATE = ("cert-manager.io", "Certificate")
 class Waiter:
     """Waits for objects; seconds: how long it has waited in all."""
 
-    def __init__(self, api: KubeApi, follow: Follow, clock: Callable[[], float]) -> None:
+    def __init__(self, api: KubeApi, follow: Follow, clock: Callable[[], float], report: Report | None = None) -> None:
         self._api = api
         self._follow = follow
         self._clock = clock
+        self._report = report
         self._seen_ready: set[str] = set()
         self.seconds = 0.0
 
@@ -69,14 +71,16 @@ class Waiter:
     def _until_ready(
         self, feed: Feed, waiting: dict[str, tuple[Target, Verdict]], start: float, timeout: float
     ) -> None:
-        store = Store(waiting)
+        store, progress = Store(waiting), Progress(self._report, start)
         while waiting:
             left = start + timeout - self._clock()
             # All is read once in any case, which ends by itself: each follower lists its source or gives up.
             if left <= 0 and store.complete:
                 target, verdict = next(iter(waiting.values()))
                 raise _failure(self._api, target, verdict, f" after {timeout:g} seconds")
-            changes = feed.next(left if store.complete else READ_TIMEOUT)
+            now = self._clock()
+            progress.at(now, lambda seconds: _sentence(waiting, seconds))
+            changes = feed.next(min(left if store.complete else READ_TIMEOUT, progress.left(now)))
             for change in changes:
                 store.apply(change)
             for path in {change.source for change in changes} & set(waiting):
@@ -88,6 +92,12 @@ class Waiter:
                     del waiting[path]
                     self._seen_ready.add(path)
             _stop_at_failed(self._api, waiting)
+
+
+def _sentence(waiting: Mapping[str, tuple[Target, Verdict]], seconds: float) -> str:
+    target, verdict = next(iter(waiting.values()))
+    others = f" {len(waiting) - 1} other objects are not ready either." if len(waiting) > 1 else ""
+    return f"{target} is not ready after {seconds} seconds: {verdict.message.rstrip('.')}.{others}"
 
 
 def _verdict(target: Target, thing: Json | None) -> Verdict | None:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.progress import Report
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict import State, Verdict
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, KubeApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Change, Followers
@@ -100,14 +101,20 @@ def question(options: Mapping[str, Any]) -> Question:
 
 
 def ready(
-    api: KubeApi, selection: Selection, asked: Question, limits: Limits, check_mode: bool = False
+    api: KubeApi,
+    selection: Selection,
+    asked: Question,
+    limits: Limits,
+    check_mode: bool = False,
+    report: Report | None = None,
 ) -> dict[str, Any]:
     """Wait, and return the result of inference_service_ready.
 
     :raises KServeError: not all serve; the result has the verdicts and what explains them.
     """
     try:
-        outcome = _wait(api, selection, asked, replace(limits, absent_is_fine=check_mode), watch=limits.timeout > 0)
+        limits_now = replace(limits, absent_is_fine=check_mode)
+        outcome = _wait(api, selection, asked, limits_now, watch=limits.timeout > 0, report=report)
         absent = [entry.name for entry in outcome.services if entry.verdict.reason == NOT_FOUND]
         if not outcome.services and selection.names is None:
             raise NotFound(f"No {selection} have the labels {','.join(selection.label_selectors)}; check them.")
@@ -141,13 +148,15 @@ def info(api: KubeApi, selection: Selection, asked: Question) -> dict[str, Any]:
     return {"changed": False, "services": [{k: v for k, v in e.items() if k != "waited_seconds"} for e in entries]}
 
 
-def _wait(api: KubeApi, selection: Selection, asked: Question, limits: Limits, watch: bool) -> Outcome:
+def _wait(
+    api: KubeApi, selection: Selection, asked: Question, limits: Limits, watch: bool, report: Report | None = None
+) -> Outcome:
     if selection.names == ():
         return Outcome([], 0.0, late=False)
     feed = _Feed(api, sources(selection), watch)
     models = _Models(api, selection.namespace, asked, feed.put)
     try:
-        return wait(feed, models, selection, limits)
+        return wait(feed, models, selection, limits, report=report)
     finally:
         models.stop()
         feed.stop()

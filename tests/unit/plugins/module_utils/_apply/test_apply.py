@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -459,3 +460,13 @@ def test_objects_of_two_releases_that_name_no_namespace_are_two() -> None:
     server.namespaces |= {"a", "b"}
     result = apply_manifests(server, load([], [], charts=charts), Options(), Time().timing)
     assert [entry["namespace"] for entry in result["objects"]] == ["a", "b"]
+
+
+def test_a_long_wait_reports_how_far_it_has_come() -> None:
+    said: list[str] = []
+    time = Time([listed(WEB, deployment(UNAVAILABLE))])
+    timing = replace(time.timing, report=said.append)
+    with pytest.raises(KServeError, match="after 40 seconds"):
+        apply_manifests(waiting_server(UNAVAILABLE), load([DEPLOYMENT], []), Options(wait_timeout=40), timing)
+    message = "0 of 1 replicas are available, 1 of them new and 0 old."
+    assert said == [f"Deployment models/web is not ready after {n} seconds: {message}" for n in (15, 30)]
