@@ -13,6 +13,7 @@ from pathlib import Path
 
 from model.errors import ModelError
 from model.folder import write_folder
+from model.metadata import MODEL_FILE
 from model.training import Recipe, train
 
 
@@ -20,7 +21,7 @@ def run(recipe: Recipe, module: str, arguments: Sequence[str] | None = None) -> 
     """Train and write the model folder. If that fails, return 1 after printing one sentence to stderr."""
     options = _parser(recipe, module).parse_args(arguments)
     try:
-        files = train(recipe, recipe.load(options.seed), options.version, options.seed, options.required)
+        files = train(recipe, recipe.load(options.seed), options.version, options.seed, options.required, options.file)
         written = write_folder(options.output, files)
     except ModelError as error:
         print(f"Error: {error}", file=sys.stderr)
@@ -33,6 +34,11 @@ def _parser(recipe: Recipe, module: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=f"Train {recipe.name}.")
     parser.add_argument("--output", type=Path, required=True, help="the model folder to write")
     parser.add_argument("--version", default="v1", help="the version's name (default: %(default)s)")
+    parser.add_argument(
+        "--file",
+        default=MODEL_FILE,
+        help="the model file's name, which ends in .joblib, .pkl or .pickle (default: %(default)s)",
+    )
     parser.add_argument(
         "--seed",
         type=_seed,

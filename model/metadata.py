@@ -18,6 +18,8 @@ from model.errors import ModelError
 
 MODEL_FILE = "model.joblib"
 METADATA_FILE = "metadata.json"
+# What the servers load, by joblib, which reads a plain pickle as well.
+SUFFIXES = (".joblib", ".pkl", ".pickle")
 
 # A version becomes one segment of an object key and of a Kubernetes label's value (at most 63 characters).
 _VERSION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -35,6 +37,17 @@ def check_version(version: str) -> str:
             "with a letter or a digit first and last, such as v1."
         )
     return version
+
+
+def check_model_file(name: str) -> str:
+    """Return ``name`` if a server takes a file of this name for the model.
+
+    Raises:
+        ModelError: it does not.
+    """
+    if "/" in name or name in SUFFIXES or not name.endswith(SUFFIXES):
+        raise ModelError(f"{name!r} is not a valid name of a model file: end it in {', '.join(SUFFIXES)}.")
+    return name
 
 
 @dataclass(frozen=True)

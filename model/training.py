@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from model.metadata import (
     ModelFile,
     Source,
     Tensor,
+    check_model_file,
     check_version,
     library_versions,
 )
@@ -58,34 +60,38 @@ class Recipe:
         return f"--min-{self.metric.replace('_', '-')}"
 
 
-def train(recipe: Recipe, dataset: Dataset, version: str, seed: int, required: float) -> dict[str, bytes]:
+def train(
+    recipe: Recipe, dataset: Dataset, version: str, seed: int, required: float, model_file: str = MODEL_FILE
+) -> dict[str, bytes]:
     """Train, validate and describe the model, without writing files.
 
     Args:
         version: the version's name, such as ``v1``.
         seed: the random seed of the split into folds, 0 to 2**32 - 1.
         required: the minimum mean of the recipe's metric in cross-validation, 0 to 1.
+        model_file: its name; a plain pickle, unless it ends in ``.joblib``.
 
     Returns:
         Content by file name: the model file and its metadata. The bytes are reproducible for the
         same arguments, library versions and kind of processor.
 
     Raises:
-        ModelError: the version is invalid, or the mean is below ``required``.
+        ModelError: the version or the name of the file is invalid, or the mean is below ``required``.
     """
     check_version(version)
+    check_model_file(model_file)
     # One thread, because the rounding of float sums depends on the number of threads. The model
     # file would differ between machines.
     with threadpool_limits(limits=1):
         validation = _cross_validate(recipe, dataset, seed, required)
         pipeline = recipe.pipeline(dataset).fit(dataset.rows, dataset.labels)
         examples = _examples(pipeline, dataset)
-    model = _dump(pipeline)
+    model = _dump(pipeline, model_file)
     metadata = Metadata(
         name=recipe.name,
         version=version,
         model_format="sklearn",
-        model_file=ModelFile.of(MODEL_FILE, model),
+        model_file=ModelFile.of(model_file, model),
         created_from=Source(
             dataset=dataset.name,
             rows=len(dataset.labels),
@@ -102,7 +108,7 @@ def train(recipe: Recipe, dataset: Dataset, version: str, seed: int, required: f
         outputs=[Tensor("output-0", "INT64", [-1]), Tensor("predict_proba", FLOAT, [-1, len(dataset.class_names)])],
         examples=examples,
     )
-    return {MODEL_FILE: model, METADATA_FILE: metadata.to_json()}
+    return {model_file: model, METADATA_FILE: metadata.to_json()}
 
 
 def _cross_validate(recipe: Recipe, dataset: Dataset, seed: int, required: float) -> CrossValidation:
@@ -117,7 +123,9 @@ def _cross_validate(recipe: Recipe, dataset: Dataset, seed: int, required: float
     return CrossValidation(recipe.metric, FOLDS, [float(score) for score in scores], mean, required)
 
 
-def _dump(pipeline: Pipeline) -> bytes:
+def _dump(pipeline: Pipeline, model_file: str) -> bytes:
+    if not model_file.endswith(".joblib"):
+        return pickle.dumps(pipeline)
     buffer = io.BytesIO()
     joblib.dump(pipeline, buffer)
     return buffer.getvalue()

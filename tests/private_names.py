@@ -13,6 +13,7 @@ Usage: private_names.py [file or folder ...], by default plugins/.
 from __future__ import annotations
 
 import ast
+import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ ALLOWED = {
     # For a forked process.
     "os._exit": f"{PYTHON}os.html#os._exit",
     "module._diff": f"{GUIDE}developing_program_flow_modules.html#ansible-diff",
-    "result._no_log_values": f"{REFERENCE}module_utils.html#validationresult",
+    "validated._no_log_values": f"{REFERENCE}module_utils.html#validationresult",
     "record._asdict": f"{PYTHON}collections.html#collections.somenamedtuple._asdict",
     "record._replace": f"{PYTHON}collections.html#collections.somenamedtuple._replace",
     "record._fields": f"{PYTHON}collections.html#collections.somenamedtuple._fields",
@@ -38,7 +39,7 @@ ALLOWED = {
 """What may be used: an attribute of an action plugin, of what a library returns, or a function."""
 
 ANSIBLE = {
-    "ansible": f"{REFERENCE}config.html",  # for constants, the values of the configuration
+    "ansible.constants": f"{REFERENCE}config.html",  # the values of the configuration
     "ansible.errors": f"{GUIDE}developing_plugins.html#raising-errors",
     "ansible.module_utils.basic": f"{REFERENCE}module_utils.html#ansiblemodule",
     "ansible.module_utils.common.arg_spec": f"{REFERENCE}module_utils.html#argumentspec",
@@ -52,9 +53,10 @@ ANSIBLE = {
     "ansible.template": "https://docs.ansible.com/ansible/latest/porting_guides/porting_guide_core_2.19.html",
     "ansible.utils.display": f"{GUIDE}developing_plugins.html#lookup-plugins",
 }
-"""Which modules of ansible-core names may be imported from."""
+"""Which modules of ansible-core may be imported, and names from them, but not their submodules."""
 
-ANYWHERE = {name.partition(".")[2] for name in ALLOWED if name.startswith(("module.", "result.", "record."))}
+ANYWHERE = {name.partition(".")[2] for name in ALLOWED if name.startswith("record.")}
+IMPORTS = {"import_module", "__import__", "find_spec"}
 PROCESS_WIDE = {
     "gc": {"collect", "freeze", "unfreeze", "set_threshold", "set_debug"},
     "atexit": {"unregister"},
@@ -74,17 +76,50 @@ def faults(source: str) -> Iterator[tuple[int, str]]:
                 if name in PROCESS_WIDE.get(node.module, ()) or not _may_be_imported(f"{node.module}.{name}"):
                     yield node.lineno, f"{node.module}.{name}"
         elif isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names if not _may_be_imported(alias.name))
+            yield from ((node.lineno, alias.name) for alias in node.names if not _is_module(alias.name))
         elif isinstance(node, ast.Attribute):
-            base = _name(node.value)
-            known = node.attr in own | ANYWHERE or f"{base}.{node.attr}" in ALLOWED
-            if node.attr in PROCESS_WIDE.get(base, ()) or (_is_private(node.attr) and not known):
-                yield node.lineno, f"{base}.{node.attr}"
+            yield from ((node.lineno, name) for name in _attribute(node.value, node.attr, own))
+        elif isinstance(node, ast.Call):
+            yield from ((node.lineno, name) for name in _by_text(node, own))
+
+
+def _attribute(value: ast.expr, attribute: str, own: set[str]) -> Iterator[str]:
+    """Yield an attribute that may not be used; own attributes are those of the classes of the file."""
+    name = f"{_name(value)}.{attribute}"
+    known = attribute in own | ANYWHERE or name in ALLOWED
+    if attribute in PROCESS_WIDE.get(_name(value), ()) or (_is_private(attribute) and not known):
+        yield name
+
+
+def _by_text(call: ast.Call, own: set[str]) -> Iterator[str]:
+    """Yield what a call imports or gets by a name in a string."""
+    function = call.func.attr if isinstance(call.func, ast.Attribute) else _name(call.func)
+    texts = [text.value if isinstance(text, ast.Constant) else None for text in call.args]
+    if function in IMPORTS and texts and isinstance(texts[0], str) and not _is_module(texts[0]):
+        yield texts[0]
+    elif function in ("getattr", "setattr", "attrgetter"):
+        position = 0 if function == "attrgetter" else 1
+        for text in texts[position : position + 1]:
+            if isinstance(text, str):
+                yield from _attribute(call.args[0], text, own)
+
+
+def _is_module(name: str) -> bool:
+    return not _is_private(name) and (name.split(".")[0] != "ansible" or name in ANSIBLE)
 
 
 def _may_be_imported(name: str) -> bool:
-    of_ansible = name.split(".")[0] == "ansible"
-    return not _is_private(name) and (not of_ansible or name.rpartition(".")[0] in ANSIBLE)
+    """Return whether a module or a name of one may be imported; a submodule of an allowed module has to be a row."""
+    return _is_module(name) or (
+        not _is_private(name) and name.rpartition(".")[0] in ANSIBLE and not _is_submodule(name)
+    )
+
+
+def _is_submodule(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # the module is no package
+        return False
 
 
 def _is_private(name: str) -> bool:
@@ -98,12 +133,14 @@ def _name(node: ast.expr) -> str:
 
 
 def _defined(tree: ast.AST) -> Iterator[str]:
-    """Yield the names that a file defines itself: functions, classes, and attributes that it assigns."""
+    """Yield the attributes that a file defines itself: of its classes, and those that it assigns to self."""
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            yield node.name
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
+        if isinstance(node, ast.ClassDef):
+            for member in node.body:
+                if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    yield member.name
+                yield from (name.id for name in ast.walk(member) if isinstance(name, ast.Name)
+                            and isinstance(name.ctx, ast.Store))  # fmt: skip
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and _name(node.value) == "self":
             yield node.attr
 

@@ -71,7 +71,7 @@ def lay_out(copy: Path, row: Platform) -> None:
     if f"ansible-core=={row.ansible_core} " not in text:
         text, count = ENTRY.subn((ROOT / "tests" / "matrix" / f"{row.minor}.lock").read_text(), text)
         if count != 1 or f"ansible-core=={row.ansible_core} " not in text:
-            raise LocalError(f"tests/matrix/{row.minor}.lock is not of ansible-core {row.ansible_core}: lock it anew.")
+            raise LocalError(f"tests/matrix/{row.minor}.lock is not of ansible-core {row.ansible_core}: lock it again.")
         lock.write_text(text)
     collections = copy / "requirements.yml"
     version = yaml.safe_load(collections.read_text())["collections"][0]["version"]

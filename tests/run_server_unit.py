@@ -24,7 +24,10 @@ PYTHON = "3.11"
 # The folder of a lock file, and the tests that need its packages.
 SUITES = {
     "batch": ["test_batch_rows.py", "test_batch_run.py"],
-    "server": [f"test_server_{part}.py" for part in ("churn", "http", "model", "protocol", "requirements", "rows")],
+    "server": [
+        f"test_server_{part}.py"
+        for part in ("churn", "estimators", "http", "model", "protocol", "requirements", "rows")
+    ],
     "storage_initializer": ["test_storage_initializer.py"],
 }
 

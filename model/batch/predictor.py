@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.server.errors import StartError
+from model.server.estimator import PROBABILITIES
 from model.server.rows import Feature, InvalidRows
-from model.server.sklearn_model import PROBABILITIES, SklearnModel
+from model.server.sklearn_model import SklearnModel
 
 from .bucket import Objects
 from .errors import BatchError

@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY, Histogram
 from prometheus_client.exposition import choose_encoder
 
 from . import cloud_events
-from .errors import BadRequest
+from .errors import BadRequest, NotFinite
 from .protocol import read_infer_request, read_json, to_json, write_infer_response
 from .sklearn_model import SklearnModel
 
@@ -130,6 +130,9 @@ class App:
         except BadRequest as error:
             logger.info("Bad request: %s", error)
             return _error(HTTPStatus.BAD_REQUEST, str(error))
+        except NotFinite as error:
+            logger.error("%s", error)
+            return _error(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
         except Exception as error:
             logger.exception("A request failed")
             return _error(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}")
@@ -144,7 +147,7 @@ class App:
         read = perf_counter()
         predictions = self._model.predict(payload)
         predicted = perf_counter()
-        content = {"predictions": predictions.tolist()}
+        content = {"predictions": predictions}
         if binary or _media_type(headers) == cloud_events.STRUCTURED:
             body, more = cloud_events.write(self._model.name, content, binary)
             response = Response(body, headers=tuple((name.encode(), value.encode()) for name, value in more.items()))

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import StartError
-from .rows import DATATYPES, Feature
+from .estimator import generic_names
+from .rows import DATATYPES, TEXT, Feature
 
 FILE = "metadata.json"
 
@@ -36,6 +37,19 @@ class Description:
     inputs: list[dict[str, Any]]
     instances: list[list[Any]]
     predictions: list[Any]
+
+    @property
+    def width(self) -> int:
+        """The number of features, as far as the description has it."""
+        if self.names:
+            return len(self.names)
+        shape = self.inputs[0]["shape"] if len(self.inputs) == 1 else []
+        return int(shape[1]) if len(shape) == 2 and shape[1] > 0 else len(self.inputs)
+
+    @property
+    def texts(self) -> bool:
+        """Whether all values are strings."""
+        return all(tensor["datatype"] == TEXT for tensor in self.inputs)
 
     def features(self, fitted: Sequence[str] | None, count: int) -> list[Feature]:
         """Name and datatype of each column; defaults to the names that the model was fitted with.
@@ -55,11 +69,6 @@ class Description:
             if name not in datatypes:
                 raise StartError(f"The feature {name!r:.80} of the model is missing in the inputs of {FILE}: add it.")
         return [Feature(name, datatypes[name]) for name in names or datatypes]
-
-
-def generic_names(count: int) -> list[str]:
-    """The names that scikit-learn gives to features without names."""
-    return [f"x{place}" for place in range(count)]
 
 
 def read_description(model_file: Path, sha256: str) -> Description | None:

@@ -11,5 +11,9 @@ class StartError(Exception):
     """The server cannot start; the message is one sentence that says what to change."""
 
 
+class NotFinite(ValueError):
+    """The model has predicted a number that JSON cannot express (HTTP 500); the message is one sentence."""
+
+
 class BadRequest(ValueError):
     """The request is invalid (HTTP 400); the message is one sentence for the client."""

@@ -18,10 +18,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from .errors import BadRequest
+from .errors import BadRequest, NotFinite
+from .estimator import datatype_of
 from .rows import BOOL, DATATYPES, TEXT, Tensor
 
-_PREFIXES = {"i": "INT", "u": "UINT", "f": "FP"}
 _NAMES = {"list": "a list", "str": "a string", "dict": "an object"}
 _DTYPES = {"INT": "<i", "UINT": "<u", "FP": "<f"}
 
@@ -179,14 +179,6 @@ def _strings(data: memoryview, place: str) -> list[str]:
     return strings
 
 
-def datatype_of(result: NDArray[Any]) -> str:
-    """The datatype of an array, as the protocol names it."""
-    kind = result.dtype.kind
-    if kind == "b":
-        return BOOL
-    return f"{_PREFIXES[kind]}{result.dtype.itemsize * 8}" if kind in _PREFIXES else TEXT
-
-
 def write_infer_response(
     request: InferRequest, model: str, version: str | None, results: Sequence[tuple[RequestedOutput, NDArray[Any]]]
 ) -> tuple[bytes, int | None]:
@@ -199,11 +191,27 @@ def write_infer_response(
             binary.append(_bytes(result))
             outputs.append({**output, "parameters": {"binary_data_size": len(binary[-1])}})
         else:
-            data = _strings_of(result) if output["datatype"] == TEXT else result.ravel().tolist()
+            numbers = json_values(result, requested.name)
+            data = _strings_of(result) if output["datatype"] == TEXT else numbers.ravel().tolist()
             outputs.append({**output, "data": data})
     response = {"model_name": model, "id": request.id or str(uuid.uuid4()), "outputs": outputs}
     text = to_json({**response, "model_version": version} if version else response)
     return (text + b"".join(binary), len(text)) if binary else (text, None)
+
+
+def json_values(result: NDArray[Any], name: str) -> NDArray[Any]:
+    """The result, if JSON can express it: orjson would write NaN and infinity as null.
+
+    Raises:
+        NotFinite: it contains such a number.
+    """
+    if result.dtype.kind == "f" and not np.isfinite(result).all():
+        row = int(np.argwhere(~np.isfinite(result))[0][0]) + 1
+        raise NotFinite(
+            f"The model predicts NaN or infinity for row {row} of {name}, which JSON cannot express: correct the "
+            "model, or request the output as binary data."
+        )
+    return result
 
 
 def _bytes(result: NDArray[Any]) -> bytes:

@@ -10,8 +10,8 @@ Pure: without KServe and HTTP. The input was parsed from JSON, so any value may 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,10 +34,16 @@ class InvalidRows(ValueError):
 
 @dataclass(frozen=True)
 class Feature:
-    """A column of the model's input: its name, and one of DATATYPES."""
+    """A column of the model's input: its name, and one of DATATYPES.
+
+    ignored: the model drops the column, so that its values may be any, or be left out of a row that is an object;
+    missing: returns what the model takes for a missing value, or nothing if it accepts none.
+    """
 
     name: str
     datatype: str = "FP64"
+    ignored: bool = False
+    missing: Callable[[], tuple[Any, ...]] = field(default=tuple, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,8 @@ class Tensor:
 def columns_from_instances(payload: Any, features: Sequence[Feature]) -> list[NDArray[Any]]:
     """Columns of a v1 request, ``{"instances": [row, ...]}``.
 
-    A row is a list of values in the order of the features, or an object with a value per feature name.
+    A row is a list of values in the order of the features, or an object with a value per feature name. With one feature
+    it may be the value itself, such as a string. null is a missing value, if the model accepts one there.
 
     Args:
         payload: the parsed body.
@@ -76,7 +83,8 @@ def columns_from_instances(payload: Any, features: Sequence[Feature]) -> list[ND
     if not instances:
         raise InvalidRows("'instances' is empty: send at least one row.")
     names = [feature.name for feature in features]
-    rows = [_in_order(number, row, names) for number, row in enumerate(instances)]
+    needed = [feature.name for feature in features if not feature.ignored]
+    rows = [_in_order(number, row, names, needed) for number, row in enumerate(instances)]
     # One column at a time, because transposing all rows at once would double the memory of a large request.
     return [_column([row[place] for row in rows], feature, feature.datatype) for place, feature in enumerate(features)]
 
@@ -108,10 +116,12 @@ def columns_from_inputs(inputs: Sequence[Tensor], features: Sequence[Feature]) -
                 f"The model has no feature {name!r:.80}: send one input of shape [rows, {len(features)}], "
                 "or one input per feature with its name."
             )
-    for name in names:
-        if name not in named:
-            raise InvalidRows(f"The input {name!r} is missing: send one input per feature.")
-    columns = [_column_of_vector(named[feature.name], feature) for feature in features]
+    for feature in features:
+        if feature.name not in named and not feature.ignored:
+            raise InvalidRows(f"The input {feature.name!r} is missing: send one input per feature.")
+    sent = [_column_of_vector(named[feature.name], feature) if feature.name in named else None for feature in features]
+    length = next((len(column) for column in sent if column is not None), 1)
+    columns = [np.full(length, None, dtype=object) if column is None else column for column in sent]
     for feature, column in zip(features, columns, strict=True):
         if len(column) != len(columns[0]):
             raise InvalidRows(
@@ -121,7 +131,7 @@ def columns_from_inputs(inputs: Sequence[Tensor], features: Sequence[Feature]) -
     return columns
 
 
-def _in_order(number: int, row: Any, names: list[str]) -> list[Any]:
+def _in_order(number: int, row: Any, names: list[str], needed: list[str]) -> list[Any]:
     """The values of a row of 'instances', in the order of the features."""
     where = f"Row {number} of 'instances'"
     if isinstance(row, list):
@@ -129,16 +139,19 @@ def _in_order(number: int, row: Any, names: list[str]) -> list[Any]:
             raise InvalidRows(f"{where} has {len(row)} values, but the model has {len(names)} features.")
         return row
     if not isinstance(row, dict):
+        if len(names) == 1:
+            return [row]
         raise InvalidRows(
             f"{where} must be a list of {len(names)} values or an object with the feature names, not {_json_type(row)}."
         )
-    for name in names:
+    for name in needed:
         if name not in row:
             raise InvalidRows(f"{where} has no feature {name!r}: send a value for each feature.")
-    if len(row) > len(names):
-        other = next(name for name in row if name not in names)
-        raise InvalidRows(f"{where} has {other!r:.80}, which is not a feature of the model.")
-    return [row[name] for name in names]
+    if len(row) > len(needed):
+        other = next((name for name in row if name not in names), None)
+        if other is not None:
+            raise InvalidRows(f"{where} has {other!r:.80}, which is not a feature of the model.")
+    return [row.get(name) for name in names]
 
 
 def _columns_of_matrix(tensor: Tensor, features: Sequence[Feature]) -> list[NDArray[Any]]:
@@ -165,6 +178,8 @@ def _column_of_vector(tensor: Tensor, feature: Feature) -> NDArray[Any]:
 
 
 def _check_datatype(tensor: Tensor, feature: Feature, hint: str) -> None:
+    if feature.ignored:
+        return
     accepted = (feature.datatype,) if feature.datatype in _NOT_NUMERIC else _NUMBERS
     if tensor.datatype not in accepted:
         expected = "numeric, such as FP64," if accepted is _NUMBERS else feature.datatype
@@ -195,6 +210,26 @@ def _flatten(tensor: Tensor, rows: int, columns: int) -> list[Any]:
 
 def _column(values: Sequence[Any], feature: Feature, datatype: str) -> NDArray[Any]:
     """The values of one feature, sent as ``datatype``."""
+    if feature.ignored:
+        return _objects(values)
+    try:
+        return _complete_column(values, feature, datatype)
+    except InvalidRows:
+        # Binary data have no null, and NaN instead.
+        absent = [value is None or value != value for value in values]
+        if not any(absent) or not (missing := feature.missing()):
+            raise
+    # With something valid in their place, so that the values that are there are checked.
+    filler = {TEXT: "", BOOL: False}.get(feature.datatype, 0)
+    sent = [filler if gone else value for value, gone in zip(values, absent, strict=True)]
+    column = _complete_column(sent, feature, datatype)
+    column = column.astype(object if feature.datatype in _NOT_NUMERIC else np.float64)
+    column[absent] = missing[0]
+    return column
+
+
+def _complete_column(values: Sequence[Any], feature: Feature, datatype: str) -> NDArray[Any]:
+    """The values of one feature, none of which is missing."""
     not_numeric = _NOT_NUMERIC.get(feature.datatype)
     # The types are compared, because isinstance would accept a boolean as a number.
     types = {not_numeric[1]} if not_numeric else {int, float}
@@ -209,6 +244,12 @@ def _column(values: Sequence[Any], feature: Feature, datatype: str) -> NDArray[A
     if feature.datatype in _INTEGERS:
         return np.array([int(value) for value in values], dtype=feature.datatype.lower())
     return _floats(values, feature, _FLOATS.get(datatype, np.float64))
+
+
+def _objects(values: Sequence[Any]) -> NDArray[Any]:
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
 
 
 def _check_integers(values: Sequence[Any], feature: Feature, datatype: str) -> None:

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .description import Description, generic_names, read_description
+from .description import Description, read_description
 from .digest import read_digest
 from .errors import BadRequest, StartError
-from .protocol import InferRequest, RequestedOutput, datatype_of
-from .rows import TEXT, Feature, InvalidRows, columns_from_inputs, columns_from_instances
+from .estimator import PROBABILITIES, Estimator, NotServable, Output, by_row
+from .protocol import InferRequest, RequestedOutput, json_values
+from .rows import Feature, InvalidRows, columns_from_inputs, columns_from_instances
 
 EXTENSIONS = (".joblib", ".pkl", ".pickle")
-# Names of outputs: the default one as in KServe's sklearnserver, the probabilities as in MLServer.
-OUTPUT = "output-0"
-PROBABILITIES = "predict_proba"
 
 
 class _LazyPandas:
@@ -81,8 +80,7 @@ class SklearnModel:
         self.name = name
         self.seconds = 0.0  # duration of a prediction
         self._model_dir = model_dir
-        self._estimator: Any = None
-        self._on_data_frame = False
+        self._estimator: Estimator | None = None
         self._features: list[Feature] = []
         self.version: str | None = None
         self._sha256 = ""
@@ -91,7 +89,8 @@ class SklearnModel:
         self._output_types: list[dict[str, Any]] = []
         # As in KServe's sklearnserver.
         probabilities = os.environ.get("PREDICT_PROBA", "false").lower() == "true"
-        self._methods = {OUTPUT: "predict_proba" if probabilities else "predict"}
+        self._default = PROBABILITIES if probabilities else "predict"
+        self._outputs: dict[str, Output] = {}
 
     def load(self) -> None:
         """Load the model and predict once, because only a model that predicts is ready.
@@ -105,7 +104,7 @@ class SklearnModel:
                 self._sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
             self._digest = read_digest(path, self._sha256, os.environ.get("MODEL_DIGEST"))
             description = read_description(path, self._sha256)
-            self._estimator = import_module("joblib").load(path)
+            model = import_module("joblib").load(path)
         except StartError:
             raise
         # Unpickling runs code of the file, so any error is possible.
@@ -114,44 +113,48 @@ class SklearnModel:
                 f"The model file {path} cannot be loaded ({type(error).__name__}: {_one_line(error)}): "
                 "retrain it with the scikit-learn version of this server."
             ) from error
-        self._set_features(path, description)
         try:
-            self._predict_examples(path, description)
+            known = (description.width, description.texts) if description else (None, None)
+            estimator = Estimator(model, self._default, *known)
+            self._estimator = estimator
+            self._set_features(path, description, estimator)
+            self._predict_examples(path, description, estimator)
         except StartError:
             raise
+        except NotServable as error:
+            raise StartError(f"The model in {path} cannot be served: {error}.") from error
         except Exception as error:
             raise StartError(
                 f"The model in {path} failed at its first prediction ({type(error).__name__}: {_one_line(error)}): "
                 "retrain it with the scikit-learn version of this server."
             ) from error
 
-    def _set_features(self, path: Path, description: Description | None) -> None:
-        count = getattr(self._estimator, "n_features_in_", None)
-        if not isinstance(count, int) or not hasattr(self._estimator, self._methods[OUTPUT]):
-            raise StartError(
-                f"The model file {path} contains no fitted scikit-learn model with {self._methods[OUTPUT]}: "
-                "upload a fitted estimator or pipeline."
-            )
-        # A model fitted on a pandas data frame finds its columns by name.
-        self._on_data_frame = hasattr(self._estimator, "feature_names_in_")
-        fitted = [str(name) for name in self._estimator.feature_names_in_] if self._on_data_frame else None
+    def _set_features(self, path: Path, description: Description | None, estimator: Estimator) -> None:
+        count = len(estimator.columns)
         if description:
-            self.version, self._features = description.version, description.features(fitted, count)
+            self.version = description.version
+            described = description.features(estimator.names, count)
             self._input_types = description.inputs
+            if len(described) != count:
+                raise StartError(
+                    f"The model in {path} has {count} features, but its description lists {len(described)}: retrain it."
+                )
+            estimator.assume([feature.datatype for feature in described])
         else:
-            self._features = [Feature(name) for name in fitted or generic_names(count)]
-            self._input_types = [{"name": "input-0", "datatype": "FP64", "shape": [-1, count]}]
-        if len(self._features) != count:
-            raise StartError(
-                f"The model in {path} has {count} features, but its description lists {len(self._features)}: "
-                "retrain it."
-            )
-        if hasattr(self._estimator, PROBABILITIES):
-            self._methods[PROBABILITIES] = PROBABILITIES
+            described = [Feature(column.name, column.datatype) for column in estimator.columns]
+            self._input_types = input_types(described)
+        self._features = [
+            Feature(feature.name, feature.datatype, column.ignored and not description, partial(estimator.missing, n))
+            for n, (feature, column) in enumerate(zip(described, estimator.columns, strict=True))
+        ]
 
-    def _predict_examples(self, path: Path, description: Description | None) -> None:
-        """Predict the examples of the description, or zeros, and set the types of the outputs."""
+    def _predict_examples(self, path: Path, description: Description | None, estimator: Estimator) -> None:
+        """Predict the examples of the description, or a row that the model accepts, and set the outputs."""
         if description and description.instances:
+            # What comes first, since finding what stands for null needs rows without it.
+            known = [row for row in description.instances if not has_null(row)]
+            if known:
+                estimator.typical(columns_from_instances({"instances": known}, self._features))
             columns = columns_from_instances({"instances": description.instances}, self._features)
             predicted = self.run(columns, "predict").tolist()
             if not _is_close(description.predictions, predicted):
@@ -159,16 +162,14 @@ class SklearnModel:
                     f"The model in {path} predicts {predicted!r:.80} for its examples, but its description expects "
                     f"{description.predictions!r:.80}: retrain it with the library versions of this server."
                 )
-        else:
-            columns = [
-                np.array([""], dtype=object) if feature.datatype == TEXT else np.zeros(1) for feature in self._features
-            ]
-        for name, method in self._methods.items():
-            result = self.run(columns, method)
-            shape = [-1, *result.shape[1:]]
-            self._output_types.append({"name": name, "datatype": datatype_of(result), "shape": shape})
+        columns = estimator.typical(method=self._default)
+        self._outputs = {output.name: output for output in estimator.outputs(self._default)}
+        self._output_types = [
+            {"name": output.name, "datatype": output.datatype, "shape": list(output.shape)}
+            for output in self._outputs.values()
+        ]
         started = time.perf_counter()
-        self.run(columns, self._methods[OUTPUT])
+        estimator.run(columns, self._default)
         self.seconds = time.perf_counter() - started
 
     def metadata(self) -> dict[str, Any]:
@@ -185,16 +186,18 @@ class SklearnModel:
             "outputs": self._output_types,
         }
 
-    def predict(self, payload: Any) -> NDArray[Any]:
-        """The predictions for a v1 request.
+    def predict(self, payload: Any) -> list[Any]:
+        """The predictions for a v1 request, one for each row.
 
         Raises:
             BadRequest: it contains no valid rows for this model.
+            NotFinite: a prediction is NaN or infinity.
         """
         try:
-            return self.run(columns_from_instances(payload, self._features), self._methods[OUTPUT])
+            arrays = self._call(columns_from_instances(payload, self._features), self._default)
         except InvalidRows as error:
             raise BadRequest(str(error)) from error
+        return by_row([json_values(array, "predictions") for array in arrays])
 
     def infer(self, request: InferRequest) -> list[tuple[RequestedOutput, NDArray[Any]]]:
         """The outputs for a v2 request.
@@ -202,18 +205,26 @@ class SklearnModel:
         Raises:
             BadRequest: it contains no valid rows for this model, or requests an unknown output.
         """
-        outputs = {output.name: output for output in request.outputs} or {
-            OUTPUT: RequestedOutput(OUTPUT, request.binary)
+        # By default those of one method, of which there are several for several targets.
+        requested = {output.name: output for output in request.outputs} or {
+            output.name: RequestedOutput(output.name, request.binary)
+            for output in self._outputs.values()
+            if output.name.startswith("output-")
         }
-        for name in outputs:
-            if name not in self._methods:
-                known = " or ".join(f"'{known}'" for known in self._methods)
+        for name in requested:
+            if name not in self._outputs:
+                known = " or ".join(f"'{known}'" for known in self._outputs)
                 raise BadRequest(f"The model has no output {name!r:.40}: request {known}.")
         try:
             columns = columns_from_inputs(request.tensors, self._features)
-            return [(output, self.run(columns, self._methods[name])) for name, output in outputs.items()]
+            methods = dict.fromkeys(self._outputs[name].method for name in requested)
+            arrays = {method: self._call(columns, method) for method in methods}
         except InvalidRows as error:
             raise BadRequest(str(error)) from error
+        return [
+            (output, arrays[self._outputs[name].method][self._outputs[name].target])
+            for name, output in requested.items()
+        ]
 
     @property
     def features(self) -> list[Feature]:
@@ -223,34 +234,41 @@ class SklearnModel:
     @property
     def methods(self) -> list[str]:
         """The methods that ``run`` accepts."""
-        return ["predict", *(method for method in self._methods.values() if method != "predict")]
+        return list(dict.fromkeys(["predict", *(output.method for output in self._outputs.values())]))
 
     def run(self, columns: Sequence[NDArray[Any]], method: str) -> NDArray[Any]:
         """The result of one of the model's methods, also for batch predictions.
 
+        The probabilities of several targets are beside each other, in the order of the targets.
+
         Raises:
             InvalidRows: the model rejects these rows.
         """
-        rows = self._rows(columns)
+        arrays = self._call(columns, method)
+        result: NDArray[Any] = arrays[0] if len(arrays) == 1 else np.hstack(arrays)
+        return result
+
+    def _call(self, columns: Sequence[NDArray[Any]], method: str) -> list[NDArray[Any]]:
+        assert self._estimator
         try:
-            result: NDArray[Any] = np.asarray(getattr(self._estimator, method)(rows))
+            return self._estimator.run(columns, method)
         except ValueError as error:
             # The model has predicted its examples, so these rows are the reason: a finite number can become infinite
             # by scaling, and a category can be unknown.
             raise InvalidRows(f"The model rejected these rows: {_one_line(error)}") from error
-        return result
 
-    def _rows(self, columns: Sequence[NDArray[Any]]) -> Any:
-        """The columns as the model was fitted on them: a data frame, numbers, or objects if some are strings."""
-        if self._on_data_frame:
-            named = zip((feature.name for feature in self._features), columns, strict=True)
-            return _LazyPandas().DataFrame(dict(named))
-        if all(column.dtype != object for column in columns):
-            return np.column_stack(columns)
-        rows = np.empty((len(columns[0]), len(columns)), dtype=object)
-        for place, column in enumerate(columns):
-            rows[:, place] = column
-        return rows
+
+def input_types(features: Sequence[Feature]) -> list[dict[str, Any]]:
+    """The inputs of a model without a description: one tensor if all are numbers, else one for each feature."""
+    if all(feature.datatype == "FP64" for feature in features):
+        return [{"name": "input-0", "datatype": "FP64", "shape": [-1, len(features)]}]
+    return [{"name": feature.name, "datatype": feature.datatype, "shape": [-1]} for feature in features]
+
+
+def has_null(row: Any) -> bool:
+    """Whether a row of examples has a missing value."""
+    values = row.values() if isinstance(row, dict) else row if isinstance(row, list) else [row]
+    return any(value is None for value in values)
 
 
 def _is_close(expected: Any, predicted: Any) -> bool:

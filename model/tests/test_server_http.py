@@ -22,7 +22,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from model.folder import write_folder
 from model.iris.recipe import RECIPE
@@ -506,7 +506,8 @@ def test_no_start_with_a_description_of_other_features(tmp_path: Path, folder: P
 @pytest.mark.parametrize("stored", [{"a": "dictionary"}, LogisticRegression()], ids=["dictionary", "not fitted"])
 def test_no_start_with_an_object_that_is_not_a_model(tmp_path: Path, stored: Any) -> None:
     joblib.dump(stored, tmp_path / "model.joblib")
-    assert "contains no fitted scikit-learn model" in start_error(tmp_path)
+    said = start_error(tmp_path)
+    assert "cannot be served: dict has no predict" in said or "LogisticRegression is not fitted; fit it" in said
 
 
 def test_no_start_with_a_model_that_cannot_predict(tmp_path: Path) -> None:
@@ -514,3 +515,17 @@ def test_no_start_with_a_model_that_cannot_predict(tmp_path: Path) -> None:
     del model.coef_
     joblib.dump(model, tmp_path / "model.joblib")
     assert "failed at its first prediction (AttributeError" in start_error(tmp_path)
+
+
+def test_a_prediction_that_json_cannot_express_is_an_error(tmp_path: Path) -> None:
+    model = LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
+    model.coef_ = np.array([1e308])  # infinite for numbers over 1
+    joblib.dump(model, tmp_path / "model.joblib")
+    sentence = "The model predicts NaN or infinity for row 2 of "
+    tensor = {"name": "input-0", "shape": [2, 1], "datatype": "FP64", "data": [0.0, 100.0]}
+    with serving(tmp_path, tmp_path / "server.log") as port:
+        status, answer = request(port, "POST", V1, {"instances": [[0.0], [100.0]]})
+        assert (status, answer["error"].startswith(sentence)) == (500, True), answer
+        status, answer = request(port, "POST", V2, {"inputs": [tensor]})
+        assert (status, answer["error"].startswith(sentence)) == (500, True), answer
+        assert request(port, "POST", V1, {"instances": [[0.0]]})[0] == 200

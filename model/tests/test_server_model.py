@@ -38,7 +38,7 @@ def tensor() -> bytes:
 
 
 def predicted(model: Any, rows: list[Any]) -> Any:
-    return model.predict({"instances": rows}).tolist()
+    return model.predict({"instances": rows})
 
 
 def test_class_names_in_both_protocols(model: Any) -> None:

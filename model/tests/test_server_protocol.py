@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("orjson", reason="needs the packages of model/server/requirements.txt")
 
-from model.server.errors import BadRequest
+from model.server.errors import BadRequest, NotFinite
 from model.server.protocol import RequestedOutput, datatype_of, read_infer_request, write_infer_response
 
 
@@ -109,6 +109,16 @@ def test_a_response_with_binary_data() -> None:
             {"name": "c", "shape": [1, 2], "datatype": "FP64", "data": [0.5, 0.5]},
         ],
     }
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_json_cannot_express_is_an_error_and_binary_data(number: float) -> None:
+    request = read_infer_request(b'{"inputs": []}')
+    result = np.array([1.0, number])
+    with pytest.raises(NotFinite, match="predicts NaN or infinity for row 2 of a, which JSON cannot express"):
+        write_infer_response(request, "model", None, [(RequestedOutput("a"), result)])
+    text, length = write_infer_response(request, "model", None, [(RequestedOutput("a", True), result)])
+    assert text[length:] == result.tobytes()
 
 
 def test_classes_that_are_objects_are_returned_as_strings() -> None:

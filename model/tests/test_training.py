@@ -44,6 +44,25 @@ def shuffled(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, load=lambda _seed: labelled)
 
 
+@pytest.mark.parametrize("name", ["model.pkl", "iris.pickle", "model.joblib"])
+def test_the_model_file_may_have_another_name(tmp_path: Path, name: str) -> None:
+    assert command.run(IRIS, "iris", ["--output", str(tmp_path / "v1"), "--file", name]) == 0
+    assert sorted(path.name for path in (tmp_path / "v1").iterdir()) == sorted([name, "metadata.json"])
+    metadata = json.loads((tmp_path / "v1" / "metadata.json").read_text())
+    assert metadata["model_file"]["name"] == name
+    examples = metadata["examples"]
+    assert joblib.load(tmp_path / "v1" / name).predict(examples["instances"]).tolist() == examples["predictions"]
+    again = train(IRIS, IRIS.load(42), "v1", 42, 0.95, name)
+    assert again[name] == (tmp_path / "v1" / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "a/model.pkl", ".pkl"])
+def test_a_name_that_no_server_loads_is_rejected(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.run(IRIS, "iris", ["--output", str(tmp_path / "v1"), "--file", name]) == 1
+    assert "is not a valid name of a model file: end it in .joblib, .pkl, .pickle" in capsys.readouterr().err
+    assert not (tmp_path / "v1").exists()
+
+
 @pytest.fixture(scope="module", params=MODULES)
 def recipe(request: pytest.FixtureRequest) -> Recipe:
     return RECIPES[request.param]

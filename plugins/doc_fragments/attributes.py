@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Doc fragments C(attributes) and C(attributes.actiongroup_kserve)."""
+    """Doc fragments C(attributes), C(attributes.info_module) and C(attributes.actiongroup_kserve)."""
 
     DOCUMENTATION = r"""
 options: {}
@@ -19,6 +19,22 @@ attributes:
     description: Returns details on what has changed, or would change in C(check_mode), when in diff mode.
   idempotent:
     description: When run twice in a row with the same arguments, the second run reports no change.
+"""
+
+    # Beside C(attributes), for modules that only read.
+    INFO_MODULE = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Does the same, since it only reads.
+  diff_mode:
+    support: N/A
+    details:
+      - Changes nothing.
+  idempotent:
+    support: full
 """
 
     ACTIONGROUP_KSERVE = r"""

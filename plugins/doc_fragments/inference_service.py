@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the modules that judge InferenceServices share: which services are meant, and what their models are asked."""
+"""The options by which modules select InferenceServices and query their models."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ options:
       path:
         description:
           - Path of the prediction, with C({name}) for the service's name.
-          - Without it that of O(prediction.protocol), which is C(/v1/models/{name}:predict) for V(v1).
+          - Defaults to the path of O(prediction.protocol), which is C(/v1/models/{name}:predict) for V(v1).
         type: str
       instances:
         description:
@@ -60,7 +60,7 @@ options:
         type: list
         elements: raw
       body:
-        description: The whole request, for a server that takes another form. An answer with status 200 is right.
+        description: The body of the request, for a server with another protocol. An answer with status 200 is correct.
         type: dict
       expected:
         description: The class or value that the model must predict for each row. Numbers are compared as numbers.

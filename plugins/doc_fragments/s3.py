@@ -14,7 +14,8 @@ class ModuleDocFragment:
 requirements:
   - boto3 >= 1.36.0
 notes:
-  - Proxies are taken from E(HTTP_PROXY), E(HTTPS_PROXY) and E(NO_PROXY).
+  - Proxies are taken from E(HTTP_PROXY), E(HTTPS_PROXY), E(ALL_PROXY) and E(NO_PROXY), by the rule in the guide
+    R(Proxies,ansible_collections.hashfoundry.kserve.docsite.deploy.proxies).
 options:
   bucket:
     description: Bucket with the models.

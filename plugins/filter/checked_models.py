@@ -10,15 +10,17 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_list import checked
+from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_list import Surroundings, checked
 
 
-def checked_models(models: Any, volumes: Collection[str] | None = None) -> list[dict[str, Any]]:
+def checked_models(
+    models: Any, volumes: Collection[str] | None = None, deployment_mode: str = "Standard", domain: str = ""
+) -> list[dict[str, Any]]:
     """Return the models with defaults and right types.
 
-    models: the list as the inventory has it; volumes: the volumes that there are, where that is known.
+    models: the list as the inventory has it; volumes, domain: where they are known.
     """
-    done, faults = checked(models, volumes)
+    done, faults = checked(models, Surroundings(volumes, deployment_mode, domain or ""))
     if faults:
         raise AnsibleFilterError("\n".join(faults))
     return done

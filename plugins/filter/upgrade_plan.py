@@ -25,7 +25,7 @@ def upgrade_plan(platform: Mapping[str, Any], components: Mapping[str, Mapping[s
         plan = _upgrade_paths.plan(_upgrade_paths.load(), installed, wanted)
     except KServeError as error:
         raise AnsibleFilterError(str(error)) from None
-    return {"steps": list(plan.steps), "refused": list(plan.refused)}
+    return {"steps": list(plan.steps), "rejected": list(plan.rejected)}
 
 
 class FilterModule:

@@ -22,17 +22,9 @@ description:
     complete.
 extends_documentation_fragment:
   - hashfoundry.kserve.attributes
+  - hashfoundry.kserve.attributes.info_module
   - hashfoundry.kserve.attributes.actiongroup_kserve
   - hashfoundry.kserve.s3
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: N/A
-    details:
-      - Changes nothing.
-  idempotent:
-    support: full
 options:
   bucket:
     description: Bucket with the file, the model and the predictions.

@@ -28,6 +28,7 @@ requirements:
   - PyYAML >= 3.11
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - hashfoundry.kserve.api_groups
   - hashfoundry.kserve.attributes
   - hashfoundry.kserve.attributes.actiongroup_kserve
 attributes:
@@ -44,14 +45,6 @@ attributes:
     details:
       - Nothing is written if the objects have not changed, other than in fields that the API server sets.
 options:
-  groups:
-    description:
-      - API groups, such as V(serving.kserve.io). Subgroups are included, such as V(serving.knative.dev) for
-        V(knative.dev).
-      - A group that the cluster does not serve has no objects.
-    type: list
-    elements: str
-    required: true
   folder:
     description:
       - Folder for the files, on the host that runs the module. It is created if it is missing.

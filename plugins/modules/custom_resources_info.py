@@ -25,28 +25,11 @@ requirements:
   - PyYAML >= 3.11
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - hashfoundry.kserve.api_groups
   - hashfoundry.kserve.attributes
+  - hashfoundry.kserve.attributes.info_module
   - hashfoundry.kserve.attributes.actiongroup_kserve
-attributes:
-  check_mode:
-    support: full
-    details:
-      - Does the same, since it only reads.
-  diff_mode:
-    support: none
-    details:
-      - Changes nothing.
-  idempotent:
-    support: full
 options:
-  groups:
-    description:
-      - API groups, such as V(serving.kserve.io). Subgroups are included, such as V(serving.knative.dev) for
-        V(knative.dev).
-      - A group that the cluster does not serve has no objects.
-    type: list
-    elements: str
-    required: true
   since:
     description: Folder of a backup, on the host that runs the module, to compare with.
     type: path
@@ -95,7 +78,7 @@ lost:
       type: str
       sample: inferenceservices.serving.kserve.io
     name:
-      description: The object as in RV(objects); null if the whole resource is no longer served.
+      description: The object as in RV(objects); null if the cluster no longer serves the resource.
       type: str
       sample: models/iris
     what:

@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tell whether InferenceServices serve what their specs ask for."""
+"""Report whether InferenceServices serve their current generation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ description:
     is listed once, and the models are queried in parallel.
   - The credentials need C(list) on C(inferenceservices.serving.kserve.io), C(deployments.apps), C(replicasets.apps),
     C(pods) and C(httproutes.gateway.networking.k8s.io) in the namespace, C(get) on C(services/proxy) for
-    O(model_ready_path), and for the diagnosis of what does not serve C(list) on C(events) and C(get) on C(pods/log).
+    O(model_ready_path). For the diagnosis of a service that does not serve, they also need C(list) on C(events) and
+    C(get) on C(pods/log).
 requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0
@@ -29,18 +30,8 @@ extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - hashfoundry.kserve.inference_service
   - hashfoundry.kserve.attributes
+  - hashfoundry.kserve.attributes.info_module
   - hashfoundry.kserve.attributes.actiongroup_kserve
-attributes:
-  check_mode:
-    support: full
-    details:
-      - Does the same, since it only reads.
-  diff_mode:
-    support: none
-    details:
-      - Changes nothing.
-  idempotent:
-    support: full
 options:
   name:
     description:
@@ -110,6 +101,12 @@ services:
       description: Whether the model reported ready, or predicted the expected values; null when it was not queried.
       type: bool
       sample: true
+    ignored:
+      description:
+        - A sentence for each field of the spec that KServe ignores in the deployment mode, such as
+          C(canaryTrafficPercent) in Standard mode.
+      type: list
+      elements: str
     conditions:
       description: Conditions of a service that does not serve, with type, status, reason and message.
       type: list

@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Wait until InferenceServices serve what their specs ask for."""
+"""Wait until InferenceServices serve their current generation."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ description:
   - Waits until each InferenceService serves its current generation, and reports why if it does not.
   - The condition C(Ready) alone is not sufficient. It can be that of the previous spec, it stays true while a previous
     pod serves and new ones crash, and it does not show whether the model was found.
-  - In Standard mode the module compares the whole spec with KServe's Deployment and its replicas, requires that every
-    replica is of the current ReplicaSet and available and no previous one remains, that the model is loaded, that all
-    conditions are true, and that the gateway has accepted the current generation of KServe's HTTPRoutes.
-  - In Knative mode the module compares the spec with the latest created revision in the same way, which must be the
-    latest ready one and get all requests, unless C(canaryTrafficPercent) gives it a share.
+  - In Standard mode the module compares the whole spec with KServe's Deployment and its replicas. Every replica must be
+    of the current ReplicaSet and available, no previous one may remain, the model must be loaded, and all conditions
+    must be true. The gateway must have accepted the current generation of KServe's HTTPRoutes.
+  - In Knative mode the module compares the spec with the latest created revision in the same way. This revision must
+    be the latest ready one. It must get all requests, or the share that C(canaryTrafficPercent) sets.
   - Finally it queries the model server, through the API server, for the model's readiness, or sends O(prediction). A
     model that its autoscaler has scaled to zero is not queried, since that would scale it up; it counts as serving.
     That is a model with C(minReplicas=0) in Knative mode, and in Standard mode with the autoscaler class C(keda) or
     C(external).
-  - It fails at once when waiting cannot help, such as when the serving runtime or ServiceAccount is missing, a pod
-    exceeds the whole quota, or the Pod Security Standard forbids it, and after O(grace_period) when something may
-    still recover, such as a crashing container, a missing Secret, or a quota that is used up.
+  - It fails at once when waiting cannot help. Examples are a missing serving runtime or ServiceAccount, a pod that
+    requests more than the ResourceQuota, and a pod that violates the Pod Security Standard.
+  - It fails after O(grace_period) when the cause may still resolve. Examples are a crashing container, a missing
+    Secret, and a ResourceQuota that other pods have used up.
   - While it waits on the control node, it reports on standard error every 15 seconds how far it has come, unless the
     task has C(no_log).
   - It watches the objects, resumes after a lost connection or a restart of the API server, and changes nothing. Each
@@ -77,7 +78,7 @@ options:
     default: 30
   fail_fast:
     description:
-      - Whether the first of several services that fails ends the wait for the others.
+      - Whether the module fails as soon as one of several services has failed.
       - With V(false) the module ends when each of them serves or has failed.
     type: bool
     default: true
@@ -164,6 +165,12 @@ services:
       description: Whether the model reported ready, or predicted the expected values; null when it was not queried.
       type: bool
       sample: true
+    ignored:
+      description:
+        - A sentence for each field of the spec that KServe ignores in the deployment mode, such as
+          C(canaryTrafficPercent) in Standard mode. Each is also a warning when the services serve.
+      type: list
+      elements: str
     waited_seconds:
       description: Seconds of waiting until the verdict was reached.
       type: float
@@ -205,6 +212,11 @@ model_ready:
   type: bool
   returned: with one service, unless the cluster cannot be read
   sample: true
+ignored:
+  description: A sentence for each field of the spec that KServe ignores in the deployment mode.
+  type: list
+  elements: str
+  returned: with one service, unless the cluster cannot be read
 generation:
   description: Generation of the InferenceService that the verdict is about.
   type: int
@@ -303,7 +315,7 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     limits = Limits(**{key: options[key] for key in LIMITS})
     asked = status.question(options)
     with client.session(options) as api:
-        return status.ready(api, Selection.of(options), asked, limits, run.check_mode, run.report)
+        return status.ready(api, Selection.of(options), asked, limits, run.check_mode, run.warn, run.report)
 
 
 USE_CASE = UseCase(

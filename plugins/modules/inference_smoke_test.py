@@ -36,7 +36,8 @@ attributes:
     support: full
     details:
       - Sends the same requests, since predictions change nothing, but does not wait, and writes no report. Without an
-        answer the result is skipped, since the model may not be deployed yet.
+        answer, or with a certificate that is not accepted, the result is skipped, since the model or its domain may not
+        be deployed yet.
   diff_mode:
     support: none
     details:
@@ -81,11 +82,18 @@ options:
     type: path
   proxy:
     description:
-      - URL of an HTTP proxy, such as V(http://user:password@proxy.example.com:3128). HTTPS goes through it by
-        C(CONNECT), so the proxy sees neither requests nor answers.
+      - URL of an HTTP proxy, such as V(http://proxy.example.com:3128). HTTPS goes through it by C(CONNECT), so the
+        proxy sees neither requests nor answers. Credentials are in O(proxy_headers).
       - Defaults to the environment variables E(https_proxy), E(http_proxy), E(all_proxy) and E(no_proxy), which never
         apply to a local address. Empty for no proxy at all.
     type: str
+  proxy_headers:
+    description: Headers for the proxy, as in the modules of kubernetes.core.
+    type: dict
+    suboptions:
+      proxy_basic_auth:
+        description: User and password, separated by a colon.
+        type: str
   token:
     description: Bearer token to send.
     type: str
@@ -429,7 +437,8 @@ SERVER_OPTIONS: dict[str, Any] = {
     "scheme": {"type": "str", "choices": ["https", "http"], "default": "https"},
     "port": {"type": "int"},
     "validate_certs": {"type": "bool", "default": True},
-    "proxy": {"type": "str", "no_log": True},
+    "proxy": {"type": "str"},
+    "proxy_headers": {"type": "dict", "options": {"proxy_basic_auth": {"type": "str", "no_log": True}}},
     "timeout": {"type": "float", "default": 10},
 }
 CHECK_OPTIONS: dict[str, Any] = {
@@ -456,7 +465,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 
 def run(options: Options, run: Run) -> dict[str, Any]:
-    """Ask the model, and compare what it says and how fast."""
+    """Send the prediction requests, and check predictions and latencies."""
     server = http_server.server(**{key: options[key] for key in SERVER_OPTIONS})
     check = Check.of(**{key: options[key] for key in CHECK_OPTIONS})
     with http_transport.HttpTransport(server, options["token"]) as transport:

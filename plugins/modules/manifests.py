@@ -14,7 +14,7 @@ version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Applies a whole set of manifests in one task. It reads every object first, applies only those that differ, by
+  - Applies any number of manifests in one task. It reads every object first, applies only those that differ, by
     server-side apply, and waits for them.
   - An object is unchanged when its fields match the manifest and O(field_manager) owns no field that the manifest no
     longer has. Lists are compared the way the API server merges them, and fields that are quantities by value. An
@@ -25,9 +25,10 @@ description:
   - An object that is removed from the manifests remains in the cluster, unless O(prune) selects it. Delete other
     objects with M(kubernetes.core.k8s), or with O(state=absent) from the manifests that still name them.
   - With O(state=absent) the order is reversed. Custom resources are deleted first, so that their controllers can clean
-    up. A CRD is deleted only when it has no objects left, and a namespace only when it is empty but for the default
-    objects. An object that O(field_manager) has not applied remains, and so does a CRD that another manager has
-    applied too. An object without any field, such as a plain Namespace, has no recorded manager; it counts as applied.
+    up. A CRD is deleted only when it has no objects left, in whichever version, and a namespace only when it is empty
+    but for the default objects. What cannot be read counts as in use.
+  - An object that O(field_manager) has not applied remains, and so does a CRD that another manager has applied too. An
+    object without any field, such as a plain Namespace, has no recorded manager; it counts as applied.
   - Large CRDs are parsed once, and a local chart without values that contains only CRDs is rendered once. The results
     are cached below E(XDG_CACHE_HOME), or else C(~/.cache), in C(hashfoundry-kserve/made), for 30 days. Nothing else
     is cached.
@@ -69,11 +70,12 @@ options:
       - What O(state=absent) does if a CRD is among the manifests, and the cluster has objects of it that are not. What
         the objects of the manifests own, and what was created for their Gateways, is deleted with them and does not
         count.
-      - With V(refuse), nothing is deleted, and the error counts them. With V(keep), these CRDs remain, and the rest is
+      - With V(fail), nothing is deleted, and the error counts them. With V(keep), these CRDs remain, and the rest is
         deleted.
+      - The same applies to CRDs that O(prune) selects.
     type: str
-    choices: [refuse, keep]
-    default: refuse
+    choices: [fail, keep]
+    default: fail
   definitions:
     description:
       - Objects to apply, or YAML strings with any number of them, as C(helm template) prints. Empty ones are ignored,
@@ -187,9 +189,20 @@ options:
     description: Namespace of namespaced objects that have none.
     type: str
   field_manager:
-    description: Field manager of server-side apply.
+    description:
+      - Field manager of server-side apply. Each role of the collection has its own, C(hashfoundry.kserve.<role>), so
+        that none prunes or changes what another has applied.
     type: str
     default: hashfoundry.kserve
+  previous_field_managers:
+    description:
+      - Field managers that O(field_manager) replaces. Their fields are taken over without a conflict. Those that the
+        manifest does not have are removed, as if O(field_manager) had applied them.
+      - With O(state=absent), what they have applied is deleted, too. What O(prune) selects is not, unless
+        O(field_manager) has applied it.
+    type: list
+    elements: str
+    default: []
   adopt:
     description:
       - Whether to adopt CRDs that another owner has created, such as a Helm release. If V(false), nothing is applied
@@ -205,7 +218,7 @@ options:
   prune:
     description:
       - What is deleted after the apply if the manifests do not contain it. Only objects that O(field_manager) has
-        applied are deleted; the others are in RV(kept). With it there may be no manifest at all.
+        applied are deleted; RV(kept) lists those that remain. With it there may be no manifest at all.
       - Nothing is pruned with O(state=absent), nor of a kind that O(only_kinds) or O(exclude_kinds) leave out.
     type: list
     elements: dict
@@ -223,7 +236,9 @@ options:
         description: Namespace of namespaced objects. Defaults to O(namespace).
         type: str
       label_selectors:
-        description: Label selectors of the objects.
+        description:
+          - Label selectors of the objects. At least one must name a label that the objects have, as C(name),
+            C(name=value) or C(name in (value, value)) do. An empty list or string is an error, and nothing is applied.
         type: list
         elements: str
         required: true
@@ -501,9 +516,10 @@ CHARTS: dict[str, Any] = {
 APPLYING: dict[str, Any] = {
     "namespace": {"type": "str"},
     "field_manager": {"type": "str", "default": "hashfoundry.kserve"},
+    "previous_field_managers": {"type": "list", "elements": "str", "default": []},
     "force_conflicts": {"type": "bool", "default": False},
     "adopt": {"type": "bool", "default": False},
-    "in_use": {"type": "str", "choices": ["refuse", "keep"], "default": "refuse"},
+    "in_use": {"type": "str", "choices": ["fail", "keep"], "default": "fail"},
     "prune": {
         "type": "list",
         "elements": "dict",

@@ -14,11 +14,11 @@ version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Lists all objects in a namespace and writes the namespace and them to one YAML file, without status and other
-    fields that the API server sets. M(hashfoundry.kserve.manifests) takes that file as its
+  - Writes a namespace and all objects in it to one YAML file, without status and other fields that the API server
+    sets. M(hashfoundry.kserve.manifests) takes that file as its
     O(hashfoundry.kserve.manifests#module:src).
-  - Objects that another object owns are left out, since it re-creates them, and so are pods, Jobs, events and what
-    Kubernetes creates in each namespace. A PVC loses its volume's name, and a Service its cluster IP.
+  - Objects with an owner are left out, since the owner re-creates them. Pods, Jobs, events and the objects that
+    Kubernetes creates in each namespace are left out, too. A PVC loses its volume's name, and a Service its cluster IP.
   - Secrets are never written. RV(secrets) lists those that must be provided for a restore.
   - An aggregated API that is not available, such as that of a metrics server, is skipped with a warning if it has no
     objects that belong in a namespace. If it may have some, nothing is written.
@@ -53,6 +53,13 @@ options:
       - The file, on the host that runs the module. Its folder must exist. Its mode is 0600.
     type: path
     required: true
+  applied_path:
+    description:
+      - A second file for the same objects by field manager, so that a restore can apply what each role of the
+        collection had applied as that role. Each of its YAML documents is a dictionary with C(field_manager),
+        C(objects), and C(adds), which is true if the objects only have what is to be added to objects of earlier
+        documents. What no role had applied has the field manager C(hashfoundry.kserve.model_backup).
+    type: path
 seealso:
   - module: hashfoundry.kserve.manifests
   - module: hashfoundry.kserve.custom_resources_backup
@@ -80,6 +87,11 @@ sha256:
   type: str
   returned: success
   sample: 0f343b0931126a20f133d67c2b018a3b4c7f5a9e2b61d7f3e1d5d6f4a8e5b9c1
+applied_sha256:
+  description: The sha256 of the content of O(applied_path), in hexadecimal.
+  type: str
+  returned: success, with O(applied_path)
+  sample: 5d0c1b0931126a20f133d67c2b018a3b4c7f5a9e2b61d7f3e1d5d6f4a8e5b9c1
 counts:
   description: The number of objects by kind.
   type: dict
@@ -118,14 +130,15 @@ ARGUMENT_SPEC: dict[str, Any] = {
     **AUTH_ARG_SPEC,
     "namespace": {"type": "str", "required": True},
     "path": {"type": "path", "required": True},
+    "applied_path": {"type": "path"},
 }
 
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Write the namespace's objects into the file."""
     with apply_client.session(options) as api:
-        path = Path(options["path"])
-        return namespace.backup(api, options["namespace"], path, check_mode=run.check_mode, warn=run.warn)
+        path, applied = Path(options["path"]), Path(options["applied_path"]) if options["applied_path"] else None
+        return namespace.backup(api, options["namespace"], path, applied, check_mode=run.check_mode, warn=run.warn)
 
 
 USE_CASE = UseCase(ARGUMENT_SPEC, run)

@@ -28,14 +28,8 @@ requirements:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - hashfoundry.kserve.attributes
+  - hashfoundry.kserve.attributes.info_module
   - hashfoundry.kserve.attributes.actiongroup_kserve
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-  idempotent:
-    support: full
 options:
   components:
     description: The components to read. With an empty list only the cluster itself is read.

@@ -20,17 +20,9 @@ description:
     With O(version) as well it is one request, or two if the version is incomplete.
 extends_documentation_fragment:
   - hashfoundry.kserve.attributes
+  - hashfoundry.kserve.attributes.info_module
   - hashfoundry.kserve.attributes.actiongroup_kserve
   - hashfoundry.kserve.s3
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: N/A
-    details:
-      - Changes nothing.
-  idempotent:
-    support: full
 options:
   name:
     description: Only versions of this model.
@@ -139,7 +131,7 @@ def run(options: Options, run: Run) -> dict[str, Any]:
         return {"changed": False, "versions": found, "requests": store.requests}
 
 
-USE_CASE = UseCase(ARGUMENT_SPEC, run, {"required_together": REQUIRED_TOGETHER})
+USE_CASE = UseCase(ARGUMENT_SPEC, run, {"required_together": REQUIRED_TOGETHER}, preload=s3_client.preload)
 
 
 def main() -> None:

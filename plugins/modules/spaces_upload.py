@@ -25,11 +25,11 @@ description:
     parts, and each is tried up to five times, with backoff.
   - A run after an interrupted one, even a killed one, uploads only what is missing. It costs a request for each
     thousand objects and for the unfinished uploads, and one for each thousand parts of an unfinished file. Unusable
-    unfinished uploads are aborted. What an earlier run has uploaded is recognised by its MD5. With SSE-KMS or SSE-C,
-    whole files are uploaded again.
+    unfinished uploads are aborted. Objects and parts of an earlier run are recognised by their MD5. With SSE-KMS or
+    SSE-C, complete files are uploaded again.
   - Data that is corrupted in transit is rejected by the object storage, because each request is signed with the
     SHA-256 of its content. Parts over TLS have an unsigned payload, as with AWS's own clients. Amazon S3 receives and
-    stores this checksum of each part and object. Others do not receive the header, since several reject it.
+    stores this checksum of each part and object. Other products do not receive the header, since several reject it.
   - Many models are pickles, such as C(model.joblib), and a pickle is code. Whoever may write to the bucket may run
     code in every pod that loads a model from it. O(gate) validates a model before it is uploaded.
 notes:
@@ -313,7 +313,7 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     return published.result()
 
 
-USE_CASE = UseCase(ARGUMENT_SPEC, run, {"required_together": REQUIRED_TOGETHER})
+USE_CASE = UseCase(ARGUMENT_SPEC, run, {"required_together": REQUIRED_TOGETHER}, preload=s3_client.preload)
 
 
 def main() -> None:

@@ -12,19 +12,26 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.errors import UnsupportedError
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.resources import container_faults
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.unquoted import WORDS, unquoted
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service import limits
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import is_segment
 
 # roles/model_serving/meta/argument_specs.yml says the same to people, and a unit test compares the two.
 MODEL: dict[str, Any] = {
     "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"]},
     "version": {"type": "str", "required": True},
     "source": {
         "type": "dict",
@@ -52,56 +59,108 @@ MODEL: dict[str, Any] = {
     "gate": {"type": "dict"},
 }
 REQUIRED_IF = [("storage", "pvc", ["volume"]), ("storage", "oci", ["image"])]
+_KINDS: dict[Any, str] = {
+    str: "a string",
+    bool: "a boolean",
+    (int, float): "a number",
+    Mapping: "a dictionary",
+    list: "a list",
+    (date, datetime): "a date",
+}
 # Labels below it are the collection's own.
 PREFIX = "kserve.hashfoundry.io/"
 
-# KServe v0.20.0's webhook takes names of this form only (IsvcNameFmt), and its longest suffix of an object with the
-# rules of a host name is "-predictor".
-_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_LONGEST_NAME = 63 - len("-predictor")
-# Kubernetes: labels, their keys' two parts, and quantities.
+# Kubernetes: labels, and their keys' two parts.
 _LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 _LABEL_PREFIX = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]+)?")
 
 
-def checked(models: Any, volumes: Collection[str] | None = None) -> tuple[list[dict[str, Any]], list[str]]:
+@dataclass(frozen=True)
+class Surroundings:
+    """What is known of where the models are served.
+
+    volumes: the volumes that exist, None if unknown; deployment_mode: Standard or Knative; domain: "" if unknown.
+    """
+
+    volumes: Collection[str] | None = None
+    deployment_mode: str = "Standard"
+    domain: str = ""
+
+
+def checked(models: Any, around: Surroundings = Surroundings()) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the models with defaults and right types, without what is null, and one sentence for each fault.
 
+    Entries with the state absent are left out; see absent_names.
+
     :param models: the list as the inventory has it.
-    :param volumes: the volumes that there are; any name is taken without.
     """
+    try:
+        models = _parsed(models)
+    except ValueError:
+        return [], ["The models must be a list, and are a string that is not JSON; write them as a list in JSON."]
     if not isinstance(models, list):
-        return [], [f"The models must be a list, and are of type {_kind(models)}."]
+        return [], [f"The models must be a list, and are {_kind(models)}."]
     done, faults = [], []
     for number, entry in enumerate(models, 1):
         if not isinstance(entry, Mapping):
-            faults.append(f"Model {number} of the list must be a dictionary, and is of type {_kind(entry)}.")
+            faults.append(f"Model {number} of the list must be a dictionary, and is {_kind(entry)}.")
             continue
         who = f"Model {entry['name']}" if isinstance(entry.get("name"), str) else f"Model {number} of the list"
-        model, found = _model(entry, volumes)
+        if _is_absent(entry):
+            faults += [] if isinstance(entry.get("name"), str) else [f"{who}: missing required arguments: name."]
+            continue
+        model, found = _model(entry, around)
         done.append(model)
         faults += [f"{who}: {fault.rstrip('.')}." for fault in found]
-    names = Counter(model["name"] for model in done if isinstance(model.get("name"), str))
+    named = [*done, *filter(_is_absent, models)]
+    names = Counter(model["name"] for model in named if isinstance(model.get("name"), str))
     faults += [
         f"Model {name}: name stands {count} times in the list; each model has one entry, with one version."
         for name, count in names.items()
         if count > 1
     ]
+    # KServe gives objects of <name> this name, such as the HTTPRoute or the Service.
+    faults += [
+        f"Model {name}-predictor: name is that of objects which KServe creates for the model {name}; choose another."
+        for name in names
+        if f"{name}-predictor" in names
+    ]
     return done, faults
 
 
-def _model(entry: Mapping[str, Any], volumes: Collection[str] | None) -> tuple[dict[str, Any], list[str]]:
+def absent_names(models: Any) -> list[str]:
+    """Return the names of the entries with the state absent, which need no other key and are in no checked list."""
+    try:
+        models = _parsed(models)
+    except ValueError:
+        return []
+    return [str(entry.get("name")) for entry in models if _is_absent(entry)] if isinstance(models, list) else []
+
+
+def _parsed(models: Any) -> Any:
+    """Return a list that a survey, or -e models=..., gives as JSON."""
+    return json.loads(models) if isinstance(models, str) else models
+
+
+def _is_absent(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and entry.get("state") == "absent"
+
+
+def _model(entry: Mapping[str, Any], around: Surroundings) -> tuple[dict[str, Any], list[str]]:
     given = _without_null(entry)
     # Ansible's validator fails on these itself.
     flat = [key for key, value in given.items() if "options" in MODEL.get(key, {}) and not isinstance(value, Mapping)]
     if flat:
-        return given, [f"{key} must be a dictionary, and is of type {_kind(given[key])}" for key in flat]
+        return given, [f"{key} must be a dictionary, and is {_kind(given[key])}" for key in flat]
+    # It would make a string of the wrong value.
+    strings = [key for key, value in given.items() if MODEL.get(key, {}).get("type") == "str" and unquoted(value)]
+    if strings:
+        return given, [f"{key} is {unquoted(given[key])}" for key in strings]
     result = ArgumentSpecValidator(MODEL, required_if=REQUIRED_IF).validate(given)
     faults = [_sentence(error) for error in result.errors.errors]
     model: dict[str, Any] = _without_null(result.validated_parameters)
     # What has the wrong type is said already, and cannot be looked into.
-    return model, faults or list(_faults(given, model, volumes))
+    return model, faults or list(_faults(model, around))
 
 
 def _sentence(error: Exception) -> str:
@@ -111,41 +170,41 @@ def _sentence(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _faults(given: Mapping[str, Any], model: Mapping[str, Any], volumes: Collection[str] | None) -> Iterator[str]:
-    yield from _name_faults(given, model)
+def _faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
+    yield from _name_faults(model, around)
     storage = model["storage"]
     for key, needed in (("volume", "pvc"), ("image", "oci")):
         if key in model and storage != needed:
             yield f"{key} is only for storage {needed}, and storage is {storage}; remove {key}, or set storage"
-    if storage == "pvc" and volumes is not None and model["volume"] not in volumes:
-        there = ", ".join(sorted(volumes)) or "none"
+    if storage == "pvc" and around.volumes is not None and model["volume"] not in around.volumes:
+        there = ", ".join(sorted(around.volumes)) or "none"
         yield f"volume is {model['volume']}, which is not one of the volumes ({there})"
     scaling = model.get("scaling", {})
     least, most = scaling.get("min_replicas"), scaling.get("max_replicas")
     if least is not None and least < 0:
         yield f"scaling.min_replicas is {least}, and must be 0 or more"
+    if least == 0 and around.deployment_mode == "Standard":
+        yield "scaling.min_replicas is 0, which KServe raises to 1 in Standard mode; set 1, or serve in Knative mode"
     if most is not None and most < 1:
         yield f"scaling.max_replicas is {most}, and must be 1 or more"
     elif least is not None and most is not None and least > most:
         yield f"scaling.min_replicas is {least}, which is more than scaling.max_replicas, {most}"
-    for part, amounts in model.get("resources", {}).items():
-        for resource, amount in amounts.items():
-            if not _QUANTITY.fullmatch(str(amount)):
-                yield f"resources.{part}.{resource} is {amount}, and must be a quantity such as 500m or 1Gi"
+    yield from (f"resources.{fault}" for fault in container_faults(model.get("resources", {})))
     yield from _label_faults(model)
 
 
-def _name_faults(given: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[str]:
+def _name_faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
     name, version = model["name"], model["version"]
-    if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+    if not limits.NAME.fullmatch(name):
         yield (
-            f"name must be lower-case letters, digits and hyphens, beginning with a letter and not ending with a "
-            f"hyphen, and of at most {_LONGEST_NAME} characters, since it becomes part of a host name"
+            "name must be lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen,"
+            " since it becomes part of a host name"
         )
-    if not isinstance(given["version"], str):
-        # 1.10 would be 1.1.
-        yield f"version is the number {given['version']}; put it between quotes, so that it stays as it is written"
-    elif not (is_segment(version) and _LABEL.fullmatch(version)):
+    elif name in WORDS:
+        yield f"name is {name}, which programs that read it in YAML take for something else; choose another"
+    elif fault := limits.length_fault(name, around.deployment_mode) or limits.host_fault(name, around.domain):
+        yield fault
+    if not (is_segment(version) and _LABEL.fullmatch(version)):
         yield (
             f"version is {version}, and must be of letters, digits, '.', '_' and '-' with a letter or digit at both "
             "ends, and of at most 63 characters, since it is a folder's name and a label's value"
@@ -157,12 +216,16 @@ def _label_faults(model: Mapping[str, Any]) -> Iterator[str]:
         yield f"owner is {model['owner']}, and must be a label's value: letters, digits, '.', '_' and '-', at most 63"
     for key, value in model.get("labels", {}).items():
         prefix, slash, name = str(key).rpartition("/")
-        if not name or not _LABEL.fullmatch(name) or (slash and not _LABEL_PREFIX.fullmatch(prefix)):
+        if not isinstance(key, str):
+            yield f"a key of labels is {unquoted(key) or key}"
+        elif not name or not _LABEL.fullmatch(name) or (slash and not _LABEL_PREFIX.fullmatch(prefix)):
             yield f"labels.{key} is no valid key of a label"
         elif str(key).startswith(PREFIX) or prefix == "serving.kserve.io":
             yield f"labels.{key} is set by the role or KServe itself; choose another key"
-        elif not isinstance(value, str) or not _LABEL.fullmatch(value):
-            yield f"labels.{key} is {value}, and must be text in quotes: letters, digits, '.', '_' and '-', at most 63"
+        elif not isinstance(value, str):
+            yield f"labels.{key} is {unquoted(value) or f'of type {_kind(value)}, and must be a string'}"
+        elif not _LABEL.fullmatch(value):
+            yield f"labels.{key} is {value}, and must be a label's value: letters, digits, '.', '_' and '-', at most 63"
 
 
 def _without_null(value: Any) -> Any:
@@ -171,8 +234,10 @@ def _without_null(value: Any) -> Any:
         return {key: _without_null(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
         return [_without_null(item) for item in value]
-    return value
+    # Ansible's own strings and numbers would be named in the validator's errors.
+    return next((kind(value) for kind in (str, float) if isinstance(value, kind)), value)
 
 
 def _kind(value: Any) -> str:
-    return str(value.__class__.__name__).lstrip("_")
+    """Return the type in words: Ansible's own types have names that say nothing to users."""
+    return next((words for kind, words in _KINDS.items() if isinstance(value, kind)), "null")

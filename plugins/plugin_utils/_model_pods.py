@@ -51,7 +51,7 @@ def pod_faults(
     """Return a sentence for each way in which a pod differs from its model's entry.
 
     KServe passes over what it does not find in silence: a ServiceAccount, a Secret, an annotation with a misspelt key.
-    Where a public bucket or another store answers all the same, the pod serves what nobody meant.
+    If a public bucket or another object store answers nevertheless, the pod serves an unintended model.
 
     :param models: the checked list; bucket: the bucket with them.
     :param credentials: as the role model_namespace takes them; no access key is read.
@@ -81,9 +81,9 @@ def _identity(metadata: Json, model: Json, digest: str | None) -> Iterator[str]:
     version = (metadata.get("labels") or {}).get(VERSION)
     if version != model["version"]:
         yield f"is of version {version} and not {model['version']}"
-    said = (metadata.get("annotations") or {}).get(DIGEST)
-    if digest and model["storage"] != "oci" and said != digest:
-        yield f"has the digest {said} in its annotations and not {digest}"
+    current = (metadata.get("annotations") or {}).get(DIGEST)
+    if digest and model["storage"] != "oci" and current != digest:
+        yield f"has the digest {current} in its annotations and not {digest}"
 
 
 def _initializer(containers: Collection[Json], uri: str, credentials: Json) -> Iterator[str]:
@@ -104,9 +104,9 @@ def _initializer(containers: Collection[Json], uri: str, credentials: Json) -> I
             )
     endpoint = (credentials.get("endpoint_url") or "").rstrip("/")
     for key, value in (("AWS_ENDPOINT_URL", endpoint), ("AWS_DEFAULT_REGION", credentials.get("region"))):
-        said = env.get(key, {}).get("value")
-        if value and said != value:
-            yield f"has {key} {said} and not {value}; see the annotations of the Secret {credentials['name']}"
+        current = env.get(key, {}).get("value")
+        if value and current != value:
+            yield f"has {key} {current} and not {value}; see the annotations of the Secret {credentials['name']}"
 
 
 def _mount(spec: Json, model: Json) -> Iterator[str]:

@@ -46,10 +46,10 @@ class Rule:
 
 @dataclass(frozen=True)
 class Plan:
-    """steps: what goes from which version to which; refused: why it does not, in sentences."""
+    """steps: what goes from which version to which; rejected: why it does not, in sentences."""
 
     steps: tuple[dict[str, str], ...]
-    refused: tuple[str, ...]
+    rejected: tuple[str, ...]
 
 
 def plan(rules: Mapping[str, Rule], installed: Mapping[str, str], wanted: Mapping[str, str]) -> Plan:
@@ -57,15 +57,15 @@ def plan(rules: Mapping[str, Rule], installed: Mapping[str, str], wanted: Mappin
 
     :raises KServeError: a version is none.
     """
-    steps, refused = [], []
+    steps, rejected = [], []
     for name, target in wanted.items():
         source = installed.get(name)
         if not source or _version(name, source) == _version(name, target):
             continue
         steps.append({"component": name, "from": source, "to": target})
         if why := _fault(name, rules.get(name, Rule()), source, target):
-            refused.append(why)
-    return Plan(tuple(steps), tuple(refused))
+            rejected.append(why)
+    return Plan(tuple(steps), tuple(rejected))
 
 
 def _fault(name: str, rule: Rule, source: str, target: str) -> str:

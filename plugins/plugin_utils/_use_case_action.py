@@ -60,6 +60,8 @@ class UseCaseAction(ActionBase):
             # plugin would end the whole run.
             with contextlib.suppress(Exception):
                 cls.USE_CASE = importlib.import_module(f"{package}.modules.{name}").USE_CASE
+                if cls.USE_CASE and cls.USE_CASE.preload:
+                    cls.USE_CASE.preload()
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's result."""
@@ -105,7 +107,7 @@ class UseCaseAction(ActionBase):
         for entry in given if isinstance(given, list) else [given]:
             values = templar.template(entry) or {}
             if not isinstance(values, Mapping):
-                raise AnsibleError(f"environment must be a dictionary, and is of the type {type(values).__name__}.")
+                raise AnsibleError("environment must be a dictionary; correct the keyword of the task or play.")
             environment |= {str(name): str(value) for name, value in values.items()}
         return environment
 
@@ -161,14 +163,14 @@ def _result(
             unknown = isinstance(validated.errors[0], UnsupportedError)
             prefix = f"Unsupported parameters for ({action}) module: " if unknown else ""
             raise KServeError(prefix + validated.error_messages[0], reason="InvalidOption")
-        result = use_case.run(options, Run(*how, warnings.append, report))
+        result = use_case.result(options, Run(*how, warnings.append, report))
     except KServeError as error:
         result = {"failed": True, "msg": str(error), **error.result}
     except (Exception, SystemExit) as error:
         result = broken(error)
     if warnings:
         result["warnings"] = warnings
-    result["invocation"] = {"module_args": dict(use_case.shown(options) if use_case.shown else options)}
+    result["invocation"] = {"module_args": use_case.public(options)}
     masked: dict[str, Any] = remove_values(_plain(result), validated._no_log_values)
     return masked
 

@@ -170,7 +170,6 @@ def load(file: str | None = None) -> VersionSets:
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         what = " ".join(str(error).split())
         raise KServeError(
-            f"{path} is no file of version sets ({error.__class__.__name__}: {what}); write it as the collection's "
-            "meta/version_sets.yml.",
+            f"{path} is no file of version sets ({what}); write it as the collection's meta/version_sets.yml.",
             reason="InvalidVersionSet",
         ) from None

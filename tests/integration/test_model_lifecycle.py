@@ -29,7 +29,6 @@ from botocore.exceptions import ClientError
 from local.settings import REPOSITORY
 from tests.integration.conftest import reason
 
-NODE_PORT = 30071
 BUCKET = "lifecycle-models"
 OF_SERVICE = "serving.kserve.io/inferenceservice"  # a pod's label in both deployment modes
 RATE, WINDOW = 10, 6
@@ -37,7 +36,12 @@ ROWS, EXPECTED = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]], [0, 2]
 
 
 class Lifecycle:
-    """The models and the operations on them; key: access key and secret key of the S3 server's owner."""
+    """The models and the operations on them.
+
+    key: access key and secret key of the S3 server's owner; node_port: where that server is reached.
+    """
+
+    node_port = 30071
 
     def __init__(self, settings: Any, playbook: Any, kubectl: Any, folder: Path) -> None:
         self.settings, self.playbook, self.kubectl, self.folder = settings, playbook, kubectl, folder
@@ -46,7 +50,7 @@ class Lifecycle:
         self.stored, self.mounted = f"{self.namespace}-s3", f"{self.namespace}-pvc"
         self.key = ("first-owner", secrets.token_hex(20))
         address = 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}'
-        self.endpoint = f"http://{kubectl('get', 'nodes', '-o', address)}:{NODE_PORT}"
+        self.endpoint = f"http://{kubectl('get', 'nodes', '-o', address)}:{self.node_port}"
 
     def _model(self, name: str, version: str, **options: Any) -> dict[str, Any]:
         folder = str(self.folder / name / version)
@@ -65,8 +69,8 @@ class Lifecycle:
             **options,
         }
 
-    def play(self, *names: str, listed: str = "v1", flags: Sequence[str] = (), **options: Any) -> str:
-        """Run playbooks on these models, in the listed version, and return the output."""
+    def _words(self, listed: str, options: dict[str, Any]) -> str:
+        """The variables of a playbook."""
         access_key, secret_key = self.key
         words = {
             "models": [
@@ -81,15 +85,26 @@ class Lifecycle:
             "platform_access_key": access_key,
             "platform_secret_key": secret_key,
             "platform_object_storage_namespace": self.store_namespace,
-            "object_storage_node_port": NODE_PORT,
+            "object_storage_node_port": self.node_port,
             **options,
         }
+        return json.dumps(words)
+
+    def play(self, *names: str, listed: str = "v1", flags: Sequence[str] = (), **options: Any) -> str:
+        """Run playbooks on these models, in the listed version, and return the output."""
         said = ""
         for name in names:
-            done = self.playbook(f"playbooks/{name}.yml", *flags, "-e", json.dumps(words))
+            done = self.playbook(f"playbooks/{name}.yml", *flags, "-e", self._words(listed, options))
             said += " ".join(done.stdout.split())
             assert done.returncode == 0 or options.get("fails"), f"{name}: {reason(done)}"
         return said
+
+    def check(self, *names: str, listed: str = "v1", **options: Any) -> str:
+        """Run playbooks in check mode, in one run of Ansible, assert that it succeeds, and return the output."""
+        files = [f"playbooks/{name}.yml" for name in names]
+        done = self.playbook(*files, "--check", "--diff", "-e", self._words(listed, options))
+        assert done.returncode == 0, f"{' '.join(files)} --check: {reason(done)}"
+        return " ".join(done.stdout.split())
 
     def bucket(self, key: tuple[str, str] | None = None) -> Any:
         access_key, secret_key = key or self.key
@@ -250,6 +265,20 @@ def test_a_missing_version_is_rejected_and_nothing_changes(models, words, senten
     assert models.serves(models.stored)["versions"] == ["v1"]
 
 
+@pytest.mark.parametrize("listed", ["v1", "v3"])
+def test_every_playbook_succeeds_in_check_mode_before_and_after_a_change(models, tmp_path, listed) -> None:
+    """v1 serves after a rollback; v3 is trained and neither uploaded nor deployed."""
+    models.play("train", listed=listed)
+    spec = ("get", "inferenceservices", "-n", models.namespace, "-o", "jsonpath={.items[*].spec}")
+    before = models.kubectl(*spec)
+    names = ("site", "rollback", "backup", "rotate_credentials", "account", "upgrade")
+    words = {"model": models.stored, "folder": str(tmp_path / "backup")}
+    said = models.check(*names, listed=listed, **words)
+    assert models.kubectl(*spec) == before
+    shown = re.search(rf'\+ "?kserve\.hashfoundry\.io/version"?: "?{listed}', said)
+    assert bool(shown) is (listed == "v3")
+
+
 def test_credentials_are_rotated_and_no_request_fails(models) -> None:
     old, models.key = models.key, ("second-owner", secrets.token_hex(20))
     pods = models.kubectl("get", "pods", "-n", models.namespace, "-o", "name").split()
@@ -288,6 +317,7 @@ def test_a_restore_after_the_loss_of_everything_has_the_same_digests_and_predict
         bucket.delete_object(Bucket=BUCKET, Key=entry["Key"])
     bucket.delete_bucket(Bucket=BUCKET)
 
+    models.check("restore", folder=str(folder))
     models.play("restore", folder=str(folder))
     assert {name: models.serves(name) for name in before} == before
     assert "changed=0" in models.play("restore", folder=str(folder)).rpartition("PLAY RECAP")[2]

@@ -210,7 +210,7 @@ def small_disk(loader: Loader) -> Any:
         command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", *loader.command()]
         done = subprocess.run(command, env=loader.env, capture_output=True, text=True, check=False)
         if "unshare failed" in done.stderr or "permission denied" in done.stderr.lower():
-            pytest.skip("this machine lets nobody but root mount a disk")
+            pytest.skip("only root may mount a disk on this machine")
         return done.returncode, (done.stdout + done.stderr).strip()
 
     return run

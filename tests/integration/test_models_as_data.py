@@ -73,7 +73,9 @@ def third(kubectl: Kubectl, on_node: OnNode, store: Any, tmp_path: Path) -> Iter
     on_node("rm", "-rf", f"/srv/{THIRD}")
 
 
-def test_a_third_model_takes_one_entry(playbook: Playbook, kubectl: Kubectl, third: dict[str, Any]) -> None:
+def test_a_third_model_takes_one_entry_and_absent_deletes_it(
+    playbook: Playbook, kubectl: Kubectl, store: Any, third: dict[str, Any]
+) -> None:
     words = json.dumps({"models": [*inventory(), third]})
     stages = [f"playbooks/{stage}.yml" for stage in ("train", "storage", "serving", "verify")]
     done = playbook(*stages, "-e", words)
@@ -91,6 +93,13 @@ def test_a_third_model_takes_one_entry(playbook: Playbook, kubectl: Kubectl, thi
     predictor = service["spec"]["predictor"]
     assert predictor["model"]["storageUri"] == f"pvc://models/{THIRD}/v1"
     assert predictor["maxReplicas"] == 2
+    tags = ("playbooks/serving.yml", "--tags", "cluster_preflight,model_storage,model_serving")
+    done = playbook(*tags, "-e", json.dumps({"models": inventory()}))
+    assert f"{THIRD} in the namespace ml-models goes on serving" in one_line(done.stdout)
+    done = playbook(*tags, "-e", json.dumps({"models": [*inventory(), {"name": THIRD, "state": "absent"}]}))
+    assert done.returncode == 0, reason(done)
+    assert kubectl("get", "inferenceservice", THIRD, "-n", "ml-models", "--ignore-not-found") == ""
+    assert keys(store, THIRD)
 
 
 def test_kserve_and_the_api_server_accept_every_key_of_an_entry(playbook: Playbook) -> None:

@@ -174,7 +174,7 @@ def test_a_certificate_that_cannot_be_issued(playbook: Playbook) -> None:
     says(
         done,
         "Secret hashfoundry-system/hashfoundry-ca exists already and is not managed by this module; name another "
-        "Secret, delete this one, or give it the label",
+        "Secret, or give this one the label",
     )
     assert len(errors(done)) == 1
 

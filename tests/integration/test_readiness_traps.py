@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,15 @@ from .trap_cluster import (
     Cluster,
     Json,
     after_grace,
+    assert_model_not_found,
+    assert_no_supporting_runtime,
+    assert_secret_missing,
     at_once,
     at_timeout,
     cluster,
     delete_namespaces,
     model_files,
+    outcomes,
     says,
     service,
 )
@@ -192,15 +196,11 @@ def outcome(made: Cluster) -> Iterator[Callable[..., Any]]:
         service("recovered", made.namespace, model={**iris, "runtime": "not-there"}),
         *(thing for thing, _options in broken.values()),
     )
-    with ThreadPoolExecutor(len(broken) + 2) as pool:
-        waits: dict[str, Future[Any]] = {
-            "rolled": pool.submit(rollouts, made),
-            "recovered": pool.submit(recovery, made),
-        }
-        for name, (thing, options) in broken.items():
-            namespace = thing["metadata"]["namespace"]
-            waits[name] = pool.submit(made.run, name, name, namespace=namespace, **options)
-        yield lambda name, step=None: waits[name].result()[step] if step else waits[name].result()
+    waits: dict[str, Callable[[], Any]] = {"rolled": partial(rollouts, made), "recovered": partial(recovery, made)}
+    for name, (thing, options) in broken.items():
+        waits[name] = partial(made.run, name, name, namespace=thing["metadata"]["namespace"], **options)
+    with outcomes(waits) as outcome_of:
+        yield outcome_of
 
 
 # Services that serve, and false Ready.
@@ -299,9 +299,7 @@ def test_scaled_to_zero_by_its_own_autoscaler(outcome):
 
 def test_a_wrong_model_file_name_becomes_ready(outcome):
     empty = outcome("empty")
-    assert empty.ready == "True"
-    assert after_grace(empty) and empty.verdict[1] == "ModelNotFound"
-    assert says(empty, "runs without the model empty (404", "check that storageUri holds exactly one model file")
+    assert_model_not_found(empty)
     assert empty.result["model_ready"] is False
     assert empty.event_text and empty.log_text
 
@@ -324,8 +322,7 @@ def test_stopped_by_annotation(outcome):
 
 def test_no_supporting_runtime(outcome):
     unsupported = outcome("no-runtime")
-    assert at_once(unsupported) and unsupported.verdict[1] == "NoSupportingRuntime"
-    assert says(unsupported, "install a serving runtime for this model format and protocol version, or name another.")
+    assert_no_supporting_runtime(unsupported)
     assert "no runtime found to support predictor" in unsupported.event_text
 
 
@@ -367,8 +364,7 @@ def test_a_resource_quota_that_another_pod_has_used(outcome):
 
 def test_a_missing_secret_of_the_service_account(outcome):
     missing = outcome("no-secret")
-    assert after_grace(missing) and missing.verdict[1] == "SecretMissing"
-    assert says(missing, 'secrets "not-there" not found; create the Secret, or remove it from the ServiceAccount.')
+    assert_secret_missing(missing)
     assert "not-there" in missing.event_text
 
 

@@ -74,6 +74,7 @@ def test_a_cluster_that_does_not_answer(playbook, settings, closed_port, tmp_pat
     says(
         done,
         "The cluster of local does not answer ([Errno 111] Connection refused).",
+        "(APIServerUnreachable)",
         "or set platform_kubeconfig",
     )
 
@@ -290,7 +291,7 @@ def disk(folder: Path, size: str) -> Iterator[Path]:
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=False)
     if mounted.returncode:
-        pytest.skip("this machine lets nobody mount a tmpfs")
+        pytest.skip("this machine forbids mounting a tmpfs")
     try:
         yield folder
     finally:

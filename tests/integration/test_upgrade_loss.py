@@ -29,7 +29,7 @@ LOSS = """
         kind: ClusterServingRuntime
         name: kserve-pmmlserver
     - ansible.builtin.include_role: {name: hashfoundry.kserve.platform_upgrade}
-      vars: {platform_upgrade_stage: after}
+      vars: {platform_upgrade_phase: after}
 """
 
 

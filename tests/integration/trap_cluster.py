@@ -14,7 +14,8 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -396,3 +397,33 @@ def says(outcome: Outcome, *sentences: str) -> bool:
     for sentence in sentences:
         assert sentence in said
     return True
+
+
+@contextmanager
+def outcomes(waits: Mapping[str, Callable[[], Any]]) -> Iterator[Callable[..., Any]]:
+    """Start every wait, and give the function that returns the outcome of one, or of one of its steps."""
+    with ThreadPoolExecutor(len(waits)) as pool:
+        started = {name: pool.submit(wait) for name, wait in waits.items()}
+        yield lambda name, step=None: started[name].result()[step] if step else started[name].result()
+
+
+# Verdicts that are the same in both deployment modes.
+
+
+def assert_model_not_found(empty: Outcome) -> None:
+    """Check the verdict on a server that runs without its model, which KServe calls Ready."""
+    assert empty.ready == "True"
+    assert after_grace(empty) and empty.verdict[1] == "ModelNotFound"
+    assert says(empty, "runs without the model empty (404", "check that storageUri holds exactly one model file")
+
+
+def assert_no_supporting_runtime(unsupported: Outcome) -> None:
+    """Check the verdict on a model format that no serving runtime supports."""
+    assert at_once(unsupported) and unsupported.verdict[1] == "NoSupportingRuntime"
+    assert says(unsupported, "install a serving runtime for this model format and protocol version, or name another.")
+
+
+def assert_secret_missing(missing: Outcome) -> None:
+    """Check the verdict on a ServiceAccount that names a Secret which does not exist."""
+    assert after_grace(missing) and missing.verdict[1] == "SecretMissing"
+    assert says(missing, 'secrets "not-there" not found; create the Secret, or remove it from the ServiceAccount.')

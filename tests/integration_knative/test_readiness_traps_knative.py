@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,10 +22,14 @@ from tests.integration.trap_cluster import (
     Json,
     Outcome,
     after_grace,
+    assert_model_not_found,
+    assert_no_supporting_runtime,
+    assert_secret_missing,
     at_once,
     at_timeout,
     cluster,
     model_files,
+    outcomes,
     says,
     service,
 )
@@ -102,14 +106,11 @@ def outcome(made: Cluster) -> Iterator[Callable[..., Any]]:
         service("idle", made.namespace, mode="Knative", model=iris, annotations=IDLE, predictor={"minReplicas": 0}),
         *(thing for thing, _options in broken.values()),
     )
-    with ThreadPoolExecutor(len(broken) + 2) as pool:
-        waits: dict[str, Future[Any]] = {
-            "rolled": pool.submit(rollouts, made),
-            "idle": pool.submit(idleness, made),
-        }
-        for name, (_thing, options) in broken.items():
-            waits[name] = pool.submit(made.run, name, f"knative-{name}", **options)
-        yield lambda name, step=None: waits[name].result()[step] if step else waits[name].result()
+    waits: dict[str, Callable[[], Any]] = {"rolled": partial(rollouts, made), "idle": partial(idleness, made)}
+    for name, (_thing, options) in broken.items():
+        waits[name] = partial(made.run, name, f"knative-{name}", **options)
+    with outcomes(waits) as outcome_of:
+        yield outcome_of
 
 
 def test_a_service_that_serves(outcome):
@@ -163,16 +164,11 @@ def test_scaled_to_zero_is_serving(outcome):
 
 
 def test_a_wrong_model_file_name_becomes_ready(outcome):
-    empty = outcome("empty")
-    assert empty.ready == "True"
-    assert after_grace(empty) and empty.verdict[1] == "ModelNotFound"
-    assert says(empty, "runs without the model empty (404", "check that storageUri holds exactly one model file")
+    assert_model_not_found(outcome("empty"))
 
 
 def test_no_supporting_runtime(outcome):
-    unsupported = outcome("no-runtime")
-    assert at_once(unsupported) and unsupported.verdict[1] == "NoSupportingRuntime"
-    assert says(unsupported, "install a serving runtime for this model format and protocol version, or name another.")
+    assert_no_supporting_runtime(outcome("no-runtime"))
 
 
 def test_a_missing_service_account(outcome):
@@ -182,9 +178,7 @@ def test_a_missing_service_account(outcome):
 
 
 def test_a_missing_secret_of_the_service_account(outcome):
-    missing = outcome("no-secret")
-    assert after_grace(missing) and missing.verdict[1] == "SecretMissing"
-    assert says(missing, 'secrets "not-there" not found; create the Secret, or remove it from the ServiceAccount.')
+    assert_secret_missing(outcome("no-secret"))
 
 
 def test_an_object_that_is_missing_from_the_bucket(outcome):

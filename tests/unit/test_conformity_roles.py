@@ -28,11 +28,13 @@ BLOCKS = ("block", "rescue", "always")
 FACTS = "platform"
 UNSEEN = {
     *("platform_domain", "platform_bucket", "platform_access_key", "platform_secret_key"),
-    *("platform_model_credentials", "platform_models"),
+    *("platform_model_credentials", "platform_models", "platform_absent_models"),
 }
 # Every other role passes the cluster's kubeconfig to its tasks, whatever the play does.
 WITHOUT_CLUSTER = {FACTS, "model_storage", "model_training", "model_verification"}
 ENVIRONMENT = "{{ platform_environment }}"
+# A restore applies what each role had applied as that role.
+AS_OTHERS = {"model_backup": "{{ __model_backup_item.field_manager }}"}
 WAITS_FOR = {"active_connection_states", "host", "path", "port", "search_regex"}
 
 
@@ -168,6 +170,29 @@ def cluster_faults(role: Path) -> list[str]:
     ]
 
 
+def field_manager_faults(role: Path) -> list[str]:
+    """Check that no role applies under the name of another, which would prune its objects and remove its fields."""
+    wanted = AS_OTHERS.get(role.name, f"hashfoundry.kserve.{role.name}")
+    named = [(file, actions(task)["manifests"]) for file, task in tasks(role) if "manifests" in actions(task)]
+    return [
+        f"{file}: the field manager of manifests is {options.get('field_manager')}, not {wanted}"
+        for file, options in named
+        if options.get("field_manager") != wanted
+    ]
+
+
+def log_faults(role: Path) -> list[str]:
+    """Check that the log of a container is shown without what looks like a secret in it."""
+    found = [(file, task) for file, task in tasks(role) if "k8s_log" in actions(task)]
+    return [
+        f"{file}: the log {match[0]} is used without the filter redacted"
+        for file, task in found
+        for text in texts(load(role / file))
+        for match in re.finditer(rf"{re.escape(str(task.get('register')))}[.]log\b([^}}]*)", text)
+        if "hashfoundry.kserve.redacted" not in match[1]
+    ]
+
+
 def texts(value: Any) -> Iterator[str]:
     """Yield every string in a value."""
     if isinstance(value, str):
@@ -216,6 +241,8 @@ CHECKS: list[Check] = [
     length_faults,
     action_faults,
     cluster_faults,
+    field_manager_faults,
+    log_faults,
 ]
 
 
@@ -264,6 +291,13 @@ argument_specs:
       vars: {__probe_extra: 1}
     - name: Wait
       ansible.builtin.wait_for: {port: 80}
+    - name: Read
+      kubernetes.core.k8s_log: {name: a}
+      register: __probe_said
+    - name: Show
+      ansible.builtin.debug: {msg: "{{ __probe_said.log | hashfoundry.kserve.redacted }}"}
+    - name: Apply
+      hashfoundry.kserve.manifests: {field_manager: hashfoundry.kserve.probe}
   rescue:
     - name: Include
       ansible.builtin.include_role: {name: hashfoundry.kserve.other}
@@ -327,6 +361,15 @@ def test_a_role_without_the_file_has_the_fault(role: Path, file: str) -> None:
             "other",
             "Outer has the environment {{ other }}",
         ),
+        (
+            field_manager_faults,
+            "tasks/main.yml",
+            "{field_manager: hashfoundry.kserve.probe}",
+            "{}",
+            "is None, not hash",
+        ),
+        (log_faults, "tasks/main.yml", " | hashfoundry.kserve.redacted", "", "is used without the filter redacted"),
+        (field_manager_faults, "tasks/main.yml", "kserve.probe", "kserve.other", "is hashfoundry.kserve.other, not"),
         (action_faults, "tasks/main.yml", "uri: {url", "command: {cmd", "command is not for roles"),
         (action_faults, "tasks/main.yml", "ansible.builtin.uri: {url", "shell: {cmd", "shell is not for roles"),
         (

@@ -23,6 +23,15 @@ from tests.private_names import faults
         ("import gc\ngc.freeze()", "gc.freeze"),
         ("import atexit\natexit._clear()", "atexit._clear"),
         ("self._connection.transport", "self._connection"),
+        ("getattr(x, '_internal')", "x._internal"),
+        ("import importlib\nimportlib.import_module('ansible._internal._json')", "ansible._internal._json"),
+        ("__import__('ansible.vars.clean')", "ansible.vars.clean"),
+        ("import ansible.parsing as p", "ansible.parsing"),
+        ("from ansible import cli", "ansible.cli"),
+        ("import ansible.plugins.action.normal", "ansible.plugins.action.normal"),
+        ("from ansible.plugins.action import normal", "ansible.plugins.action.normal"),
+        ("def _task(): ...\nplay._task()", "play._task"),
+        ("def _diff(): ...\nother._diff", "other._diff"),
     ],
 )
 def test_an_undocumented_name_is_found(source: str, name: str) -> None:
@@ -38,7 +47,8 @@ def test_an_undocumented_name_is_found(source: str, name: str) -> None:
         "from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import session",
         "from ansible_collections.hashfoundry.kserve.plugins.plugin_utils import _version_sets",
         "self._task.args",
-        "def _own(): ...\nmodule._own()",
+        "class Own:\n    def _own(self, other): return other._own",
+        "module._diff",
     ],
 )
 def test_a_documented_or_own_name_is_accepted(source: str) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
@@ -33,9 +34,9 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_sourc
     secret_values,
 )
 
-from .compare import first_difference, projection
+from .compare import first_difference, has_applied, projection
 from .crd_ownership import refuse_crds_of_others
-from .errors import is_kind_unknown, is_webhook_away, refusal, unknown_kind
+from .errors import conflicting_managers, is_kind_unknown, is_webhook_away, refusal, unknown_kind
 from .options import Options, Timing, identity, placed, poll_until, retry_while
 from .prune import prune
 from .wait import Waiter
@@ -169,7 +170,7 @@ class _ApplyRun:
         targets = placed(((manifest, self._kind(manifest, kinds)) for manifest in manifests), self._options)
         before = concurrently(self._read, targets)
         if not self._options.adopt:
-            refuse_crds_of_others(zip(targets, before, strict=True), self._options.field_manager)
+            refuse_crds_of_others(zip(targets, before, strict=True), self._options.field_managers)
         crds: list[_Done] = []
         defined = {key for manifest in manifests if manifest.is_crd for key in _kinds_of(manifest)}
         awaited = self._options.check_mode
@@ -238,10 +239,14 @@ class _ApplyRun:
         body, check_mode = target.manifest.body, self._options.check_mode
         if not target.kind.plural:
             return _Done(target, "unvalidated", None, body, "The cluster does not know the kind yet.")
-        if live is not None and first_difference(body, live, self._options.field_manager) is None:
+        previous = live is not None and has_applied(live, self._options.previous_field_managers)
+        differs = live is None or first_difference(body, live, self._options.field_manager) is not None
+        if live is not None and not differs and not previous:
             return _Done(target, "unchanged", live, live)
         try:
-            after = self._send(target)
+            after = self._send(target) if live is None or differs else live
+            if previous and not check_mode:
+                after = self._release(target, after)
         except ApiError as error:
             if check_mode and error.status == 404:
                 why = "kind" if is_kind_unknown(error) else "namespace"
@@ -249,18 +254,49 @@ class _ApplyRun:
             raise self._refused(target, error) from None
         if live is None:
             return _Done(target, "created", None, after)
+        if previous and check_mode:
+            return _Done(target, "configured", live, after)
         same = _content(live) == _content(after) if check_mode else _version(live) == _version(after)
         return _Done(target, "unchanged" if same else "configured", live, after)
 
     def _send(self, target: Target) -> Json:
-        query = {"fieldManager": self._options.field_manager, "force": str(self._options.force_conflicts).lower()}
-        if self._options.check_mode:
-            query["dryRun"] = "All"
-
         def passes(error: ApiError) -> bool:
             return is_webhook_away(error) or (is_kind_unknown(error) and not self._options.check_mode)
 
-        return self._retry_webhook(lambda: self._api.apply(target.path, target.manifest.body, **query), passes)
+        def apply(force: bool) -> Json:
+            return self._apply(target.path, target.manifest.body, self._options.field_manager, force)
+
+        def send() -> Json:
+            try:
+                return apply(self._options.force_conflicts)
+            except ApiError as error:
+                # Fields of a previous field manager only are taken over, and no others with them.
+                managers = conflicting_managers(error)
+                if not managers or managers - set(self._options.previous_field_managers):
+                    raise
+                return apply(True)
+
+        return self._retry_webhook(send, passes)
+
+    def _release(self, target: Target, live: Json) -> Json:
+        """Have the previous field managers own nothing any more, and return the object.
+
+        What they have applied and this manifest has not is removed, as if one manager had applied both ("Transferring
+        ownership", Kubernetes docs).
+        """
+        manifest = target.manifest
+        metadata = {key: value for key, value in manifest.body["metadata"].items() if key in ("name", "namespace")}
+        nothing = {"apiVersion": manifest.api_version, "kind": manifest.kind, "metadata": metadata}
+        for manager in self._options.previous_field_managers:
+            if has_applied(live, [manager]):
+                live = self._retry_webhook(partial(self._apply, target.path, nothing, manager, False), is_webhook_away)
+        return live
+
+    def _apply(self, path: str, body: Json, manager: str, force: bool) -> Json:
+        query = {"fieldManager": manager, "force": str(force).lower()}
+        if self._options.check_mode:
+            query["dryRun"] = "All"
+        return self._api.apply(path, body, **query)
 
     def _retry_webhook(self, ask: Callable[[], Json], passes: Callable[[ApiError], bool]) -> Json:
         return retry_while(ask, passes, self._options.webhook_timeout, self._timing)

@@ -15,7 +15,7 @@ This file is private to the collection and may change at any time.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -83,6 +83,15 @@ def _pair(entry: Any, index: int, shape: Sequence[Any]) -> Any:
         named = (other for other in shape if isinstance(other, Mapping) and other.get("name") == entry["name"])
         return next(named, None)
     return shape[index] if index < len(shape) else None
+
+
+def has_applied(live: Json, managers: Collection[str]) -> bool:
+    """Say whether one of the field managers has applied an object."""
+    managed = live["metadata"].get("managedFields") or ()
+    return any(
+        entry.get("manager") in managers and entry.get("operation") == "Apply" and not entry.get("subresource")
+        for entry in managed
+    )
 
 
 def _owned(live: Json, manager: str) -> Json | None:

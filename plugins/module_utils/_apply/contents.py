@@ -29,22 +29,42 @@ _PASSING = {"Event", "Lease", "Endpoints", "EndpointSlice", "PodMetrics"}
 
 
 def list_objects(api: ApplyApi, path: str, **query: Any) -> Iterator[Json]:
-    """Return all objects of a collection, page by page; none where the kind is not served.
+    """Return all objects of a collection, page by page.
 
-    :raises ApiError: the API server refuses.
+    :raises ApiError: the API server refuses; whether a kind that is not served has objects, only the caller knows.
     """
     query = {**query, "limit": _PAGE}
     while True:
-        try:
-            page = api.get(path, **query)
-        except ApiError as error:
-            if error.status in (404, 405):
-                return
-            raise
+        page = api.get(path, **query)
         yield from page["items"]
         if not page["metadata"].get("continue"):
             return
         query["continue"] = page["metadata"]["continue"]
+
+
+def _served_objects(api: ApplyApi, path: str, **query: Any) -> list[Json]:
+    """Return all objects of a collection that the API server has just listed as one that it serves."""
+    try:
+        return list(list_objects(api, path, **query))
+    except ApiError as error:
+        # Its CRD is deleted since then, with all its objects; or the server behind it stores none.
+        if error.status in (404, 405):
+            return []
+        raise
+
+
+def unavailable_apis(api: ApplyApi) -> list[str]:
+    """Return the API versions whose server does not answer, so that nobody knows what objects they have.
+
+    That of metrics stores none.
+    """
+    silent = [
+        f"{group['metadata']['name']}/{version['version']}"
+        for group in api.discovery().get("items") or ()
+        for version in group.get("versions") or ()
+        if version.get("freshness") == "Stale"
+    ]
+    return [name for name in silent if not name.split("/")[0].endswith("metrics.k8s.io")]
 
 
 def namespace_contents(api: ApplyApi, namespace: str, labels: str | None = None) -> list[str]:
@@ -59,7 +79,8 @@ def namespace_contents(api: ApplyApi, namespace: str, labels: str | None = None)
         if not found:
             raise KServeError(
                 "The API server does not list its kinds in one answer, as Kubernetes does from 1.30 on, so it "
-                f"is not known what the namespace {namespace} contains; delete it by hand.",
+                f"is not known what the namespace {namespace} contains; list its objects, and delete it if none is "
+                "needed.",
                 reason="DiscoveryNotAggregated",
             )
         kinds |= found
@@ -69,7 +90,7 @@ def namespace_contents(api: ApplyApi, namespace: str, labels: str | None = None)
         (api_version, kind), place = entry
         root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
         path = f"{root}/namespaces/{quote(namespace, safe='')}/{place.plural}"
-        own = _own(kind, list_objects(api, path, **query))
+        own = _own(kind, _served_objects(api, path, **query))
         return [(str(thing["metadata"]["uid"]), f"{kind} {thing['metadata']['name']}") for thing in own]
 
     namespaced = [entry for entry in kinds.items() if entry[1].namespaced and entry[0][1] not in _PASSING]

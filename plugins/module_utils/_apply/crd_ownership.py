@@ -9,11 +9,12 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Json, Target
 
+from .compare import has_applied
 from .errors import shortened
 
 _RELEASE = "meta.helm.sh/release-name"
@@ -21,14 +22,14 @@ _RELEASE_NAMESPACE = "meta.helm.sh/release-namespace"
 _SHOWN = 3
 
 
-def refuse_crds_of_others(objects: Iterable[tuple[Target, Json | None]], manager: str) -> None:
+def refuse_crds_of_others(objects: Iterable[tuple[Target, Json | None]], managers: Collection[str]) -> None:
     """Fail where another owner manages a CRD among the existing objects.
 
     :raises KServeError: the message names the CRDs and their owners.
     """
     owners: dict[str, list[str]] = {}
     for target, live in objects:
-        if target.manifest.is_crd and live is not None and (owner := owner_of(live, manager)):
+        if target.manifest.is_crd and live is not None and (owner := owner_of(live, managers)):
             owners.setdefault(owner, []).append(target.manifest.name)
     if owners:
         said = "; ".join(f"{shortened(names, _SHOWN)} by {owner}" for owner, names in owners.items())
@@ -39,11 +40,11 @@ def refuse_crds_of_others(objects: Iterable[tuple[Target, Json | None]], manager
         )
 
 
-def owner_of(live: Json, manager: str) -> str:
-    """Return the owner of an object that a field manager has never applied, or nothing."""
+def owner_of(live: Json, managers: Collection[str]) -> str:
+    """Return the owner of an object that none of the field managers has applied, or nothing."""
     metadata = live["metadata"]
     managed = metadata.get("managedFields") or ()
-    if any((entry.get("manager"), entry.get("operation")) == (manager, "Apply") for entry in managed):
+    if has_applied(live, managers):
         return ""
     annotations = metadata.get("annotations") or {}
     if release := annotations.get(_RELEASE):

@@ -11,7 +11,7 @@ private to the collection and may change at any time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,13 +19,13 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.parallel import concurrently
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.apply_client import ApplyApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.discovery import defined_kinds, find_kinds
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.discovery import find_kinds, stored_first
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.install_order import is_built_in
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Json, Kind, Manifest, Target
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.secrets import mask_secrets
 
-from .compare import has_fields, projection
-from .contents import GATEWAY, list_objects, namespace_contents, remaining_after
+from .compare import has_applied, has_fields, projection
+from .contents import GATEWAY, list_objects, namespace_contents, remaining_after, unavailable_apis
 from .errors import is_webhook_away, refusal, shortened
 from .options import Options, Timing, identity, placed, poll_until, retry_while
 
@@ -113,7 +113,11 @@ class _Deletion:
         known = [(manifest, kinds.get((manifest.api_version, manifest.kind))) for manifest in manifests]
         with_kinds = ((manifest, kind or Kind("", bool(manifest.namespace))) for manifest, kind in known)
         targets = placed(with_kinds, self._options)[::-1]
-        self._load_entries(zip(targets, concurrently(self._read, targets), strict=True))
+        self.delete(zip(targets, concurrently(self._read, targets), strict=True))
+
+    def delete(self, found: Iterable[tuple[Target, Json | None]]) -> None:
+        """Delete objects that have been read, those that may be needed for the deletion of others last."""
+        self._load_entries(found)
         crds = [entry for entry in self._entries if entry.target.manifest.is_crd]
         spaces = [entry for entry in self._entries if _is_namespace(entry.target)]
         custom = [entry for entry in self._entries if not is_built_in(entry.target.manifest)]
@@ -127,20 +131,15 @@ class _Deletion:
         self._check_use(crds, keep=True)
         self._delete(crds)
         for entry in spaces:
-            if entry.due and (inside := self._inside(entry)):
-                self._keep(entry, f"it holds {shortened(inside, _SHOWN)}")
+            if entry.due and (why := self._contents(entry)):
+                self._keep(entry, why)
         self._await_pods([entry.target.manifest.name for entry in spaces if entry.due])
         self._delete(spaces)
-
-    def delete(self, found: Iterable[tuple[Target, Json]]) -> None:
-        """Delete objects in the order in which they are given, and wait until they are gone."""
-        self._load_entries(found)
-        self._delete(self._entries)
 
     def _load_entries(self, found: Iterable[tuple[Target, Json | None]]) -> None:
         self._entries = [_Entry(target, live) for target, live in found]
         for entry in self._entries:
-            if entry.live is not None and (why := _reason_to_keep(entry, self._options.field_manager)):
+            if entry.live is not None and (why := _reason_to_keep(entry, self._options.field_managers)):
                 self._keep(entry, why)
 
     def _read(self, target: Target) -> Json | None:
@@ -163,32 +162,49 @@ class _Deletion:
         entry.action, entry.why = "kept", why
 
     def _check_use(self, crds: Iterable[_Entry], keep: bool = False) -> None:
-        """Find the CRDs with custom resources that others have created; fail, or keep these CRDs."""
-        found = self._in_use([entry for entry in crds if entry.due])
-        if found and not keep and self._options.in_use == "refuse":
-            counts = ", ".join(f"{count} of {entry.target.manifest.name}" for entry, count in found)
-            raise KServeError(
-                f"Nothing is deleted, since custom resources would be lost that these manifests do not name: {counts}; "
-                "delete them first, or set in_use to keep, which keeps their CRDs.",
-                reason="CRDInUse",
-            )
-        for entry, count in found:
-            self._keep(entry, f"there {'is' if count == 1 else 'are'} still {count} of its custom resources")
+        """Find the CRDs with custom resources that others have created; fail, or keep these CRDs.
 
-    def _in_use(self, crds: Sequence[_Entry]) -> list[tuple[_Entry, int]]:
+        What cannot be read counts as in use.
+        """
+        due = [entry for entry in crds if entry.due]
+        counts, unread = self._in_use(due)
+        if (counts or unread) and not keep and self._options.in_use == "fail":
+            raise _in_use_error(counts, unread)
+        for entry in due:
+            name = entry.target.manifest.name
+            if name in unread:
+                self._keep(entry, f"its custom resources cannot be read: {unread[name]}")
+            elif count := counts.get(name, 0):
+                self._keep(entry, f"there {'is' if count == 1 else 'are'} still {count} of its custom resources")
+
+    def _in_use(self, crds: Sequence[_Entry]) -> tuple[dict[str, int], dict[str, str]]:
+        """Return by CRD how many custom resources would be lost, and of which CRDs they cannot be read, and why."""
+        read = dict(zip((entry.target.manifest.name for entry in crds), concurrently(self._objects, crds), strict=True))
+        unread = {name: things for name, things in read.items() if isinstance(things, str)}
+        objects = {name: things for name, things in read.items() if not isinstance(things, str)}
         # A custom resource may be owned by one of another CRD that is deleted, too.
-        objects = concurrently(lambda entry: list(self._objects(entry.target.manifest)), crds)
         going = {str(one.live["metadata"]["uid"]) for one in self._entries if one.live and one.action != "kept"}
-        left = {
-            thing["metadata"]["uid"] for thing in remaining_after((thing for some in objects for thing in some), going)
-        }
-        counts = [sum(thing["metadata"]["uid"] in left for thing in things) for things in objects]
-        return [(entry, count) for entry, count in zip(crds, counts, strict=True) if count]
+        everything = (thing for things in objects.values() for thing in things)
+        left = {thing["metadata"]["uid"] for thing in remaining_after(everything, going)}
+        counts = {name: sum(thing["metadata"]["uid"] in left for thing in things) for name, things in objects.items()}
+        return {name: count for name, count in counts.items() if count}, unread
 
-    def _objects(self, crd: Manifest) -> Iterator[Json]:
-        # Every version that is served shows the same objects.
-        for (api_version, _kind), place in list(defined_kinds(crd).items())[:1]:
-            yield from list_objects(self._api, f"/apis/{api_version}/{place.plural}")
+    def _objects(self, crd: _Entry) -> list[Json] | str:
+        """Return the custom resources of a CRD as the cluster has it, or why they cannot be read.
+
+        The manifest may have other versions. Each version that is served shows the same objects; the one in which they
+        are stored needs no conversion webhook, which may be deleted by now.
+        """
+        why = "it serves no version"
+        for path in stored_first(crd.live or {}):
+            try:
+                return list(list_objects(self._api, path))
+            except ApiError as error:
+                if error.status == 401:
+                    raise
+                why = error.text or str(error)
+        # A CRD that was deleted since it was read has none.
+        return why if self._is_there(crd) else []
 
     def _delete(self, entries: Sequence[_Entry]) -> None:
         due = [entry for entry in entries if entry.due]
@@ -266,6 +282,13 @@ class _Deletion:
         poll_until(gone, self._options.wait_timeout, self._timing)
         self._waited += self._timing.clock() - start
 
+    def _contents(self, entry: _Entry) -> str:
+        """Return why a namespace is not to be deleted, or nothing."""
+        if silent := unavailable_apis(self._api):
+            return f"it is not known what it holds, since the API {shortened(silent, _SHOWN)} is not available"
+        inside = self._inside(entry)
+        return f"it holds {shortened(inside, _SHOWN)}" if inside else ""
+
     def _inside(self, entry: _Entry) -> list[str]:
         namespace = entry.target.manifest.name
         if not self._options.check_mode:
@@ -294,21 +317,36 @@ class _GatewayObjects:
         return not self.left
 
 
+def _in_use_error(counts: Mapping[str, int], unread: Mapping[str, str]) -> KServeError:
+    lost = ", ".join(f"{count} of {name}" for name, count in counts.items())
+    unknown = ", ".join(f"{name} ({why.rstrip('.')})" for name, why in unread.items())
+    said = [
+        f"custom resources would be lost that these manifests do not name: {lost}" if lost else "",
+        f"it is not known whether there are custom resources of {unknown}" if unknown else "",
+    ]
+    advice = "delete them first" if lost else "have the API server serve them"
+    return KServeError(
+        f"Nothing is deleted, since {', and '.join(filter(None, said))}; {advice}, or set in_use to keep, which keeps "
+        "their CRDs.",
+        reason="CRDInUse",
+    )
+
+
 def _is_namespace(target: Target) -> bool:
     return (target.manifest.group, target.manifest.kind) == ("", "Namespace")
 
 
-def _reason_to_keep(entry: _Entry, manager: str) -> str:
+def _reason_to_keep(entry: _Entry, managers: Sequence[str]) -> str:
     """Return why an object is not to be deleted, or nothing."""
-    managed = (entry.live or {})["metadata"].get("managedFields") or ()
-    applied = any((one.get("manager"), one.get("operation")) == (manager, "Apply") for one in managed)
+    live = entry.live or {"metadata": {}}
     # An object whose manifest has no fields beside its identity leaves no trace of who applied it.
-    if not applied and has_fields(entry.target.manifest.body):
-        return f"{manager} has not applied it"
+    if not has_applied(live, managers) and has_fields(entry.target.manifest.body):
+        return f"{managers[0]} has not applied it"
     if entry.target.manifest.is_crd:
         # Another manager that has applied spec.names manages the CRD, too; a controller only adds to it.
+        managed = live["metadata"].get("managedFields") or ()
         others = {one.get("manager") for one in managed if "f:names" in (one.get("fieldsV1") or {}).get("f:spec", {})}
-        if others := others - {manager}:
+        if others := others - set(managers):
             return f"it is managed by {', '.join(sorted(map(str, others)))}, too"
     return ""
 

@@ -39,6 +39,11 @@ def is_kind_unknown(error: ApiError) -> bool:
     return error.status == 404 and not _NO_NAMESPACE.match(error.text)
 
 
+def conflicting_managers(error: ApiError) -> set[str]:
+    """Return the field managers that own fields with other values than an apply has."""
+    return set(_CONFLICT.findall(error.text)) if error.status == 409 else set()
+
+
 def refusal(target: Target, error: ApiError, seconds: float, verb: str = "apply") -> KServeError:
     """Return the error to show for an apply or a deletion that failed, or for a list of what to delete.
 
@@ -56,10 +61,10 @@ def refusal(target: Target, error: ApiError, seconds: float, verb: str = "apply"
             f"grant get, list, watch, {'create and patch' if verb == 'apply' else 'and delete'} on {target.resource}.",
             reason="Forbidden",
         )
-    if error.status == 409 and (managers := sorted(set(_CONFLICT.findall(error.text)))):
+    if managers := conflicting_managers(error):
         return KServeError(
-            f"{target} is not applied, since other field managers ({', '.join(managers)}) hold fields with other "
-            f"values: {said}; leave these fields out, or set force_conflicts to adopt them.",
+            f"{target} is not applied, since other field managers ({', '.join(sorted(managers))}) hold fields with "
+            f"other values: {said}; leave these fields out, or set force_conflicts to adopt them.",
             reason="FieldConflict",
         )
     if error.status == 404 and _NO_NAMESPACE.match(error.text):
@@ -80,7 +85,7 @@ def refusal(target: Target, error: ApiError, seconds: float, verb: str = "apply"
             reason="WebhookUnavailable",
         )
     return KServeError(
-        f"{target} is not {done}, the API server answers {error.status}: {said or error}.", reason="APIServerRefused"
+        f"{target} is not {done}, the API server answers {error.status}: {said or error}.", reason="APIServerRejected"
     )
 
 

@@ -33,15 +33,21 @@ class Options:
 
     namespace: str | None = None
     field_manager: str = "hashfoundry.kserve"
+    previous_field_managers: Sequence[str] = ()
     force_conflicts: bool = False
     adopt: bool = False
-    in_use: str = "refuse"
+    in_use: str = "fail"
     wait: bool = True
     wait_timeout: float = 300
     webhook_timeout: float = 60
     prune: Sequence[Mapping[str, Any]] = ()
     check_mode: bool = False
     diff: bool = False
+
+    @property
+    def field_managers(self) -> tuple[str, ...]:
+        """The field manager, and those whose fields it takes over."""
+        return (self.field_manager, *self.previous_field_managers)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,15 @@ This file is private to the collection and may change at any time.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common import atomic_file
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff import Backoff, Retry
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.parallel import concurrently
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, KubeApi
@@ -25,9 +27,13 @@ with suppress(ImportError):  # kubernetes.core's module class says so before any
     import yaml
 
 Json = dict[str, Any]
+# A monotonic clock in seconds, and a sleep.
+Timing = tuple[Callable[[], float], Callable[[float], None]]
 
 # How many objects the API server gives in one answer.
 _PAGE = 500
+# For how many seconds the API server may list what it no longer serves, after a CRD was changed or deleted.
+_LONGEST = 30
 # What the API server and controllers write into an object: an apply would be refused, or name owners that are gone.
 _SERVERS_OWN = {
     "creationTimestamp",
@@ -74,13 +80,29 @@ def is_in_groups(group: str, groups: Sequence[str]) -> bool:
     return any(group == wanted or group.endswith(f".{wanted}") for wanted in groups)
 
 
-def read(api: KubeApi, groups: Sequence[str]) -> list[Found]:
+def read(api: KubeApi, groups: Sequence[str], timing: Timing | None = None) -> list[Found]:
     """Return the resources of the groups in the order of their names, with their objects.
+
+    What is listed as served and then is not there counts as no object only when it is no longer listed either: its CRD
+    was deleted. Another version of it may be served by then, with all objects.
 
     :raises KServeError: the API server refuses or does not answer.
     """
-    resources = sorted(_resources(api, groups), key=lambda resource: resource.name)
-    return concurrently(lambda resource: _found(api, resource), resources)
+    clock, sleep = timing or (time.monotonic, time.sleep)
+    retry = Retry(clock() + _LONGEST, Backoff(0.5, 2), clock, sleep)
+    while True:
+        try:
+            resources = sorted(_resources(api, groups), key=lambda resource: resource.name)
+            return concurrently(lambda resource: _found(api, resource), resources)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            if not retry.pause():
+                raise KServeError(
+                    f"The API server lists an API of {', '.join(groups)} and does not serve it after {_LONGEST} "
+                    f"seconds: {error}; see whether a CRD is being changed or deleted, and run again.",
+                    reason="KindNotServed",
+                ) from None
 
 
 def _resources(api: KubeApi, groups: Sequence[str]) -> Iterator[Resource]:
@@ -90,25 +112,11 @@ def _resources(api: KubeApi, groups: Sequence[str]) -> Iterator[Resource]:
         seen: set[str] = set()
         # In the server's order of preference: a kind is read in the first version that has it.
         for version in group["versions"]:
-            for entry in _served(api, version["groupVersion"]):
+            for entry in api.get(f"/apis/{version['groupVersion']}").get("resources") or ():
                 plural = entry["name"]
                 if "/" not in plural and "list" in entry.get("verbs", ()) and plural not in seen:
                     seen.add(plural)
                     yield Resource(version["groupVersion"], plural, entry["kind"])
-
-
-def _served(api: KubeApi, api_version: str) -> list[Json]:
-    return list((_get(api, f"/apis/{api_version}") or {}).get("resources") or ())
-
-
-def _get(api: KubeApi, path: str, **query: Any) -> Json | None:
-    """Return what is at a path, or None where its CRD was deleted since the server was asked what it serves."""
-    try:
-        return api.get(path, **query)
-    except ApiError as error:
-        if error.status == 404:
-            return None
-        raise
 
 
 def _found(api: KubeApi, resource: Resource) -> Found:
@@ -122,7 +130,7 @@ def _found(api: KubeApi, resource: Resource) -> Found:
 def _listed(api: KubeApi, resource: Resource) -> Iterator[Json]:
     query: dict[str, Any] = {"limit": _PAGE}
     while True:
-        answer = _get(api, f"/apis/{resource.api_version}/{resource.plural}", **query) or {}
+        answer = api.get(f"/apis/{resource.api_version}/{resource.plural}", **query)
         yield from answer.get("items") or ()
         token = (answer.get("metadata") or {}).get("continue")
         if not token:

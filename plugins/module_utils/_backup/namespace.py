@@ -25,6 +25,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.apply_cli
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, KubeApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import AUTOMATIC
 
+from . import field_managers
 from .custom_resources import without_server_fields
 
 with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
@@ -50,12 +51,18 @@ _WITHOUT_OBJECTS = {"custom.metrics.k8s.io", "external.metrics.k8s.io", "metrics
 
 
 def backup(
-    api: ApplyApi, namespace: str, path: Path, *, check_mode: bool, warn: Callable[[str], None] = lambda _text: None
+    api: ApplyApi,
+    namespace: str,
+    path: Path,
+    applied: Path | None = None,
+    *,
+    check_mode: bool,
+    warn: Callable[[str], None] = lambda _text: None,
 ) -> Json:
     """Write the namespace and what is in it, and return the result of the module namespace_backup.
 
+    :param applied: where to write the same by field manager.
     :param warn: takes a sentence on an API that is not available, and of which nothing can be missing.
-
     :raises KServeError: there is no such namespace, the API server refuses, or the file cannot be written.
     """
     try:
@@ -67,14 +74,17 @@ def backup(
             ) from None
         raise
     things = [{**itself, "apiVersion": "v1", "kind": "Namespace"}, *_read(api, namespace, warn)]
-    content = _documents([_portable(thing) for thing in things]).encode()
-    changed = not path.is_file() or path.read_bytes() != content
-    if changed and not check_mode:
-        _put(path, content)
+    objects = [(thing, _portable(thing)) for thing in things]
+    changed, sha256 = _put(path, [portable for _live, portable in objects], check_mode)
+    more = {}
+    if applied:
+        applied_changed, more["applied_sha256"] = _put(applied, field_managers.groups(objects), check_mode)
+        changed |= applied_changed
     return {
         "changed": changed,
         "path": str(path),
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "sha256": sha256,
+        **more,
         "counts": dict(sorted(Counter(str(thing["kind"]) for thing in things).items())),
         "secrets": _secrets(api, namespace),
     }
@@ -198,12 +208,19 @@ def _documents(things: list[Json]) -> str:
     return text
 
 
-def _put(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read: specs can contain what is confidential."""
+def _put(path: Path, things: list[Json], check_mode: bool) -> tuple[bool, str]:
+    """Write a file that only its owner may read: specs can contain what is confidential.
+
+    :return: whether its content changes, and the sha256 of that.
+    """
+    content = _documents(things).encode()
+    changed = not path.is_file() or path.read_bytes() != content
     try:
-        atomic_file.write(path, content)
+        if changed and not check_mode:
+            atomic_file.write(path, content)
     except OSError as error:
         raise KServeError(
             f"The file {path} cannot be written ({error.strerror}); make its folder writable, or set path to another.",
             reason="FileNotWritable",
         ) from None
+    return changed, hashlib.sha256(content).hexdigest()

@@ -26,8 +26,9 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects i
 from . import pki
 from .pki import Pair
 
-_MANAGER = "hashfoundry.kserve"
-_LABEL = "app.kubernetes.io/managed-by"
+# The field manager of the role certificates, which deletes what this module has applied.
+_FIELD_MANAGER = "hashfoundry.kserve.certificates"
+_LABEL, _MANAGER = "app.kubernetes.io/managed-by", "hashfoundry.kserve"
 _TYPE = "kubernetes.io/tls"
 _LONGEST_VALIDITY = 36500  # days; the time of a certificate ends with the year 9999
 # A key in PEM, whole or from any line on, or in base64 once more. No name is that long without a dot or a hyphen.
@@ -252,14 +253,14 @@ def _read(api: ApplyApi, place: Place) -> _Held | None:
     labels = secret["metadata"].get("labels") or {}
     if labels.get(_LABEL) != _MANAGER:
         raise KServeError(
-            f"Secret {place} exists already and is not managed by this module; name another Secret, delete this one, "
-            f"or give it the label {_LABEL}={_MANAGER} to have it overwritten.",
+            f"Secret {place} exists already and is not managed by this module; name another Secret, or give "
+            f"this one the label {_LABEL}={_MANAGER} to have it overwritten.",
             reason="SecretNotManaged",
         )
     if secret.get("type") != _TYPE:
         raise KServeError(
             f"Secret {place} is of type {secret.get('type')}, and that of a certificate is {_TYPE}; name another "
-            "Secret, or delete this one.",
+            "Secret.",
             reason="SecretTypeMismatch",
         )
     content = secret.get("data") or {}
@@ -310,12 +311,12 @@ def _refused(place: Place, error: ApiError) -> KServeError:
     advice = "; grant it to the user of the kubeconfig or api_key" if " cannot " in said else ""
     return KServeError(
         f"Secret {place} is not applied, the API server answers {error.status}: {said}{advice}.",
-        reason="APIServerRefused",
+        reason="APIServerRejected",
     )
 
 
 def _apply(api: ApplyApi, target: Target, force: bool) -> None:
-    api.apply(target.path, target.manifest.body, fieldManager=_MANAGER, force=str(force).lower())
+    api.apply(target.path, target.manifest.body, fieldManager=_FIELD_MANAGER, force=str(force).lower())
 
 
 def _namespace(name: str) -> Target:

@@ -15,33 +15,60 @@ import re
 
 MASK = "********"
 
-# Each pattern has one group to keep, the secret follows it.
+# What names of variables, fields, headers and options of a secret end with.
+_NAME = (
+    r"(?:secret|token|password|passwd|passphrase|pwd|authtoken|(?<=[_.-])pass|(?<![a-z])pass(?=\s*=)|(?:db|database|key|pg)pass"
+    r"|(?:secret|(?:secret[_-]?)?access|account|api|auth|client|database|db|encryption|master|priv(?:ate)?|service"
+    r"|signing|ssh|storage)[_-]?key(?:[_-]?id)?)"
+)
+# Between name and value: as in shells, YAML, JSON, Ruby and encoded URLs, and a YAML string that begins below.
+_IS = r"(?:\\*[\"'])?\s*(?::=|=>|[:=]|%3[ad])\s*(?:[|>][-+]?\s*\n\s*)?"
+# In quotes, which may be quoted once more; or up to the next space, quote or name with a value.
+_VALUE = (
+    r"(?:(?P<plain>[\"'])(?:\\.|(?!(?P=plain))[^\r\n])*|(?P<quoted>\\+[\"'])(?:(?!(?P=quoted))[^\r\n])*"
+    r"|(?:[^\s\"'\\,;&]|[,;&](?!\s*[\"']?[\w.-]+[\"']?\s*[=:])|\\(?![\"'nrt]))+)"
+)
+
+# Each pattern has the group kept, the secret follows it, after an opening quote if there is a group for it.
 _AFTER = (
     # HTTP headers, as curl and most loggers print them: everything up to the end of the header's value.
-    re.compile(r"(?i)(\b(?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?)[^\"'\r\n]+"),
-    re.compile(r"(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}"),
+    re.compile(r"(?i)(?P<kept>\b(?:(?:proxy-)?authorization|(?:set-)?cookie)[\"']?\s*[:=]\s*[\"']?)[^\"'\r\n]+"),
+    re.compile(r"(?i)(?P<kept>\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}"),
     # The secret values of signed URLs: AWS (X-Amz-*, AWSAccessKeyId), Google (X-Goog-*), Azure (sig).
     re.compile(
-        r"(?i)([?&](?:x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential)"
+        r"(?i)(?P<kept>[?&](?:x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential)"
         r"|awsaccesskeyid|googleaccessid|signature|sig|token|access_token)=)[^&\s\"']+"
     ),
-    # name=value, name: value and "name": "value", also with a prefix such as AWS_ or S3_, and quoted once more.
+    # name=value, name: value and "name": "value", whatever the name begins with, such as AWS_ or S3_.
+    re.compile(rf"(?i)(?P<kept>{_NAME}{_IS}){_VALUE}"),
+    # The same as an element, as a container's variable, and as an option of a command or in a list of its words.
+    re.compile(rf"(?i)(?P<kept><[\w:.-]{{0,60}}{_NAME}(?:\s[^<>]*)?>)[^<]+"),
     re.compile(
-        r"(?i)(\b[\w.-]*(?:secret[_-]?(?:access[_-]?)?key|access[_-]?key(?:[_-]?id)?|account[_-]?key|client[_-]?secret"
-        r"|(?:session|auth|access|refresh|hub|hf|bearer)[_-]?token|password|passwd|api[_-]?key)"
-        r"(?:\\?[\"'])?\s*[:=]\s*(?:\\?[\"'])?)[^\s\"',;&\\]+"
+        rf"(?i)(?P<kept>name\\*[\"']?\s*:\s*\\*[\"']?[\w.-]{{0,60}}{_NAME}\\*[\"']?[\s,]*\\*[\"']?value{_IS}){_VALUE}"
     ),
-    # The same as options of a command.
-    re.compile(r"(?i)(--[\w-]*(?:secret(?:[_-](?:access[_-])?key)?|password|token|api[_-]key)[ =][\"']?)[^\s\"']+"),
-    # The user part of a URL: scheme://user:password@host.
-    re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^/\s@]+(?=@)"),
+    re.compile(rf"(?i)(?P<kept>--[\w-]{{0,60}}{_NAME}(?:\s+|[\"']\s*,?\s*)){_VALUE}"),
+    re.compile(r"(?i)(?P<kept>(?:\s-u|--user)[\s=]\s*[\"']?[^\s:\"']+:)[^\s\"']+"),
+    # The logins of a container registry, base64 of user:password.
+    re.compile(r"(?i)(?P<kept>\b_?auth(?:\\*[\"']\s*:\s*\\*[\"']|\s*=\s*[\"']?))[A-Za-z0-9+/=_-]{6,}"),
+    # The user part of a URL: scheme://user:password@host. A port is none.
+    re.compile(r"(?i)(?P<kept>\b[a-z][a-z0-9+.-]{0,30}://[^/\s:@\"']{0,200}:)(?!\d{1,5}/)[^\s\"'<>]+(?=@)"),
 )
-# What is known by its form: identifiers of access keys of AWS (IAM user guide, "unique identifiers") and of Spaces,
-# tokens of Hugging Face and GitHub, JSON Web Tokens (RFC 7519: two JSON objects and a signature), private keys in PEM.
+# What is known by its form, and by whom it is issued.
 _WHOLE = re.compile(
-    r"\b(?:AKIA|ASIA|DO00)[A-Z0-9]{16}\b|\bhf_[A-Za-z0-9]{20,}|\bgh[pousr]_[A-Za-z0-9]{20,}"
+    # Identifiers of access keys of AWS (IAM user guide, "unique identifiers") and of Spaces; tokens of DigitalOcean.
+    r"\b(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA|DO00)[A-Z0-9]{16}\b|\bdo[opr]_v1_[a-f0-9]{40,}"
+    # Hugging Face, GitHub, GitLab, npm, PyPI, Databricks, HashiCorp Vault.
+    r"|\bhf_[A-Za-z0-9]{20,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bgl[a-z]{2,5}-[\w-]{16,}"
+    r"|\bnpm_[A-Za-z0-9]{30,}|\bpypi-[\w-]{40,}|\bdapi[a-f0-9]{32}|\bhv[bsr]\.[\w-]{20,}"
+    # OpenAI and those who follow it, Google, Stripe, Slack, SendGrid, Mailchimp, Square, Twilio, Telegram, Discord.
+    r"|\bsk-[\w-]{20,}|\bAIza[\w-]{35}|\bya29\.[\w-]{20,}|\b[rs]k_(?:live|test)_[0-9A-Za-z]{16,}|\bxox[a-z]-[\w-]{10,}"
+    r"|hooks\.slack\.com/services/[\w/]+|\bSG\.[\w-]{16,}\.[\w-]{16,}|\b[0-9a-f]{32}-us\d{1,2}\b|\bsq0[a-z]{3}-[\w-]{22,}"
+    r"|\b(?:AC|SK)[a-f0-9]{32}\b|\b\d{8,10}:[\w-]{35}\b|\b[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,}"
+    # JSON Web Tokens (RFC 7519: two JSON objects and a signature), private keys in PEM, of which the beginning or the
+    # end may be cut off.
     r"|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    r"|(?<![\w+/=])(?:[A-Za-z0-9+/=]{16,}(?:\s|\\n)+){1,100}-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z)"
 )
 
 
@@ -53,9 +80,16 @@ def redact(text: str, *secrets: str | None) -> str:
     """
     for secret in sorted({secret for secret in secrets if secret}, key=len, reverse=True):
         text = text.replace(secret, MASK)
+    # First, since a key in PEM would not be known without its first line.
+    text = _WHOLE.sub(MASK, text)
     for pattern in _AFTER:
-        text = pattern.sub(rf"\g<1>{MASK}", text)
-    return _WHOLE.sub(MASK, text)
+        text = pattern.sub(_masked, text)
+    return text
+
+
+def _masked(found: re.Match[str]) -> str:
+    quotes = found.groupdict()
+    return f"{found['kept']}{quotes.get('plain') or quotes.get('quoted') or ''}{MASK}"
 
 
 def short(text: str | None, length: int = 300) -> str:
@@ -63,5 +97,6 @@ def short(text: str | None, length: int = 300) -> str:
 
     The end of a long text is kept: a traceback or a termination message ends with the error itself.
     """
-    line = redact(" ".join((text or "").split()))
+    # Before it is one line: a header or a comment ends with its line.
+    line = " ".join(redact(text or "").split())
     return line if len(line) <= length else "…" + line[-length:]

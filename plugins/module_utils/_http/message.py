@@ -35,7 +35,7 @@ class Answer:
 def request(method: str, target: str, header: Mapping[str, str], body: bytes = b"") -> bytes:
     """Return a request as bytes; Content-Length is added where there is a body.
 
-    :raises MessageError: a value holds an end of line, with which a header could be smuggled in.
+    :raises MessageError: a value contains an end of line, with which a header could be smuggled in, or is not ASCII.
     """
     fields = dict(header)
     if body or method == "POST":
@@ -43,7 +43,10 @@ def request(method: str, target: str, header: Mapping[str, str], body: bytes = b
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     if any("\r" in line or "\n" in line for line in lines):
         raise MessageError("a header holds an end of line")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body
+    try:
+        return "\r\n".join([*lines, "", ""]).encode("ascii") + body
+    except UnicodeEncodeError:
+        raise MessageError("a header holds a character outside ASCII") from None
 
 
 class AnswerReader:

@@ -17,15 +17,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.proxy import proxy_of
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import short
 
 from .message import Answer, MessageError
-from .no_proxy import proxy_of
 
 PORTS = {"https": 443, "http": 80}
+# Python knows IDNA 2003, in which these characters have another form than in IDNA 2008, so they lead to other hosts.
+_DISPUTED = frozenset("ßς\u200c\u200d")
 Done = Callable[["Answer | Unanswered"], None]
 
 # What OpenSSL says when the other side ends a handshake for want of a certificate that it accepts.
@@ -139,12 +141,14 @@ def server(
     port: int | None,
     address: str | None,
     proxy: str | None = None,
+    proxy_headers: Mapping[str, str | None] | None = None,
     environ: Mapping[str, str] | None = None,
     **options: Any,
 ) -> Server:
     """Return the server from a URL, or from its parts where there is none.
 
     :param proxy: URL of a proxy; empty for none, None for what the environment says.
+    :param proxy_headers: the option of this name.
     :raises KServeError: the URL is not one of a web server, or the proxy's not one of an HTTP proxy.
     """
     prefix = ""
@@ -152,36 +156,58 @@ def server(
         try:
             parts = urlsplit(url)
             scheme, host, port = parts.scheme, parts.hostname, parts.port or port
-            prefix = parts.path.rstrip("/")
+            prefix = quote(parts.path.rstrip("/"), safe="%/:@!$&'()*+,;=~")
         except ValueError:
             host = None
         if scheme not in PORTS or not host:
             raise KServeError(
                 "The url is not valid; give one such as https://iris.example.com.", reason="InvalidOption"
             )
-    name = host or ""
-    made = Server(scheme, name, port or PORTS[scheme], address or name, prefix, **options)
+    name = ascii_name(host or "")
+    made = Server(scheme, name, port or PORTS[scheme], ascii_name(address) if address else name, prefix, **options)
     if not 0 < made.port < 65536:
         raise KServeError(f"The port {made.port} is none; give one from 1 to 65535.", reason="InvalidOption")
     if proxy is None:
         proxy = proxy_of(made.scheme, (made.host, made.address), made.port, os.environ if environ is None else environ)
-    return replace(made, proxy=_proxy(proxy)) if proxy else made
+    return replace(made, proxy=_proxy(proxy, (proxy_headers or {}).get("proxy_basic_auth"))) if proxy else made
 
 
-def _proxy(text: str) -> Proxy:
+def ascii_name(name: str) -> str:
+    """Return an internationalized host name as it is sent and as certificates have it.
+
+    :raises KServeError: it is no host name, or the versions of IDNA disagree about it.
+    """
+    if name.isascii():
+        return name
+    try:
+        if _DISPUTED.intersection(name):
+            raise UnicodeError
+        return name.encode("idna").decode()
+    except UnicodeError:
+        raise KServeError(
+            f"The host name {name!r} cannot be sent; write it in ASCII, as xn--….", reason="InvalidOption"
+        ) from None
+
+
+def _proxy(text: str, pair: str | None) -> Proxy:
+    """Return the proxy at a URL.
+
+    :param pair: user and password, separated by a colon. The environment's variables have them within the URL.
+    """
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
-        host, port = parts.hostname, parts.port or 80
+        host, port = ascii_name(parts.hostname or ""), parts.port or 80
     except ValueError:
-        host, port = None, 0
+        host, port = "", 0
     if not host or parts.scheme != "http":
         raise KServeError(
             "The proxy is not one that is spoken to by HTTP; give one such as http://proxy.example.com:3128.",
             reason="InvalidOption",
         )
-    if parts.username is None:
-        return Proxy(host, port)
-    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    if not pair:
+        if parts.username is None:
+            return Proxy(host, port)
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return Proxy(host, port, "Basic " + b64encode(pair.encode()).decode())
 
 

@@ -40,7 +40,7 @@ class HttpTransport:
     def __init__(self, server: Server, token: str | None = None) -> None:
         self._server = server
         self._context = tls_context(server)
-        self._header = {"Host": f"[{server.host}]" if ":" in server.host else server.host, "Accept": "application/json"}
+        self._header = {"Host": server.authority(server.host), "Accept": "application/json"}
         if token:
             self._header["Authorization"] = f"Bearer {token}"
         if server.proxy and server.proxy.authorization and not server.tunnel:
@@ -203,7 +203,7 @@ class _Line:
         """Take bytes of an answer."""
         if connection is not self._connection:
             return
-        if self._done is None:  # bytes that nobody asked for
+        if self._done is None:  # bytes without a request
             self.drop()
             return
         try:

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -294,9 +297,21 @@ def _equal(wanted: Any, got: Any, tolerance: Tolerance) -> bool:
         return len(wanted) == len(got) and all(
             _equal(one, other, tolerance) for one, other in zip(wanted, got, strict=True)
         )
-    try:
-        # A template may give a number as text, and a server a class as 1 or 1.0.
-        one, other = float(wanted), float(got)
-    except (TypeError, ValueError):
+    if isinstance(wanted, str) and isinstance(got, str):
+        return wanted == got  # classes: nan is one as any other, and 007 is not 7
+    one, other = _number(wanted), _number(got)
+    if one is None or other is None:
         return bool(wanted == got)
+    if math.isnan(one) or math.isnan(other):
+        return math.isnan(one) and math.isnan(other)
     return one == other or abs(one - other) <= max(tolerance.absolute, tolerance.relative * abs(one))
+
+
+def _number(value: Any) -> float | None:
+    """Return a number, also from the string of one as JSON writes it, which a template may have made of it."""
+    if isinstance(value, str):
+        return float(value) if _NUMBER.fullmatch(value) else None
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None

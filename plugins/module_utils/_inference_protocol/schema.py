@@ -66,11 +66,11 @@ def server_difference(schema: Schema, body: bytes) -> str | None:
     """Compare with the answer of /v2/models/<name>; what a server leaves empty, as many do, differs from nothing."""
     try:
         answer = json.loads(body)
-        said = {kind: _tensors(answer.get(kind) or ()) for kind in ("inputs", "outputs")}
+        declared = {kind: _tensors(answer.get(kind) or ()) for kind in ("inputs", "outputs")}
     except (ValueError, AttributeError):
         return "The server's description of the model is not one of protocol v2"
     for kind, wanted in (("input", schema.inputs), ("output", schema.outputs)):
-        got = {tensor.name: tensor for tensor in said[kind + "s"]}
+        got = {tensor.name: tensor for tensor in declared[kind + "s"]}
         if not got:
             continue
         names = [tensor.name for tensor in wanted]

@@ -149,7 +149,9 @@ def ask(
     base, host = f"/api/v1/namespaces/{quote(namespace, safe='')}", quote(service, safe="")
     server = f"{base}/services/http:{host}:80/proxy"
     if old and (still := _still_leads_to(api, f"{base}/endpoints/{host}", old)):
-        return progressing("OldPodAnswers", f"Service {service} still routes to pod {still}, which is terminating.")
+        return progressing(
+            "PreviousPodServing", f"Service {service} still routes to pod {still}, which is terminating."
+        )
     try:
         answer = api.post(server + path, asked.body) if asked else api.text(server + path)
         verdict = _predicted(asked, answer) if asked else _said(answer, name)
@@ -157,9 +159,11 @@ def ask(
         if digest and verdict.state is State.SERVING:
             verdict = _other_model(api, f"{server}/v2/models/{quote(name, safe='')}", digest) or verdict
     except AnswerTimeout:
-        return degraded("ModelSilent", f"The model server has not answered {path} in {READ_TIMEOUT:g} s; see its logs.")
+        return degraded(
+            "ProbeTimeout", f"The model server has not answered {path} in {READ_TIMEOUT:g} s; see its logs."
+        )
     except Unreachable as error:
-        return progressing("ModelNotAsked", f"The model cannot be probed: {error}")
+        return progressing("ProbeFailed", f"The model cannot be probed: {error}")
     except ApiError as error:
         return _refusal(error, name, path, asked is not None)
     return verdict
@@ -183,7 +187,7 @@ def _refusal(error: ApiError, name: str, path: str, predicting: bool) -> Verdict
     if error.status == 401 or (error.status == 403 and "services/proxy" in error.text):
         # Degraded, since an API server that has just started refuses for a moment what it allows later.
         way_out = "" if predicting else " An empty model_ready_path turns the probe off."
-        return degraded("ModelNotAllowed", f"The model cannot be probed: {error}{way_out}")
+        return degraded("ProbeForbidden", f"The model cannot be probed: {error}{way_out}")
     if error.text.startswith("services "):  # the API server's own 404
         return degraded(
             "ServiceMissing", f"The predictor has no Service: {short(error.text)}; see the controller's log."
@@ -197,7 +201,7 @@ def _refusal(error: ApiError, name: str, path: str, predicting: bool) -> Verdict
     said = f" ({short(error.text)})" if error.text else ""
     if predicting and error.status in _WRONG_QUESTION:
         return failed(
-            "PredictionRefused",
+            "PredictionRejected",
             f"The model server rejects the prediction with {error.status}{said}; correct prediction, or the model.",
         )
     return degraded("ModelNotReady", f"The model server answers {error.status} to {path}{said}; see its logs.")
@@ -284,5 +288,5 @@ class Askers:
                 verdict = self._asks(name, service, old)
             except Exception as error:  # a thread that ended without a word would be waited for
                 said = short(f"{error.__class__.__name__}: {error}")
-                verdict = degraded("ModelNotAsked", f"The model's answer cannot be parsed ({said}).")
+                verdict = degraded("ProbeFailed", f"The model's answer cannot be parsed ({said}).")
             self._put(Answer(name, about, verdict))

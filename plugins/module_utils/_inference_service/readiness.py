@@ -29,6 +29,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict
     worst,
 )
 
+from .limits import length_fault
 from .routes import route_problem, unmatched_timeout
 from .spec_match import (
     may_be_zero,
@@ -78,9 +79,9 @@ def judge(objects: Objects) -> Verdict:
     if service is None:
         return failed("NotFound", "The InferenceService does not exist; create it, or check name and namespace.")
     verdicts = (
-        [_standing(service), _spec(service), *_knative(service, objects)]
+        [_standing(service), _name(service), _spec(service), *_knative(service, objects)]
         if deployment_mode(service) == "Knative"
-        else [_standing(service), _spec(service), *_standard(service, objects)]
+        else [_standing(service), _name(service), _spec(service), *_standard(service, objects)]
     )
     return worst(verdicts) or Verdict(State.SERVING, "Serving", "The InferenceService serves its current spec.")
 
@@ -120,6 +121,21 @@ def _standing(service: Json) -> Verdict | None:
             "NotReconciled",
             "The controller has not reconciled the InferenceService yet; check that kserve-controller-manager runs.",
         )
+    return None
+
+
+def _name(service: Json) -> Verdict | None:
+    mode = deployment_mode(service)
+    stated = service.get("status", {}).get("deploymentMode") or DEPLOYMENT_MODE in (
+        service["metadata"].get("annotations") or {}
+    )
+    if not stated or mode not in ("Standard", "Knative"):
+        return None  # the cluster's default mode, or one with other limits
+    pairs = [(component, "") for component in COMPONENTS if service["spec"].get(component)]
+    pairs += [("predictor", canary["predictor"].get("name", "")) for canary in service["spec"].get("canary") or ()]
+    for component, canary in pairs:
+        if fault := length_fault(service["metadata"]["name"], mode, component, canary):
+            return failed("NameTooLong", f"The {fault}; re-create the InferenceService under a shorter name.")
     return None
 
 

@@ -22,6 +22,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client im
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Change, Followers
 
 from .diagnosis import diagnose, last_words
+from .ignored import ignored_fields
 from .model_probe import Askers, Prediction, Question, ask, target
 from .readiness import Objects, current_pods
 from .selection import SERVICES, Selection, sources
@@ -106,10 +107,12 @@ def ready(
     asked: Question,
     limits: Limits,
     check_mode: bool = False,
+    warn: Callable[[str], None] = lambda _sentence: None,
     report: Report | None = None,
 ) -> dict[str, Any]:
     """Wait, and return the result of inference_service_ready.
 
+    :param warn: shows what KServe ignores of a service that serves.
     :raises KServeError: not all serve; the result has the verdicts and what explains them.
     """
     try:
@@ -128,6 +131,9 @@ def ready(
     if failed:
         raise _failure(api, selection, limits, outcome, failed)
     facts = _facts(outcome)
+    for told in facts["services"]:
+        for sentence in told["ignored"]:
+            warn(f"InferenceService {told['name']}: {sentence}")
     if selection.whole_pods:
         for told, entry in zip(facts["services"], outcome.services, strict=True):
             told["pods"] = current_pods(entry.objects)
@@ -203,6 +209,7 @@ def _entry(entry: Watched, details: Mapping[str, Any]) -> dict[str, Any]:
         "address": (status.get("address") or {}).get("url"),
         "generation": service.get("metadata", {}).get("generation"),
         "model_ready": entry.model_ready,
+        "ignored": list(ignored_fields(service)) if service else [],
         "waited_seconds": round(entry.seconds, 1),
         **details.get(entry.name, {}),
     }

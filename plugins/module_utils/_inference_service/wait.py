@@ -130,7 +130,7 @@ class Watched:
         service = ask.target(self.objects) if verdict.state is State.SERVING else verdict
         if isinstance(service, str):
             self._ask(ask, service, now)
-            verdict = self._answer or progressing("ModelNotAsked", "The model has not answered yet.")
+            verdict = self._answer or progressing("ProbePending", "The model has not answered yet.")
         else:
             self._about = self._answer = self._due = None
             self._backoff.reset()

@@ -27,6 +27,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact, short
 
+from .proxy import proxy_options
+
 KUBERNETES_IMPORT_ERROR: str | None = None
 try:
     import urllib3
@@ -52,7 +54,7 @@ class ApiError(KServeError):
     """The API server's refusal; status: the HTTP status, text: what it said, in full but for secrets."""
 
     def __init__(self, message: str, status: int, text: str = "") -> None:
-        super().__init__(message, reason=_REASONS.get(status, "APIServerRefused"))
+        super().__init__(message, reason=_REASONS.get(status, "APIServerRejected"))
         self.status = status
         self.text = text
 
@@ -139,7 +141,7 @@ class RestApi:
         """See KubeApi."""
         query = {**query, "watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": WATCH_SECONDS}
         with _TranslatedErrors(path):
-            response = self._open("GET", path, query, read_timeout=WATCH_SECONDS + READ_TIMEOUT)
+            response = self._open("GET", path, query, {"Accept": JSON}, None, WATCH_SECONDS + READ_TIMEOUT)
             with self._lock:
                 self._watches.add(response)
             try:
@@ -187,36 +189,30 @@ class RestApi:
         :raises ApiError: the server refuses.
         :raises Unreachable: no answer came.
         """
+        headers = {"Accept": accept, **({"Content-Type": content_type} if content_type else {})}
         with _TranslatedErrors(path):
-            response = self._open(method, path, query, body, content_type, read_timeout, accept)
+            response = self._open(method, path, query, headers, body, read_timeout)
             try:
                 return bytes(response.data)
             finally:
                 response.release_conn()
 
     def _open(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, Any],
-        body: Any = None,
-        content_type: str | None = None,
-        read_timeout: float = READ_TIMEOUT,
-        accept: str = JSON,
+        self, method: str, path: str, query: Mapping[str, Any], headers: Mapping[str, str], body: Any, timeout: float
     ) -> Any:
+        """Send a request and return the response, whose body has not been read."""
         # A counter's next is one step, in whichever thread.
         self._requests = next(self._count) + 1
-        headers = {"Accept": accept, **({"Content-Type": content_type} if content_type else {})}
         return self._client.call_api(
             path,
             method,
             query_params=list(query.items()),
-            header_params=headers,
+            header_params=dict(headers),
             body=body,
             auth_settings=["BearerToken"],
             _preload_content=False,
             _return_http_data_only=True,
-            _request_timeout=(CONNECT_TIMEOUT, read_timeout),
+            _request_timeout=(CONNECT_TIMEOUT, timeout),
         )
 
 
@@ -249,7 +245,7 @@ def error_message(error: Any) -> str:
 
 def api_error(error: Any, path: str) -> ApiError:
     """Return the error for an ApiException of the Kubernetes client."""
-    status, whole = int(error.status or 0), redact(" ".join(error_message(error).split()))
+    status, whole = int(error.status or 0), " ".join(redact(error_message(error)).split())
     text = short(whole)
     if status == 401:
         message = "The API server does not accept the credentials; check the kubeconfig's user, or api_key."
@@ -272,9 +268,12 @@ def connection_error(error: BaseException) -> Unreachable:
         )
     if isinstance(reason, urllib3.exceptions.ReadTimeoutError):
         return AnswerTimeout("The API server has not answered in time; see whether it is overloaded.")
-    text = redact(" ".join(str(reason).split()))
+    text = " ".join(redact(str(reason)).split())
     if "certificate" in text.lower():
-        return Unreachable(f"The API server's certificate is not accepted ({text}); set ca_cert to its authority.")
+        return Unreachable(
+            f"The API server's certificate is not accepted ({text}); set ca_cert to its authority.",
+            reason="CertificateNotTrusted",
+        )
     return Unreachable(
         f"The cluster's API server cannot be reached ({text}); check kubeconfig, context, host and proxy."
     )
@@ -301,7 +300,19 @@ def kubernetes_core_client(options: Mapping[str, Any]) -> Any:
     """Return kubernetes.core's client for a module's options."""
     # What the item before in a loop has set is no default for this one.
     Configuration.set_default(None)
-    return get_api_client(**{name: options[name] for name in AUTH_ARG_SPEC})
+    given = {name: options[name] for name in AUTH_ARG_SPEC}
+    try:
+        return get_api_client(**{**given, **proxy_options(given, os.environ)})
+    except Exception as error:
+        error.add_note(_place(options))
+        raise
+
+
+def _place(options: Mapping[str, Any]) -> str:
+    """Return where the configuration is read from, in the order of kubernetes.core and its client."""
+    names = ("K8S_AUTH_KUBECONFIG", "KUBECONFIG")
+    given = options["kubeconfig"] or next(filter(None, map(os.environ.get, names)), "~/.kube/config")
+    return f"in {given}" if isinstance(given, str) else "in kubeconfig"
 
 
 def connect(get_client: Callable[[], Any]) -> RestApi:
@@ -335,9 +346,10 @@ def api_client(get_client: Callable[[], Any]) -> Any:
     except Exception as error:
         # kubernetes.core raises CoreException, the client ConfigException, and both let others through: all at
         # this point are about the configuration.
-        text = redact(" ".join(str(error).split())).removeprefix("Could not create API client: ")
+        text = " ".join(redact(str(error)).split()).removeprefix("Could not create API client: ")
         no_config = isinstance(error, ConfigException) or isinstance(error.__cause__, ConfigException)
         what = "There is no usable Kubernetes configuration" if no_config else "The connection cannot be set up"
+        place = " ".join(["", *getattr(error, "__notes__", ())])
         raise KServeError(
-            f"{what} ({text}); set kubeconfig and context, or host and api_key.", reason="InvalidKubeconfig"
+            f"{what}{place} ({text}); set kubeconfig and context, or host and api_key.", reason="InvalidKubeconfig"
         ) from None

@@ -97,6 +97,14 @@ def defined_kinds(crd: Manifest) -> dict[tuple[str, str], Kind]:
     return {(f"{spec.get('group')}/{version.get('name')}", names["kind"]): kind for version in versions}
 
 
+def stored_first(crd: Json) -> list[str]:
+    """Return the paths at which the API server lists the objects of a CRD that it has: the stored version's first."""
+    spec = crd.get("spec") or {}
+    served = [version for version in spec.get("versions") or () if version.get("served")]
+    served.sort(key=lambda version: not version.get("storage"))
+    return [f"/apis/{spec['group']}/{version['name']}/{spec['names']['plural']}" for version in served]
+
+
 def served_kinds(discovery: Json) -> dict[tuple[str, str], Kind]:
     """Return the kinds in the answer to a discovery, by API version and kind; only those that can be listed."""
     found = {}

@@ -35,7 +35,7 @@ _STYLE = """
 """
 
 
-def picture(title: str, subtitle: str, seconds: Sequence[float], measured: Mapping[str, Any]) -> str:
+def latency_chart(title: str, subtitle: str, seconds: Sequence[float], measured: Mapping[str, Any]) -> str:
     """Return the chart; measured: latency_ms, whose percentiles are marked."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
@@ -63,21 +63,21 @@ def _chart(seconds: Sequence[float], measured: Mapping[str, Any]) -> list[str]:
             parts.append(_text(_LEFT - 8, y + 4, f"{int(label)}", "end"))
     for number, count in enumerate(counts):
         if count:
-            # One request of a million is still to be seen.
+            # A bucket with one request of a million must remain visible.
             height = max(1.5, (_BOTTOM - _TOP) * count / highest)
             size = f'width="{width - 1:.1f}" height="{height:.1f}"'
-            place = f'x="{_LEFT + number * width + 0.5:.1f}" y="{_BOTTOM - height:.1f}"'
-            said = f"{edges[number]:.3g} to {edges[number + 1]:.3g} ms: {count}"
-            parts.append(f'  <rect class="bar" {place} {size}><title>{said}</title></rect>')
+            position = f'x="{_LEFT + number * width + 0.5:.1f}" y="{_BOTTOM - height:.1f}"'
+            tooltip = f"{edges[number]:.3g} to {edges[number + 1]:.3g} ms: {count}"
+            parts.append(f'  <rect class="bar" {position} {size}><title>{tooltip}</title></rect>')
     parts.append(f'  <line class="axis" x1="{_LEFT}" x2="{_RIGHT}" y1="{_BOTTOM}" y2="{_BOTTOM}"/>')
     for number in range(0, _BUCKETS + 1, _BUCKETS // 6):
         parts.append(_text(_LEFT + number * width, _BOTTOM + 20, _milliseconds(edges[number]), "middle"))
     parts.append(_text((_LEFT + _RIGHT) / 2, _BOTTOM + 44, "latency in milliseconds, logarithmic", "middle"))
-    return parts + _marks(edges, measured)
+    return parts + _percentile_lines(edges, measured)
 
 
-def _marks(edges: Sequence[float], measured: Mapping[str, Any]) -> list[str]:
-    """Mark the percentiles; a label that would stand on another goes to the second line, or is left out."""
+def _percentile_lines(edges: Sequence[float], measured: Mapping[str, Any]) -> list[str]:
+    """Mark the percentiles; a label that would overlap another moves to the second line, or is omitted."""
     parts, ends = [], [0.0, 0.0]
     for name in PERCENTILES:
         value = measured[name]
@@ -95,8 +95,8 @@ def _marks(edges: Sequence[float], measured: Mapping[str, Any]) -> list[str]:
 
 def _position(edges: Sequence[float], value: float) -> float:
     """Return where a value lies on the axis, from 0 to 1."""
-    place = math.log(max(value, edges[0]) / edges[0]) / math.log(edges[-1] / edges[0])
-    return min(1.0, place)
+    share = math.log(max(value, edges[0]) / edges[0]) / math.log(edges[-1] / edges[0])
+    return min(1.0, share)
 
 
 def _milliseconds(value: float) -> str:

@@ -22,23 +22,23 @@ try:
 except ImportError:
     JUNITPARSER_IMPORT_ERROR = traceback.format_exc()
 
-# What XML 1.0 cannot hold, even escaped; a server's error may, and junitparser writes it as it is.
+# Characters that XML 1.0 forbids even escaped. A server's error may contain them, and junitparser does not remove them.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def document(suite: str, checks: Sequence[dict[str, Any]], when: datetime) -> bytes:
-    """Return the document with one test case for each check: name, passed, seconds and, where it failed, message."""
-    found = TestSuite(_text(suite))
-    found.timestamp = when.isoformat(timespec="seconds")
+    """Return the document with one test case for each check: name, passed, seconds and, if it failed, message."""
+    test_suite = TestSuite(_text(suite))
+    test_suite.timestamp = when.isoformat(timespec="seconds")
     for check in checks:
         case = TestCase(_text(check["name"]), _text(suite), check["seconds"])
         if not check["passed"]:
             failure = Failure(_text(check["message"]), "failure")
             failure.text = failure.message
             case.result = failure
-        found.add_testcase(case)
+        test_suite.add_testcase(case)
     report = JUnitXml()
-    report.add_testsuite(found)
+    report.add_testsuite(test_suite)
     report.update_statistics()
     written = io.BytesIO()
     report.write(written)

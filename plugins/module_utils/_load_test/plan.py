@@ -4,7 +4,7 @@
 
 """When the requests of a load are sent, and what is recorded of each.
 
-Closed: each connection sends its next request when it has its answer, so a slow server is asked less often. Open: the
+Closed: each connection sends its next request when it has its answer, so a slow server gets fewer requests. Open: the
 requests are due at fixed times whatever the server does, as from users who do not know of each other, and a latency
 counts from when the request was due. A server that stalls then shows in all requests that fell into the stall, and not
 only in the one that it held up ("coordinated omission").
@@ -24,8 +24,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._http.message import Answer
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._http.server import Clock, Done, Unanswered
 
-# So many connections an open load opens at most, where nothing is said: each is a file, of which a process may usually
-# have 1024.
+# The default limit of an open load's connections. Each is an open file, and a process may usually have 1024.
 MAX_CONNECTIONS = 500
 
 Send = Callable[[int, int, Done], None]
@@ -33,7 +32,7 @@ Send = Callable[[int, int, Done], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to send: for seconds where they are given, else requests; rate: requests a second, None for closed."""
+    """How much to send. seconds takes precedence over requests; rate: requests a second, None for a closed load."""
 
     requests: int
     seconds: float | None = None
@@ -42,7 +41,7 @@ class Plan:
     warmup: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be sent.
+        """Reject a plan that cannot be carried out.
 
         :raises KServeError: a number is out of range.
         """
@@ -57,12 +56,12 @@ class Plan:
 
     @property
     def connections(self) -> int:
-        """How many requests may be under way at the same time."""
+        """How many requests may be in flight at the same time."""
         return self.concurrency or (MAX_CONNECTIONS if self.rate else 1)
 
     @property
     def count(self) -> int | None:
-        """How many requests there are in all; None where only time ends the load."""
+        """How many requests there are in all; None if only time ends the load."""
         if self.seconds is None:
             return self.requests
         return max(1, round(self.rate * self.seconds)) if self.rate else None
@@ -71,33 +70,33 @@ class Plan:
 class PlannedLoad:
     """The Load port: a plan that is being carried out.
 
-    seconds: the latency of each request that was answered rightly; behind: by how much each request of an open load was
-    sent late by this side's own fault, without the wait for a connection; errors: how often which sentence.
+    seconds: the latency of each request with a correct answer; send_delays: by how much the load generator itself sent
+    each request of an open load too late, without the wait for a connection; errors: how often each message occurred.
     """
 
     def __init__(
-        self, plan: Plan, bodies: int, judge: Callable[[int, Answer], None], stop_at_error: bool = True
+        self, plan: Plan, bodies: int, check_answer: Callable[[int, Answer], None], stop_at_error: bool = True
     ) -> None:
         """Prepare.
 
         :param bodies: how many different requests there are, which are sent in turn.
-        :param judge: is given each answer 200 with the number of its request; raises KServeError where it is wrong.
+        :param check_answer: called with each answer 200 and its request's number; raises KServeError if it is wrong.
         :param stop_at_error: whether the first request without such an answer ends the load.
         """
         self._plan = plan
         self._bodies = bodies
-        self._judge = judge
+        self._check_answer = check_answer
         self._stop_at_error = stop_at_error
         # An open load begins with one, and opens more when it needs them.
-        most = 1 if plan.rate else plan.connections
-        self.connections = most if plan.count is None else min(most, plan.count)
+        limit = 1 if plan.rate else plan.connections
+        self.connections = limit if plan.count is None else min(limit, plan.count)
         self.seconds = array("d")
-        self.behind = array("d")
+        self.send_delays = array("d")
         self.errors: Counter[str] = Counter()
         self.failure: KServeError | None = None
         self.sent = 0
         self.began = self.ended = self.last_sent = 0.0
-        self._under_way = 0
+        self._in_flight = 0
         self._scheduled = 0
         self._to_schedule = plan.count or 0 if plan.rate else 0
         self._interval = 1 / plan.rate if plan.rate else 0.0
@@ -129,7 +128,7 @@ class PlannedLoad:
         body = self.sent % self._bodies
         self._due[connection], self._body[connection] = due, body
         self.sent += 1
-        self._under_way += 1
+        self._in_flight += 1
         self._transmit(connection, body, self._callbacks[connection])
 
     def _tick(self) -> None:
@@ -141,7 +140,7 @@ class PlannedLoad:
                 self._clock.call_at(due, self._tick)
                 break
             self._scheduled += 1
-            self.behind.append(now - due)
+            self.send_delays.append(now - due)
             if self._idle:
                 connection = self._idle.pop()
             elif len(self._callbacks) < self._plan.connections:
@@ -154,13 +153,13 @@ class PlannedLoad:
 
     def _answered(self, connection: int, result: Answer | Unanswered) -> None:
         now = self._clock.time()
-        self._under_way -= 1
+        self._in_flight -= 1
         if self.failure:
             return
         self.ended = now
         try:
             if isinstance(result, Answer) and result.status == 200:
-                self._judge(self._body[connection], result)
+                self._check_answer(self._body[connection], result)
                 self.seconds.append(now - self._due[connection])
             else:
                 self._count(result)
@@ -171,28 +170,28 @@ class PlannedLoad:
         if self._waiting:
             self.last_sent = now
             self._send(connection, self._waiting.popleft())
-        elif self._plan.rate is None and self._goes_on(now):
+        elif self._plan.rate is None and self._continues(now):
             self._send(connection, self._clock.time())
         else:
             self._idle.append(connection)
             self._end_if_done()
 
     def _count(self, result: Answer | Unanswered) -> None:
-        error = result if isinstance(result, Unanswered) else refusal(result)
+        error = result if isinstance(result, Unanswered) else error_for(result)
         if self._stop_at_error or (isinstance(result, Unanswered) and not result.retry):
             raise error
-        sentence = str(error)
+        message = str(error)
         # A server may put a new number into each of its errors.
-        self.errors[sentence if sentence in self.errors or len(self.errors) < 10 else "Others."] += 1
+        self.errors[message if message in self.errors or len(self.errors) < 10 else "Others."] += 1
 
-    def _goes_on(self, now: float) -> bool:
+    def _continues(self, now: float) -> bool:
         if self._plan.seconds is not None:
             return now - self.began < self._plan.seconds
         return self.sent < self._plan.requests
 
     def _end_if_done(self) -> None:
         if (
-            not self._under_way
+            not self._in_flight
             and not self._waiting
             and self._scheduled == (self._plan.count if self._plan.rate else 0)
         ):
@@ -207,13 +206,13 @@ _TODO = {
 }
 
 
-def refusal(answer: Answer) -> KServeError:
-    """Return the sentence on an answer that is not 200."""
-    said = short(answer.body.decode("utf-8", errors="replace"))
+def error_for(answer: Answer) -> KServeError:
+    """Return the error for an answer that is not 200."""
+    text = short(answer.body.decode("utf-8", errors="replace"))
     if 300 <= answer.status < 400:
         todo = "give the URL that it redirects to"
     else:
         todo = _TODO.get(answer.status, "see the logs of the model server")
     return KServeError(
-        f"The server answered {answer.status}{f' ({said})' if said else ''}; {todo}.", reason="RequestRefused"
+        f"The server answered {answer.status}{f' ({text})' if text else ''}; {todo}.", reason="RequestRejected"
     )

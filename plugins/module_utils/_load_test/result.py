@@ -20,22 +20,22 @@ from .plan import Plan, PlannedLoad
 LATENCY_THRESHOLDS = {f"{name}_ms": name for name in (*PERCENTILES, "max")}
 THRESHOLDS = (*LATENCY_THRESHOLDS, "error_rate", "throughput")
 
-# The requests of an open load must go out at nine tenths of the rate at least, or another question was asked.
-_LEAST_RATE = 0.9
-# Who works, or waits for a core, for more than this share of the time is as fast as it can be.
+# An open load must be sent at nine tenths of its rate at least, or the result is for another load.
+_MIN_RATE = 0.9
+# A generator that uses or waits for a core for more than this share of the time is saturated.
 _BUSY = 0.9
-# This side's own delay is told where it is more than so many milliseconds and than a tenth of the latency.
-_DELAY_TO_TELL = 1.0
+# The generator's own delay is reported if it exceeds this many milliseconds and a tenth of the latency.
+_REPORTED_DELAY_MS = 1.0
 
 
 def figures(plan: Plan, load: PlannedLoad, effort: Effort) -> dict[str, Any]:
-    """Return latency_ms and load, as the module's RETURN tells of them."""
+    """Return latency_ms and load, as the module's RETURN describes them."""
     errors = sum(load.errors.values())
     answered = len(load.seconds) + errors
     # The last request of an open load has its share of the time as well: 10 at 10 a second take a second.
     planned = load.sent / plan.rate if plan.rate else 0.0
     seconds = max(load.ended - load.began, planned)
-    behind = latencies(load.behind)
+    send_delays = latencies(load.send_delays)
     result: dict[str, Any] = {
         "model": "open" if plan.rate else "closed",
         "requests": answered,
@@ -50,7 +50,7 @@ def figures(plan: Plan, load: PlannedLoad, effort: Effort) -> dict[str, Any]:
         "generator_waited": round(effort.waited / seconds, 3) if seconds else 0.0,
     }
     if plan.rate:
-        result["behind_ms"] = {name: behind[name] for name in ("p50", "p99", "max")}
+        result["behind_ms"] = {name: send_delays[name] for name in ("p50", "p99", "max")}
     return {"latency_ms": latencies(load.seconds), "load": result}
 
 
@@ -79,7 +79,7 @@ def rate_not_reached(plan: Plan, load: PlannedLoad, measured: Mapping[str, Any])
     if not plan.rate or took <= 0 or not _busy(measured):
         return None
     reached = (load.sent - 1) / took
-    if reached >= _LEAST_RATE * plan.rate:
+    if reached >= _MIN_RATE * plan.rate:
         return None
     return (
         f"Requests went out at {reached:.0f} a second instead of {plan.rate:g}, since the machine that sends them is "
@@ -91,7 +91,7 @@ def client_bottleneck(plan: Plan, measured: Mapping[str, Any]) -> str | None:
     """Return a sentence where the figures are in good part this side's own; they are too bad then, never too good."""
     if plan.rate:
         delay, latency = measured["load"]["behind_ms"]["p99"], measured["latency_ms"]["p99"]
-        if delay is None or latency is None or delay < max(_DELAY_TO_TELL, latency / 10):
+        if delay is None or latency is None or delay < max(_REPORTED_DELAY_MS, latency / 10):
             return None
         return (
             f"The machine that sends was itself up to {delay:.3g} ms late (p99), which is in the latencies; give it an "

@@ -30,19 +30,19 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_prot
 from . import chart
 from . import junit as junit_report
 from . import result as load_result
-from .plan import Plan, PlannedLoad, refusal
+from .plan import Plan, PlannedLoad, error_for
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds
-# A gateway answers these for a route or a backend that is not there yet.
-NOT_YET = (404, 502, 503, 504)
+# A gateway returns these while a route or a backend does not exist yet.
+RETRIED_STATUSES = (404, 502, 503, 504)
 
 
 @dataclass(frozen=True)
 class Check:
-    """What to ask and to expect.
+    """The requests to send and the expected answers.
 
-    health: kinds of servers whose health endpoints must answer; retry_for: seconds in which answers that are
-    not there yet are asked for again; thresholds: what the load must keep to.
+    health: kinds of servers whose health endpoints must answer; retry_for: for how many seconds a request without
+    an answer is retried; thresholds: limits of the load's figures.
     """
 
     model_name: str
@@ -95,7 +95,7 @@ class Reports:
     svg: str | None = None
 
     def check(self) -> None:
-        """Refuse what cannot be written, before anything is sent.
+        """Reject paths that cannot be written, before anything is sent.
 
         :raises KServeError: there is no such folder, or the library is missing.
         """
@@ -109,7 +109,7 @@ class Reports:
                 )
 
     def write(self, test: SmokeTest) -> None:
-        """Write what the test has found until now."""
+        """Write the results so far."""
         check = test.check
         if self.junit:
             suite = f"inference_smoke_test.{check.model_name}.{check.protocol}"
@@ -122,8 +122,8 @@ class Reports:
                 f"{load['model']} load, {offered}: {load['requests']} requests in {load['seconds']:g} s, "
                 f"{load['throughput']:.4g} answered a second, error rate {load['error_rate']:.3g}"
             )
-            drawn = chart.picture(title, subtitle, test.seconds, test.result["latency_ms"])
-            _write("svg_path", self.svg, drawn.encode())
+            svg = chart.latency_chart(title, subtitle, test.seconds, test.result["latency_ms"])
+            _write("svg_path", self.svg, svg.encode())
 
 
 def _write(option: str, path: str, content: bytes) -> None:
@@ -136,7 +136,7 @@ def _write(option: str, path: str, content: bytes) -> None:
 
 
 class NotServed(KServeError):
-    """Nothing has answered with a prediction, which in check mode is as expected before the first run."""
+    """The model returned no prediction, which check mode expects before the first run."""
 
     REASON = "NoAnswer"
 
@@ -144,7 +144,7 @@ class NotServed(KServeError):
 def run(
     transport: Transport, check: Check, reports: Reports, check_mode: bool, warn: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Run the smoke test and return the module's result; in check mode nothing is waited for, missed or written.
+    """Run the smoke test and return the module's result; check mode neither waits nor writes reports.
 
     :raises KServeError: see SmokeTest.run.
     """
@@ -153,7 +153,7 @@ def run(
     test = SmokeTest(transport, replace(check, retry_for=0) if check_mode else check)
     try:
         result = test.run()
-    except NotServed as error:
+    except (NotServed, Unanswered) as error:
         if not check_mode:
             raise
         result = {"skipped": True, "msg": f"{error} In check mode this is no failure.", **error.result}
@@ -166,7 +166,7 @@ def run(
 
 
 class SmokeTest:
-    """One run; result and checks fill up as it goes on, and are there after a failure as well.
+    """One run; result and checks are filled as it proceeds, and are available after a failure, too.
 
     checks: name, passed, seconds and message of each; seconds: the latencies of the load.
     """
@@ -192,12 +192,12 @@ class SmokeTest:
         self.seconds: Sequence[float] = ()
         self._path = codec.path(check.protocol, check.model_name)
         self._expected = codec.batches(check.expected, check.batch_size)
-        self._firsts = [1 + number * (check.batch_size or 0) for number in range(len(self._expected))]
-        self._bodies = self._encoded()
-        self._right: dict[int, bytes] = {}
+        self._first_rows = [1 + number * (check.batch_size or 0) for number in range(len(self._expected))]
+        self._bodies = self._encode_batches()
+        self._correct_bodies: dict[int, bytes] = {}
         self._deadline = 0.0
 
-    def _encoded(self) -> list[bytes]:
+    def _encode_batches(self) -> list[bytes]:
         check = self.check
         if len(check.expected) != len(check.instances):
             raise KServeError(
@@ -208,7 +208,7 @@ class SmokeTest:
         if not check.instances and check.health:
             return []
         inputs = check.schema.inputs if check.schema else (codec.DEFAULT_INPUT,)
-        parts = zip(codec.batches(check.instances, check.batch_size) or [[]], self._firsts or [1], strict=True)
+        parts = zip(codec.batches(check.instances, check.batch_size) or [[]], self._first_rows or [1], strict=True)
         return [codec.encode(check.protocol, part, inputs, first) for part, first in parts]
 
     def run(self) -> dict[str, Any]:
@@ -223,7 +223,7 @@ class SmokeTest:
         try:
             for path in codec.health_paths(self.check.health, self.check.model_name):
                 with self._checked(f"health {path}"):
-                    self._healthy(path)
+                    self._check_health(path)
             if self._bodies:
                 answers = self._predict()
                 if self.check.schema:
@@ -245,13 +245,13 @@ class SmokeTest:
             message = str(error)
             raise
         finally:
-            self._note(name, self._clock() - began, message)
+            self._record_check(name, self._clock() - began, message)
 
-    def _note(self, name: str, seconds: float, message: str) -> None:
+    def _record_check(self, name: str, seconds: float, message: str) -> None:
         check = {"name": name, "passed": not message, "seconds": round(seconds, 6)}
         self.checks.append({**check, "message": message} if message else check)
 
-    def _asked(self, method: str, path: str, body: bytes = b"") -> tuple[Answer, int]:
+    def _request_until_answered(self, method: str, path: str, body: bytes = b"") -> tuple[Answer, int]:
         """Return the answer 200 to a request, and how many times it was sent."""
         retry = Retry(self._deadline, Backoff(FIRST_PAUSE, LONGEST_PAUSE), self._clock, self._sleep)
         attempts = 0
@@ -261,8 +261,8 @@ class SmokeTest:
                 answer = self._transport.ask(method, path, body)
                 if answer.status == 200:
                     return answer, attempts
-                failure = refusal(answer)
-                if answer.status not in NOT_YET:
+                failure = error_for(answer)
+                if answer.status not in RETRIED_STATUSES:
                     raise failure
             except Unanswered as error:
                 if not error.retry:
@@ -271,8 +271,8 @@ class SmokeTest:
             if not retry.pause():
                 raise NotServed(str(failure), reason=failure.reason, attempts=attempts)
 
-    def _healthy(self, path: str) -> None:
-        answer, _attempts = self._asked("GET", path)
+    def _check_health(self, path: str) -> None:
+        answer, _attempts = self._request_until_answered("GET", path)
         if codec.says_not_ready(answer.body):
             raise KServeError(
                 f"{path} says that it is not ready; see the logs of the model server.", reason="ModelNotReady"
@@ -283,49 +283,49 @@ class SmokeTest:
         answers = []
         with self._checked("predictions"):
             for number, body in enumerate(self._bodies):
-                answer, attempts = self._asked("POST", self._path, body)
+                answer, attempts = self._request_until_answered("POST", self._path, body)
                 if not number:
                     self.result["attempts"] = attempts
-                predictions += self._decoded(number, answer)
+                predictions += self._decode(number, answer)
                 self.result["predictions"] = predictions
-                self._judge(number, answer)
+                self._check_answer(number, answer)
                 answers.append(answer)
         return answers
 
-    def _decoded(self, number: int, answer: Answer) -> list[Any]:
+    def _decode(self, number: int, answer: Answer) -> list[Any]:
         return codec.decode(self.check.protocol, answer.body, len(self._expected[number]))
 
-    def _judge(self, number: int, answer: Answer) -> None:
-        """Compare the answer to a batch; one that is byte for byte as a right one is right."""
-        if self._right.get(number) == answer.body:
+    def _check_answer(self, number: int, answer: Answer) -> None:
+        """Compare the answer to a batch; one that is identical to a correct one is correct."""
+        if self._correct_bodies.get(number) == answer.body:
             return
-        predictions = self._decoded(number, answer)
+        predictions = self._decode(number, answer)
         rows = len(self.check.expected)
-        sentence = codec.first_difference(
-            self._expected[number], predictions, self.check.tolerance, self._firsts[number], rows
+        difference = codec.first_difference(
+            self._expected[number], predictions, self.check.tolerance, self._first_rows[number], rows
         )
-        if sentence:
+        if difference:
             raise KServeError(
-                f"Model {self.check.model_name} predicts other values than expected. {sentence}",
+                f"Model {self.check.model_name} predicts other values than expected. {difference}",
                 reason="PredictionWrong",
                 predictions=predictions,
             )
-        self._right[number] = answer.body
+        self._correct_bodies[number] = answer.body
 
     def _compare_schema(self, schema: Schema, answers: Sequence[Answer]) -> None:
         check = self.check
-        sentence = model_schema.instances_difference(schema, check.instances)
+        difference = model_schema.instances_difference(schema, check.instances)
         for number, answer in enumerate(answers):
-            sentence = sentence or model_schema.answer_difference(
+            difference = difference or model_schema.answer_difference(
                 schema, check.protocol, answer.body, len(self._expected[number])
             )
-        # A server of v1 alone has nothing there, and says so in its own way.
+        # A server of only v1 has no such path, and returns an error of its own kind.
         described = self._transport.ask("GET", codec.path("v2", check.model_name).removesuffix("/infer"))
         if described.status == 200:
-            sentence = sentence or model_schema.server_difference(schema, described.body)
-        if sentence:
+            difference = difference or model_schema.server_difference(schema, described.body)
+        if difference:
             raise KServeError(
-                f"{sentence}; serve the version that metadata_path belongs to, or correct the file.",
+                f"{difference}; serve the version that metadata_path belongs to, or correct the file.",
                 reason="SchemaMismatch",
             )
 
@@ -338,16 +338,16 @@ class SmokeTest:
             load, effort = self._load(check.plan, "Timed")
         self.seconds = load.seconds
         self.result |= load_result.figures(check.plan, load, effort)
-        if sentence := load_result.rate_not_reached(check.plan, load, self.result):
-            self._note("rate", 0.0, sentence)
-            raise KServeError(sentence, reason="RateNotReached")
+        if difference := load_result.rate_not_reached(check.plan, load, self.result):
+            self._record_check("rate", 0.0, difference)
+            raise KServeError(difference, reason="RateNotReached")
         slow = load_result.client_bottleneck(check.plan, self.result)
         if slow:
             self.warnings.append(slow)
         missed = load_result.missed_thresholds(check.thresholds, self.result)
         for name, limit in check.thresholds.items():
             if limit is not None:
-                self._note(f"threshold {name}", 0.0, missed.get(name, ""))
+                self._record_check(f"threshold {name}", 0.0, missed.get(name, ""))
         if missed:
             raise KServeError(
                 f"Model {check.model_name} misses its thresholds: {'; '.join(missed.values())}. "
@@ -357,7 +357,7 @@ class SmokeTest:
 
     def _load(self, plan: Plan, kind: str) -> tuple[PlannedLoad, Effort]:
         stop = self.check.thresholds.get("error_rate") is None
-        load = PlannedLoad(plan, len(self._bodies), self._judge, stop)
+        load = PlannedLoad(plan, len(self._bodies), self._check_answer, stop)
         effort = self._transport.measure(load, self._path, self._bodies)
         if load.failure:
             number = len(load.seconds) + sum(load.errors.values()) + 1

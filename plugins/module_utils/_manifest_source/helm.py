@@ -25,6 +25,10 @@ from typing import Any, NamedTuple
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.disk_cache import cached
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.url_credentials import (
+    reject_credentials,
+    without_credentials,
+)
 
 from .secrets import HIDDEN, without_values
 
@@ -32,6 +36,7 @@ from .secrets import HIDDEN, without_values
 BETWEEN = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 DEFINITION = re.compile(r"^kind: *[\"']?CustomResourceDefinition\b", re.MULTILINE)
 _SAYS_SOMETHING = re.compile(r"^\s*[^#\s]", re.MULTILINE)
+_URLS = ("ref", "repository")
 _LONGEST = 300  # seconds for a chart
 
 
@@ -53,6 +58,11 @@ def render_charts(charts: Sequence[Mapping[str, Any]], helm: str, namespace: str
 
     When it is closed, or interrupted as by the keyword timeout, the programs that still run are ended.
     """
+    for chart in charts:
+        for name in _URLS:
+            if _is_url(chart[name]):
+                cure = "pass them to helm repo add or helm registry login"
+                reject_credentials(f"charts[].{name}", chart[name], cure)
     pool, programs = ThreadPoolExecutor(), _Programs()
     try:
         yield from pool.map(
@@ -67,7 +77,16 @@ def mask_values(charts: Any) -> Any:
     """Return the option as it may be shown: any of a chart's values may be secret."""
     if not isinstance(charts, list):
         return HIDDEN
-    return [{**entry, "values": HIDDEN} if isinstance(entry, Mapping) else HIDDEN for entry in charts]
+    return [_masked(entry) if isinstance(entry, Mapping) else HIDDEN for entry in charts]
+
+
+def _masked(chart: Mapping[str, Any]) -> dict[str, Any]:
+    urls = {name: without_credentials(chart[name]) for name in _URLS if _is_url(chart.get(name))}
+    return {**chart, **urls, "values": HIDDEN}
+
+
+def _is_url(value: Any) -> bool:
+    return isinstance(value, str) and "://" in value
 
 
 class _Programs:
@@ -131,7 +150,7 @@ def _rendered(chart: Mapping[str, Any], helm: str, namespace: str, programs: _Pr
         text = _printed(command, chart, programs)
     else:
         key = [*map(str.encode, command), *parts]
-        text = cached(key, lambda: _printed(command, chart, programs), _is_of_definitions)
+        text = cached(key, lambda: _printed(command, chart, programs), str, _is_of_definitions)
     return Rendered(f"the chart {chart['ref']}", text, namespace)
 
 

@@ -63,7 +63,7 @@ class Images:
         return bool(self.registries or self.digests)
 
     def mapped(self, image: str) -> str:
-        """Return where an image is taken from; text that is no image, and one that nothing is said of, as it is."""
+        """Return where an image is taken from; text that is no image, and an image without a rule, are unchanged."""
         parts = _IMAGE.fullmatch(image)
         # A bare name is completed by a controller, as Istio's auto and proxyv2 are.
         if parts is None or ("/" not in image and not (parts["tag"] or parts["digest"])):

@@ -19,6 +19,7 @@ from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.disk_cache import cached
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.resources import manifest_faults
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.install_order import rank
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Manifest
 
@@ -26,6 +27,7 @@ from .helm import BETWEEN, DEFINITION, Rendered
 from .images import Images, with_images
 from .patch import apply_patches, with_ca_bundle
 from .secrets import with_encoded_data
+from .strings import unquoted_field
 
 with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
     import yaml
@@ -76,12 +78,15 @@ def load(
                 _same(other, manifest)
     if not found and not may_be_empty:
         raise KServeError(
-            "There is nothing to apply; give objects in definitions, files in src, or charts.", reason="NothingGiven"
+            "There is nothing to apply; give objects in definitions, files in src, or charts.", reason="NoManifests"
         )
     wanted = set(only_kinds) or {manifest.kind for manifest in found.values()}
     done = with_images(map(_encoded, apply_patches(found.values(), patches)), Images.of(images))
     if ca_bundle:
         done = [with_ca_bundle(manifest, ca_bundle) for manifest in done]
+    for manifest in done:
+        if fault := next(manifest_faults(manifest.body), None):
+            raise KServeError(f"{manifest}, in {manifest.source}: {fault}.", reason="InvalidResources")
     return sorted((manifest for manifest in done if manifest.kind in wanted), key=rank)
 
 
@@ -130,7 +135,7 @@ def _documents(path: Path) -> Iterator[tuple[str, Any]]:
         raise KServeError(f"{path} cannot be read ({error.strerror}); check src.", reason="FileNotReadable") from None
     if not files:
         raise KServeError(
-            f"The folder {path} contains no file that ends in {', '.join(_SUFFIXES)}; check src.", reason="NothingGiven"
+            f"The folder {path} contains no file that ends in {', '.join(_SUFFIXES)}; check src.", reason="NoManifests"
         )
     for file in files:
         yield from _documents(file)
@@ -166,7 +171,7 @@ def _yaml(text: str) -> list[Any]:
 def _read(part: str) -> list[Any]:
     # A manifest of megabytes consists nearly all of CRDs, and nothing in them is secret.
     if len(part) > _LARGE and DEFINITION.search(part):
-        return cached([b"YAML as of 0.1.0", part.encode()], lambda: _load_all(part))
+        return cached([b"YAML as of 0.1.0", part.encode()], lambda: _load_all(part), list)
     return _load_all(part)
 
 
@@ -200,6 +205,8 @@ def _manifests(source: str, document: Any) -> Iterator[Manifest]:
         for entry in items if isinstance(items, Sequence) else []:
             yield from _manifests(source, entry)
         return
+    if fault := unquoted_field(document):
+        raise KServeError(f"{source}: {fault}.", reason="InvalidManifest")
     metadata = document.get("metadata")
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
     for field, value in (

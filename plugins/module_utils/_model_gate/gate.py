@@ -21,7 +21,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import LocalFile
 
 from .metadata import METADATA, SUFFIXES, Description, describe
-from .sandbox import Trial, fault, try_model
+from .sandbox import Trial, check_platform, fault, try_model
 from .versions import version_mismatch
 
 _MEMORY = re.compile(r"([1-9][0-9]*)([KMGT]i)?")
@@ -29,15 +29,19 @@ _UNITS = {None: 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _SHA256 = re.compile(r"(sha256:)?[0-9a-f]{64}")
 
 
+# Those of loading a model.
+LOAD_ARGUMENTS: dict[str, Any] = {
+    "isolated": {"type": "bool", "default": True},
+    "python": {"type": "path"},
+    "timeout": {"type": "float", "default": 60.0},
+    "memory": {"type": "str", "default": "2Gi"},
+}
 GATE_ARGUMENTS: dict[str, Any] = {
     "metadata": {"type": "bool", "default": True},
     "python_version": {"type": "str"},
     "packages": {"type": "dict"},
     "load": {"type": "bool", "default": True},
-    "isolated": {"type": "bool", "default": True},
-    "python": {"type": "path"},
-    "timeout": {"type": "float", "default": 60.0},
-    "memory": {"type": "str", "default": "2Gi"},
+    **LOAD_ARGUMENTS,
     "allowed_digests": {"type": "list", "elements": "str"},
 }
 
@@ -78,6 +82,10 @@ class GateOptions:
                     f"gate.allowed_digests has {digest!r}; give each as 64 hexadecimal digits of sha256.",
                     reason="InvalidOption",
                 )
+
+    def trial(self, packages: Sequence[str]) -> Trial:
+        """How the model is loaded; packages: names whose versions are reported."""
+        return Trial(self.python or sys.executable, self.timeout, self.memory_bytes, self.isolated, tuple(packages))
 
     @property
     def memory_bytes(self) -> int:
@@ -164,20 +172,15 @@ def _check_load(options: GateOptions, packages: dict[str, str], description: Des
             f"{description.model_format}; set gate.load to false.",
             reason="FormatUnsupported",
         )
-    if not sys.platform.startswith("linux"):
-        raise KServeError(
-            "The gate can load a model on Linux only; run there, or set gate.load to false.",
-            reason="PlatformUnsupported",
-        )
-    python = options.python or sys.executable
-    trial = Trial(python, options.timeout, options.memory_bytes, options.isolated, tuple(packages))
+    check_platform()
+    trial = options.trial(list(packages))
     model = description.model.path
     outcome = try_model(trial, model, description.instances, description.answers, description.columns)
     # First of all: under other versions than the image's the rest proves nothing.
     wrong = version_mismatch(outcome.versions, options.python_version, packages) if outcome.versions else None
     if wrong:
         raise KServeError(
-            f"{python}, which loads the model, has {wrong}; set gate.python to an interpreter with the image's "
+            f"{trial.python}, which loads the model, has {wrong}; set gate.python to an interpreter with the image's "
             "packages.",
             reason="InterpreterMismatch",
         )

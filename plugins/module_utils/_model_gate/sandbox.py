@@ -6,9 +6,11 @@
 
 The process runs sandbox_program.py. It reads a job from stdin, JSON with these keys: isolated, folder (an empty one),
 disk (bytes it may write), limits (by name of the RLIMIT constant), timeout (seconds), packages (names whose versions
-are reported), instances, columns (the names of a row's values in the model's order), methods (names such as predict),
-and the descriptors model and report. To report it writes JSON, one object a line: refused (why the kernel does not
-isolate), versions, fitted (the names of the columns that the model was fitted on), and answers by method or error.
+are reported), estimator (the source of estimator.py), instances (none for a row that the model accepts), columns (the
+names of a row's values in the model's order), convert (whether the values are those of a CSV file), methods (names such
+as predict; none for those it has), and the descriptors model and report. To report it writes JSON, one object a line:
+refused (why the kernel does not isolate), versions, fitted (the names of the columns that the model was fitted on), and
+answers by method with what the model takes and gives, or unservable (why servers cannot serve it), or error.
 This file is private to the collection and may change at any time.
 """
 
@@ -21,6 +23,7 @@ import math
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +33,7 @@ from typing import Any, BinaryIO
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact, short
 
-from . import sandbox_program
+from . import estimator, sandbox_program
 
 MIB = 1024 * 1024
 # What a trial may write, and how many processes and threads it may have: plenty for one prediction.
@@ -80,17 +83,32 @@ class Outcome:
 
     code: exit code of the program, 128 and the number for a signal; versions: of the interpreter that tried;
     fitted: the names of the columns that the model was fitted on, where they had some; answers: by method, None where
-    there are none; error and refused: the reason as Python or the kernel gives it; output: the end of stdout and
-    stderr, without what looks like a secret.
+    there are none; found: what the model takes and gives, where it was tried; unservable: why no server can serve it;
+    error and refused: the reason as Python or the kernel gives it; output: the end of stdout and stderr, without what
+    looks like a secret.
     """
 
     code: int
     versions: dict[str, str] = field(default_factory=dict)
     fitted: list[str] = field(default_factory=list)
     answers: dict[str, Any] | None = None
+    found: dict[str, Any] = field(default_factory=dict)
+    unservable: str | None = None
     error: str | None = None
     refused: str | None = None
     output: str = ""
+
+
+def check_platform() -> None:
+    """Refuse a system that has no such processes.
+
+    :raises KServeError: this is not Linux.
+    """
+    if not sys.platform.startswith("linux"):
+        raise KServeError(
+            "The gate can load a model on Linux only; run there, or set gate.load to false.",
+            reason="PlatformUnsupported",
+        )
 
 
 def try_model(
@@ -99,10 +117,12 @@ def try_model(
     instances: Sequence[Any],
     methods: Iterable[str] = ("predict",),
     columns: Sequence[str] = (),
+    convert: bool = False,
 ) -> Outcome:
     """Run the trial, in which each method gets the instances, and return what became of it.
 
     :param columns: the names of a row's values in the model's order, for instances that are objects.
+    :param convert: whether the values are those of a CSV file, all strings.
     :raises KServeError: it could not be started.
     """
     try:
@@ -120,9 +140,11 @@ def try_model(
                 "limits": _limits(trial),
                 "timeout": trial.timeout,
                 "packages": list(trial.packages),
+                "estimator": inspect.getsource(estimator),
                 "instances": list(instances),
                 "columns": list(columns),
                 "methods": list(methods),
+                "convert": convert,
                 "model": content.fileno(),
                 "report": report.fileno(),
             }
@@ -196,6 +218,8 @@ def _outcome(code: int, report: BinaryIO, output: BinaryIO) -> Outcome:
         versions=versions if isinstance(versions, dict) else {},
         fitted=[str(name) for name in fitted] if isinstance(fitted, list) else [],
         answers=answers if isinstance(answers, dict) else None,
+        found=found,
+        unservable=short(str(found["unservable"])) if "unservable" in found else None,
         error=str(found["error"]) if "error" in found else None,
         refused=str(found["refused"]) if "refused" in found else None,
         output=redact(output.read().decode(errors="replace")).strip(),
@@ -225,6 +249,8 @@ def fault(
             f"The model {model} did not load and predict within {trial.timeout:g} s; make it faster, "
             "or raise gate.timeout."
         )
+    if outcome.unservable:
+        return f"The model {model} cannot be served: {outcome.unservable}."
     if outcome.code and any(sign in (outcome.error or outcome.output) for sign in _OUT_OF_MEMORY):
         return (
             f"The model {model} needs more than {trial.memory // MIB} MiB to load and predict; make it smaller, or "
@@ -242,6 +268,11 @@ def fault(
         )
     for method, wanted in answers.items():
         got = outcome.answers.get(method)
+        if not _finite(got):
+            return (
+                f"For its examples {method} of the model {model} gives {short(json.dumps(got))}, and JSON has neither "
+                "NaN nor infinity, so no server could answer it; correct the model or its examples."
+            )
         if not _agree(wanted, got):
             return (
                 f"For its examples {method} of the model {model} gives {short(json.dumps(got))}, and metadata.json "
@@ -268,6 +299,12 @@ def _signal(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def _finite(got: Any) -> bool:
+    if isinstance(got, list):
+        return all(map(_finite, got))
+    return not isinstance(got, float) or math.isfinite(got)
 
 
 def _agree(wanted: Any, got: Any) -> bool:

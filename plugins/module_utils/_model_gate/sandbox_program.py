@@ -6,7 +6,7 @@
 
 It is started as ``python -I -c SOURCE`` by sandbox.py, which documents the job it reads from stdin and the lines
 it writes. As its interpreter is the serving image's, not Ansible's, it stands alone: it imports nothing but the
-standard library before the limits are set, and what the model needs only after.
+standard library before the limits are set, and what the model needs only after. The job has the source of estimator.py.
 
 What the calls do: man pages unshare(2), user_namespaces(7), pivot_root(2), mount_setattr(2), prctl(2), setrlimit(2).
 This file is private to the collection and may change at any time.
@@ -24,7 +24,7 @@ import sys
 import traceback
 import warnings
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 # Exit codes of this program; a model's own code may end with any.
@@ -179,8 +179,11 @@ def try_model(job: dict[str, Any]) -> int:
             versions[name] = metadata.version(name)
     write(job["report"], versions=versions)
     try:
-        write(job["report"], answers=predict(job))
+        write(job["report"], **predict(job))
     except BaseException as error:  # a model's code may raise SystemExit, too
+        if type(error).__name__ == "NotServable":
+            write(job["report"], unservable=str(error))
+            return 1
         # Where memory is short, the traceback takes what is left.
         write(job["report"], error=f"{type(error).__name__}: {error}")
         traceback.print_exc()
@@ -189,28 +192,61 @@ def try_model(job: dict[str, Any]) -> int:
 
 
 def predict(job: dict[str, Any]) -> dict[str, Any]:
-    """Let joblib load the model, as KServe's servers do, and return by method what it gives for the instances."""
+    """Let joblib load the model, as KServe's servers do, and return what it takes, and gives for the instances."""
     import joblib
-    import numpy
 
+    served = load_module("served_estimator", job["estimator"])
     # scikit-learn only warns of a model that another version has pickled, as it may go well.
     warnings.filterwarnings("error", message="Trying to unpickle estimator")
     with os.fdopen(job["model"], "rb") as file:
         model = joblib.load(file)
-    names = list(getattr(model, "feature_names_in_", ()))
-    write(job["report"], fitted=[str(name) for name in names])
+    instances = job["instances"]
+    width, texts = None, None
+    if instances:
+        first = instances[0]
+        values = list(first.values()) if isinstance(first, dict) else first if isinstance(first, list) else [first]
+        width, texts = len(values), all(isinstance(value, str) for value in values)
+    estimator = served.Estimator(model, "predict", width, texts)
+    write(job["report"], fitted=list(estimator.names or ()))
     # An object's keys are in any order; the model's columns are not.
-    order = names or job["columns"]
-    instances = [[row[name] for name in order] if isinstance(row, dict) else row for row in job["instances"]]
-    if names:
-        import pandas
-
-        rows = pandas.DataFrame(instances, columns=names)
+    order = estimator.names or job["columns"] or [column.name for column in estimator.columns]
+    lost = [name for row in instances if isinstance(row, dict) for name in order if name not in row]
+    if lost:
+        raise served.NotServable(f"its examples have no value for the column {lost[0]}; add it to each of them")
+    rows = [[row[name] for name in order] if isinstance(row, dict) else row for row in instances]
+    rows = [row if isinstance(row, list) else [row] for row in rows]
+    if job["convert"]:
+        rows = served.from_texts(rows, estimator)
     else:
-        # Beside texts NumPy would make texts of the numbers, too.
-        texts = any(isinstance(value, str) for value in instances[0])
-        rows = numpy.asarray(instances, dtype=object if texts else None)
-    return {method: numpy.asarray(getattr(model, method)(rows)).tolist() for method in job["methods"]}
+        served.learn(rows, estimator)
+    complete = [row for row in rows if not any(value is None for value in row)]
+    if complete:
+        # First of all: what stands for null is found with a row that has none.
+        estimator.typical(served.columns_of_rows(complete, estimator))
+    if rows:
+        columns = served.columns_of_rows(rows, estimator)
+    else:
+        columns = estimator.typical()
+        rows = served.by_row(columns) if len(columns) > 1 else [[value] for value in columns[0].tolist()]
+    outputs = estimator.outputs()
+    methods = job["methods"] or list(dict.fromkeys(output.method for output in outputs))
+    return {
+        "answers": {method: estimator.answers(columns, method) for method in methods},
+        "columns": [column._asdict() for column in estimator.columns],
+        "outputs": [output._asdict() for output in outputs],
+        "classes": estimator.classes(),
+        "instances": rows,
+        "texts": estimator.texts,
+        "kind": served.kind_of(model),
+    }
+
+
+def load_module(name: str, source: str) -> ModuleType:
+    """Return a module of that source, which has no file here."""
+    module = ModuleType(name)
+    sys.modules[name] = module
+    exec(compile(source, f"{name}.py", "exec"), module.__dict__)
+    return module
 
 
 def run(job: dict[str, Any], user: int | None) -> int:

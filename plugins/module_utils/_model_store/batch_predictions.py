@@ -79,6 +79,6 @@ def _counts(store: ObjectStore, target: Target, output: str) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError) as error:
         raise KServeError(
             f"s3://{target.bucket}/{output}{MANIFEST} is not a manifest of predictions; "
-            "remove it, and run the batch again.",
+            "see who has written it, or remove it if nobody needs it, and run the batch again.",
             reason="InvalidManifest",
         ) from error

@@ -9,13 +9,11 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.p
 from .folder import LocalFile, digest_all, scan_any
 from .location import Target
 from .manifest import MANIFEST, Entry, Manifest, parse, shortened
+from .staging import not_writable, staging_folder
 from .transfer import PART_SIZE
 
 
@@ -81,29 +80,28 @@ def fetch(
     """
     manifest = complete_manifest(store, target, digest)
     wanted = {**manifest.files, MANIFEST: Entry(manifest.sha256, len(manifest.content))}
-    local = _local(dest)
-    # A size tells enough of most files that differ; the rest are read.
-    digest_all(file for file in local.values() if file.name in wanted and file.size == wanted[file.name].size)
-    fits = {name for name, file in local.items() if name in wanted and file.known_sha256 == wanted[name].sha256}
-    missing = {name: entry for name, entry in manifest.files.items() if name not in fits}
-    downloaded = sorted(wanted.keys() - fits)
-    removed = sorted(local.keys() - wanted.keys())
-    if (downloaded or removed) and not check_mode:
-        with _staging_folder(dest) as folder:
-            _keep(folder, {name: file for name, file in local.items() if name in fits and name != MANIFEST}, missing)
-            _fill(store, target, folder, missing, connections)
+    _check_parent(dest)
+    # Check mode changes nothing, so that it needs no lock.
+    with nullcontext() if check_mode else staging_folder(dest) as folder:
+        local = _compare(dest, wanted)
+        if (local.differing or local.removed) and not check_mode:
+            if folder is None:
+                raise not_writable(dest.parent)
+            missing = {name: manifest.files[name] for name in local.differing if name != MANIFEST}
+            _keep(folder, {name: local.files[name] for name in local.fits if name != MANIFEST}, missing)
+            _fill(_Source(store, target, manifest), folder, missing, connections)
             (folder / MANIFEST).write_bytes(manifest.content)
             _swap(folder, dest)
     return Fetched(
         target=target,
         dest=dest,
         digest=manifest.digest,
-        downloaded=downloaded,
-        removed=removed,
-        unchanged=sorted(fits),
-        bytes_received=sum(wanted[name].size for name in downloaded),
+        downloaded=local.differing,
+        removed=local.removed,
+        unchanged=sorted(local.fits),
+        bytes_received=sum(wanted[name].size for name in local.differing),
         requests=store.requests,
-        before={name: Entry(file.known_sha256 or "differs", file.size) for name, file in local.items()},
+        before={name: Entry(file.known_sha256 or "differs", file.size) for name, file in local.files.items()},
         after=wanted,
     )
 
@@ -131,50 +129,44 @@ def complete_manifest(store: ObjectStore, target: Target, digest: str | None) ->
     return manifest
 
 
-def _local(dest: Path) -> dict[str, LocalFile]:
+@dataclass(frozen=True)
+class _Local:
+    """The folder compared with a version: its files, and the names of those that fit, differ or are missing, or go."""
+
+    files: dict[str, LocalFile]
+    fits: set[str]
+    differing: list[str]
+    removed: list[str]
+
+
+def _compare(dest: Path, wanted: Mapping[str, Entry]) -> _Local:
+    files = _local(dest)
+    # A size tells enough of most files that differ; the rest are read.
+    digest_all(file for file in files.values() if file.name in wanted and file.size == wanted[file.name].size)
+    fits = {name for name, file in files.items() if name in wanted and file.known_sha256 == wanted[name].sha256}
+    return _Local(files, fits, sorted(wanted.keys() - fits), sorted(files.keys() - wanted.keys()))
+
+
+def _check_parent(dest: Path) -> None:
     if dest.is_symlink() or (dest.exists() and not dest.is_dir()):
-        raise KServeError(f"{dest} is not a folder; remove it, or set dest to another path.", reason="InvalidOption")
+        raise KServeError(f"{dest} is not a folder; set dest to another path.", reason="InvalidOption")
     if not dest.parent.is_dir():
         raise KServeError(
             f"The folder {dest.parent} does not exist; create it, or set dest to another path.", reason="InvalidOption"
         )
+
+
+def _local(dest: Path) -> dict[str, LocalFile]:
     if not dest.exists():
         return {}
     files = {file.name: file for file in scan_any(dest)}
     if files and MANIFEST not in files:
         raise KServeError(
             f"The folder {dest} holds files ({shortened(sorted(files))}) and no {MANIFEST}, so it is not a downloaded "
-            "version; empty it, or set dest to another path.",
+            "version; set dest to another path, or empty the folder if nothing in it is needed.",
             reason="DestinationNotEmpty",
         )
     return files
-
-
-@contextmanager
-def _staging_folder(dest: Path) -> Iterator[Path]:
-    """Yield the staging folder beside dest; one that a killed run has left is reused."""
-    folder = dest.with_name(f".{dest.name}.download")
-    try:
-        folder.mkdir(exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError as error:
-        raise KServeError(
-            f"{folder} cannot be used: {error.strerror}; correct dest or its permissions.", reason="FileNotReadable"
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield folder
-    except BlockingIOError:
-        raise KServeError(
-            f"Another download to {dest} is under way; wait for its end.", reason="ConcurrentRun"
-        ) from None
-    except OSError as error:
-        subject = error.filename or folder
-        raise KServeError(
-            f"{subject} cannot be written: {error.strerror}; see the disk and run again.", reason="FileNotWritable"
-        ) from error
-    finally:
-        os.close(lock)
 
 
 def _keep(folder: Path, local: Mapping[str, LocalFile], missing: dict[str, Entry]) -> None:
@@ -195,23 +187,60 @@ def _keep(folder: Path, local: Mapping[str, LocalFile], missing: dict[str, Entry
             shutil.copyfile(file.path, path)
 
 
-def _fill(store: ObjectStore, target: Target, folder: Path, missing: Mapping[str, Entry], connections: int) -> None:
+@dataclass(frozen=True)
+class _Source:
+    """The version in the bucket."""
+
+    store: ObjectStore
+    target: Target
+    manifest: Manifest
+
+    def key(self, name: str) -> str:
+        return self.target.prefix + name
+
+    def fault(self, name: str, entry: Entry, path: Path) -> KServeError:
+        """Return why a file is not what the manifest says, which may be the fault of the disk, or of another run.
+
+        To upload the version again is advised only if the object itself is seen to be another one.
+        """
+        digest = hashlib.sha256()
+        for start in range(0, entry.size, PART_SIZE):
+            digest.update(self.store.read(self.key(name), start, min(PART_SIZE, entry.size - start)))
+        if digest.hexdigest() == entry.sha256:
+            return KServeError(
+                f"{path} is not what was downloaded to it, though the object {self.key(name)} is intact; see the disk "
+                "and the connection, and run again.",
+                reason="DownloadDamaged",
+            )
+        if self.store.get(self.key(MANIFEST)) != self.manifest.content:
+            return KServeError(
+                f"The version {self.target.uri} was replaced while it was downloaded; run again.",
+                reason="ConcurrentRun",
+            )
+        return KServeError(
+            f"The object {self.key(name)} is not what the version's manifest says; upload the version again with "
+            "overwrite.",
+            reason="ObjectCorrupt",
+        )
+
+
+def _fill(source: _Source, folder: Path, missing: Mapping[str, Entry], connections: int) -> None:
     with ThreadPoolExecutor(connections, thread_name_prefix="fetch") as pool:
         waiting: list[Future[None]] = []
         try:
             # The largest first, so that the last is not fetched alone.
             for name, entry in sorted(missing.items(), key=lambda item: -item[1].size):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                key = target.prefix + name
+                path = folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
                 if entry.size < PART_SIZE:
-                    waiting.append(pool.submit(_small, store, key, folder / name, entry))
+                    waiting.append(pool.submit(_small, source, name, path, entry))
                     continue
-                (folder / name).write_bytes(b"")
+                path.write_bytes(b"")
                 ranges = [
-                    pool.submit(_range, store, key, folder / name, start, min(PART_SIZE, entry.size - start))
+                    pool.submit(_range, source, name, path, start, min(PART_SIZE, entry.size - start))
                     for start in range(0, entry.size, PART_SIZE)
                 ]
-                waiting.append(pool.submit(_joined, key, folder / name, entry, ranges))
+                waiting.append(pool.submit(_joined, source, name, path, entry, ranges))
             for future in waiting:
                 future.result()
         except BaseException:
@@ -219,32 +248,26 @@ def _fill(store: ObjectStore, target: Target, folder: Path, missing: Mapping[str
             raise
 
 
-def _small(store: ObjectStore, key: str, path: Path, entry: Entry) -> None:
-    content = store.read(key, 0, entry.size)
+def _small(source: _Source, name: str, path: Path, entry: Entry) -> None:
+    content = source.store.read(source.key(name), 0, entry.size)
     if hashlib.sha256(content).hexdigest() != entry.sha256:
-        raise _damaged(key)
+        raise source.fault(name, entry, path)
     path.write_bytes(content)
 
 
-def _range(store: ObjectStore, key: str, path: Path, start: int, size: int) -> None:
-    content = store.read(key, start, size)
-    with path.open("r+b", buffering=0) as stream:
+def _range(source: _Source, name: str, path: Path, start: int, size: int) -> None:
+    content = source.store.read(source.key(name), start, size)
+    # A stream without a buffer would write a part and say so, where the disk is full.
+    with path.open("r+b") as stream:
         stream.seek(start)
         stream.write(content)
 
 
-def _joined(key: str, path: Path, entry: Entry, ranges: list[Future[None]]) -> None:
+def _joined(source: _Source, name: str, path: Path, entry: Entry, ranges: list[Future[None]]) -> None:
     for part in ranges:
         part.result()
     if LocalFile(path.name, path, entry.size).sha256 != entry.sha256:
-        raise _damaged(key)
-
-
-def _damaged(key: str) -> KServeError:
-    return KServeError(
-        f"The object {key} is not what the version's manifest says; upload the version again with overwrite.",
-        reason="ObjectDamaged",
-    )
+        raise source.fault(name, entry, path)
 
 
 def _swap(folder: Path, dest: Path) -> None:

@@ -80,7 +80,8 @@ def parse(content: bytes, where: str) -> Manifest:
     if manifest is None or manifest.content != content:
         raise KServeError(
             f"{where} is no manifest of schema {SCHEMA}, so nothing is known of this version; "
-            "upload the version again with overwrite, or under another version.",
+            "see who has written it, and upload the model under another version, or again with overwrite if it is not "
+            "needed.",
             reason="InvalidManifest",
         )
     return manifest

@@ -17,12 +17,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import queue
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.parallel import concurrently
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.port import (
     ObjectStore,
     Part,
@@ -36,6 +37,8 @@ from .trailing_digest import TrailingDigest
 # 16 MiB: what a kill costs for each part under way. Larger files than 156 GiB have larger parts.
 PART_SIZE = 16 * 1024 * 1024
 MAX_PARTS = 10_000
+# How often a file is sent while other runs end its upload.
+ATTEMPTS = 5
 
 T = TypeVar("T")
 
@@ -73,6 +76,18 @@ def in_parts(file: LocalFile) -> bool:
     return file.size >= PART_SIZE
 
 
+def unfinished_uploads(store: ObjectStore, prefix: str, files: Iterable[LocalFile]) -> dict[str, list[str]]:
+    """Return the ids of unfinished uploads by full key, the newest first.
+
+    Some stores, MinIO among them, list those of an exact key only.
+    """
+    found = store.unfinished(prefix)
+    if not found:
+        for some in concurrently(store.unfinished, [prefix + file.name for file in files if in_parts(file)]):
+            found |= some
+    return found
+
+
 def send(
     store: ObjectStore,
     prefix: str,
@@ -87,7 +102,8 @@ def send(
 
     :param prefix: of the version.
     :param stored: what the store may hold of the files already, by name below the prefix.
-    :param unfinished: ids of unfinished uploads by full key, the newest first; those of no use are given up.
+    :param unfinished: ids of unfinished uploads by full key, the newest first, with which a file is resumed. None is
+        given up here: another run may be sending the same files.
     :param connections: how many requests at once.
     :param dry_run: only find out what would be sent.
     :return: what became of each file, by name.
@@ -96,13 +112,11 @@ def send(
     with ThreadPoolExecutor(connections, thread_name_prefix="send") as pool:
         sender = _Sender(store, prefix, stored, pool, large, connections, dry_run)
         try:
-            keys = {prefix + file.name for file in large}
-            for key, uploads in unfinished.items() if not dry_run else ():
-                for of_no_use in uploads[1:] if key in keys else uploads:
-                    store.abort(key, of_no_use)
-            waiting = {file.name: sender.large(file, [*unfinished.get(prefix + file.name, ())][:1]) for file in large}
-            waiting |= {file.name: pool.submit(sender.small, file) for file in files if file.name not in waiting}
-            return {name: future.result() for name, future in waiting.items()}
+            waiting = {
+                file: sender.large(file, next(iter(unfinished.get(prefix + file.name, ())), None)) for file in large
+            }
+            waiting |= {file: pool.submit(sender.small, file) for file in files if not in_parts(file)}
+            return {file.name: sender.outcome(file, future) for file, future in waiting.items()}
         except BaseException:
             # What waits for its turn would only make people wait for the error.
             pool.shutdown(wait=False, cancel_futures=True)
@@ -122,7 +136,7 @@ class _Sender:
     ) -> None:
         self._store = store
         self._prefix = prefix
-        self._stored = stored
+        self._stored = {**stored}
         self._pool = pool
         self._dry_run = dry_run
         # One buffer for each part under way and one to read into: this is all the memory that parts take. Parts get
@@ -148,8 +162,35 @@ class _Sender:
         etag = None if self._dry_run else self._store.put(self._prefix + file.name, content, sha256)
         return Outcome(sha256, etag, file.size, False)
 
-    def large(self, file: LocalFile, uploads: list[str]) -> Future[Outcome]:
-        """Read a file and send its parts; the future ends when the store has made one object of them."""
+    def large(self, file: LocalFile, upload: str | None) -> Future[Outcome]:
+        """Read a file and send its parts; the future ends when the store has made one object of them.
+
+        :param upload: an unfinished one to go on with.
+        """
+        try:
+            return self._large(file, upload)
+        except UploadGone as gone:
+            ended: Future[Outcome] = Future()
+            ended.set_exception(gone)
+            return ended
+
+    def outcome(self, file: LocalFile, future: Future[Outcome]) -> Outcome:
+        """Wait for a file, and start again where another run has ended its upload.
+
+        Runs that send the same files at once share an upload, which is gone for all when one has finished it. What that
+        one has stored is kept if it is the same.
+        """
+        key = self._prefix + file.name
+        for _attempt in range(ATTEMPTS - 1):
+            try:
+                return future.result()
+            except UploadGone:
+                if found := self._store.objects(key).get(key):
+                    self._stored[file.name] = found
+                future = self.large(file, None)
+        return future.result()
+
+    def _large(self, file: LocalFile, upload: str | None) -> Future[Outcome]:
         key = self._prefix + file.name
         held = self._stored.get(file.name)
         if held and held.size == file.size and "-" in held.etag:
@@ -157,12 +198,9 @@ class _Sender:
             done = [piece.result() for piece in pieces]
             joined = hashlib.md5(b"".join(piece.md5 for piece in done), usedforsecurity=False).hexdigest()
             if held.etag == f"{joined}-{len(done)}":
-                for of_no_use in uploads if not self._dry_run else ():
-                    self._store.abort(key, of_no_use)
                 same: Future[Outcome] = Future()
                 same.set_result(Outcome(_whole(file, digest), held.etag, 0, True))
                 return same
-        upload = uploads[0] if uploads else None
         known = self._store.parts(key, upload) if upload else {}
         if not upload and not self._dry_run:
             upload = self._store.start(key)

@@ -27,7 +27,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.p
 from .folder import LocalFile, digest_all
 from .location import Target
 from .manifest import MANIFEST, Entry, Manifest, differences, parse, shortened
-from .transfer import Outcome, changed, in_parts, send
+from .transfer import ATTEMPTS, Outcome, changed, in_parts, send, unfinished_uploads
+from .verify import Wanted, contains, differing
 
 # Takes the files and a function that gives the sha256 of their manifest, and raises KServeError where they may not go.
 Gate = Callable[[Sequence[LocalFile], Callable[[], str]], dict[str, Any]]
@@ -196,18 +197,19 @@ class _Run:
         if removed and not self._overwrite:
             raise KServeError(
                 f"The incomplete version {self._target.uri} contains objects that are not in the folder "
-                f"({shortened(removed)}); remove them, or set overwrite.",
+                f"({shortened(removed)}); add them to the folder, or set overwrite to have them removed.",
                 reason="VersionIncomplete",
             )
         if withdraw and not self._check_mode:
             self._store.remove(prefix + MANIFEST)
         kept = {file.name: stored[file.name] for file in self._files if self._is_kept(file, stored)}
+        unfinished = {} if empty else unfinished_uploads(self._store, prefix, self._files)
         outcomes = send(
             self._store,
             prefix,
             [file for file in self._files if file.name not in kept],
             stored,
-            {} if empty else self._store.unfinished(prefix),
+            unfinished,
             connections=self._connections,
             dry_run=self._check_mode,
         )
@@ -215,6 +217,8 @@ class _Run:
         if not self._check_mode:
             self._remove(removed)
             self._verify(kept, outcomes)
+            if unfinished or any(in_parts(file) for file in self._files):
+                self._give_up_unfinished()
             self._release(manifest, outcomes)
         unchanged = sorted([*kept, *(name for name, outcome in outcomes.items() if outcome.kept)])
         after = _described(manifest)
@@ -260,11 +264,13 @@ class _Run:
 
     def _verify(self, kept: Mapping[str, StoredObject], outcomes: Mapping[str, Outcome]) -> None:
         """Verify that the store contains what it said it stored, and nothing else."""
-        wanted = {name: (found.size, found.etag) for name, found in kept.items()}
-        sizes = {file.name: file.size for file in self._files}
-        wanted |= {name: (sizes[name], outcome.etag or "") for name, outcome in outcomes.items()}
-        found = {name: (stored.size, stored.etag) for name, stored in self._list().items()}
-        wrong = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+        wanted = {
+            file.name: Wanted(file.size, kept[file.name].etag, file.sha256)
+            if file.name in kept
+            else Wanted(file.size, outcomes[file.name].etag or "", outcomes[file.name].sha256)
+            for file in self._files
+        }
+        wrong = differing(self._store, self._target.prefix, wanted, self._list)
         if wrong:
             raise KServeError(
                 f"The object store does not contain {self._target.uri} as it was uploaded ({shortened(wrong)}); "
@@ -272,18 +278,31 @@ class _Run:
                 reason="ConcurrentRun",
             )
 
+    def _give_up_unfinished(self) -> None:
+        """Abort uploads of earlier runs, and those of a start whose answer was lost.
+
+        Not before every object is there: another run that sends the same files then finds them.
+        """
+        for key, uploads in unfinished_uploads(self._store, self._target.prefix, self._files).items():
+            for upload in uploads:
+                self._store.abort(key, upload)
+
     def _release(self, manifest: Manifest, outcomes: Mapping[str, Outcome]) -> None:
         key = self._target.prefix + MANIFEST
-        if any(in_parts(file) for file in self._files):
-            # A start whose answer was lost has left an unknown upload.
-            for unfinished, uploads in self._store.unfinished(self._target.prefix).items():
-                for upload in uploads:
-                    self._store.abort(unfinished, upload)
-        try:
-            self._store.put(key, manifest.content, manifest.sha256, new=True)
-        except AlreadyThere:
-            if (content := self._store.get(key)) != manifest.content:
-                self._yield(content or b"", outcomes)
+        for _attempt in range(ATTEMPTS):
+            try:
+                self._store.put(key, manifest.content, manifest.sha256, new=True)
+            except AlreadyThere:
+                content = self._store.get(key)
+                if content is None:  # another run with overwrite has deleted it in between
+                    continue
+                if content != manifest.content:
+                    self._yield(content, outcomes)
+            return
+        raise KServeError(
+            f"Other runs keep changing {self._target.uri}, so it may be incomplete; run one of them again.",
+            reason="ConcurrentRun",
+        )
 
     def _yield(self, content: bytes, outcomes: Mapping[str, Outcome]) -> None:
         """Another run was first with another content: its version stays unless this run has damaged it."""
@@ -297,7 +316,7 @@ class _Run:
             name
             for name, outcome in outcomes.items()
             if name in found
-            and found[name].etag == outcome.etag
+            and self._is_mine(name, outcome, found[name])
             and theirs.get(name, Entry("", 0)).sha256 != outcome.sha256
         ]
         if damaged:
@@ -310,6 +329,12 @@ class _Run:
             f"Another run with other files has completed {where} meanwhile; use another version.",
             reason="VersionExists",
         )
+
+    def _is_mine(self, name: str, outcome: Outcome, found: StoredObject) -> bool:
+        if found.etag and outcome.etag:
+            return found.etag == outcome.etag
+        size = next(file.size for file in self._files if file.name == name)
+        return found.size == size and contains(self._store, self._target.prefix + name, size, outcome.sha256)
 
 
 def _as_listed(stored: StoredObject) -> str:

@@ -21,8 +21,20 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.url_credentials import (
+    reject_credentials,
+    without_credentials,
+)
 
 Options = Mapping[str, Any]
+
+# The options of all modules that are URLs, and where credentials are set instead of in them.
+URLS = {
+    "endpoint_url": "set access_key and secret_key",
+    "host": "set the module's options for credentials",
+    "proxy": "set proxy_headers.proxy_basic_auth",
+    "url": "set token",
+}
 
 
 @dataclass(frozen=True)
@@ -45,13 +57,29 @@ class UseCase:
 
     argument_spec: the options as AnsibleModule takes them; rules: AnsibleModule's arguments of the same names, such as
     required_together, which ArgumentSpecValidator takes as well; run: returns the result, or raises KServeError; shown:
-    returns the options as they may be shown and logged, apart from those with no_log, which Ansible masks itself.
+    returns the options as they may be shown and logged, apart from those with no_log, which Ansible masks itself;
+    preload: reads what every run needs; an action plugin calls it before Ansible forks the processes of the tasks.
     """
 
     argument_spec: Mapping[str, Any]
     run: Callable[[Options, Run], dict[str, Any]]
     rules: Mapping[str, Any] = field(default_factory=dict)
     shown: Callable[[Options], Options] | None = None
+    preload: Callable[[], None] | None = None
+
+    def result(self, options: Options, run: Run) -> dict[str, Any]:
+        """Return the result.
+
+        :raises KServeError: the use case raises it, or a URL contains credentials.
+        """
+        for name in URLS.keys() & options.keys():
+            reject_credentials(name, options[name] or "", URLS[name])
+        return self.run(options, run)
+
+    def public(self, options: Options) -> dict[str, Any]:
+        """Return the options as they may be shown, apart from those with no_log."""
+        urls = {name: without_credentials(value) for name in URLS if isinstance(value := options.get(name), str)}
+        return {**(self.shown(options) if self.shown else options), **urls}
 
 
 class _Module(AnsibleModule):
@@ -62,10 +90,16 @@ class _Module(AnsibleModule):
         super().__init__(
             argument_spec=dict(use_case.argument_spec),
             supports_check_mode=True,
-            # AnsibleModule logs the options as they are before anything can be masked.
-            no_log=use_case.shown is not None,
             **use_case.rules,
         )
+
+    def log(self, msg: str, log_args: Mapping[str, Any] | None = None) -> None:
+        """Log to the host's log, except options that must be masked: AnsibleModule logs them as they are.
+
+        The argument no_log of AnsibleModule has no effect, since Ansible sends the value of the task's keyword.
+        """
+        if self._use_case.public(self.params) == self.params:
+            super().log(msg, log_args)
 
     def exit_json(self, **kwargs: Any) -> None:
         """End with a result."""
@@ -76,15 +110,15 @@ class _Module(AnsibleModule):
         super().fail_json(msg, **{"reason": "InvalidOption", **self._invocation(), **kwargs})
 
     def _invocation(self) -> dict[str, Any]:
-        shown = self._use_case.shown
-        return {"invocation": {"module_args": shown(self.params)}} if shown else {}
+        public = self._use_case.public(self.params)
+        return {} if public == self.params else {"invocation": {"module_args": public}}
 
 
 def run_module(use_case: UseCase) -> None:
     """Run a use case as an Ansible module: read the options, and end the process with the result."""
     module = _Module(use_case)
     try:
-        result = use_case.run(module.params, Run(module.check_mode, module._diff, module.warn))
+        result = use_case.result(module.params, Run(module.check_mode, module._diff, module.warn))
     except KServeError as error:
         module.fail_json(msg=str(error), **error.result)
     except Exception as error:

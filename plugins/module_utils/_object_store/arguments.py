@@ -9,6 +9,7 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from ansible.module_utils.basic import env_fallback
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 
+from .credentials import store_faults
 from .s3_client import S3Options
 
 S3_ARGUMENTS: dict[str, Any] = {
@@ -38,8 +40,10 @@ REQUIRED_TOGETHER = [("access_key", "secret_key")]
 def s3_options(params: Mapping[str, Any]) -> S3Options:
     """Return the module's options about the store.
 
-    :raises KServeError: a number is out of its range.
+    :raises KServeError: a number is out of its range, a key has white space, or the endpoint is that of a bucket.
     """
+    if fault := next(store_faults(params, os.environ), None):
+        raise KServeError(f"{fault}.", reason="InvalidOption")
     if not 1 <= params["connections"] <= 64:
         raise KServeError(
             f"connections is {params['connections']}; set it to a number from 1 to 64.", reason="InvalidOption"

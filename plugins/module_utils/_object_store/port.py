@@ -24,7 +24,7 @@ Buffer: TypeAlias = "bytes | memoryview"
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object as a listing shows it: size in bytes, and ETag without its quotes."""
+    """An object as a listing shows it: size in bytes, and ETag without its quotes, or empty."""
 
     size: int
     etag: str

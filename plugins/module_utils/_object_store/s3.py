@@ -14,11 +14,12 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
+from urllib.parse import unquote_plus
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 
 from .port import AlreadyThere, Buffer, Part, StoredObject, UploadGone
-from .s3_client import Refused, S3Client, S3Options
+from .s3_client import ListingBroken, NotXML, Refused, S3Client, S3Options
 from .s3_client import connect as _client
 
 # Where the key may not list what is unfinished, or the store does not know how to.
@@ -86,14 +87,20 @@ class S3Store:
         ]
 
     def _pages(self, **which: str) -> Iterator[dict[str, Any]]:
-        for page in self._client.pages("list_objects_v2", **which):
+        options = self._client.options
+        try:
+            pages = [*self._client.pages("list_objects_v2", **which)]
+        except Refused as refusal:
+            if refusal.code != "500":
+                raise
+            # boto3's code for what is not XML: names may contain control characters, and have to be encoded.
+            pages = [_decoded(page) for page in self._client.pages("list_objects_v2", EncodingType="url", **which)]
+        for page in pages:
+            if not page.keys() & {"IsTruncated", "Name", "KeyCount", "Contents", "CommonPrefixes"}:
+                raise NotXML(options)
             if page.get("IsTruncated") and not page.get("NextContinuationToken"):
-                options = self._client.options
-                raise KServeError(
-                    f"{options.place} lists a part of bucket {options.bucket} and not how to go on; update the store.",
-                    reason="StoreUnusable",
-                )
-            yield page
+                raise ListingBroken(options)
+        yield from pages
 
     def get(self, key: str) -> bytes | None:
         """See ObjectStore."""
@@ -112,7 +119,7 @@ class S3Store:
         if len(body) != size:
             raise KServeError(
                 f"The store gave {len(body)} bytes of {key} where {size} were asked for; run again.",
-                reason="ObjectDamaged",
+                reason="ObjectCorrupt",
             )
         return body
 
@@ -187,6 +194,9 @@ class S3Store:
 
     def finish(self, key: str, upload: str, parts: Mapping[int, Part]) -> str:
         """See ObjectStore."""
+        if not all(part.etag for part in parts.values()):  # they are needed, and the answers had none
+            found = self.parts(key, upload)
+            parts = {number: part if part.etag else found.get(number, part) for number, part in parts.items()}
         listed = [
             {"PartNumber": number, "ETag": f'"{part.etag}"'}
             | ({"ChecksumSHA256": part.checksum} if part.checksum else {})
@@ -258,4 +268,19 @@ def _body(content: Buffer) -> Any:
 
 
 def _etag(answer: Mapping[str, Any]) -> str:
-    return str(answer.get("ETag", "")).strip('"')
+    # A proxy that compresses makes it a weak one.
+    return str(answer.get("ETag") or "").removeprefix("W/").strip('"')
+
+
+def _decoded(page: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a page whose names are encoded, as it was asked for, with the names themselves."""
+    if page.get("EncodingType") != "url":
+        return {**page}
+    names = {"Contents": "Key", "CommonPrefixes": "Prefix"}
+    return {
+        **page,
+        **{
+            entries: [{**entry, name: unquote_plus(entry[name])} for entry in page.get(entries, [])]
+            for entries, name in names.items()
+        },
+    }

@@ -56,6 +56,10 @@ class LoadError(Exception):
         self.exit_code = exit_code
 
 
+class DamagedError(LoadError):
+    """An object is not what the version's manifest says."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A file of a version; size: bytes."""
@@ -110,13 +114,23 @@ class Bucket:
         try:
             found = self._client.head_object(Bucket=self._name, Key=key)["ContentLength"]
             if found != size:
-                raise LoadError(
+                raise DamagedError(
                     f"The object {self.uri(key)} has {found} bytes where the version's manifest says {size}: "
                     "upload the version again with overwrite."
                 )
             self._client.download_file(self._name, key, str(path))
         except (ClientError, BotoCoreError, Boto3Error) as error:
             raise self._failure(key, error) from error
+
+    def sha256(self, key: str) -> str:
+        """The digest of an object, which is read again for it."""
+        digest = hashlib.sha256()
+        try:
+            for block in self._client.get_object(Bucket=self._name, Key=key)["Body"].iter_chunks(1 << 20):
+                digest.update(block)
+        except (ClientError, BotoCoreError) as error:
+            raise self._failure(key, error) from error
+        return digest.hexdigest()
 
     def _failure(self, key: str, error: Exception) -> LoadError:
         status = getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode", 503)
@@ -246,17 +260,39 @@ class Loader:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             key = f"{self.name}/{version}/{name}"
-            self.bucket.fetch(key, path, entry.size)
-            _flush(path)
-            if path.stat().st_size != entry.size or _sha256_of(path) != entry.sha256:
-                raise LoadError(
-                    f"The object {self.bucket.uri(key)} is not what the version's manifest says, its sha256 differs: "
-                    "upload the version again with overwrite."
-                )
+            try:
+                self._fetch(key, path, entry)
+            except DamagedError as error:
+                raise self._replaced(version, manifest) or error from error
         (folder / MANIFEST).write_bytes(manifest.content)
         _flush(folder / MANIFEST)
         for place, _folders, _names in os.walk(folder):
             _flush(Path(place))
+
+    def _fetch(self, key: str, path: Path, entry: Entry) -> None:
+        self.bucket.fetch(key, path, entry.size)
+        _flush(path)
+        if path.stat().st_size == entry.size and _sha256_of(path) == entry.sha256:
+            return
+        # To upload the version again is advised only if the object itself is seen to be another one.
+        if self.bucket.sha256(key) == entry.sha256:
+            raise LoadError(
+                f"{path} is not what was downloaded to it, though the object {self.bucket.uri(key)} is intact: see the "
+                "volume and the connection, and run again.",
+                TEMPORARY,
+            )
+        raise DamagedError(
+            f"The object {self.bucket.uri(key)} is not what the version's manifest says, its sha256 differs: "
+            "upload the version again with overwrite."
+        )
+
+    def _replaced(self, version: str, manifest: Manifest) -> LoadError | None:
+        """Return the error for a version that another has uploaded again meanwhile, or None."""
+        if self.bucket.read(f"{self.name}/{version}/{MANIFEST}") == manifest.content:
+            return None
+        return LoadError(
+            f"The version {self.name} {version} was replaced in the bucket while it was loaded: run again.", TEMPORARY
+        )
 
     def _exchange(self, version: str) -> None:
         """Put the finished folder in its place. Pods that have mounted the old one keep it until they end."""

@@ -55,6 +55,9 @@ class Folder:
         self.fetched.append(key)
         path.write_bytes((self.root / key).read_bytes())
 
+    def sha256(self, key: str) -> str:
+        return hashlib.sha256((self.root / key).read_bytes()).hexdigest()
+
     def publish(self, version: str, **files: str) -> str:
         """Create a version of the model, and return its digest."""
         folder = self.root / "iris" / version
@@ -238,6 +241,32 @@ def test_a_volume_that_cannot_be_written(bucket: Folder, volume: Path, loader: A
     bucket.spoil = lambda key: None
     loader().load("v1")
     assert content(volume) == {"v1/data": "x", "v1/model": "abc"}
+
+
+def test_to_overwrite_is_advised_only_if_the_object_is_damaged(bucket: Folder, volume: Path, loader: Any) -> None:
+    bucket.publish("v1", model="abc")
+    original = bucket.fetch
+
+    def damaged(key: str, path: Path, size: int) -> None:
+        original(key, path, size)
+        path.write_text("aBc")
+
+    bucket.fetch = damaged  # type: ignore[method-assign]
+    with pytest.raises(load_model.LoadError, match="is intact: see the volume and the connection") as caught:
+        loader().load("v1")
+    assert caught.value.exit_code == load_model.TEMPORARY
+
+    def replaced(key: str, path: Path, size: int) -> None:
+        bucket.publish("v1", model="new")
+        original(key, path, size)
+
+    bucket.fetch = replaced  # type: ignore[method-assign]
+    with pytest.raises(load_model.LoadError, match="was replaced in the bucket while it was loaded: run again"):
+        loader().load("v1")
+    bucket.fetch = original  # type: ignore[method-assign]
+    (bucket.root / "iris/v1/model").write_text("nEw")
+    with pytest.raises(load_model.LoadError, match="upload the version again with overwrite"):
+        loader().load("v1")
 
 
 class Killed(BaseException):

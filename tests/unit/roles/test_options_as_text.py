@@ -85,6 +85,7 @@ ROLES: dict[str, tuple[dict[str, Any], list[str]]] = {
             "model_serving_bucket": "models",
             "model_serving_credentials": CREDENTIALS,
             "model_serving_models": [MODEL],
+            "model_serving_absent": ["rose"],
             "model_serving_digests": {STORED: "sha256:abc"},
         },
         [],

@@ -15,7 +15,11 @@ import yaml
 from tests.unit.ansible_run import ROOT, run_ansible
 
 ROLES = ROOT / "roles"
-OURS = {"manager": "hashfoundry.kserve", "operation": "Apply", "fieldsV1": {"f:metadata": {"f:labels": {"f:a": {}}}}}
+OURS = {
+    "manager": "hashfoundry.kserve.model_namespace",
+    "operation": "Apply",
+    "fieldsV1": {"f:metadata": {"f:labels": {"f:a": {}}}},
+}
 SECURED = {**OURS, "manager": "hashfoundry.kserve.namespace-security"}
 NAMED = {"f:metadata": {"f:labels": {".": {}, "f:kubernetes.io/metadata.name": {}}}}
 LABEL = "kserve.hashfoundry.io/keys"
@@ -39,6 +43,8 @@ def text_of(name: str, variables: dict[str, Any], folder: Path) -> str:
     ("managers", "made"),
     [
         ([OURS, SECURED], True),
+        # As a role has applied it that had no field manager of its own.
+        ([{**OURS, "manager": "hashfoundry.kserve"}, SECURED], True),
         ([OURS, {"manager": "kubectl-label", "operation": "Update", "fieldsV1": {"f:metadata": {}}}], True),
         ([{"manager": "kubectl-create", "operation": "Update", "fieldsV1": NAMED}, OURS], False),
         ([{"manager": "kubectl", "operation": "Apply", "fieldsV1": {"f:metadata": {}}}, OURS], False),

@@ -24,13 +24,13 @@ def test_only_managed_and_present_components_are_compared() -> None:
     }
     assert upgrade_plan(found(kserve="v0.19.0", istio="1.20.0", contour=None), components) == {
         "steps": [{"component": "kserve", "from": "v0.19.0", "to": "v0.20.0"}],
-        "refused": [],
+        "rejected": [],
     }
 
 
 def test_a_rejected_upgrade_is_one_sentence() -> None:
     plan = upgrade_plan(found(kserve="v0.17.0"), {"kserve": {"state": "managed", "version": "v0.20.0"}})
-    assert plan["refused"][0].endswith("upgrade to v0.18, v0.19 first")
+    assert plan["rejected"][0].endswith("upgrade to v0.18, v0.19 first")
 
 
 def test_an_invalid_version_is_an_error_of_the_filter() -> None:

@@ -64,6 +64,11 @@ class Api:
             f"/apis/{GROUP}/v1alpha1/servingruntimes": {"items": []},
         }
 
+    def delete_version(self, version: str) -> None:
+        """Stop listing a version of KServe's group."""
+        for group in self._answers["/apis"]["groups"]:
+            group["versions"] = [one for one in group["versions"] if one["groupVersion"] != f"{GROUP}/{version}"]
+
     def get(self, path: str, **query: Any) -> Json:
         """See KubeApi."""
         self.asked.append(path)

@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Timing
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Change, Source
+
+from . import server_side_apply
 
 MANAGER = "hashfoundry.kserve"
 RESOURCES = {
@@ -55,25 +56,6 @@ def crd(plural: str = "foos", kind: str = "Foo") -> dict[str, Any]:
             "versions": [{"name": "v1", "served": True, "storage": True}],
         },
     )
-
-
-def fields_of(value: Any) -> dict[str, Any]:
-    """Return the fieldsV1 of a value, with lists merged by name when all entries have one."""
-    if isinstance(value, dict):
-        return {f"f:{key}": fields_of(below) for key, below in value.items()}
-    if isinstance(value, list) and value and all(isinstance(entry, dict) and "name" in entry for entry in value):
-        return {
-            f"k:{json.dumps({'name': entry['name']}, separators=(',', ':'))}": {".": {}, **fields_of(entry)}
-            for entry in value
-        }
-    return {}
-
-
-def owned(body: dict[str, Any]) -> dict[str, Any]:
-    """Return the fieldsV1 of an object, without identifying fields."""
-    rest = {key: value for key, value in body.items() if key not in ("apiVersion", "kind", "metadata")}
-    metadata = {key: value for key, value in body["metadata"].items() if key not in ("name", "namespace")}
-    return fields_of({**rest, **({"metadata": metadata} if metadata else {})})
 
 
 class Server:
@@ -123,13 +105,14 @@ class Server:
 
     def _list(self, path: str, query: dict[str, Any]) -> dict[str, Any]:
         folder, _slash, plural = path.rpartition("/")
+        root = folder.partition("/namespaces/")[0]
+        if plural not in {name for name, _spaced in self.kinds.get(root, {}).values()}:
+            raise ApiError("404", 404, "404 page not found")
         # Entries of a list have neither kind nor apiVersion.
         found = [
             {key: value for key, value in copy.deepcopy(body).items() if key not in ("apiVersion", "kind")}
             for at, body in sorted(self.objects.items())
-            if (at.startswith(f"{path}/") or ("/namespaces/" not in folder and at.startswith(f"{folder}/namespaces/")))
-            and at.split("/")[-2] == plural
-            and _selected(body, query.get("labelSelector", ""))
+            if _is_in(at, path, root) and _selected(body, query.get("labelSelector", ""))
         ]
         return {"items": found, "metadata": {"resourceVersion": "1"}}
 
@@ -191,7 +174,7 @@ class Server:
         if namespace and namespace not in self.namespaces:
             raise ApiError("404", 404, f'namespaces "{namespace}" not found')
         before = self.objects.get(path)
-        after = self._merged(before, copy.deepcopy(body), query["fieldManager"])
+        after = self._merged(before, copy.deepcopy(body), query)
         if before and {**before, "metadata": {**before["metadata"], "resourceVersion": ""}} == {
             **after,
             "metadata": {**after["metadata"], "resourceVersion": ""},
@@ -203,15 +186,9 @@ class Server:
             self._took(after)
         return copy.deepcopy(after)
 
-    def _merged(self, before: dict[str, Any] | None, body: dict[str, Any], manager: str) -> dict[str, Any]:
+    def _merged(self, before: dict[str, Any] | None, body: dict[str, Any], query: dict[str, Any]) -> dict[str, Any]:
         known = before or {"metadata": {"resourceVersion": "0", "uid": path_of(body)}}
-        managed = {
-            "manager": manager,
-            "operation": "Apply",
-            "apiVersion": body["apiVersion"],
-            "fieldsV1": owned(body),
-        }
-        body["metadata"] = {**known["metadata"], **body["metadata"], "managedFields": [managed]}
+        body = server_side_apply.apply(known, body, query["fieldManager"], query.get("force") == "true")
         if body["kind"] == "CustomResourceDefinition":
             status = "True" if self.established else "False"
             body["status"] = {
@@ -227,11 +204,20 @@ class Server:
     def _took(self, body: dict[str, Any]) -> None:
         if body["kind"] == "CustomResourceDefinition":
             spec = body["spec"]
-            for version in spec["versions"]:
+            for version in (version for version in spec["versions"] if version["served"]):
                 kinds = self.kinds.setdefault(f"/apis/{spec['group']}/{version['name']}", {})
                 kinds[spec["names"]["kind"]] = (spec["names"]["plural"], True)
         if body["kind"] == "Namespace":
             self.namespaces.add(body["metadata"]["name"])
+
+
+def _is_in(at: str, path: str, root: str) -> bool:
+    """Say whether an object is in a collection, which each version of its group shows."""
+    group = root if root == "/api/v1" else root.rpartition("/")[0]
+    if not at.startswith(f"{group}/") or at.split("/")[-2] != path.rpartition("/")[2]:
+        return False
+    space = path.partition("/namespaces/")[2].partition("/")[0]
+    return not space or f"/namespaces/{space}/" in at
 
 
 def _selected(body: dict[str, Any], selector: str) -> bool:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
 import itertools
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from xml.etree import ElementTree
@@ -30,17 +33,19 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.p
 class MemoryStore:
     """The ObjectStore port in memory; it records each call, and asserts that content matches its SHA-256.
 
-    opaque: whether ETags are not MD5 digests, as with server-side encryption.
+    opaque: whether ETags are not MD5 digests but others each time, as with server-side encryption.
     """
 
     def __init__(self, content: Mapping[str, bytes] | None = None, *, opaque: bool = False) -> None:
         self.content: dict[str, bytes] = dict(content or {})
         self.etags: dict[str, str] = {}
         self.uploads: dict[str, tuple[str, dict[int, bytes]]] = {}
+        self.part_etags: dict[tuple[str, int], str] = {}
         self.calls: list[tuple[str, ...]] = []
         self.opaque = opaque
         self.missing = False
         self.wants_digests = True
+        self._writes = itertools.count(1)
         self._ids = (f"upload-{number}" for number in itertools.count())
         self._lock = threading.Lock()
 
@@ -56,6 +61,13 @@ class MemoryStore:
 
     def etag(self, content: Buffer) -> str:
         return "opaque" if self.opaque else hashlib.md5(content).hexdigest()
+
+    def _new_etag(self, content: Buffer) -> str:
+        return f"opaque{next(self._writes)}" if self.opaque else self.etag(content)
+
+    def _part(self, upload: str, number: int) -> Part:
+        content = self.uploads[upload][1][number]
+        return Part(len(content), self.part_etags.get((upload, number), self.etag(content)))
 
     def _record(self, *call: str) -> None:
         with self._lock:
@@ -94,9 +106,11 @@ class MemoryStore:
         assert hashlib.sha256(content).hexdigest() == sha256
         if new and key in self.content:
             raise AlreadyThere(key)
-        self.content[key] = bytes(content)
-        self.etags.pop(key, None)
-        return self.etag(content)
+        etag = self._new_etag(content)
+        with self._lock:
+            self.content[key] = bytes(content)
+            self.etags[key] = etag
+        return etag
 
     def remove(self, key: str) -> None:
         self._record("remove", key)
@@ -106,15 +120,16 @@ class MemoryStore:
     def unfinished(self, prefix: str) -> dict[str, list[str]]:
         self._record("unfinished", prefix)
         found: dict[str, list[str]] = {}
-        for upload, (key, _parts) in reversed(self.uploads.items()):
+        for upload, (key, _parts) in reversed([*self.uploads.items()]):
             if key.startswith(prefix):
                 found.setdefault(key, []).append(upload)
         return found
 
     def parts(self, key: str, upload: str) -> dict[int, Part]:
         self._record("parts", key)
-        parts = self.uploads[upload][1]
-        return {number: Part(len(content), self.etag(content)) for number, content in parts.items()}
+        if upload not in self.uploads:
+            raise UploadGone(key)
+        return {number: self._part(upload, number) for number in [*self.uploads[upload][1]]}
 
     def start(self, key: str) -> str:
         self._record("start", key)
@@ -125,24 +140,51 @@ class MemoryStore:
     def put_part(self, key: str, upload: str, number: int, content: Buffer, sha256: str | None) -> Part:
         self._record("put_part", key, str(number))
         assert sha256 == (hashlib.sha256(content).hexdigest() if self.wants_digests else None)
-        if upload not in self.uploads:
-            raise UploadGone(key)
-        self.uploads[upload][1][number] = bytes(content)
-        return Part(len(content), self.etag(content))
+        with self._lock:
+            if upload not in self.uploads:
+                raise UploadGone(key)
+            self.uploads[upload][1][number] = bytes(content)
+            self.part_etags[upload, number] = self._new_etag(content)
+            return self._part(upload, number)
 
     def finish(self, key: str, upload: str, parts: Mapping[int, Part]) -> str:
         self._record("finish", key)
-        if upload not in self.uploads:
-            raise UploadGone(key)
-        uploaded = self.uploads.pop(upload)[1]
-        self.content[key] = b"".join(uploaded[number] for number in sorted(parts))
-        joined = hashlib.md5(b"".join(hashlib.md5(uploaded[number]).digest() for number in sorted(parts))).hexdigest()
-        self.etags[key] = f"{'opaque' if self.opaque else joined}-{len(parts)}"
-        return self.etags[key]
+        with self._lock:
+            if upload not in self.uploads:
+                raise UploadGone(key)
+            uploaded = self.uploads[upload][1]
+            if any(n not in uploaded or part.etag != self._part(upload, n).etag for n, part in parts.items()):
+                raise UploadGone(key)  # Amazon S3 calls it InvalidPart
+            del self.uploads[upload]
+            chosen = [uploaded[number] for number in sorted(parts)]
+            joined = hashlib.md5(b"".join(hashlib.md5(content).digest() for content in chosen)).hexdigest()
+            etag = f"{self._new_etag(b'') if self.opaque else joined}-{len(parts)}"
+            self.content[key], self.etags[key] = b"".join(chosen), etag
+        return etag
 
     def abort(self, key: str, upload: str) -> None:
         self._record("abort", key)
         self.uploads.pop(upload, None)
+
+
+@dataclass
+class Quirks:
+    """What stores do in their own way, or a proxy before them.
+
+    etag: what an answer to a write has as its header; listed_etags: whether listings have ETags; lag: how many listings
+    still show the objects as they were before; exact_uploads: unfinished uploads are listed by exact key only;
+    false_encoding: names are said to be encoded, as asked for, and are not; drops: headers that do not arrive;
+    secret_key: with which signatures are verified.
+    """
+
+    etag: Callable[[str], str | None] = '"{}"'.format
+    listed_etags: bool = True
+    lag: int = 0
+    before: dict[str, StoredObject] = field(default_factory=dict)
+    exact_uploads: bool = False
+    false_encoding: bool = False
+    drops: tuple[str, ...] = ()
+    secret_key: str = ""
 
 
 # A predicate on method and path, and the fault: a status with an S3 error code, or one of the connection or response.
@@ -153,7 +195,8 @@ class S3Server(ThreadingHTTPServer):
     """A bucket C(models) over HTTP, addressed by path.
 
     faults: each applies once, to the first request whose method and path with query match its predicate;
-    seen: the received requests with their headers.
+    refuses: how the next connections end before anything is read, so that there is no handshake of TLS;
+    seen: the received requests with their headers; quirks: what of the protocol it does in its own way, for good.
     """
 
     daemon_threads = True
@@ -162,8 +205,17 @@ class S3Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.store = store
         self.faults: list[Fault] = []
+        self.quirks = Quirks()
+        self.refuses: list[str] = []
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.lock = threading.Lock()
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        connection, address = super().get_request()
+        if self.refuses:
+            _BREAKS[self.refuses.pop()](connection)
+            raise ConnectionError
+        return connection, address
 
     @property
     def url(self) -> str:
@@ -196,6 +248,36 @@ def serving(store: MemoryStore, context: ssl.SSLContext | None = None) -> Iterat
             thread.join()
 
 
+def _reset(connection: socket.socket) -> None:
+    """Drop the connection as a load balancer that is restarted: the other side gets a reset."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    socket.socket(fileno=connection.detach()).close()
+
+
+def _cut(connection: socket.socket) -> None:
+    """End the connection without the farewell of TLS."""
+    raw = socket.socket(fileno=connection.detach())
+    raw.shutdown(socket.SHUT_WR)
+    raw.close()
+
+
+def _garble(connection: socket.socket) -> None:
+    """Send what is neither TLS nor HTTP, as a broken proxy does."""
+    raw = socket.socket(fileno=connection.detach())
+    raw.sendall(b"\x99" * 100)
+    raw.shutdown(socket.SHUT_WR)
+    raw.close()
+
+
+# How a connection ends in the middle of a request.
+_BREAKS: dict[str, Callable[[socket.socket], None]] = {
+    "closed": lambda connection: connection.shutdown(socket.SHUT_RDWR),
+    "reset": _reset,
+    "cut": _cut,
+    "garbled": _garble,
+}
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # otherwise each body waits for the acknowledgement of the headers
@@ -213,11 +295,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.seen.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
         fault = self.server.fault(self.command, self.path)
         length = int(self.headers.get("Content-Length", 0))
-        if fault == "reset":
+        if fault in _BREAKS:
             self.rfile.read(length // 2)
-            self._disconnect()
+            self.close_connection = True
+            _BREAKS[fault](self.connection)
             return
         content = self.rfile.read(length)
+        for name in self.server.quirks.drops:
+            del self.headers[name]
+        if (secret_key := self.server.quirks.secret_key) and not self._is_signed(secret_key):
+            self._error(403, "SignatureDoesNotMatch")
+            return
         if fault and fault.startswith("page "):
             self._send(200, fault.removeprefix("page ").encode())
             return
@@ -241,24 +329,52 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_POST = do_DELETE = _serve
 
+    def _is_signed(self, secret_key: str) -> bool:
+        """Verify the signature by "Authenticating Requests (AWS Signature Version 4)", Amazon S3 API reference."""
+        given = dict(part.strip().split("=", 1) for part in self.headers["Authorization"].partition(" ")[2].split(","))
+        names = given["SignedHeaders"].split(";")
+        if any(self.headers[name] is None for name in names):
+            return False
+        parts = urlsplit(self.path)
+        query = sorted(parse_qsl(parts.query, keep_blank_values=True))
+        request = [
+            self.command,
+            parts.path,
+            "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in query),
+            *(f"{name}:{' '.join(self.headers[name].split())}" for name in names),
+            "",
+            given["SignedHeaders"],
+            self.headers["X-Amz-Content-SHA256"],
+        ]
+        _access_key, _slash, scope = given["Credential"].partition("/")
+        digest = hashlib.sha256("\n".join(request).encode()).hexdigest()
+        to_sign = "\n".join(["AWS4-HMAC-SHA256", self.headers["X-Amz-Date"], scope, digest])
+        key = f"AWS4{secret_key}".encode()
+        for part in scope.split("/"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        return hmac.digest(key, to_sign.encode(), "sha256").hex() == given["Signature"]
+
     def _respond(self, key: str, query: dict[str, str], content: bytes, fault: str | None) -> None:
         store, sha256 = self.server.store, hashlib.sha256(content).hexdigest()
         match self.command:
             case "GET" if "list-type" in query:
                 self._list(query)
             case "GET" if "uploads" in query:
-                uploads = store.unfinished(query["prefix"])
-                entries = [(key, upload) for key, ids in uploads.items() for upload in ids]
+                prefix, exact = query["prefix"], self.server.quirks.exact_uploads
+                uploads = store.unfinished(prefix)
+                entries = [
+                    (key, upload) for key, ids in uploads.items() for upload in ids if key == prefix or not exact
+                ]
                 url = query.get("encoding-type") == "url"
                 rows = [("Upload", [("Key", quote(k) if url else k), ("UploadId", u)]) for k, u in entries]
                 self._xml("R", rows, url=url)
             case "GET" if "uploadId" in query:
                 found = store.parts(key, query["uploadId"])
-                parts = [
+                rows = [
                     ("Part", [("PartNumber", str(n)), ("ETag", f'"{p.etag}"'), ("Size", str(p.size))])
                     for n, p in found.items()
                 ]
-                self._xml("R", parts)
+                self._xml("R", rows)
             case "GET":
                 self._object(key, fault)
             case "PUT" if not key or key == "/models":
@@ -269,16 +385,23 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200, b"", etag=part.etag)
             case "PUT":
                 etag = store.put(key, content, sha256, new="If-None-Match" in self.headers)
-                self._send(200, b"", etag="0" * 32 if fault == "etag" else etag)
+                if fault == "damaged":
+                    store.content[key] = bytes(len(content))
+                self._send(200, b"", etag="0" * 32 if fault in ("etag", "damaged") else etag)
             case "POST" if "uploads" in query:
                 self._xml("R", [("UploadId", store.start(key))])
             case "POST":
-                numbers = [int(n.text or 0) for n in ElementTree.fromstring(content).findall(".//{*}PartNumber")]
-                etag = store.finish(key, query["uploadId"], dict.fromkeys(numbers, Part(0, "")))
+                listed = ElementTree.fromstring(content).findall("{*}Part")
+                parts = {
+                    int(part.findtext("{*}PartNumber", "")): Part(0, part.findtext("{*}ETag", "").strip('"'))
+                    for part in listed
+                }
+                etag = store.finish(key, query["uploadId"], parts)
                 if fault == "lost":
                     self._disconnect()
                     return
-                self._xml("R", [("ETag", f'"{etag}"')])
+                sent = self.server.quirks.etag(etag)
+                self._xml("R", [("ETag", sent)] if sent else [])
             case "DELETE":
                 if "uploadId" in query:
                     store.abort(key, query["uploadId"])
@@ -287,19 +410,31 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(204, b"")
 
     def _list(self, query: dict[str, str]) -> None:
-        store, prefix = self.server.store, query["prefix"]
+        store, prefix, quirks = self.server.store, query["prefix"], self.server.quirks
+        asked = query.get("encoding-type") == "url"
+        encode = quote if asked and not quirks.false_encoding else str
         if "delimiter" in query:
-            self._xml("R", [("CommonPrefixes", [("Prefix", f"{prefix}{n}/")]) for n in store.folders(prefix)])
+            rows = [("CommonPrefixes", [("Prefix", encode(f"{prefix}{n}/"))]) for n in store.folders(prefix)]
+            self._xml("R", [("Name", "models"), *rows], url=asked)
             return
-        found = sorted(store.objects(prefix).items())
+        objects = store.objects(prefix)
+        with self.server.lock:
+            if quirks.lag:
+                quirks.lag -= 1
+                objects = quirks.before
+        found = sorted(objects.items())
         # Two per page, so that longer listings are paginated.
         at = int(query.get("continuation-token", 0))
-        rows = [
-            ("Contents", [("Key", quote(key)), ("Size", str(one.size)), ("ETag", f'"{one.etag}"')])
+        entries = [
+            (
+                "Contents",
+                [("Key", encode(key)), ("Size", str(one.size)), ("ETag", f'"{one.etag}"')][: 2 + quirks.listed_etags],
+            )
             for key, one in found[at : at + 2]
         ]
         more = at + 2 < len(found)
-        self._xml("R", [*rows, ("IsTruncated", str(more).lower()), ("NextContinuationToken", str(at + 2))], url=True)
+        ends = [("IsTruncated", str(more).lower()), ("NextContinuationToken", str(at + 2))]
+        self._xml("R", [*entries, *ends], url=asked)
 
     def _object(self, key: str, fault: str | None) -> None:
         content = self.server.store.get(key)
@@ -309,10 +444,11 @@ class _Handler(BaseHTTPRequestHandler):
         if requested := self.headers.get("Range"):
             first, _dash, last = requested.removeprefix("bytes=").partition("-")
             content = content[int(first) : int(last) + 1]
-        if fault == "truncated":
+        if fault and fault.startswith("truncated"):
             self._headers(200, len(content))
             self.wfile.write(content[: len(content) // 2])
-            self._disconnect()
+            self.close_connection = True
+            _BREAKS[fault.partition(" ")[2] or "closed"](self.connection)
             return
         if fault == "damaged":
             content = bytes(len(content))
@@ -345,7 +481,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _headers(self, status: int, length: int, etag: str | None = None) -> None:
         self.send_response(status)
-        if etag:
-            self.send_header("ETag", f'"{etag}"')
+        if etag and (sent := self.server.quirks.etag(etag)):
+            self.send_header("ETag", sent)
         self.send_header("Content-Length", str(length))
         self.end_headers()

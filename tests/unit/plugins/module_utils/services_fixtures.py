@@ -56,7 +56,7 @@ CRASHING = {
 def things(base: str = "standard_serving", changes: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     """Return the objects of service iris, without those of others."""
     label = {"serving.kserve.io/inferenceservice": "iris"}
-    found = [thing for thing in items(base, changes) if "somebody" not in thing["metadata"]["name"]]
+    found = [thing for thing in items(base, changes) if "unrelated" not in thing["metadata"]["name"]]
     for thing in found:
         if thing["kind"] != "InferenceService":
             thing["metadata"]["labels"] = {**(thing["metadata"].get("labels") or {}), **label}

@@ -153,7 +153,7 @@ def test_no_output_contains_a_key(run_module, api: Api) -> None:
     api.put("gateway/tls", metadata={"name": "tls", "labels": {"app.kubernetes.io/managed-by": "hashfoundry.kserve"}})
     api.refusals = [ApiError(f"denied {planted}", 400, f"denied {planted} {data}")]
     run()
-    assert (outputs[-1]["failed"], outputs[-1]["reason"]) == (True, "APIServerRefused")
+    assert (outputs[-1]["failed"], outputs[-1]["reason"]) == (True, "APIServerRejected")
     everything = json.dumps(outputs)
     # Three times two new keys, each as one string and three lines, and the planted one.
     assert len(secrets) >= 4 * 6 and "UExBTlRFRC1LRVktTUFURVJJQUw=" in secrets

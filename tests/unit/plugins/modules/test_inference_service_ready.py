@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.modules import inference_service_info, inference_service_ready
@@ -91,6 +92,19 @@ def test_without_gateway_api(run_module, serve) -> None:
     api.missing = ("httproutes",)
     serve(api)
     assert run_module(inference_service_ready.main, ARGUMENTS)["verdict"] == "serving"
+
+
+def test_a_field_that_kserve_ignores_is_a_warning(run_module, serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda self, text: warnings.append(text))
+    items = load("standard_serving")["items"]
+    next(item for item in items if item["kind"] == "InferenceService")["spec"]["predictor"]["canaryTrafficPercent"] = 10
+    serve(Api(*items))
+    result = run_module(inference_service_ready.main, ARGUMENTS)
+    assert result["verdict"] == "serving"
+    (sentence,) = result["ignored"]
+    assert "canaryTrafficPercent is 10, which KServe ignores in Standard mode" in sentence
+    assert warnings == [f"InferenceService iris: {sentence}"]
 
 
 def test_a_missing_model(run_module, serve) -> None:

@@ -54,6 +54,18 @@ def test_first_run_second_run_and_check_mode(run_module, server: Server, argumen
     assert server.sent[0][1] == {"fieldManager": MANAGER, "force": "false", "dryRun": "All"}
 
 
+@pytest.mark.parametrize("selectors", [[], "", [""]])
+def test_a_prune_of_everything_changes_nothing(
+    run_module, server: Server, arguments: dict[str, Any], selectors: object
+) -> None:
+    run_module(manifests.main, arguments)
+    server.sent.clear()
+    prune = [{"kind": "Secret", "namespace": "models", "label_selectors": selectors}]
+    result = run_module(manifests.main, {**arguments, "definitions": [CONFIG], "prune": prune})
+    assert result["failed"] and "would select every Secret" in result["msg"]
+    assert (server.sent, server.deleted) == ([], [])
+
+
 def test_check_mode_warns_of_what_it_could_not_validate(
     run_module, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,7 +104,8 @@ def test_values_of_secrets_are_in_no_output_and_no_log(
     if fails:
         server.errors["/s"] = [ApiError("x", 422, f"bad {VALUE} {ENCODED}")]
     given = {**arguments, "patches": [PATCH], **change}
-    result = run_module(manifests.main, given, check_mode=check_mode, diff=True)
+    # Ansible sends the value of the task's keyword no_log.
+    result = run_module(manifests.main, given, check_mode=check_mode, diff=True, no_log=False)
     assert result.get("failed", False) is (fails or bool(change))
     assert result["invocation"]["module_args"]["namespace"] == "models"
     shown = result["invocation"]["module_args"]

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.modules import namespace_backup
@@ -22,6 +24,20 @@ def test_a_namespace_is_written(run_module, serve, tmp_path: Path, check_mode: b
     file = tmp_path / "objects.yml"
     told = run_module(namespace_backup.main, {**ARGUMENTS, "path": str(file)}, check_mode=check_mode)
     assert (told["changed"], told["counts"]["InferenceService"], file.exists()) == (True, 1, not check_mode)
+
+
+def test_the_objects_are_written_by_field_manager_too(run_module, serve, tmp_path: Path) -> None:
+    serve(Api())
+    files = {"path": str(tmp_path / "objects.yml"), "applied_path": str(tmp_path / "applied.yml")}
+    told = run_module(namespace_backup.main, {**ARGUMENTS, **files})
+    content = (tmp_path / "applied.yml").read_bytes()
+    assert told["applied_sha256"] == hashlib.sha256(content).hexdigest()
+    [group] = yaml.safe_load_all(content)
+    assert (group["field_manager"], group["adds"]) == ("hashfoundry.kserve.model_backup", False)
+    assert group["objects"] == list(yaml.safe_load_all((tmp_path / "objects.yml").read_text()))
+    assert run_module(namespace_backup.main, {**ARGUMENTS, **files})["changed"] is False
+    (tmp_path / "applied.yml").unlink()
+    assert run_module(namespace_backup.main, {**ARGUMENTS, **files})["changed"] is True
 
 
 def test_a_rejected_request_fails_with_one_sentence(run_module, serve, tmp_path: Path) -> None:

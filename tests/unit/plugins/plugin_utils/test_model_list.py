@@ -4,15 +4,23 @@
 
 from __future__ import annotations
 
+import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
+from ansible.template import trust_as_template
 
 from ansible_collections.hashfoundry.kserve.plugins.filter.checked_models import FilterModule
-from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_list import MODEL, checked
+from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_list import (
+    MODEL,
+    Surroundings,
+    absent_names,
+    checked,
+)
 
 ROOT = Path(__file__).resolve().parents[4]
 IRIS: dict[str, Any] = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver"}
@@ -25,7 +33,14 @@ def test_an_entry_gets_defaults_and_loses_null_values() -> None:
 
 def test_a_checked_list_is_unchanged() -> None:
     once, _faults = checked([{**IRIS, "storage": "pvc", "volume": "models"}])
-    assert checked(once, ["models"]) == (once, [])
+    assert checked(once, Surroundings(["models"])) == (once, [])
+
+
+def test_an_absent_entry_needs_a_name_only_and_is_left_out() -> None:
+    gone = {"name": "churn", "state": "absent"}
+    assert checked([IRIS, gone]) == checked([IRIS])
+    assert checked([{**IRIS, "state": "absent"}]) == ([], [])
+    assert absent_names([{**IRIS, "state": "present"}, gone]) == ["churn"]
 
 
 def test_a_third_model_takes_one_entry() -> None:
@@ -37,6 +52,7 @@ def test_a_third_model_takes_one_entry() -> None:
     ("change", "said"),
     [
         ({"version": None}, "missing required arguments: version"),
+        ({"state": "gone"}, "value of state must be one of: present, absent, got: gone"),
         ({"version": 1.10}, "version is the number 1.1; put it between quotes"),
         ({"version": "a/b"}, "version is a/b, and must be of letters"),
         ({"version": ".."}, "version is .., and must be of letters"),
@@ -45,7 +61,7 @@ def test_a_third_model_takes_one_entry() -> None:
         ({"name": "Iris"}, "name must be lower-case letters"),
         ({"name": "iris_1"}, "name must be lower-case letters"),
         ({"name": "1iris"}, "name must be lower-case letters"),
-        ({"name": "i" * 54}, "of at most 53 characters"),
+        ({"name": "i" * 49}, "name has 49 characters, and 48 are the most in Standard mode"),
         ({"storage": "nfs"}, "value of storage must be one of: s3, pvc, oci, got: nfs"),
         ({"storage": "pvc"}, "storage is pvc but all of the following are missing: volume"),
         (
@@ -56,21 +72,33 @@ def test_a_third_model_takes_one_entry() -> None:
         ({"volume": "models"}, "volume is only for storage pvc, and storage is s3"),
         ({"image": "x"}, "image is only for storage oci, and storage is s3"),
         ({"folder": "/x"}, "folder is not a key of a model; the keys are: exposure, format"),
-        ({"source": "/x"}, "source must be a dictionary, and is of type str"),
+        ({"source": "/x"}, "source must be a dictionary, and is a string"),
         ({"source": {"command": ["x"]}}, "missing required arguments: folder found in source"),
         ({"source": {"folder": "/x", "path": 1}}, "source.path is not a key of a model"),
         ({"scaling": {"min_replicas": "many"}}, "argument 'min_replicas' is of type str found in 'scaling'"),
         ({"scaling": {"min_replicas": -1}}, "scaling.min_replicas is -1, and must be 0 or more"),
+        ({"scaling": {"min_replicas": 0}}, "scaling.min_replicas is 0, which KServe raises to 1 in Standard mode"),
         ({"scaling": {"max_replicas": 0}}, "scaling.max_replicas is 0, and must be 1 or more"),
         (
             {"scaling": {"min_replicas": 3, "max_replicas": 2}},
             "scaling.min_replicas is 3, which is more than scaling.max",
         ),
         ({"resources": {"limits": {"cpu": "1 core"}}}, "resources.limits.cpu is 1 core, and must be a quantity"),
-        ({"resources": 3}, "resources must be a dictionary, and is of type int"),
+        ({"resources": {"limits": {"memory": "512m"}}}, "resources.limits.memory is 512m, which is 0.512 bytes"),
+        (
+            {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}},
+            "resources.requests.memory is 2Gi, which is more than limits.memory, 1Gi",
+        ),
+        ({"resources": 3}, "resources must be a dictionary, and is a number"),
         ({"exposure": "public"}, "value of exposure must be one of: gateway, ingress, none, got: public"),
         ({"owner": "The Team"}, "owner is The Team, and must be a label's value"),
-        ({"labels": {"tier": 1}}, "labels.tier is 1, and must be text in quotes"),
+        ({"labels": {"tier": 1}}, "labels.tier is the number 1; put it between quotes"),
+        ({"labels": {"tier": "a b"}}, "labels.tier is a b, and must be a label's value"),
+        ({"labels": {False: "x"}}, "a key of labels is the boolean false, which YAML reads from no, off and false"),
+        ({"owner": 83}, "owner is the number 83; put it between quotes, so that it stays as it is written"),
+        ({"runtime": True}, "runtime is the boolean true, which YAML reads from yes, on and true; put it between"),
+        ({"version": date(2026, 11, 29)}, "version is the date 2026-11-29; put it between quotes"),
+        ({"name": "no"}, "name is no, which programs that read it in YAML take for something else"),
         ({"labels": {"a b": "x"}}, "labels.a b is no valid key of a label"),
         ({"labels": {"A/b": "x"}}, "labels.A/b is no valid key of a label"),
         ({"labels": {"kserve.hashfoundry.io/version": "x"}}, "is set by the role or KServe itself"),
@@ -80,18 +108,45 @@ def test_a_third_model_takes_one_entry() -> None:
 def test_a_fault_names_the_model_and_the_key(change: dict[str, Any], said: str) -> None:
     other = {**IRIS, "name": "other"}
     model = {key: value for key, value in {**IRIS, **change}.items() if value is not None}
-    _models, (fault,) = checked([other, model], ["models"])
+    _models, (fault,) = checked([other, model], Surroundings(["models"]))
     assert fault.startswith(f"Model {model['name']}: ") and fault.endswith(".")
     assert said in fault
 
 
 @pytest.mark.parametrize(
+    ("mode", "most", "label"), [("Standard", 48, "app: isvc.<name>-predictor"), ("Knative", 53, "<name>-predictor")]
+)
+def test_the_longest_name_is_that_of_the_label_that_kserve_derives(mode: str, most: int, label: str) -> None:
+    around = Surroundings(deployment_mode=mode)
+    assert checked([{**IRIS, "name": "i" * most}], around)[1] == []
+    _models, (fault,) = checked([{**IRIS, "name": "i" * (most + 1)}], around)
+    assert f"{most} are the most in {mode} mode" in fault and label in fault
+
+
+def test_scale_to_zero_is_for_knative_mode() -> None:
+    models, faults = checked([{**IRIS, "scaling": {"min_replicas": 0}}], Surroundings(deployment_mode="Knative"))
+    assert (models[0]["scaling"], faults) == ({"min_replicas": 0}, [])
+
+
+def test_a_name_and_a_domain_give_a_host_name_of_at_most_253_characters() -> None:
+    domain = ".".join(["d" * 59] * 4)  # 239 characters, as "iris-predictor." has 15
+    assert checked([IRIS], Surroundings(domain=domain[1:]))[1] == []
+    _models, (fault,) = checked([IRIS], Surroundings(domain=domain))
+    assert f"iris-predictor.{domain} of 254 characters" in fault
+
+
+@pytest.mark.parametrize(
     ("models", "said"),
     [
-        ("iris", "The models must be a list, and are of type str."),
-        (None, "The models must be a list, and are of type NoneType."),
-        ([IRIS, "churn"], "Model 2 of the list must be a dictionary, and is of type str."),
+        ("iris", "The models must be a list, and are a string that is not JSON; write them as a list in JSON."),
+        (trust_as_template("{}"), "The models must be a list, and are a dictionary."),
+        (None, "The models must be a list, and are null."),
+        ([IRIS, "churn"], "Model 2 of the list must be a dictionary, and is a string."),
         ([{**IRIS, "name": None}], "Model 1 of the list: missing required arguments: name."),
+        ([{**IRIS, "name": False}], "Model 1 of the list: name is the boolean false, which YAML reads from no, off"),
+        ([IRIS, {**IRIS, "name": "iris-predictor"}], "Model iris-predictor: name is that of objects which KServe"),
+        ([IRIS, {"state": "absent"}], "Model 2 of the list: missing required arguments: name."),
+        ([IRIS, {"name": "iris", "state": "absent"}], "Model iris: name stands 2 times in the list"),
         ([IRIS, {**IRIS, "version": "v2"}], "Model iris: name stands 2 times in the list; each model has one entry"),
     ],
 )
@@ -121,3 +176,16 @@ def test_the_roles_options_agree() -> None:
     spec = yaml.safe_load((ROOT / "roles" / "model_serving" / "meta" / "argument_specs.yml").read_text())
     option = spec["argument_specs"]["main"]["options"]["model_serving_models"]
     assert plain(option["options"]) == MODEL
+
+
+def test_a_list_may_be_json_in_a_string() -> None:
+    assert checked(json.dumps([IRIS])) == checked([IRIS])
+
+
+@pytest.mark.parametrize(
+    "entry", [trust_as_template("churn"), {**IRIS, "source": trust_as_template("/x")}, {**IRIS, "scaling": {
+        "min_replicas": trust_as_template("many")}}]
+)  # fmt: skip
+def test_no_name_of_a_type_of_ansible_is_shown(entry: Any) -> None:
+    _models, faults = checked([entry])
+    assert faults and "Tagged" not in str(faults)

@@ -84,7 +84,7 @@ def env(pod: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("pod", "change", "said"),
+    ("pod", "change", "message"),
     [
         (IRIS, lambda pod: env(pod).pop(0), "has not got AWS_ACCESS_KEY_ID from the Secret reader; see whether"),
         (
@@ -119,13 +119,13 @@ def env(pod: dict[str, Any]) -> list[dict[str, Any]]:
     ],
 )
 def test_a_pod_that_does_not_match_the_spec(
-    pod: dict[str, Any], change: Callable[[dict[str, Any]], Any], said: str
+    pod: dict[str, Any], change: Callable[[dict[str, Any]], Any], message: str
 ) -> None:
     changed = copy.deepcopy(pod)
     change(changed)
     (fault,) = faults(changed)
     name = pod["metadata"]["labels"]["serving.kserve.io/inferenceservice"]
-    assert fault.startswith(f"Pod {name}-1 of model {name} {said}") and fault.endswith(".")
+    assert fault.startswith(f"Pod {name}-1 of model {name} {message}") and fault.endswith(".")
 
 
 def test_pods_without_a_model_and_terminating_ones_are_ignored() -> None:

@@ -18,9 +18,9 @@ def test_a_tested_python_is_not_reported(python: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize(("python", "shown"), [((3, 8), "3.8"), ((3, 14), "3.14"), ((4, 0), "4.0")])
 def test_an_older_and_a_newer_python_are_named_with_the_tested_ones(python: tuple[int, int], shown: str) -> None:
-    said = _tested_platforms.untested_python(python, ROWS)
-    assert f"Python {shown} here" in said
-    assert "3.9 to 3.13" in said
+    message = _tested_platforms.untested_python(python, ROWS)
+    assert f"Python {shown} here" in message
+    assert "3.9 to 3.13" in message
 
 
 def test_the_collections_table_names_the_tested_versions() -> None:

@@ -12,11 +12,11 @@ from ansible_collections.hashfoundry.kserve.plugins.plugin_utils import _upgrade
 RULES = _upgrade_paths.load()
 
 
-def refused(component: str, source: str, target: str) -> str:
+def rejected(component: str, source: str, target: str) -> str:
     plan = _upgrade_paths.plan(RULES, {component: source}, {component: target})
     assert plan.steps == ({"component": component, "from": source, "to": target},)
-    assert len(plan.refused) <= 1
-    return "".join(plan.refused)
+    assert len(plan.rejected) <= 1
+    return "".join(plan.rejected)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def refused(component: str, source: str, target: str) -> str:
     ],
 )
 def test_one_step_is_no_fault(component: str, source: str, target: str) -> None:
-    assert refused(component, source, target) == ""
+    assert rejected(component, source, target) == ""
 
 
 @pytest.mark.parametrize(
@@ -66,20 +66,20 @@ def test_one_step_is_no_fault(component: str, source: str, target: str) -> None:
 def test_skipped_versions_and_downgrades_are_rejected_with_the_upgrade_path(
     component: str, source: str, target: str, said: str
 ) -> None:
-    assert said in refused(component, source, target)
+    assert said in rejected(component, source, target)
 
 
 def test_a_step_that_needs_a_manual_action_is_rejected_with_that_action() -> None:
-    said = refused("kserve", "v0.16.0", "v0.17.0")
+    said = rejected("kserve", "v0.16.0", "v0.17.0")
     assert said.startswith("KServe cannot be upgraded from v0.16.0 to v0.17.0 by applying it: from v0.16 to v0.17 ")
     assert "helm.sh/resource-policy=keep" in said
 
 
 def test_a_long_upgrade_path_with_such_a_step_names_both() -> None:
-    said = refused("kserve", "v0.15.2", "v0.20.0")
+    said = rejected("kserve", "v0.15.2", "v0.20.0")
     assert "upgrade to v0.16, v0.17, v0.18, v0.19 first; from v0.16 to v0.17 its charts" in said
     # It is not reported if the upgrade path starts after it.
-    assert "v0.16" not in refused("kserve", "v0.17.0", "v0.20.0")
+    assert "v0.16" not in rejected("kserve", "v0.17.0", "v0.20.0")
 
 
 def test_an_absent_or_unchanged_component_needs_no_step() -> None:

@@ -71,7 +71,7 @@ GOOD = {"kserve": "v0.20.0", "knative_serving": "v1.21.1"}
         # A set after its end of life makes no pair tested.
         ("v1.34.1", {"kserve": "v0.11.0", "istio": "1.19.0"}, ["KServe v0.11.0 with Istio 1.19.0"]),
         ("v1.34.1", {"kserve": "v0.11.0"}, ["KServe v0.11.0 with Kubernetes v1.34.1"]),
-        ("v1.34.1", {"kserve": "v0.20.0", "somebody_elses": "v9.9.9"}, []),
+        ("v1.34.1", {"kserve": "v0.20.0", "unknown_component": "v9.9.9"}, []),
         ("v1.34.1", {}, []),
     ],
 )

@@ -12,7 +12,8 @@ import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.compare import first_difference, projection
 
-from ..manifests_server import MANAGER, owned, thing
+from ..manifests_server import MANAGER, thing
+from ..server_side_apply import applied_fields
 
 # Managed fields of a Deployment in Kubernetes 1.35: ports and containers are merged, tolerations and selectors atomic.
 FIELDS = {
@@ -187,7 +188,12 @@ def test_a_string_that_looks_like_a_quantity_is_a_string() -> None:
 
 def applied(body: dict[str, Any]) -> dict[str, Any]:
     """The object as it is after its manifest was applied."""
-    entry = {"manager": MANAGER, "operation": "Apply", "apiVersion": body["apiVersion"], "fieldsV1": owned(body)}
+    entry = {
+        "manager": MANAGER,
+        "operation": "Apply",
+        "apiVersion": body["apiVersion"],
+        "fieldsV1": applied_fields(body),
+    }
     return {**body, "metadata": {**body["metadata"], "managedFields": [entry]}}
 
 

@@ -113,6 +113,80 @@ def test_a_crd_in_use_can_be_retained() -> None:
     assert run(server, ALL, in_use="keep")["changed"] is False
 
 
+NEWER = [{"name": "v2", "served": True, "storage": True}, {"name": "v1", "served": True, "storage": False}]
+OLDER = [{"name": "v1", "served": True, "storage": True}]
+UNSERVED = [{"name": "v1", "served": False, "storage": True}]
+FOOS = "/apis/example.com/v1/foos"
+
+
+def with_versions(versions: list[dict[str, Any]]) -> dict[str, Any]:
+    body = crd()
+    body["spec"]["versions"] = versions
+    return body
+
+
+def test_use_is_counted_in_the_version_of_the_cluster_and_not_of_the_manifest() -> None:
+    server = Server(SPACE, with_versions(OLDER), OTHER)
+    assert "1 of foos.example.com" in str(fails(server, [with_versions(NEWER)]))
+    assert server.deleted == []
+    # The version in which the objects are stored needs no conversion webhook.
+    server = Server(SPACE, with_versions(NEWER[::-1]), OTHER)
+    server.read_errors[FOOS] = ApiError("500", 500, "conversion webhook for example.com/v2, Kind=Foo failed: EOF")
+    assert "1 of foos.example.com" in str(fails(server, [with_versions(OLDER)]))
+
+
+@pytest.mark.parametrize("error", [ApiError("x", status, "why") for status in (403, 404, 405, 500, 503)])
+def test_custom_resources_that_cannot_be_read_count_as_use(error: ApiError) -> None:
+    server = Server(SPACE, crd(), OTHER)
+    server.read_errors[FOOS] = error
+    failure = fails(server, [crd()])
+    assert "it is not known whether there are custom resources of foos.example.com (why); " in str(failure)
+    assert failure.reason == "CRDInUse"
+    assert [entry["reason"] for entry in run(server, [crd()], in_use="keep")["kept"]] == [
+        "its custom resources cannot be read: why"
+    ]
+    assert server.deleted == []
+
+
+def test_a_crd_that_serves_no_version_counts_as_used() -> None:
+    server = Server(SPACE, with_versions(UNSERVED))
+    assert "foos.example.com (it serves no version)" in str(fails(server, [crd()]))
+    assert server.deleted == []
+
+
+def test_a_crd_that_is_deleted_concurrently_is_not_in_use() -> None:
+    server = Server(crd())
+    path = server.path(crd())
+    original = server.get
+
+    def get(at: str, **query: Any) -> dict[str, Any]:
+        if at == FOOS:
+            server.objects.pop(path, None)
+            raise ApiError("404", 404, "404 page not found")
+        return original(at, **query)
+
+    server.get = get  # type: ignore[method-assign]
+    assert actions(run(server, [crd()])) == {"CustomResourceDefinition": "deleted"}
+
+
+def test_a_namespace_of_which_an_api_is_not_available_is_retained() -> None:
+    server = Server(*ALL)
+    answer = server.discovery
+
+    def discovery(path: str = "/apis") -> dict[str, Any]:
+        # As kube-aggregator lists an APIService whose server it has never reached, and one without objects.
+        silent = [{"metadata": {"name": name}, "versions": [{"version": "v1", "freshness": "Stale"}]} for name in apis]
+        return {"items": [*answer(path)["items"], *silent]}
+
+    server.discovery = discovery  # type: ignore[method-assign]
+    apis = ["metrics.k8s.io", "away.example.org"]
+    [kept] = run(server, ALL)["kept"]
+    assert kept["reason"] == "it is not known what it holds, since the API away.example.org/v1 is not available"
+    assert set(server.objects) == {server.path(SPACE)}
+    apis = ["metrics.k8s.io"]
+    assert actions(run(server, [SPACE])) == {"Namespace": "deleted"}
+
+
 def test_dependents_are_deleted_with_their_owners_and_others_are_retained() -> None:
     def owned(name: str, owner: dict[str, Any]) -> dict[str, Any]:
         body = thing("Bar", name, api="example.com/v1")

@@ -17,7 +17,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client im
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Kind, Target
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.load import load
 
-from ..manifests_server import Server, Time, thing
+from ..manifests_server import Server, Time, crd, thing
 
 CONFIGS = {"api_version": "v1", "kind": "ConfigMap", "namespace": None, "label_selectors": ["list=ours"]}
 
@@ -96,6 +96,38 @@ def test_an_object_is_the_same_in_another_version() -> None:
 )
 def test_an_excluded_object_is_not_pruned(only_kinds: list[str], exclude_kinds: list[str], left: bool) -> None:
     assert bool(selections_of_kinds([CONFIGS], only_kinds, exclude_kinds)) is left
+
+
+@pytest.mark.parametrize("kind", ["CustomResourceDefinition", "Namespace"])
+def test_nothing_that_holds_objects_is_pruned(kind: str) -> None:
+    held = crd() if kind == "CustomResourceDefinition" else thing("Namespace", "models", None)
+    inside = thing("Foo", "f", api="example.com/v1", spec={"a": 1}) if kind != "Namespace" else config("a")
+    held["metadata"]["labels"] = {"list": "ours"}
+    server = Server(held, inside)
+    selection = {**CONFIGS, "kind": kind, "api_version": held["apiVersion"]}
+    result = run(server, prune=[selection], in_use="keep")
+    assert [entry["kind"] for entry in result["kept"]] == [kind]
+    assert server.deleted == []
+    if kind != "Namespace":
+        with pytest.raises(KServeError, match=r"Nothing is deleted, since .* 1 of foos\.example\.com"):
+            run(server, prune=[selection])
+
+
+EVERYTHING = [[], [""], [" "], ["list=ours", ""], ["!list"], ["list!=ours"], ["list notin (ours, theirs)"], ["!a,b!=c"]]
+
+
+@pytest.mark.parametrize("selectors", EVERYTHING)
+def test_a_selector_that_selects_everything_is_rejected(selectors: list[str]) -> None:
+    with pytest.raises(KServeError, match="would select every ConfigMap") as caught:
+        selections_of_kinds([CONFIGS, {**CONFIGS, "label_selectors": selectors}], [], [])
+    assert caught.value.reason == "InvalidOption"
+
+
+@pytest.mark.parametrize("selector", ["list", "list=ours", "list==ours", "list in (ours,theirs)", "a!=b,list=ours"])
+def test_a_selector_that_names_a_label_is_accepted(selector: str) -> None:
+    # Ansible splits a string at its commas.
+    for selectors in ([selector], selector.split(",")):
+        assert selections_of_kinds([{**CONFIGS, "label_selectors": selectors}], [], [])
 
 
 def test_an_unknown_kind_has_no_objects() -> None:

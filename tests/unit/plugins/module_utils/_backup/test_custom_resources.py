@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,45 @@ def test_a_group_that_is_not_served_has_no_objects() -> None:
     assert custom_resources.read(Api(), ["cert-manager.io"]) == []
 
 
+class Clock:
+    """Time that passes while it is slept, when something may happen."""
+
+    def __init__(self, happens: Callable[[], object] = lambda: None) -> None:
+        self.now = 0.0
+        self._happens = happens
+
+    @property
+    def timing(self) -> custom_resources.Timing:
+        return (lambda: self.now), self.sleep
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self._happens()
+
+
 @pytest.mark.parametrize("path", ["v1alpha1", "v1alpha1/servingruntimes"])
 def test_a_crd_deleted_during_the_backup_is_no_error_but_other_errors_are(path: str) -> None:
     api = Api(thing("iris"))
+    # The API server lists it for a moment after it is gone.
     api.refusals[f"/apis/serving.kserve.io/{path}"] = ApiError("gone", 404)
-    assert [len(entry.roots) for entry in custom_resources.read(api, KSERVE)][:1] == [1]
+    found = custom_resources.read(api, KSERVE, Clock(lambda: api.delete_version("v1alpha1")).timing)
+    assert [len(entry.roots) for entry in found] == [1]
+    api = Api(thing("iris"))
     api.refusals[f"/apis/serving.kserve.io/{path}"] = ApiError("The credentials lack a permission", 403)
     with pytest.raises(KServeError, match="lack a permission"):
         custom_resources.read(api, KSERVE)
+
+
+def test_a_version_that_is_no_longer_served_hides_no_object() -> None:
+    api = Api(thing("iris"))
+    api.refusals["/apis/serving.kserve.io/v1beta1/inferenceservices"] = ApiError("gone", 404)
+    clock = Clock()
+    with pytest.raises(KServeError, match=r"lists an API of serving\.kserve\.io and does not serve it") as caught:
+        custom_resources.read(api, KSERVE, clock.timing)
+    assert caught.value.reason == "KindNotServed" and clock.now == 30
+    # It is served again while the upgrade that changed it goes on.
+    found = custom_resources.read(api, KSERVE, Clock(api.refusals.clear).timing)
+    assert custom_resources.index(found)["counts"][ISVC] == 1
 
 
 def snapshot(*things: dict[str, Any]) -> dict[str, Any]:

@@ -195,7 +195,7 @@ def test_the_first_run_creates_everything_and_the_second_nothing() -> None:
         "/api/v1/namespaces/kserve",
         path("kserve/hook"),
     ]
-    assert all(query == {"fieldManager": "hashfoundry.kserve", "force": "false"} for query in api.queries)
+    assert all(query == {"fieldManager": "hashfoundry.kserve.certificates", "force": "false"} for query in api.queries)
     for place in (CA_PLACE, "gateway/tls", "kserve/hook"):
         secret = api.secret(place)
         assert (secret["type"], sorted(secret["data"])) == ("kubernetes.io/tls", ["ca.crt", "tls.crt", "tls.key"])

@@ -27,7 +27,7 @@ def test_the_reason_is_passed_on_with_the_result() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "reason"), [(401, "Unauthorized"), (403, "Forbidden"), (404, "NotFound"), (500, "APIServerRefused")]
+    ("status", "reason"), [(401, "Unauthorized"), (403, "Forbidden"), (404, "NotFound"), (500, "APIServerRejected")]
 )
 def test_the_api_servers_status_decides(status: int, reason: str) -> None:
     assert ApiError("It is refused.", status).reason == reason

@@ -29,6 +29,11 @@ def test_no_header_can_be_injected() -> None:
         request("GET", "/", {"Authorization": "Bearer a\r\nX-Other: b"})
 
 
+def test_a_header_outside_ascii_is_rejected() -> None:
+    with pytest.raises(MessageError, match="outside ASCII"):
+        request("GET", "/a", {"Authorization": "Bearer “quoted”"})
+
+
 WHOLE = {
     "length": (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", Answer(200, b"abc"), True),
     "nothing": (b"HTTP/1.1 200\r\ncontent-length:0\r\n\r\n", Answer(200, b""), True),

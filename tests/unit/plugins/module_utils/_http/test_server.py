@@ -31,6 +31,7 @@ def server(url: str | None = None, **changes: Any) -> http_server.Server:
         (server("https://[2001:db8::1]"), ("2001:db8::1", 443), "https://[2001:db8::1]"),
         (server(host="iris", port=30443, address="10.0.0.1"), ("10.0.0.1", 30443), "https://iris:30443"),
         (server(host="iris", scheme="http"), ("iris", 80), "http://iris"),
+        (server(host="bücher.example"), ("xn--bcher-kva.example", 443), "https://xn--bcher-kva.example"),
     ],
 )
 def test_servers(made: http_server.Server, connects_to: tuple[str, int], url: str) -> None:
@@ -43,6 +44,14 @@ def test_invalid_urls(url: str) -> None:
         server(url)
 
 
+@pytest.mark.parametrize("name", ["straße.example", "a..ü", "ü" * 64, "ü\u200d.example"])
+def test_host_names_that_cannot_be_sent(name: str) -> None:
+    for where in ({"url": f"https://{name}"}, {"host": name}, {"host": "iris", "address": name}):
+        with pytest.raises(KServeError, match="cannot be sent; write it in ASCII, as xn--") as caught:
+            server(**where)
+        assert caught.value.reason == "InvalidOption"
+
+
 def test_an_invalid_port() -> None:
     with pytest.raises(KServeError, match="The port 70000 is none"):
         server(host="iris", port=70000)
@@ -52,6 +61,8 @@ def test_an_explicit_proxy() -> None:
     found = server("https://iris", proxy="http://me:p%40ss@proxy:3128").proxy
     assert found == http_server.Proxy("proxy", 3128, "Basic bWU6cEBzcw==")
     assert "bWU6" not in repr(found)
+    headers = {"proxy_basic_auth": "me:p@ss"}
+    assert server("https://iris", proxy="http://proxy:3128", proxy_headers=headers).proxy == found
     assert server("https://iris", proxy="proxy:3128").proxy == http_server.Proxy("proxy", 3128)
 
 

@@ -65,7 +65,7 @@ def test_a_request() -> None:
     (posted, body), (got, nothing) = seen
     assert posted.split("\r\n") == [
         "POST /v2/x HTTP/1.1",
-        f"Host: {HOST}",
+        f"Host: {HOST}:{server.port}",
         "Accept: application/json",
         "Authorization: Bearer PLANTED",
         "Content-Type: application/json",
@@ -125,6 +125,24 @@ def test_a_certificate_of_another_ca_or_name(authority: Authority, pem: str, ca:
 
 def test_an_unverified_certificate(pem: str) -> None:
     assert ask_securely(secure(pem), validate_certs=False, host="other").status == 200
+
+
+def test_an_internationalized_host_name(authority: Authority) -> None:
+    names: list[str | None] = []
+    heads: list[str] = []
+
+    def script(connection: Connection, _number: int) -> None:
+        while (asked := connection.request()) is not None:
+            heads.append(asked[0])
+            connection.answer(b"[1]")
+
+    context = secure(authority.sign("xn--mnchen-3ya.example"), names)
+    with Server(script, context) as server:
+        url = f"https://München.example:{server.port}/modèle%20x/"
+        with transport(server, url=url, ca_path=authority.path) as client:
+            assert client.ask("GET", "/p").status == 200
+        lines = ["GET /mod%C3%A8le%20x/p HTTP/1.1", f"Host: xn--mnchen-3ya.example:{server.port}"]
+    assert heads[0].split("\r\n")[:2] == lines and names == ["xn--mnchen-3ya.example"]
 
 
 def test_mutual_tls(authority: Authority, pem: str) -> None:
@@ -219,7 +237,7 @@ def test_http_requests_are_sent_to_the_proxy() -> None:
         url = f"http://me:PLANTED@127.0.0.1:{proxy.port}"
         with transport(proxy, address=None, port=8080, proxy=url) as client:
             assert client.ask("GET", "/p") == Answer(200, b"[0]")
-    assert heads[0].startswith(f"GET http://{HOST}:8080/p HTTP/1.1\r\nHost: {HOST}\r\n")
+    assert heads[0].startswith(f"GET http://{HOST}:8080/p HTTP/1.1\r\nHost: {HOST}:8080\r\n")
     assert "Proxy-Authorization: Basic" in heads[0]
 
 

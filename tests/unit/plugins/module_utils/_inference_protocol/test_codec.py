@@ -97,7 +97,18 @@ def test_other_responses(protocol: str, body: bytes, says: str) -> None:
 
 @pytest.mark.parametrize(
     ("expected", "predicted"),
-    [([0, 2], [0, 2]), (["1"], [1]), ([1], [1.0]), (["setosa"], ["setosa"]), ([[0.5, "1"]], [[0.5, 1]])],
+    [
+        ([0, 2], [0, 2]),
+        (["1"], [1]),
+        ([1], [1.0]),
+        (["setosa"], ["setosa"]),
+        ([[0.5, "1"]], [[0.5, 1]]),
+        (["nan"], ["nan"]),
+        (["007"], ["007"]),
+        (["-1.5e3"], [-1500]),
+        ([float("nan")], [float("nan")]),
+        ([True], [1]),
+    ],
 )
 def test_equal(expected: list[Any], predicted: list[Any]) -> None:
     assert first_difference(expected, predicted) is None
@@ -111,6 +122,14 @@ def test_equal(expected: list[Any], predicted: list[Any]) -> None:
         ([0], ["setosa"], "Row 1 of 1"),
         ([[1, 2]], [[1]], "Row 1 of 1"),
         ([0], [None], "Row 1 of 1"),
+        (["007"], ["7"], "Row 1 of 1"),
+        (["007"], [7], "Row 1 of 1"),
+        ([7], ["007"], "Row 1 of 1"),
+        (["1e0"], ["1"], "Row 1 of 1"),
+        (["nan"], [float("nan")], "Row 1 of 1"),
+        (["inf"], ["Infinity"], "Row 1 of 1"),
+        ([float("nan")], [None], "Row 1 of 1"),
+        ([float("nan")], [1.0], "Row 1 of 1"),
     ],
 )
 def test_different(expected: list[Any], predicted: list[Any], row: str) -> None:

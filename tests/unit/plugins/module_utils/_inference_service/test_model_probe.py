@@ -84,11 +84,11 @@ FORBIDDEN = 'services "http:iris-predictor:80" is forbidden: User "x" cannot get
         (ApiError("x", 404, 'services "iris-predictor" not found'), State.DEGRADED, "ServiceMissing"),
         (ApiError("x", 503, "no endpoints available"), State.DEGRADED, "ModelNotReady"),
         (ApiError("x", 400, "bad request"), State.DEGRADED, "ModelNotReady"),
-        (ApiError("x", 401, "Unauthorized"), State.DEGRADED, "ModelNotAllowed"),
-        (ApiError("x", 403, FORBIDDEN), State.DEGRADED, "ModelNotAllowed"),
+        (ApiError("x", 401, "Unauthorized"), State.DEGRADED, "ProbeForbidden"),
+        (ApiError("x", 403, FORBIDDEN), State.DEGRADED, "ProbeForbidden"),
         (ApiError("x", 403, "the model's own refusal"), State.DEGRADED, "ModelNotReady"),
-        (Unreachable("away"), State.PROGRESSING, "ModelNotAsked"),
-        (AnswerTimeout("no answer"), State.DEGRADED, "ModelSilent"),
+        (Unreachable("away"), State.PROGRESSING, "ProbeFailed"),
+        (AnswerTimeout("no answer"), State.DEGRADED, "ProbeTimeout"),
     ],
 )
 def test_responses_of_the_model_server(answer: str | Exception, state: State, reason: str) -> None:
@@ -134,7 +134,7 @@ def test_a_server_without_model_metadata_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("endpoints", "reason"),
     [
-        (["new", "old"], "OldPodAnswers"),
+        (["new", "old"], "PreviousPodServing"),
         (["new"], "ModelReady"),
         ([], "ModelReady"),
         (ApiError("forbidden", 403), "ModelReady"),
@@ -145,7 +145,7 @@ def test_a_terminating_pod_does_not_count_for_the_new_one(endpoints: Any, reason
     proxy.endpoints = endpoints
     verdict = ask(proxy, "models", READY, "iris", "iris-predictor", {"old", "older"})
     assert verdict.reason == reason
-    assert (proxy.paths == []) is (reason == "OldPodAnswers")
+    assert (proxy.paths == []) is (reason == "PreviousPodServing")
 
 
 UNSET = {"protocol": "v1", "path": None, "instances": None, "body": None, "expected": None}
@@ -169,10 +169,10 @@ def predicted(answer: str | Exception, **options: Any) -> tuple[Verdict, Proxy]:
          State.SERVING, "ModelPredicts"),
         ("anything", {"instances": [[1]]}, State.SERVING, "ModelPredicts"),
         ("anything", {"body": {"text": "x"}}, State.SERVING, "ModelPredicts"),
-        (ApiError("x", 400, "no such feature"), ROWS, State.FAILED, "PredictionRefused"),
+        (ApiError("x", 400, "no such feature"), ROWS, State.FAILED, "PredictionRejected"),
         (ApiError("x", 404), ROWS, State.DEGRADED, "ModelNotFound"),
         (ApiError("x", 500, "out of memory"), ROWS, State.DEGRADED, "ModelNotReady"),
-        (ApiError("x", 403, FORBIDDEN), ROWS, State.DEGRADED, "ModelNotAllowed"),
+        (ApiError("x", 403, FORBIDDEN), ROWS, State.DEGRADED, "ProbeForbidden"),
     ],
 )  # fmt: skip
 def test_responses_to_a_prediction_request(
@@ -284,7 +284,7 @@ def test_models_are_queried_in_parallel_up_to_a_limit() -> None:
     assert all(most) and len(found) == 2 * AT_ONCE
     assert found["3"] == Answer("3", 3, Verdict(State.SERVING, "3", ""))
     # An error of one query affects only that service.
-    assert found["7"].verdict.reason == "ModelNotAsked" and "PLANTED" not in found["7"].verdict.message
+    assert found["7"].verdict.reason == "ProbeFailed" and "PLANTED" not in found["7"].verdict.message
 
     before = threading.active_count()
     askers.stop()

@@ -17,6 +17,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict
     worst,
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.readiness import (
+    Objects,
     current_pods,
     deployment_mode,
     judge,
@@ -79,6 +80,27 @@ def test_verdict(case: dict[str, Any]) -> None:
     assert case.get("says", "") in verdict.message
     assert "PLANTED" not in verdict.message
     assert "\n" not in verdict.message and verdict.message.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "canary", "too_long"),
+    [
+        ("i" * 49, "Standard", [], True),
+        ("i" * 49, "Knative", [], False),
+        ("i" * 49, None, [], False),  # the cluster's default is unknown
+        ("i" * 54, "Knative", [], True),
+        ("i" * 46, "Standard", [{"predictor": {"name": "next"}}], True),
+    ],
+)
+def test_a_name_that_is_too_long_fails_at_once(name: str, mode: str | None, canary: list[Any], too_long: bool) -> None:
+    annotations = {"serving.kserve.io/deploymentMode": mode} if mode else {}
+    service = {
+        "metadata": {"name": name, "uid": "u", "annotations": annotations},
+        "spec": {"predictor": {"model": {}}, "canary": canary},
+    }
+    verdict = judge(Objects(service))
+    assert (verdict.reason == "NameTooLong") == too_long, verdict
+    assert (verdict.state is State.FAILED) == too_long
 
 
 @pytest.mark.parametrize("trap", RECORDED)

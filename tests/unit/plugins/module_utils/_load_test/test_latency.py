@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.chart import HEIGHT, WIDTH, picture
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.chart import HEIGHT, WIDTH, latency_chart
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.latency import (
     buckets,
     latencies,
@@ -58,7 +58,7 @@ def test_equal_and_tiny_values(values: list[float]) -> None:
     "values", [[], [0.005], [0.005] * 50, [0.001, 2.5], [0.001 * 1.01**n for n in range(500)], [0.0]]
 )
 def test_a_chart_stays_within_its_frame(values: list[float]) -> None:
-    drawn = picture("Latency of <iris> & co", "closed load", values, latencies(values))
+    drawn = latency_chart("Latency of <iris> & co", "closed load", values, latencies(values))
     root = ElementTree.fromstring(drawn)
     assert root.findtext(f"{SVG}title") == "Latency of <iris> & co"
     counted = 0

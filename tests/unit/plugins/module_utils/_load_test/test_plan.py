@@ -35,7 +35,7 @@ def right(_body: int, _answer: Answer) -> None:
 
 
 def carried_out(world: World, plan: Plan, **options: Any) -> PlannedLoad:
-    load = PlannedLoad(plan, len(BODIES), options.pop("judge", right), **options)
+    load = PlannedLoad(plan, len(BODIES), options.pop("check_answer", right), **options)
     world.measure(load, "/p", BODIES)
     return load
 
@@ -189,12 +189,12 @@ def test_a_permanent_error_ends_the_load_at_once() -> None:
 
 @pytest.mark.parametrize("rate", [None, 100])
 def test_a_wrong_answer_ends_the_load_at_once(rate: float | None) -> None:
-    def judge(body: int, answer: Answer) -> None:
+    def check_answer(body: int, answer: Answer) -> None:
         if answer.body == b"wrong":
             raise KServeError(f"body {body}")
 
     world = World(OK, Answer(200, b"wrong"))
-    load = carried_out(world, Plan(50, rate=rate, concurrency=2), judge=judge, stop_at_error=False)
+    load = carried_out(world, Plan(50, rate=rate, concurrency=2), check_answer=check_answer, stop_at_error=False)
     assert str(load.failure) == "body 1" and load.sent <= 4
 
 

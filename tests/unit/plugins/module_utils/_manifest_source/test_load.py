@@ -86,6 +86,23 @@ def test_yaml_is_read_as_kubernetes_does(tmp_path: Path) -> None:
     assert body["metadata"] == {"name": "x"} and "status" not in body
 
 
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ("{name: no}", "metadata.name is the boolean false, which YAML reads from no, off and false; put it between"),
+        ("{name: x, namespace: 0123}", "metadata.namespace is the number 83; put it between quotes, so that it stays"),
+        ("{name: x, labels: {tier: 1}}", "metadata.labels[tier] is the number 1"),
+        ("{name: x, labels: {on: a}}", "a key of metadata.labels is the boolean true"),
+        ("{name: x, annotations: {a: yes}}", "metadata.annotations[a] is the boolean true"),
+    ],
+)
+def test_metadata_without_its_quotes_is_rejected_by_name(metadata: str, says: str) -> None:
+    with pytest.raises(KServeError) as caught:
+        load([f"apiVersion: v1\nkind: ConfigMap\nmetadata: {metadata}\n"], [])
+    assert caught.value.reason == "InvalidManifest"
+    assert str(caught.value).startswith(f"definitions[0], document 1: {says}")
+
+
 def test_string_data_becomes_data() -> None:
     body = load([thing("Secret", "s", data={"a": "eA==", "b": "eQ=="}, stringData={"b": "new"})], [])[0].body
     assert body["data"] == {"a": "eA==", "b": "bmV3"} and "stringData" not in body

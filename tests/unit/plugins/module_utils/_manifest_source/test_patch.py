@@ -68,7 +68,7 @@ def test_a_patch_matches_by_kind_and_name_and_other_given_fields() -> None:
 
 
 @pytest.mark.parametrize(
-    ("patch", "said"),
+    ("patch", "message"),
     [
         ({"kind": "ConfigMap", "metadata": {"name": "y"}}, "patches[0] is for ConfigMap y, which is in no manifest"),
         ({"kind": "ConfigMap", "metadata": {"name": "x", "namespace": "b"}}, "which is in no manifest"),
@@ -78,10 +78,10 @@ def test_a_patch_matches_by_kind_and_name_and_other_given_fields() -> None:
         ({"kind": "ConfigMap", "metadata": {}}, "patches[0] needs kind and metadata.name"),
     ],
 )
-def test_a_patch_without_a_match_is_an_error(patch: dict[str, Any], said: str) -> None:
+def test_a_patch_without_a_match_is_an_error(patch: dict[str, Any], message: str) -> None:
     with pytest.raises(KServeError) as raised:
         load([thing("ConfigMap", "x", "a")], [], [], [patch])
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_a_map_is_merged_into_the_json_of_a_config_map() -> None:

@@ -79,23 +79,23 @@ def test_wrong_examples_are_found_by_loading_only(folder: Path) -> None:
     examples = json.loads((folder / "metadata.json").read_text())["examples"]
     rewrite(folder, examples={"instances": examples["instances"], "predictions": [2, 1, 0]})
     assert gate(folder, load=False)["checked"] == ["metadata"]
-    said = refusal(folder)
-    assert "predict of the model" in said
-    assert "gives [0, 1, 2], and metadata.json says [2, 1, 0]; train it again" in said
+    message = refusal(folder)
+    assert "predict of the model" in message
+    assert "gives [0, 1, 2], and metadata.json says [2, 1, 0]; train it again" in message
 
 
 def test_versions_that_differ_from_the_image_are_rejected(folder: Path, no_trial: None) -> None:
     assert "was made with Python 3." in refusal(folder, python_version="2.7")
-    said = refusal(folder, packages={"scikit-learn": "<1"})
-    assert "and the serving image has <1; train it under the image's versions" in said
+    message = refusal(folder, packages={"scikit-learn": "<1"})
+    assert "and the serving image has <1; train it under the image's versions" in message
 
 
 def test_an_interpreter_with_other_versions_is_rejected(folder: Path) -> None:
     libraries = json.loads((folder / "metadata.json").read_text())["libraries"]
     rewrite(folder, libraries=libraries | {"scikit-learn": "0.1"})
-    said = refusal(folder, packages={"scikit-learn": "0.1"})
-    assert said.startswith(f"{sys.executable}, which loads the model, has scikit-learn ")
-    assert "set gate.python to an interpreter with the image's packages" in said
+    message = refusal(folder, packages={"scikit-learn": "0.1"})
+    assert message.startswith(f"{sys.executable}, which loads the model, has scikit-learn ")
+    assert "set gate.python to an interpreter with the image's packages" in message
 
 
 def test_a_digest_that_is_not_allowed_is_rejected(folder: Path, no_trial: None) -> None:
@@ -171,7 +171,7 @@ def test_the_error_contains_the_output_of_the_model(folder: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"metadata": False}, "set gate.metadata to true, or gate.load to false"),
         ({"metadata": False, "load": False, "packages": {"numpy": "2"}}, "set gate.metadata to true"),
@@ -182,10 +182,10 @@ def test_the_error_contains_the_output_of_the_model(folder: Path, monkeypatch: p
         ({"allowed_digests": ["sha1"]}, "gate.allowed_digests has 'sha1'; give each as 64 hexadecimal digits"),
     ],
 )
-def test_invalid_gate_options_are_rejected(options: dict[str, Any], said: str) -> None:
+def test_invalid_gate_options_are_rejected(options: dict[str, Any], message: str) -> None:
     with pytest.raises(KServeError) as caught:
         GateOptions(**options)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(("memory", "size"), [("1", 1), ("3Ki", 3072), ("2Mi", 2**21), ("2Gi", 2**31), ("1Ti", 2**40)])

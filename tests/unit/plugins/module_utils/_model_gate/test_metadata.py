@@ -87,15 +87,15 @@ def test_the_columns_are_in_the_order_of_the_features(check, document: dict[str,
     document["examples"]["instances"] = [{"charge": 20.5, "months": 3}, {"months": 4, "charge": 21}]
     assert check(document).columns == ["months", "charge"]
     assert check(document | {"features": ["charge", "months"]}).columns == ["charge", "months"]
-    with pytest.raises(KServeError, match=r"its features are charge, tenure, and its inputs charge, months; correct"):
+    with pytest.raises(KServeError, match=r"its features are charge, tenure, and its inputs charge, months\. Correct"):
         check(document | {"features": ["charge", "tenure"]})
-    with pytest.raises(KServeError, match=r"its features are none, and its inputs charge, months; correct"):
+    with pytest.raises(KServeError, match=r"its features are none, and its inputs charge, months\. Correct"):
         check(document | {"features": []})
 
 
 def test_a_folder_without_metadata_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "model.joblib").write_bytes(MODEL)
-    with pytest.raises(KServeError, match=r"holds model\.joblib and no metadata\.json; put one there"):
+    with pytest.raises(KServeError, match=r"holds model\.joblib and no metadata\.json; write one that"):
         describe(scan(tmp_path), "iris", "v1")
 
 
@@ -120,10 +120,10 @@ TENSOR = {"name": "input-0", "datatype": "FP64", "shape": [-1, 2]}
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
-        ("name", "churn", "its name is 'churn', and the upload's 'iris'; correct either"),
-        ("version", "v2", "its version is 'v2', and the upload's 'v1'; correct either"),
+        ("name", "churn", "its name is 'churn', and the upload's 'iris' (correct either)"),
+        ("version", "v2", "its version is 'v2', and the upload's 'v1' (correct either)"),
         ("version", 1, "its version is not a text"),
         ("model_format", None, "its model_format is not a text"),
         ("model_file", "model.joblib", "it has no model_file.name"),
@@ -161,7 +161,7 @@ TENSOR = {"name": "input-0", "datatype": "FP64", "shape": [-1, 2]}
         ("examples.probabilities", [[0.5, 0.5]], "its examples have 2 instances and 1 answers"),
     ],
 )
-def test_wrong_metadata_is_rejected(check, document: dict[str, Any], field: str, value: Any, said: str) -> None:
+def test_wrong_metadata_is_rejected(check, document: dict[str, Any], field: str, value: Any, message: str) -> None:
     *parents, key = field.split(".")
     place = document
     for parent in parents:
@@ -169,13 +169,39 @@ def test_wrong_metadata_is_rejected(check, document: dict[str, Any], field: str,
     place[key] = value
     with pytest.raises(KServeError) as caught:
         check(document)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("field", ["name", "version", "model_format", "libraries", "inputs", "outputs", "examples"])
 def test_a_missing_field_is_named(check, document: dict[str, Any], field: str) -> None:
     del document[field]
     with pytest.raises(KServeError, match=rf"it has no {field}"):
+        check(document)
+
+
+def test_all_faults_are_in_one_message(check) -> None:
+    with pytest.raises(KServeError) as caught:
+        check({"name": "churn", "model_file": {"name": "model.joblib"}, "inputs": [{}], "examples": {"instances": []}})
+    said = str(caught.value)
+    for fault in (
+        "its name is 'churn', and the upload's 'iris'",
+        *(f"it has no {field}" for field in ("version", "model_format", "libraries", "outputs")),
+        *(f"it has no {field}" for field in ("model_file.size_bytes", "model_file.sha256", "examples.predictions")),
+        "an entry of inputs is {}",
+    ):
+        assert fault in said
+    assert said.endswith(". Correct it, or have the module hashfoundry.kserve.model_metadata write it.")
+    assert caught.value.result == {"reason": "InvalidMetadata"}
+
+
+def test_missing_values_and_single_strings_are_rows(check, document: dict[str, Any]) -> None:
+    document["examples"]["instances"] = [[None, 3], [7.0, 3.2]]
+    assert check(document).instances == [[None, 3], [7.0, 3.2]]
+    document["inputs"] = [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
+    document["examples"]["instances"] = ["a good film", ["bad"]]
+    assert check(document).instances == ["a good film", ["bad"]]
+    document["examples"]["predictions"] = [0, None]
+    with pytest.raises(KServeError, match="which no entry of outputs is"):
         check(document)
 
 

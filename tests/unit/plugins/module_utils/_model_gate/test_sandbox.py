@@ -102,6 +102,13 @@ def test_a_harmless_model_passes_and_the_versions_are_returned(model: Path) -> N
     assert "gives [1, 1], and metadata.json says [1]" in str(fault(outcome, trial, model, {"predict": [1]}))
 
 
+@pytest.mark.parametrize("got", [[float("nan"), 1.0], [[1.0, float("inf")]]])
+def test_a_prediction_that_json_cannot_express_is_rejected(got: list[Any]) -> None:
+    outcome = Outcome(0, answers={"predict": got})
+    said = str(fault(outcome, Trial("python3", 30, 2 * GIB), Path("m.joblib"), {"predict": got}))
+    assert "and JSON has neither NaN nor infinity" in said
+
+
 @pytest.mark.parametrize("framed", [True, False])
 def test_rows_of_objects_are_sorted_by_the_models_columns(tmp_path: Path, framed: bool) -> None:
     from sklearn.tree import DecisionTreeClassifier
@@ -128,6 +135,55 @@ def test_a_model_accepts_only_the_columns_of_its_training_in_their_order() -> No
     assert fault(framed, trial, path, answers, ["months", "charge"]) is None
     assert fault(framed, trial, path, answers) is None
     assert fault(Outcome(0, answers=answers), trial, path, answers, ["charge", "months"]) is None
+
+
+def stored(path: Path, model: Any) -> Path:
+    path.write_bytes(pickle.dumps(model))
+    return path
+
+
+def test_what_no_server_can_serve_is_rejected_for_the_true_reason(tmp_path: Path) -> None:
+    from sklearn.cluster import DBSCAN
+    from sklearn.linear_model import LinearRegression
+    from sklearn.neighbors import LocalOutlierFactor
+    from sklearn.preprocessing import StandardScaler
+
+    trial = Trial(sys.executable, 30, 2 * GIB)
+    for model, said in (
+        (DBSCAN().fit(ROWS), "DBSCAN groups the rows that it is fitted on and has no predict for new ones; use"),
+        (LocalOutlierFactor(1).fit(ROWS), "LocalOutlierFactor predicts new rows with novelty=True only; fit it so"),
+        (StandardScaler().fit(ROWS), "StandardScaler transforms rows and has no predict; end the pipeline with"),
+        (LinearRegression(), "LinearRegression is not fitted; fit it before it is stored"),
+        (LinearRegression().fit([row[:3] for row in ROWS], [0, 1]), "row 1 of its examples has 4 values, and the"),
+    ):
+        path = stored(tmp_path / "model.pkl", model)
+        found = fault(try_model(trial, path, ROWS), trial, path, {"predict": [0, 1]})
+        assert f"The model {path} cannot be served: {said}" in str(found)
+        assert "train it under" not in str(found)
+
+
+def test_several_targets_texts_and_missing_values_pass(tmp_path: Path) -> None:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.tree import DecisionTreeClassifier
+
+    trial = Trial(sys.executable, 30, 2 * GIB)
+    targets = DecisionTreeClassifier().fit([*ROWS, ROWS[0]], [[0, 0], [1, 1], [2, 0]])
+    outcome = try_model(trial, stored(tmp_path / "model.pkl", targets), ROWS, ["predict", "predict_proba"])
+    assert outcome.answers == {
+        "predict": targets.predict(ROWS).tolist(),
+        "predict_proba": [[one.tolist(), two.tolist()] for one, two in zip(*targets.predict_proba(ROWS), strict=True)],
+    }
+    assert [output["shape"] for output in outcome.found["outputs"]] == [[-1, 2], [-1, 3], [-1, 2]]
+    texts = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["good film", "bad film"], ["+", "-"])
+    for rows in (["good", "bad"], [["good"], ["bad"]], [{"text": "good"}, {"text": "bad"}]):
+        outcome = try_model(trial, stored(tmp_path / "model.pkl", texts), rows, columns=["text"])
+        assert (outcome.answers, outcome.error) == ({"predict": ["+", "-"]}, None)
+    imputed = make_pipeline(SimpleImputer(), LogisticRegression()).fit(ROWS, [0, 1])
+    outcome = try_model(trial, stored(tmp_path / "model.pkl", imputed), [ROWS[0], [None, *ROWS[1][1:]]])
+    assert (outcome.answers, outcome.error) == ({"predict": [0, 1]}, None)
 
 
 CONNECT = "import socket; socket.create_connection(('127.0.0.1', {port}), 5).sendall(b'stolen')"

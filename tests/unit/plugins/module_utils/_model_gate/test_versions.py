@@ -14,7 +14,7 @@ FOUND = {"python": "3.11.7", "scikit-learn": "1.5.2", "numpy": "2.0.0rc1", "odd"
 
 
 @pytest.mark.parametrize(
-    ("python_version", "packages", "said"),
+    ("python_version", "packages", "message"),
     [
         (None, {}, None),
         ("3.11", {}, None),
@@ -31,9 +31,11 @@ FOUND = {"python": "3.11.7", "scikit-learn": "1.5.2", "numpy": "2.0.0rc1", "odd"
         (None, {"odd": ">=1"}, "odd one, and the serving image has >=1"),
     ],
 )
-def test_the_first_mismatch_is_reported(python_version: str | None, packages: dict[str, str], said: str | None) -> None:
+def test_the_first_mismatch_is_reported(
+    python_version: str | None, packages: dict[str, str], message: str | None
+) -> None:
     found = version_mismatch(FOUND, python_version, packages)
-    assert (str(found) if found else None) == said
+    assert (str(found) if found else None) == message
 
 
 def test_python_must_be_known() -> None:

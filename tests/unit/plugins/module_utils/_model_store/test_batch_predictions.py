@@ -67,15 +67,15 @@ def test_other_content_and_another_model_have_their_own_location(store: MemorySt
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "message"),
     [
         ({"key": "in/rows"}, "in/rows ends in neither .csv nor .parquet; give it the ending"),
         ({"key": "in/others.csv"}, "There is no file in/others.csv in the bucket models; put it there"),
         ({"digest": "sha256:0"}, "has the digest sha256:.* and not sha256:0; see who has changed it"),
     ],
 )
-def test_a_missing_object_is_an_error(store: MemoryStore, asked: dict[str, Any], said: str) -> None:
-    with pytest.raises(KServeError, match=said):
+def test_a_missing_object_is_an_error(store: MemoryStore, asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(KServeError, match=message):
         told(store, **asked)
 
 
@@ -87,5 +87,5 @@ def test_an_incomplete_version(store: MemoryStore) -> None:
 
 def test_an_invalid_manifest(store: MemoryStore) -> None:
     store.content[told(store)["output"] + "manifest.json"] = b"[]"
-    with pytest.raises(KServeError, match="is not a manifest of predictions; remove it"):
+    with pytest.raises(KServeError, match="is not a manifest of predictions; see who has written it"):
         told(store)

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Mapping
+import resource
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +90,7 @@ def test_states(store: MemoryStore, dest: Path, case: str, check_mode: bool) -> 
     if there == {}:
         dest.mkdir()
     if downloaded is None:
-        with pytest.raises(KServeError, match="so it is not a downloaded version; empty it, or set dest"):
+        with pytest.raises(KServeError, match="so it is not a downloaded version; set dest to another path, or"):
             run(store, dest, check_mode=check_mode)
         assert held(dest) == there
         return
@@ -163,6 +166,118 @@ def test_two_downloads_at_once(store: MemoryStore, dest: Path) -> None:
     finally:
         os.close(lock)
     assert run(store, dest).downloaded == ALL
+
+
+def add_version_2(store: MemoryStore) -> Target:
+    files = {"model.joblib": b"newer", "sub/big": bytes(250)}
+    store.content |= {f"iris/2/{name}": data for name, data in files.items()}
+    store.content["iris/2/manifest.json"] = manifest(files).content
+    return Target("models", "iris", "2")
+
+
+def test_nothing_is_compared_before_the_lock(store: MemoryStore, dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = add_version_2(store)
+    dest.mkdir()
+    (dest / "model.joblib").write_bytes(FILES["model.joblib"])
+    (dest / "manifest.json").write_bytes(b"of an interrupted run")
+    original, failures = download.digest_all, []
+
+    def digest_all(files: Any) -> None:
+        original(files)
+        monkeypatch.setattr(download, "digest_all", original)
+        # Another run, when this one has compared the folder.
+        try:
+            fetch(store, other, dest, digest=None, check_mode=False)
+        except KServeError as error:
+            failures.append(error.reason)
+
+    monkeypatch.setattr(download, "digest_all", digest_all)
+    run(store, dest)
+    # Its own files, and not those of the other version that were hashed as its own.
+    assert held(dest) == WHOLE
+    assert failures == ["ConcurrentRun"]
+
+
+def test_a_folder_that_another_run_has_put_in_place_is_not_locked(
+    store: MemoryStore, dest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = fcntl.flock
+
+    def flock(descriptor: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", original)
+        dest.with_name(".model.download").rename(dest.with_name("elsewhere"))
+        original(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert run(store, dest).downloaded == ALL
+    assert held(dest) == WHOLE and held(dest.with_name("elsewhere")) == {}
+
+
+def test_an_unchanged_folder_that_may_not_be_written_is_no_error(
+    store: MemoryStore, dest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(store, dest)
+
+    def mkdir(path: Path, *args: Any, **options: Any) -> None:
+        # As on a read-only file system; permissions do not bind the superuser, who may run the tests.
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert run(store, dest).result()["changed"] is False
+    (dest / "model.joblib").write_bytes(b"else")
+    with pytest.raises(KServeError, match="cannot be used"):
+        run(store, dest)
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Files cannot grow beyond a size: what does not fit is written in part, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_not_a_corrupt_bucket(store: MemoryStore, dest: Path) -> None:
+    # The last of the three ranges is written in part.
+    with full_disk(220), pytest.raises(KServeError, match="cannot be written: File too large") as caught:
+        run(store, dest)
+    assert caught.value.reason == "FileNotWritable"
+    assert run(store, dest).downloaded == ALL
+
+
+class Flipping(MemoryStore):
+    """A store from which the first read of each object arrives damaged."""
+
+    def read(self, key: str, start: int, size: int) -> bytes:
+        first = ("read", key, str(start)) not in self.calls
+        content = super().read(key, start, size)
+        return bytes(len(content)) if first else content
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_download_is_not_a_corrupt_bucket(store: MemoryStore, dest: Path, name: str) -> None:
+    store = Flipping({key: data for key, data in store.content.items()})
+    with pytest.raises(KServeError, match="is intact; see the disk and the connection, and run again") as caught:
+        run(store, dest)
+    assert caught.value.reason == "DownloadDamaged"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_version_that_is_replaced_meanwhile_is_not_corrupt(store: MemoryStore, dest: Path, name: str) -> None:
+    class Replaced(MemoryStore):
+        def get(self, key: str) -> bytes | None:
+            content = super().get(key)
+            self.content[f"iris/1/{name}"] = bytes(len(FILES[name]))
+            self.content["iris/1/manifest.json"] = manifest({**FILES, name: bytes(len(FILES[name]))}).content
+            return content
+
+    replaced = Replaced(store.content)
+    with pytest.raises(KServeError, match="was replaced while it was downloaded; run again") as caught:
+        run(replaced, dest)
+    assert caught.value.reason == "ConcurrentRun"
 
 
 def test_destinations_that_are_not_folders(store: MemoryStore, tmp_path: Path) -> None:

@@ -255,7 +255,9 @@ def test_the_validated_files_are_the_uploaded_ones(folder: Path) -> None:
     assert "iris/1/manifest.json" not in store.content
 
 
-def test_an_object_store_that_corrupts_an_upload(folder: Path) -> None:
+def test_an_object_store_that_corrupts_an_upload(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+
     class Damaging(MemoryStore):
         def put(self, key: str, content: Buffer, sha256: str, *, new: bool = False) -> str:
             etag = super().put(key, content, sha256, new=new)
@@ -289,6 +291,8 @@ class Raced(MemoryStore):
     def put(self, key: str, content: Buffer, sha256: str, *, new: bool = False) -> str:
         if new:
             self.content.update(self.other)
+            for key in self.other:
+                self.etags.pop(key, None)
         return super().put(key, content, sha256, new=new)
 
 
@@ -296,6 +300,28 @@ def test_two_runs_of_the_same_folder_at_once(folder: Path) -> None:
     store = Raced(WHOLE)
     assert run(store, folder).digest
     assert store.content == WHOLE
+
+
+def test_a_manifest_that_another_run_deletes_in_between_is_written_again(folder: Path) -> None:
+    class Deleted(Raced):
+        def get(self, key: str) -> bytes | None:
+            if self.other and key in self.content:
+                self.other = {}
+                super().remove(key)
+            return super().get(key)
+
+    store = Deleted(WHOLE)
+    assert run(store, folder).digest
+    assert store.content == WHOLE
+
+
+def test_uploads_of_earlier_runs_are_aborted_at_the_end(folder: Path) -> None:
+    store = MemoryStore()
+    store.start("iris/1/gone")
+    store.start("iris/10/model.joblib")
+    run(store, folder)
+    assert [key for key, _parts in store.uploads.values()] == ["iris/10/model.joblib"]
+    assert store.calls.index(("abort", "iris/1/gone")) > store.calls.index(("put", "iris/1/model.joblib"))
 
 
 def test_two_runs_of_two_folders_at_once(folder: Path) -> None:

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import socket
 import ssl
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,8 +86,9 @@ def test_upload_and_download_over_http(server: S3Server, store: s3.S3Store, fold
     published = run(store, folder)
     assert server.store.content["iris/1/big"] == BIG
     assert server.store.content["iris/1/a b+c%ü.txt"] == b"model"
-    # Manifest, objects, unfinished; a file and a file of ten parts; objects, unfinished, manifest.
-    assert published.requests == len(server.seen) == 3 + 1 + (1 + 10 + 1) + 1 + 1 + 1
+    # Manifest, objects, unfinished of the version and the file; a file and a file of ten parts; objects, unfinished of
+    # the version and the file, manifest.
+    assert published.requests == len(server.seen) == 2 + 2 + 1 + (1 + 10 + 1) + 1 + 2 + 1
     assert run(store, folder).requests == published.requests + 1
     fetched = fetch(store, TARGET, tmp_path / "dest", digest=published.digest, check_mode=False, connections=2)
     assert fetched.downloaded == ["a b+c%ü.txt", "big", "manifest.json"]
@@ -114,12 +120,51 @@ def test_a_part_is_signed_too(server: S3Server, store: s3.S3Store) -> None:
     assert server.seen[-1][2]["x-amz-content-sha256"] == SHA256
 
 
-def test_no_header_is_signed_that_a_proxy_may_drop(server: S3Server, store: s3.S3Store) -> None:
-    store.get("iris/1/model.joblib")
-    store.remove("iris/1/model.joblib")
+def every_request(store: s3.S3Store) -> None:
+    """Send a request of each kind."""
+    store.create()
+    store.put("iris/1/a b+c%ü.txt", b"model", SHA256, new=True)
+    assert store.get("iris/1/a b+c%ü.txt") == b"model"
+    store.objects("iris/1/")
+    store.folders("iris/")
+    upload = store.start("iris/1/big")
+    part = store.put_part("iris/1/big", upload, 1, memoryview(b"model"), SHA256)
+    store.unfinished("iris/1/")
+    assert list(store.parts("iris/1/big", upload)) == [1]
+    store.finish("iris/1/big", upload, {1: part})
+    store.abort("iris/1/big", store.start("iris/1/big"))
+    store.remove("iris/1/big")
+
+
+# What proxies leave out or set anew, nginx with a cache among them.
+CHANGED_BY_PROXIES = (
+    "Range",
+    "If-None-Match",
+    "Accept-Encoding",
+    "User-Agent",
+    "Expect",
+    "Connection",
+    "Content-Length",
+)
+
+
+@pytest.mark.parametrize("checksums", [False, True])
+def test_no_header_is_signed_that_a_proxy_may_drop(server: S3Server, store: s3.S3Store, checksums: bool) -> None:
+    server.quirks.secret_key = "PLANTED-SECRET"
+    store._checksums = checksums
+    every_request(store)
+    assert store.read("iris/1/a b+c%ü.txt", 1, 3) == b"ode"
+    with pytest.raises(AlreadyThere):
+        store.put("iris/1/a b+c%ü.txt", b"model", SHA256, new=True)
     for _method, _path, headers in server.seen:
         signed = headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
         assert [name for name in signed if not name.startswith("x-amz-")] == ["host"]
+    server.store.content.clear()
+    server.quirks.drops = CHANGED_BY_PROXIES
+    every_request(store)
+    server.quirks.secret_key = "another"
+    with pytest.raises(KServeError, match="does not accept the signature"):
+        store.get("iris/1/a")
 
 
 def test_checksums_beyond_the_signature_go_to_aws(server: S3Server, store: s3.S3Store) -> None:
@@ -194,14 +239,14 @@ LASTING: dict[str, tuple[Callable[[str, str], bool], str, int, str]] = {
     "a bucket without room": (puts, "403 QuotaExceeded", 1, "has no room left"),
     "a right that is missing": (puts, "403 AccessDenied", 1, "denies access; give the key the right"),
     "another region": (any_get, "301 PermanentRedirect", 1, "in another region; set region"),
-    "an error that nobody knows": (
+    "an unknown error": (
         puts,
         "418 Teapot",
         1,
         "refused [a-z_]+ iris/1/.* in bucket models with Teapot: for",
     ),
     "connections that break for ever": (part, "reset", 5, "cannot be reached; check endpoint_url and the network"),
-    "an ETag that is not the object's": (small, "etag", 1, "does not contain s3://models/iris/1/ as it was uploaded"),
+    "an object that is not what was sent": (small, "damaged", 1, "does not contain s3://models/iris/1/ as it was up"),
 }
 
 
@@ -223,6 +268,31 @@ def test_a_permanent_fault_is_one_sentence_and_the_next_run_resumes(
     assert "iris/1/manifest.json" in server.store.content
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+@pytest.mark.parametrize("opaque", [False, True])
+def test_several_runs_of_the_same_folder_at_once_all_succeed(folder: Path, resumed: bool, opaque: bool) -> None:
+    (folder / "bigger").write_bytes(BIG * 3)
+    start = threading.Barrier(4)
+    with serving(MemoryStore(opaque=opaque)) as server:
+        stores = [s3.connect(replace(OPTIONS, endpoint_url=server.url)) for _host in range(4)]
+        if resumed:
+            for name in ("big", "big", "bigger", "gone"):
+                upload = stores[0].start(f"iris/1/{name}")
+                stores[0].put_part(f"iris/1/{name}", upload, 1, BIG[:100], None)
+
+        def one(store: s3.S3Store) -> str:
+            start.wait()
+            return run(store, folder).digest
+
+        with ThreadPoolExecutor(4) as hosts:
+            digests = list(hosts.map(one, stores))
+        assert len(set(digests)) == 1
+        content = server.store.content
+        assert content["iris/1/big"] == BIG and content["iris/1/bigger"] == BIG * 3
+        assert server.store.uploads == {}
+        assert run(stores[0], folder).result()["changed"] is False
+
+
 @pytest.mark.parametrize("fault", ["truncated", "reset", "500 InternalError", "503 SlowDown"])
 def test_an_interrupted_download_is_retried(
     server: S3Server, store: s3.S3Store, folder: Path, tmp_path: Path, fault: str
@@ -238,7 +308,7 @@ def test_a_download_that_is_corrupted_in_transit(
 ) -> None:
     run(store, folder)
     server.faults = [(lambda _method, target: target.endswith("big"), "damaged")]
-    with pytest.raises(KServeError, match="iris/1/big is not what the version's manifest says"):
+    with pytest.raises(KServeError, match="though the object iris/1/big is intact"):
         fetch(store, TARGET, tmp_path / "dest", digest=None, check_mode=False, connections=2)
     assert not (tmp_path / "dest").exists()
 
@@ -278,19 +348,98 @@ def test_a_bucket_that_was_created_concurrently(server: S3Server, store: s3.S3St
         store.create()
 
 
-def listing(server: S3Server, store: s3.S3Store, more: str) -> str:
-    """Return the error for a single page that announces more pages."""
-    page = f"<ListBucketResult><IsTruncated>true</IsTruncated>{more}</ListBucketResult>"
-    server.faults = [(any_get, f"page {page}")] * 3
-    with pytest.raises(KServeError) as caught:
+PAGE = "<ListBucketResult><IsTruncated>true</IsTruncated>{}</ListBucketResult>"
+
+
+@pytest.mark.parametrize("tokens", [[""], ["a", "a"], ["a", "b", "a"], ["a", "b", "c"] * 9])
+def test_a_listing_that_cannot_be_continued_is_an_error(server: S3Server, store: s3.S3Store, tokens: list[str]) -> None:
+    given = [f"<NextContinuationToken>{token}</NextContinuationToken>" if token else "" for token in tokens]
+    server.faults = [(any_get, f"page {PAGE.format(token)}") for token in given]
+    with pytest.raises(KServeError, match="lists a part of bucket models and not how to go on") as caught:
         store.objects("iris/")
-    return str(caught.value)
+    assert caught.value.reason == "StoreUnusable" and len(server.seen) <= 4
 
 
-def test_an_incomplete_listing_is_an_error(server: S3Server, store: s3.S3Store) -> None:
-    assert "lists a part of bucket models and not how to go on" in listing(server, store, "")
-    message = listing(server, store, "<NextContinuationToken>a</NextContinuationToken>")
-    assert "The same next token was received twice" in message
+@pytest.mark.parametrize("page", ["<html><body>Sign in</body></html>", "<!DOCTYPE html><p>Sign in", "", "<a><b"])
+def test_a_page_that_is_not_of_s3_is_no_empty_listing(server: S3Server, store: s3.S3Store, page: str) -> None:
+    server.faults = [(any_get, f"page {page}")] * 10
+    with pytest.raises(KServeError, match="with something else than the XML of S3"):
+        store.objects("iris/")
+
+
+NAMES = ["iris/1/100%25.txt", "iris/1/1.0+cu118.bin", "iris/1/a b.txt", "iris/1/%ü"]
+
+
+@pytest.mark.parametrize("false_encoding", [False, True])
+def test_names_in_listings(server: S3Server, store: s3.S3Store, false_encoding: bool) -> None:
+    server.quirks.false_encoding = false_encoding
+    server.store.content = dict.fromkeys(NAMES, b"model")
+    assert sorted(store.objects("iris/1/")) == sorted(NAMES)
+    assert store.folders("iris/") == ["1"]
+
+
+def test_names_that_xml_cannot_contain(server: S3Server, store: s3.S3Store) -> None:
+    server.store.content = dict.fromkeys(["iris/1/a\x01b+c", "iris/1/d e"], b"model")
+    assert sorted(store.objects("iris/1/")) == ["iris/1/a\x01b+c", "iris/1/d e"]
+
+
+ETAGS: dict[str, Callable[[str], str | None]] = {
+    "weak": lambda etag: f'W/"{etag}"',
+    "missing": lambda _etag: None,
+    "without quotes": lambda etag: etag,
+    "of its own": lambda _etag: '"00000000000000000000000000000000"',
+}
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("case", ETAGS)
+def test_etags_that_are_not_as_usual(
+    server: S3Server, store: s3.S3Store, folder: Path, monkeypatch: pytest.MonkeyPatch, case: str, listed: bool
+) -> None:
+    if case == "of its own":
+        monkeypatch.setattr(transfer, "PART_SIZE", 10_000)  # parts are known by nothing else
+    server.quirks.etag, server.quirks.listed_etags = ETAGS[case], listed
+    published = run(store, folder)
+    assert server.store.content["iris/1/big"] == BIG and server.store.uploads == {}
+    assert published.uploaded == ["a b+c%ü.txt", "big", "manifest.json"]
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("case", ETAGS)
+def test_damage_shows_in_spite_of_unusual_etags(
+    server: S3Server, store: s3.S3Store, folder: Path, monkeypatch: pytest.MonkeyPatch, case: str, listed: bool
+) -> None:
+    monkeypatch.setattr(transfer, "PART_SIZE", 10_000)
+    server.quirks.etag, server.quirks.listed_etags = ETAGS[case], listed
+    server.faults = [(lambda method, target: method == "PUT" and target.endswith("big"), "damaged")]
+    with pytest.raises(KServeError, match=r"does not contain s3://models/iris/1/ as it was uploaded \(big\)"):
+        run(store, folder)
+    assert "iris/1/manifest.json" not in server.store.content
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_listing_that_lags(server: S3Server, store: s3.S3Store, folder: Path, overwrite: bool) -> None:
+    if overwrite:
+        server.store.content = {"iris/1/big": BIG[::-1], "iris/1/gone": b"", "iris/1/manifest.json": b"{}"}
+        server.quirks.before = {
+            key: one for key, one in server.store.objects("iris/1/").items() if key != "iris/1/manifest.json"
+        }
+    server.quirks.lag = 4
+    publish(store, TARGET, scan(folder), overwrite=overwrite, check_mode=False, connections=2)
+    assert sorted(server.store.content) == ["iris/1/a b+c%ü.txt", "iris/1/big", "iris/1/manifest.json"]
+
+
+def test_unfinished_uploads_that_are_listed_by_exact_key_only(
+    server: S3Server, store: s3.S3Store, folder: Path
+) -> None:
+    server.quirks.exact_uploads = True
+    upload = store.start("iris/1/big")
+    for number in (1, 2, 3, 4):
+        store.put_part("iris/1/big", upload, number, BIG[number * 100 - 100 : number * 100], None)
+    store.start("iris/1/bigger")
+    published = run(store, folder)
+    assert published.bytes_sent == 600 + len(b"model") + len(server.store.content["iris/1/manifest.json"])
+    assert [key for key, _parts in server.store.uploads.values()] == ["iris/1/bigger"]  # a file that is not there
 
 
 def test_a_missing_bucket_has_its_own_error_and_is_created_in_its_region(server: S3Server, store: s3.S3Store) -> None:
@@ -336,6 +485,26 @@ def test_the_region_of_a_bucket_in_another_region() -> None:
     )
 
 
+# Prints which of botocore's descriptions a client has opened.
+OPENED = """
+import sys
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3_client
+{preload}
+opened = []
+sys.addaudithook(lambda event, args: event == "open" and opened.append(str(args[0])))
+s3_client.connect(s3_client.S3Options("models", "https://store.example.com", "fra1", "a", "b")).close()
+print(sum("botocore" in path and ".json" in path for path in opened))
+"""
+
+
+@pytest.mark.parametrize(("preload", "reads"), [("", True), ("s3_client.preload()", False)])
+def test_a_client_reads_nothing_that_was_preloaded(preload: str, reads: bool) -> None:
+    command = [sys.executable, "-c", OPENED.format(preload=preload)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert (int(done.stdout) > 0) is reads
+
+
 def test_an_unreachable_server(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr("time.sleep", pauses.append)
@@ -374,17 +543,61 @@ def test_a_server_without_a_trusted_certificate(secure: tuple[S3Server, S3Option
     assert caught.value.reason == "CertificateNotTrusted"
 
 
-def test_a_put_over_an_interrupted_tls_connection_is_retried(secure: tuple[S3Server, S3Options]) -> None:
+@pytest.mark.parametrize("fault", ["closed", "reset", "cut", "garbled"])
+def test_a_put_over_an_interrupted_tls_connection_is_retried(secure: tuple[S3Server, S3Options], fault: str) -> None:
     server, options = secure
-    server.faults = [(small, "reset"), (part, "reset")]
+    server.faults = [(small, fault), (part, fault)]
     store = s3.connect(options)
-    content = bytes(2_000_000)
+    content = bytes(8_000_000)
     store.put("iris/1/a.txt", content, hashlib.sha256(content).hexdigest())
     assert server.store.content == {"iris/1/a.txt": content}
     # TLS protects the content, so a digest in the signature would only take time.
     assert server.seen[-1][2]["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
     store.put_part("iris/1/big", store.start("iris/1/big"), 3, memoryview(content), None)
     assert server.faults == [] and store.requests == len(server.seen) == 5
+
+
+@pytest.mark.parametrize("fault", ["closed", "reset", "cut", "garbled"])
+@pytest.mark.parametrize("where", [any_get, small])
+def test_a_tls_connection_that_breaks_for_ever_is_not_called_untrusted(
+    secure: tuple[S3Server, S3Options], where: Callable[[str, str], bool], fault: str
+) -> None:
+    server, options = secure
+    server.store.content = {"iris/1/a.txt": b"model"}
+    server.faults = [(where, fault)] * 99
+    store = s3.connect(options)
+    content = bytes(8_000_000)
+    with pytest.raises(KServeError, match="check") as caught:
+        if where is small:
+            store.put("iris/1/a.txt", content, hashlib.sha256(content).hexdigest())
+        else:
+            store.get("iris/1/a.txt")
+    assert caught.value.reason == "StoreUnreachable" and "ca_bundle" not in str(caught.value)
+    assert store.requests == s3_client.ATTEMPTS
+
+
+@pytest.mark.parametrize("fault", ["closed", "reset", "cut", "garbled"])
+def test_a_get_over_an_interrupted_tls_connection_is_retried(secure: tuple[S3Server, S3Options], fault: str) -> None:
+    server, options = secure
+    content = bytes(2_000_000)
+    server.store.content = {"iris/1/a.txt": content}
+    server.faults = [(any_get, f"truncated {fault}")] * 4
+    assert s3.connect(options).get("iris/1/a.txt") == content
+    server.faults = [(any_get, f"truncated {fault}")] * 99
+    with pytest.raises(KServeError, match="check") as caught:
+        s3.connect(options).read("iris/1/a.txt", 0, len(content))
+    assert caught.value.reason == "StoreUnreachable" and "ca_bundle" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", ["closed", "reset", "cut", "garbled"])
+def test_a_handshake_that_is_interrupted_is_retried(secure: tuple[S3Server, S3Options], fault: str) -> None:
+    server, options = secure
+    server.refuses = [fault] * 4
+    assert s3.connect(options).get("iris/1/a.txt") is None
+    server.refuses = [fault] * 99
+    with pytest.raises(KServeError, match="check") as caught:
+        s3.connect(options).get("iris/1/a.txt")
+    assert caught.value.reason == "StoreUnreachable" and "ca_bundle" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -443,7 +656,7 @@ def test_options_default_to_the_profile(aws_files: None) -> None:
     team = S3Options(bucket="models", profile="team", validate_certs=False)
     client = s3_client.connect(team)
     # Requests and messages depend on the provider.
-    assert (client.options.on_aws, client.options.place) == (False, "https://ams3.digitaloceanspaces.com")
+    assert (client.options.on_aws, client.options.endpoint_name) == (False, "https://ams3.digitaloceanspaces.com")
     assert client.options.region == "ams3" and "=of-the-team" in signed(client)
     client = s3_client.connect(replace(team, region="fra1", access_key="mine", secret_key="mine"))
     assert client.options.region == "fra1" and "=mine" in signed(client)
@@ -482,7 +695,7 @@ def test_a_secret_of_the_environment_is_masked(
 @pytest.mark.parametrize(("region", "host"), [("eu-north-1", "amazonaws.com"), ("cn-north-1", "amazonaws.com.cn")])
 def test_amazon_without_an_endpoint(aws_files: None, region: str, host: str) -> None:
     client = s3_client.connect(S3Options("models", None, region, "a", "b"))
-    assert client.options.endpoint_url == f"https://s3.{region}.{host}" and client.options.place == "Amazon S3"
+    assert client.options.endpoint_url == f"https://s3.{region}.{host}" and client.options.endpoint_name == "Amazon S3"
 
 
 def test_invalid_options_are_reported_before_the_first_request(aws_files: None) -> None:

@@ -4,6 +4,7 @@
 
 """Which proxy the environment names for a server, by the variables that curl and others read.
 
+The Kubernetes API, the object storage and the smoke test follow this rule, which docs/docsite/rst/deploy.rst explains.
 This file is private to the collection and may change at any time.
 """
 
@@ -26,12 +27,15 @@ def proxy_of(scheme: str, names: Sequence[str], port: int, environ: Mapping[str,
     }
     values |= {name: value for name, value in environ.items() if name.islower()}
     found = values.get(f"{scheme}_proxy") or values.get("all_proxy")
-    if not found or any(map(_is_loopback, names)):
-        return None
-    exempt = [entry.strip() for entry in values.get("no_proxy", "").split(",") if entry.strip()]
-    if any(_exempt(name, port, exempt) for name in names):
+    if not found or any(map(_is_loopback, names)) or is_exempt(names, port, values.get("no_proxy", "")):
         return None
     return found
+
+
+def is_exempt(names: Sequence[str], port: int, no_proxy: str) -> bool:
+    """Tell whether no_proxy names a server: by *, name, domain, IP or network, each but the last also with a port."""
+    entries = [entry.strip() for entry in no_proxy.split(",") if entry.strip()]
+    return any(_is_named(name, port, entries) for name in names)
 
 
 def _ip(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -46,8 +50,7 @@ def _is_loopback(name: str) -> bool:
     return name == "localhost" or (found is not None and found.is_loopback)
 
 
-def _exempt(name: str, port: int, entries: Sequence[str]) -> bool:
-    """Tell whether no_proxy names a host: by *, name, domain, IP or network, each but the last also with a port."""
+def _is_named(name: str, port: int, entries: Sequence[str]) -> bool:
     found = _ip(name)
     for entry in entries:
         if "/" in entry:

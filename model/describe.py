@@ -1,0 +1,63 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Write metadata.json beside a model file: ``python -m model.describe model.pkl --name NAME --version VERSION``.
+
+The same code as the module hashfoundry.kserve.model_metadata, without Ansible.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[1]
+# The folder that contains ansible_collections: of an installed collection, or the link in a checkout.
+_COLLECTIONS = _ROOT.parents[2] if _ROOT.parents[1].name == "ansible_collections" else _ROOT / "collections"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Describe the model. If that fails, return 1 after printing one sentence to stderr."""
+    options = _parser().parse_args(arguments)
+    if str(_COLLECTIONS) not in sys.path:
+        sys.path.append(str(_COLLECTIONS))
+    from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+    from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.describe import (
+        PACKAGES,
+        Request,
+        describe_model,
+        result,
+    )
+    from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import GateOptions
+
+    folder: Path = options.model if options.model.is_dir() else options.model.parent
+    request = Request(folder, options.name, options.version, options.description, examples_file=options.examples)
+    try:
+        trial = GateOptions(isolated=not options.not_isolated, python=options.python).trial(PACKAGES)
+        done = result(request, *describe_model(request, trial), check_mode=False, diff=False)
+    except KServeError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    print(f"{done['path']}: {'written' if done['changed'] else 'unchanged'}.")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m model.describe", description="Write metadata.json of a model.")
+    parser.add_argument("model", type=Path, help="the model file, the only one in its folder, or the folder")
+    parser.add_argument("--name", required=True, help="the model's name")
+    parser.add_argument("--version", required=True, help="the version's name")
+    parser.add_argument("--description", help="what the model is for, in words")
+    parser.add_argument("--examples", type=Path, help="a CSV file with rows to predict, and a first line with names")
+    parser.add_argument("--python", help="interpreter with the serving image's packages (default: this one)")
+    parser.add_argument(
+        "--not-isolated", action="store_true", help="load the model without namespaces: its code has network and files"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which pods manifests ask for, and what each requests: pure functions.
+
+This file is private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.resources import quantity
+
+Json = Mapping[str, Any]
+Amounts = dict[str, Decimal]
+
+# pkg/constants/constants.go of KServe v0.20.0
+SERVER = "kserve-container"
+# What the storage initializer downloads nothing for: a volume, and an image.
+_MOUNTED = ("pvc://", "oci://", "oci+native://")
+# QueueSidecarCPURequestDefault of Knative Serving v1.21, pkg/deployment/config.go
+_QUEUE_PROXY: Json = {"name": "queue-proxy", "resources": {"requests": {"cpu": "25m"}}}
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container with its requests and limits, after the defaults of the namespace."""
+
+    name: str
+    requests: Amounts
+    limits: Amounts
+
+
+@dataclass(frozen=True)
+class Pods:
+    """Pods of one object.
+
+    owner: for messages; load: whether they run to completion; turn: whether they can wait for others of this kind, as
+    loads and rollouts do; bound: whether they choose their nodes themselves.
+    """
+
+    owner: str
+    namespace: str
+    count: int
+    containers: Sequence[Container]
+    init: Sequence[Container] = ()
+    load: bool = False
+    turn: bool = False
+    bound: bool = False
+
+    def amounts(self, part: str) -> Amounts:
+        """Return the requests or limits of one pod, as the scheduler and quotas sum them up.
+
+        https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#resource-sharing-within-containers
+        """
+        total: Amounts = {}
+        for container in self.containers:
+            for name, amount in getattr(container, part).items():
+                total[name] = total.get(name, Decimal(0)) + amount
+        for container in self.init:
+            for name, amount in getattr(container, part).items():
+                total[name] = max(total.get(name, Decimal(0)), amount)
+        return total
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What KServe adds to an InferenceService: the containers of its runtime by name, and the storage initializer."""
+
+    runtimes: Mapping[str, Sequence[Json]] = field(default_factory=dict)
+    initializer: Json = field(default_factory=dict)
+
+
+def pods_of(manifest: Json, serving: Serving, ranges: Sequence[Json] = ()) -> Iterator[Pods]:
+    """Yield the pods that an object will have.
+
+    :param ranges: the LimitRanges of its namespace, whose defaults its containers get.
+    """
+    kind, spec = manifest.get("kind"), manifest.get("spec") or {}
+    metadata: Json = manifest["metadata"]
+    owner, namespace = f"{kind} {metadata['name']}", metadata.get("namespace", "default")
+    if kind == "InferenceService":
+        yield from _service_pods(owner, namespace, manifest, serving, ranges)
+        return
+    if kind in ("Deployment", "StatefulSet"):
+        pod, count = (spec.get("template") or {}).get("spec"), spec.get("replicas", 1)
+    elif kind == "Job":
+        pod, count = (spec.get("template") or {}).get("spec"), spec.get("parallelism", 1)
+    else:
+        return
+    yield _pods(owner, namespace, int(count), pod or {}, ranges, load=kind == "Job")
+
+
+def _service_pods(
+    owner: str, namespace: str, manifest: Json, serving: Serving, ranges: Sequence[Json]
+) -> Iterator[Pods]:
+    knative = is_knative(manifest)
+    for component in ("predictor", "transformer", "explainer"):
+        spec: Json = (manifest.get("spec") or {}).get(component) or {}
+        if not spec:
+            continue
+        model: Json = spec.get("model") or {}
+        containers = _merged(serving.runtimes.get(model.get("runtime", ""), ()), model) if model else spec["containers"]
+        stored = bool(model) and not str(model.get("storageUri", "")).startswith(_MOUNTED)
+        pod = {
+            **spec,
+            "containers": [*containers, _QUEUE_PROXY] if knative else containers,
+            "initContainers": [serving.initializer] if stored and serving.initializer else [],
+        }
+        # Knative starts one pod, also where it then scales to zero.
+        yield _pods(owner, namespace, max(int(spec.get("minReplicas") or 1), 1), pod, ranges)
+
+
+def is_knative(manifest: Json) -> bool:
+    """Return whether an InferenceService is to be served in Knative mode."""
+    annotations: Json = manifest["metadata"].get("annotations") or {}
+    return annotations.get("serving.kserve.io/deploymentMode") == "Knative"
+
+
+def _merged(runtime: Sequence[Json], model: Json) -> list[Json]:
+    """Return the runtime's containers with the model's resources over those of the server (MergeRuntimeContainers)."""
+    own: Json = model.get("resources") or {}
+    found = list(runtime) or [{"name": SERVER}]
+    return [
+        container
+        if container.get("name") != SERVER
+        else {**container, "resources": {part: _over(container, own, part) for part in ("requests", "limits")}}
+        for container in found
+    ]
+
+
+def _over(container: Json, own: Json, part: str) -> Json:
+    return {**((container.get("resources") or {}).get(part) or {}), **(own.get(part) or {})}
+
+
+def _pods(owner: str, namespace: str, count: int, pod: Json, ranges: Sequence[Json], load: bool = False) -> Pods:
+    init = pod.get("initContainers") or ()
+    # A sidecar runs for as long as the pod.
+    sidecars = [container for container in init if container.get("restartPolicy") == "Always"]
+    return Pods(
+        owner,
+        namespace,
+        count,
+        [_container(entry, ranges) for entry in [*(pod.get("containers") or ()), *sidecars]],
+        [_container(entry, ranges) for entry in init if entry not in sidecars],
+        load,
+        load,
+        bool(pod.get("nodeSelector") or pod.get("affinity") or pod.get("tolerations") or pod.get("nodeName")),
+    )
+
+
+def _container(entry: Json, ranges: Sequence[Json]) -> Container:
+    resources: Json = entry.get("resources") or {}
+    limits, requests = amounts(resources.get("limits")), amounts(resources.get("requests"))
+    # The API server takes a limit for a missing request before it looks for defaults.
+    requests = {**limits, **requests}
+    for limit in container_limits(ranges):
+        limits = {**amounts(limit.get("default")), **limits}
+        requests = {**amounts(limit.get("defaultRequest") or limit.get("default")), **requests}
+    return Container(str(entry.get("name", "")), requests, limits)
+
+
+def rolled_out(pods: Pods, knative: bool) -> Pods:
+    """Return the pods that a change of an existing object adds.
+
+    A Deployment creates a quarter of its pods, at least one, before it deletes previous ones (maxSurge). Knative
+    creates all pods of a revision before it deletes those of the previous one.
+    """
+    return pods if knative else replace(pods, count=math.ceil(pods.count / 4), turn=True)
+
+
+def container_limits(ranges: Iterable[Json]) -> Iterator[Json]:
+    """Yield the entries of LimitRanges that are about containers."""
+    for entry in ranges:
+        for limit in (entry.get("spec") or {}).get("limits") or ():
+            if limit.get("type") == "Container":
+                yield limit
+
+
+def amounts(given: Any) -> Amounts:
+    """Return quantities as numbers, without what is no quantity."""
+    numbers = {str(name): quantity(value) for name, value in (given or {}).items()}
+    return {name: number for name, number in numbers.items() if number is not None}

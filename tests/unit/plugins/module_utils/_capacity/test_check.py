@@ -1,0 +1,300 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._capacity.check import check
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
+
+SPACE = "ml-models"
+RUNTIME = {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"cpu": "1", "memory": "2Gi"}}
+
+
+class Cluster:
+    """What a cluster has, by the paths of its API; `refused` paths answer with a status."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Any] = {
+            f"/apis/serving.kserve.io/v1beta1/namespaces/{SPACE}/inferenceservices": {"items": []},
+            f"/apis/batch/v1/namespaces/{SPACE}/jobs": {"items": []},
+            f"/api/v1/namespaces/{SPACE}/persistentvolumeclaims": {"items": []},
+            f"/api/v1/namespaces/{SPACE}/resourcequotas": {"items": []},
+            f"/api/v1/namespaces/{SPACE}/limitranges": {"items": []},
+            "/apis/serving.kserve.io/v1alpha1/clusterservingruntimes/sklearn": {
+                "spec": {"containers": [{"name": "kserve-container", "resources": RUNTIME}]}
+            },
+            "/api/v1/namespaces/kserve/configmaps/inferenceservice-config": {
+                "data": {"storageInitializer": json.dumps({"cpuRequest": "100m", "memoryRequest": "100Mi"})}
+            },
+            "/api/v1/nodes": {"items": [node("a", "4", "16Gi")]},
+            "/api/v1/pods": {"items": []},
+        }
+        self.refused: dict[str, int] = {}
+        self.read: list[str] = []
+
+    def get(self, path: str, **query: Any) -> dict[str, Any]:
+        self.read.append(path)
+        status = self.refused.get(path, 200 if path in self.objects else 404)
+        if status != 200:
+            raise ApiError(f"{path}: {status}", status)
+        return dict(self.objects[path])
+
+    def add(self, path: str, *things: Any) -> None:
+        self.objects[path]["items"] += things
+
+    def quota(self, hard: dict[str, str], used: dict[str, str] | None = None, **spec: Any) -> None:
+        quota = {
+            "metadata": {"name": "models", "namespace": SPACE},
+            "spec": {"hard": hard, **spec},
+            "status": {"used": used or {}},
+        }
+        self.add(f"/api/v1/namespaces/{SPACE}/resourcequotas", quota)
+
+    def limits(self, **limit: dict[str, str]) -> None:
+        entry = {"metadata": {"name": "models"}, "spec": {"limits": [{"type": "Container", **limit}]}}
+        self.add(f"/api/v1/namespaces/{SPACE}/limitranges", entry)
+
+
+def node(name: str, cpu: str, memory: str, pods: str = "110", **spec: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name},
+        "spec": spec,
+        "status": {
+            "allocatable": {"cpu": cpu, "memory": memory, "pods": pods},
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    }
+
+
+def service(name: str, resources: dict[str, Any] | None = None, replicas: int = 1, **predictor: Any) -> dict[str, Any]:
+    model = {"runtime": "sklearn", "storageUri": "pvc://models/x", **({"resources": resources} if resources else {})}
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": name, "namespace": SPACE, "annotations": {}},
+        "spec": {"predictor": {"minReplicas": replicas, "model": model, **predictor}},
+    }
+
+
+def job(name: str, cpu: str = "100m", memory: str = "128Mi") -> dict[str, Any]:
+    resources = {"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": "1", "memory": "512Mi"}}
+    return {
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": SPACE},
+        "spec": {"template": {"spec": {"containers": [{"name": "loader", "resources": resources}]}}},
+    }
+
+
+def resources(cpu: str, memory: str) -> dict[str, Any]:
+    return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": cpu, "memory": memory}}
+
+
+def sentence(cluster: Cluster, *things: dict[str, Any]) -> str:
+    return str(check(cluster, things, "kserve")["msg"])
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    yield Cluster()
+
+
+def test_what_fits_has_no_fault(cluster: Cluster) -> None:
+    cluster.quota({"requests.cpu": "4", "requests.memory": "8Gi", "pods": "40"})
+    told = check(cluster, [service("iris"), service("churn"), job("load-iris")], "kserve")
+    assert (told["faults"], told["msg"], told["pods"], told["unchecked"]) == ([], "", 3, [])
+
+
+def test_a_quota_is_compared_with_the_sum_of_the_models(cluster: Cluster) -> None:
+    cluster.quota({"requests.cpu": "4", "limits.memory": "16Gi"}, {"requests.cpu": "500m"})
+    services = [service(f"m{number}", resources("200m", "512Mi"), replicas=2) for number in range(9)]
+    assert sentence(cluster, *services) == (
+        "ResourceQuota models of namespace ml-models has 3.5 of requests.cpu left, and 3.6 more are asked for"
+    )
+    assert sentence(cluster, *services[:8]) == ""
+
+
+def test_pods_and_claims_count_too(cluster: Cluster) -> None:
+    cluster.quota({"pods": "2", "persistentvolumeclaims": "1", "requests.storage": "5Gi"}, {"pods": "1"})
+    claim = {
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "models", "namespace": SPACE},
+        "spec": {"resources": {"requests": {"storage": "10Gi"}}},
+    }
+    told = check(cluster, [claim, service("a", resources("1m", "1Mi"), replicas=2)], "kserve")
+    assert [fault.partition(" has ")[2] for fault in told["faults"]] == [
+        "1 of pods left, and 2 more are asked for",
+        "5Gi of requests.storage left, and 10Gi more are asked for",
+    ]
+
+
+def test_the_storage_initializer_counts_where_it_requests_more(cluster: Cluster) -> None:
+    cluster.quota({"requests.memory": "150Mi"})
+    small = service("iris", resources("10m", "64Mi"))
+    assert sentence(cluster, small) == ""
+    small["spec"]["predictor"]["model"]["storageUri"] = "s3://models/iris/v1/"
+    cluster.objects["/api/v1/namespaces/kserve/configmaps/inferenceservice-config"]["data"]["storageInitializer"] = (
+        json.dumps({"memoryRequest": "200Mi"})
+    )
+    assert "has 150Mi of requests.memory left, and 200Mi more are asked for" in sentence(cluster, small)
+
+
+def test_a_knative_pod_has_a_queue_proxy(cluster: Cluster) -> None:
+    cluster.quota({"requests.cpu": "110m"})
+    iris = service("iris", resources("100m", "64Mi"))
+    assert sentence(cluster, iris) == ""
+    iris["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] = "Knative"
+    assert "and 0.125 more are asked for" in sentence(cluster, iris)
+
+
+def test_a_request_over_the_runtimes_limit(cluster: Cluster) -> None:
+    given = {"requests": {"memory": "4Gi"}}
+    assert sentence(cluster, service("iris", given)) == (
+        "the container kserve-container of InferenceService iris requests 4Gi of memory, and its limit from the "
+        "serving runtime or a LimitRange is 2Gi (set limits.memory)"
+    )
+    assert sentence(cluster, service("iris", {**given, "limits": {"memory": "4Gi"}})) == ""
+
+
+def test_limit_ranges_give_defaults_and_bounds(cluster: Cluster) -> None:
+    cluster.objects["/apis/serving.kserve.io/v1alpha1/clusterservingruntimes/sklearn"]["spec"]["containers"][0] = {
+        "name": "kserve-container"
+    }
+    cluster.quota({"limits.cpu": "8"})
+    assert "has limits.cpu, which the container kserve-container of InferenceService iris does not set" in sentence(
+        cluster, service("iris")
+    )
+    cluster.limits(default={"cpu": "1", "memory": "1Gi"}, max={"memory": "2Gi"})
+    assert sentence(cluster, service("iris")) == ""
+    assert "requests 2 of cpu, and its limit" in sentence(cluster, service("iris", {"requests": {"cpu": "2"}}))
+    assert "has 4Gi of memory, and the max of a LimitRange is 2Gi" in sentence(
+        cluster, service("iris", {"limits": {"memory": "4Gi"}})
+    )
+
+
+def test_the_quota_that_will_be_applied_counts(cluster: Cluster) -> None:
+    cluster.quota({"pods": "1"}, {"pods": "1"})
+    raised = {
+        "kind": "ResourceQuota",
+        "metadata": {"name": "models", "namespace": SPACE},
+        "spec": {"hard": {"pods": "9"}},
+    }
+    assert "has 0 of pods left, and 1 more are asked for" in sentence(cluster, service("iris"))
+    assert sentence(cluster, service("iris"), raised) == ""
+
+
+def test_the_nodes_are_compared_pod_by_pod(cluster: Cluster) -> None:
+    nodes = cluster.objects["/api/v1/nodes"]["items"]
+    nodes[:] = [
+        node("a", "4", "4Gi"),
+        node("b", "4", "4Gi"),
+        node("control", "9", "99Gi", taints=[{"key": "x", "effect": "NoSchedule"}]),
+        node("drained", "9", "99Gi", unschedulable=True),
+    ]
+    running = {"requests": {"memory": "1Gi"}}
+    pod = {"spec": {"nodeName": "a", "containers": [{"resources": running}]}, "status": {"phase": "Running"}}
+    cluster.add("/api/v1/pods", pod, {**pod, "status": {"phase": "Succeeded"}})
+    # 7Gi are free, and yet no node has 3Gi left twice beside 4Gi.
+    fitting = [service("one", resources("1", "3Gi")), service("two", resources("1", "4Gi"))]
+    assert sentence(cluster, *fitting) == ""
+    assert sentence(cluster, *fitting, service("three", resources("1", "1Gi"))) == (
+        "1 of 3 pods fit on no node: together they request 3 of cpu, 8Gi of memory, and the nodes have 8 of cpu, "
+        "7Gi of memory left"
+    )
+    assert sentence(cluster, service("gpu", resources("9", "9Gi"), nodeSelector={"gpu": "yes"})) == ""
+
+
+def test_devices_and_the_number_of_pods_of_a_node(cluster: Cluster) -> None:
+    asked = {"requests": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": 1}}
+    assert "1 of nvidia.com/gpu, and the nodes have" in sentence(cluster, service("llm", asked))
+    cluster.objects["/api/v1/nodes"]["items"][:] = [node("a", "64", "256Gi", pods="1")]
+    assert sentence(cluster, service("iris")) == ""
+    assert sentence(cluster, service("iris", replicas=2)).startswith("1 of 2 pods fit on no node")
+
+
+def test_what_is_applied_asks_for_nothing_and_reads_no_nodes(cluster: Cluster) -> None:
+    cluster.quota({"pods": "1"}, {"pods": "1"})
+    live = service("iris")
+    live["spec"]["predictor"]["model"]["name"] = ""  # a default of the API server
+    cluster.add(f"/apis/serving.kserve.io/v1beta1/namespaces/{SPACE}/inferenceservices", live)
+    cluster.add(f"/apis/batch/v1/namespaces/{SPACE}/jobs", job("load-iris"))
+    told = check(cluster, [service("iris"), job("load-iris")], "kserve")
+    assert (told["faults"], told["pods"]) == ([], 0)
+    assert not [path for path in cluster.read if path.endswith(("nodes", "pods", "resourcequotas"))]
+    changed = service("iris")
+    changed["spec"]["predictor"]["model"]["storageUri"] = "pvc://models/y"
+    assert "has 0 of pods left" in sentence(cluster, changed)
+
+
+@pytest.mark.parametrize(("mode", "pods"), [("Standard", 1), ("Knative", 4)])
+def test_a_rollout_needs_room_for_what_it_creates_first(cluster: Cluster, mode: str, pods: int) -> None:
+    services = [service(name, resources("1", "1Gi"), replicas=4) for name in ("iris", "churn")]
+    for entry in services:
+        entry["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] = mode
+    path = f"/apis/serving.kserve.io/v1beta1/namespaces/{SPACE}/inferenceservices"
+    cluster.objects[path]["items"] = json.loads(json.dumps(services))
+    for entry in services:
+        entry["spec"]["predictor"]["model"]["storageUri"] = "pvc://models/v2"
+    # In Standard mode one model can wait for the other.
+    cluster.quota({"pods": str(pods if mode == "Standard" else 2 * pods)})
+    cluster.objects["/api/v1/nodes"]["items"][:] = [node("a", "16", "64Gi")]
+    assert sentence(cluster, *services) == ""
+    cluster.objects[f"/api/v1/namespaces/{SPACE}/resourcequotas"]["items"][0]["spec"]["hard"]["pods"] = "0"
+    assert "0 of pods left" in sentence(cluster, *services)
+
+
+def test_claims_that_may_not_be_listed_count_as_existing(cluster: Cluster) -> None:
+    cluster.quota({"persistentvolumeclaims": "0"})
+    cluster.refused = {f"/api/v1/namespaces/{SPACE}/persistentvolumeclaims": 403}
+    claim = {"kind": "PersistentVolumeClaim", "metadata": {"name": "models", "namespace": SPACE}, "spec": {}}
+    told = check(cluster, [claim], "kserve")
+    assert told["faults"] == []
+    assert told["unchecked"] == ["the existing PersistentVolumeClaims, which the credentials may not list"]
+
+
+def test_loads_run_one_after_another_where_there_is_no_room_for_more(cluster: Cluster) -> None:
+    loads = [job(f"load-{number}") for number in range(24)]
+    cluster.quota({"requests.cpu": "500m", "pods": "40"}, {"requests.cpu": "150m"})
+    told = check(cluster, loads, "kserve")
+    assert (told["faults"], told["loads_at_once"]) == ([], 3)
+    told = check(cluster, [job("load-large", memory="32Gi")], "kserve")
+    assert told["loads_at_once"] == 1
+    assert any(fault.startswith("1 of 1 pods fit on no node") for fault in told["faults"])
+    cluster.objects["/api/v1/nodes"]["items"][:] = [node("a", "250m", "16Gi")]
+    assert check(cluster, loads, "kserve")["loads_at_once"] == 2
+
+
+def test_what_may_not_be_read_is_named(cluster: Cluster) -> None:
+    cluster.refused = {"/api/v1/pods": 403, f"/api/v1/namespaces/{SPACE}/resourcequotas": 403}
+    told = check(cluster, [service("iris", resources("5", "1Gi"))], "kserve")
+    assert told["unchecked"] == [
+        "the ResourceQuotas, which the credentials may not list",
+        "the pods of the cluster, which the credentials may not list",
+    ]
+    assert told["msg"].startswith("1 of 1 pods fit on no node")
+    cluster.refused = {"/api/v1/nodes": 403}
+    told = check(cluster, [service("iris", resources("5", "1Gi"))], "kserve")
+    assert (told["faults"], told["unchecked"]) == ([], ["the nodes of the cluster, which the credentials may not list"])
+
+
+def test_a_quota_with_scopes_is_named_as_unchecked(cluster: Cluster) -> None:
+    cluster.quota({"pods": "0"}, scopes=["Terminating"])
+    told = check(cluster, [service("iris")], "kserve")
+    assert (told["faults"], told["unchecked"]) == ([], ["ResourceQuota models, which has scopes"])
+
+
+def test_a_bare_cluster(cluster: Cluster) -> None:
+    for path in [path for path in cluster.objects if "serving.kserve.io" in path or "kserve/" in path]:
+        del cluster.objects[path]
+    told = check(cluster, [service("iris", resources("1", "1Gi"))], "kserve")
+    assert told["faults"] == []
+    assert told["unchecked"] == ["the resources of the serving runtime sklearn, which cannot be read"]
+    cluster.refused = {"/api/v1/nodes": 500}
+    with pytest.raises(ApiError):
+        check(cluster, [service("iris")], "kserve")

@@ -1,0 +1,55 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures of the tests that run roles on the in-memory API server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.unit.ansible_run import environment, exit_code_and_output
+
+from .http_cluster import MODEL, Cluster, cluster
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Cluster]:
+    with cluster(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def run(tmp_path: Path, api: Cluster) -> Run:
+    """Run roles on the cluster with a version of iris, and return the exit code and the output in one line."""
+
+    def play(roles: list[str], version: str, *words: str, **more: object) -> tuple[int, str]:
+        names = [f"hashfoundry.kserve.{role}" for role in roles]
+        content = [{"hosts": "localhost", "gather_facts": False, "roles": names}]
+        (tmp_path / "play.yml").write_text(yaml.safe_dump(content))
+        variables = {
+            "models": [{**MODEL, "version": version}],
+            "platform_kubeconfig": str(api.kubeconfig),
+            "platform_domain": "localhost",
+            # The API server has no nodes.
+            "platform_capacity": "ignore",
+            "platform_bucket": "models",
+            "platform_model_namespace": "models",
+            "platform_access_key": "the-access-key",
+            "platform_secret_key": "the-secret-key",
+            "model_serving_digests": {f"s3://models/iris/{at}/": f"sha256:{at}" for at in ("v1", "v2")},
+            # There is no controller, so nothing will ever serve.
+            "model_serving_timeout": 1,
+        }
+        env = environment("AWS_", "HASHFOUNDRY_", "SPACES_", "K8S_", "KUBECONFIG")
+        arguments = ("play.yml", *words, "-e", json.dumps({**variables, **more}))
+        code, output = exit_code_and_output("ansible-playbook", *arguments, folder=tmp_path, env=env)
+        return code, " ".join(output.split())
+
+    return play
