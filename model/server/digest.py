@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The digest of the model version in a folder, from the manifest that spaces_upload uploads with the files."""
+"""The digest of the model version in a folder, from the manifest that spaces_upload uploads with the files.
+
+A folder without a manifest is from elsewhere; its digest is that of the model file, if that is the one required.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,8 @@ def read_digest(model_file: Path, sha256: str, required: str | None) -> str | No
     try:
         content = path.read_bytes()
     except OSError as error:
+        if required == f"sha256:{sha256}" and isinstance(error, FileNotFoundError):
+            return required
         if required:
             raise StartError(
                 f"MODEL_DIGEST is {required}, but {path} cannot be read ({error.strerror}): {hint}."

@@ -101,6 +101,21 @@ def test_the_digest_is_that_of_the_manifest(
     assert model.metadata()["properties"]["digest"] == digest
 
 
+def test_without_a_manifest_the_digest_is_that_of_the_model_file(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = "sha256:" + hashlib.sha256((tmp_path / "model.pkl").read_bytes()).hexdigest()
+    monkeypatch.setenv("MODEL_DIGEST", digest)
+    model.load()
+    assert model.metadata()["properties"]["digest"] == digest
+    # With a manifest, its own digest is the version's.
+    manifest(tmp_path)
+    from model.server.errors import StartError
+
+    with pytest.raises(StartError, match=r"MODEL_DIGEST is sha256:\w+, but the version in .* has sha256:"):
+        model.load()
+
+
 def test_a_manifest_of_other_files_is_ignored(model: Any, tmp_path: Path) -> None:
     manifest(tmp_path, "0" * 64)
     model.load()

@@ -265,6 +265,13 @@ options:
         ends the module at once.
     type: int
     default: 60
+  grace_period:
+    description:
+      - For how many seconds Kubernetes may refuse the pods of a workload, such as for a quota that is used up, before
+        that is an error. It is one after five seconds if they are refused for good, such as for a quota that is smaller
+        than the pod.
+    type: int
+    default: 60
 seealso:
   - module: kubernetes.core.k8s
 """
@@ -534,6 +541,7 @@ APPLYING: dict[str, Any] = {
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 300},
     "webhook_timeout": {"type": "int", "default": 60},
+    "grace_period": {"type": "int", "default": 60},
 }
 STATE: dict[str, Any] = {"state": {"type": "str", "choices": ["present", "absent"], "default": "present"}}
 

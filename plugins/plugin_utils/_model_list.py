@@ -42,9 +42,11 @@ MODEL: dict[str, Any] = {
     },
     "format": {"type": "str", "required": True},
     "runtime": {"type": "str", "required": True},
-    "storage": {"type": "str", "choices": ["s3", "pvc", "oci"], "default": "s3"},
+    "storage": {"type": "str", "choices": ["s3", "pvc", "oci", "uri"], "default": "s3"},
     "volume": {"type": "str"},
     "image": {"type": "str"},
+    "uri": {"type": "str"},
+    "digest": {"type": "str"},
     "resources": {
         "type": "dict",
         "options": {"requests": {"type": "dict"}, "limits": {"type": "dict"}},
@@ -58,7 +60,11 @@ MODEL: dict[str, Any] = {
     "labels": {"type": "dict"},
     "gate": {"type": "dict"},
 }
-REQUIRED_IF = [("storage", "pvc", ["volume"]), ("storage", "oci", ["image"])]
+REQUIRED_IF = [("storage", "pvc", ["volume"]), ("storage", "oci", ["image"]), ("storage", "uri", ["uri"])]
+# SupportedStorageURIPrefixList in pkg/controller/v1beta1/inferenceservice/utils/utils.go of KServe v0.20.0, without
+# those of the storages pvc and oci. Azure's are https.
+SCHEMES = ("gs", "s3", "file", "https", "http", "hdfs", "webhdfs", "hf")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _KINDS: dict[Any, str] = {
     str: "a string",
     bool: "a boolean",
@@ -72,28 +78,33 @@ PREFIX = "kserve.hashfoundry.io/"
 
 # Kubernetes: labels, and their keys' two parts.
 _LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+# The name of an object: RFC 1123.
+_OBJECT = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _LABEL_PREFIX = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is known of where the models are served.
+    """What is known of where the models are served; see checked."""
 
-    volumes: the volumes that exist, None if unknown; deployment_mode: Standard or Knative; domain: "" if unknown.
-    """
-
-    volumes: Collection[str] | None = None
-    deployment_mode: str = "Standard"
-    domain: str = ""
+    volumes: Collection[str] | None
+    deployment_mode: str
+    domain: str
 
 
-def checked(models: Any, around: Surroundings = Surroundings()) -> tuple[list[dict[str, Any]], list[str]]:
+def checked(
+    models: Any, volumes: Collection[str] | None = None, deployment_mode: str = "Standard", domain: str = ""
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the models with defaults and right types, without what is null, and one sentence for each fault.
 
     Entries with the state absent are left out; see absent_names.
 
     :param models: the list as the inventory has it.
+    :param volumes: the volumes that there are; any name is taken without.
+    :param deployment_mode: Standard or Knative.
+    :param domain: below which the models are served, if it is known.
     """
+    around = Surroundings(volumes, deployment_mode, domain)
     try:
         models = _parsed(models)
     except ValueError:
@@ -173,12 +184,20 @@ def _sentence(error: Exception) -> str:
 def _faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
     yield from _name_faults(model, around)
     storage = model["storage"]
-    for key, needed in (("volume", "pvc"), ("image", "oci")):
+    for key, needed in (("volume", "pvc"), ("image", "oci"), ("uri", "uri"), ("digest", "uri")):
         if key in model and storage != needed:
             yield f"{key} is only for storage {needed}, and storage is {storage}; remove {key}, or set storage"
     if storage == "pvc" and around.volumes is not None and model["volume"] not in around.volumes:
         there = ", ".join(sorted(around.volumes)) or "none"
         yield f"volume is {model['volume']}, which is not one of the volumes ({there})"
+    for key in ("volume", "runtime"):
+        if key in model and not (_OBJECT.fullmatch(model[key]) and len(model[key]) <= limits.HOST):
+            yield (
+                f"{key} is {model[key]}, and must be the name of an object: lower-case letters, digits, '-' and '.', "
+                "with a letter or digit at both ends"
+            )
+    if storage == "uri":
+        yield from _uri_faults(model)
     scaling = model.get("scaling", {})
     least, most = scaling.get("min_replicas"), scaling.get("max_replicas")
     if least is not None and least < 0:
@@ -191,6 +210,22 @@ def _faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
         yield f"scaling.min_replicas is {least}, which is more than scaling.max_replicas, {most}"
     yield from (f"resources.{fault}" for fault in container_faults(model.get("resources", {})))
     yield from _label_faults(model)
+
+
+def _uri_faults(model: Mapping[str, Any]) -> Iterator[str]:
+    scheme, there, rest = model["uri"].partition("://")
+    if not there or not rest or scheme not in SCHEMES:
+        yield (
+            f"uri must begin with one of {', '.join(f'{known}://' for known in SCHEMES)} and name a model, since "
+            "KServe downloads from no other; for pvc:// and oci:// set storage"
+        )
+    elif "@" in rest.partition("/")[0]:
+        # Without the value, which has a password.
+        yield "uri has a user or a password in it, which everybody could read; put them into the model Secret"
+    if "digest" in model and not _DIGEST.fullmatch(model["digest"]):
+        yield f"digest is {model['digest']}, and must be sha256: and 64 hexadecimal digits in lower case"
+    if "source" in model:
+        yield "source is uploaded to the bucket, and storage is uri; remove source, or set storage"
 
 
 def _name_faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:

@@ -22,6 +22,8 @@ VERSION = "kserve.hashfoundry.io/version"
 DIGEST = "kserve.hashfoundry.io/digest"
 # Of Knative Serving v1.21
 _REVISION = "serving.knative.dev/revision"
+# Where the bucket has the versions.
+STORED = ("s3", "pvc")
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -66,11 +68,14 @@ def pod_faults(
         if model is None or metadata.get("deletionTimestamp"):
             continue
         stored = f"s3://{bucket}/{model['name']}/{model['version']}/"
-        found = [*_identity(metadata, model, digests.get(stored))]
+        elsewhere = model["storage"] not in STORED
+        found = [*_identity(metadata, model, model.get("digest") if elsewhere else digests.get(stored))]
         if found and _REVISION in labels:
             continue  # Knative lets the pods of an older revision go after a while
         if model["storage"] == "s3":
             found += _initializer(pod["spec"].get("initContainers") or (), stored, credentials)
+        elif model["storage"] == "uri":
+            found += _source(pod["spec"].get("initContainers") or (), model["uri"])
         elif model["storage"] == "pvc":
             found += _mount(pod["spec"], model)
         faults += [f"Pod {metadata['name']} of model {model['name']} {fault}." for fault in found]
@@ -82,18 +87,29 @@ def _identity(metadata: Json, model: Json, digest: str | None) -> Iterator[str]:
     if version != model["version"]:
         yield f"is of version {version} and not {model['version']}"
     current = (metadata.get("annotations") or {}).get(DIGEST)
-    if digest and model["storage"] != "oci" and current != digest:
+    if digest and current != digest:
         yield f"has the digest {current} in its annotations and not {digest}"
 
 
-def _initializer(containers: Collection[Json], uri: str, credentials: Json) -> Iterator[str]:
-    container = next((one for one in containers if one["name"] == STORAGE_INITIALIZER), None)
+def _container(containers: Collection[Json]) -> Json | None:
+    return next((one for one in containers if one["name"] == STORAGE_INITIALIZER), None)
+
+
+def _source(containers: Collection[Json], uri: str) -> Iterator[str]:
+    container = _container(containers)
     if container is None:
         yield f"has no init container {STORAGE_INITIALIZER}; see whether KServe's webhook for pods works"
         return
     source = (container.get("args") or [None])[0]
     if source != uri:
         yield f"takes its model from {source} and not {uri}"
+
+
+def _initializer(containers: Collection[Json], uri: str, credentials: Json) -> Iterator[str]:
+    yield from _source(containers, uri)
+    container = _container(containers)
+    if container is None:
+        return
     env = {entry["name"]: entry for entry in container.get("env") or ()}
     for key in _KEYS:
         secret = (env.get(key, {}).get("valueFrom") or {}).get("secretKeyRef") or {}

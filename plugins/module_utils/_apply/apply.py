@@ -81,7 +81,8 @@ def apply_manifests(
     :raises KServeError: an object is refused or does not come up; the result says what has been done until then.
     """
     timing = timing or Timing()
-    waiter, report = Waiter(api, timing.follow, timing.clock, timing.report), _Report()
+    waiter = Waiter(api, timing.follow, timing.clock, options.grace_period, timing.report)
+    report = _Report()
     try:
         _ApplyRun(api, options, timing, waiter, report).run(manifests)
     except KServeError as error:

@@ -40,6 +40,7 @@ class Options:
     wait: bool = True
     wait_timeout: float = 300
     webhook_timeout: float = 60
+    grace_period: float = 60
     prune: Sequence[Mapping[str, Any]] = ()
     check_mode: bool = False
     diff: bool = False

@@ -138,18 +138,18 @@ def _read(path: Path) -> tuple[list[Any], list[str]]:
         ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise KServeError(
-            f"{path} is no CSV file in UTF-8 ({error}); set examples_path to one.", reason="InvalidExamples"
+            f"{path} is no CSV file in UTF-8 ({error}); set examples_path to one.", reason="InvalidInstances"
         ) from error
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
             raise KServeError(
                 f"{path} has {len(row)} values in row {number} and {len(header)} names in its first line; correct it.",
-                reason="InvalidExamples",
+                reason="InvalidInstances",
             )
     if not rows:
         raise KServeError(
             f"{path} has no row below its first line, which must be the columns' names; add one.",
-            reason="InvalidExamples",
+            reason="InvalidInstances",
         )
     return [dict(zip(header, row, strict=True)) for row in rows], header
 

@@ -143,3 +143,26 @@ def test_the_pods_of_a_model_have_an_annotation_that_changes_with_each_of_their_
     # More replicas need no other pods.
     assert digests[0] == digests[1] != digests[2]
     assert predictors[1]["maxReplicas"] == 3 and predictors[1]["model"]["readinessProbe"]["periodSeconds"] == 2
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:" + "0" * 64], ids=["without a digest", "with a digest"])
+def test_a_model_from_elsewhere_is_served_from_its_uri(digest: str, tmp_path: Path) -> None:
+    model = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver", "storage": "uri"}
+    model |= {"uri": "gs://public/iris"} | ({"digest": digest} if digest else {})
+    variables = {
+        "__model_serving_models": [model],
+        "__model_serving_stored": [],
+        "__model_serving_all_digests": {},
+        "__model_serving_credentials": {"name": "models"},
+        "model_serving_bucket": "models",
+        "model_serving_exposure": "gateway",
+        "model_serving_deployment_mode": "Standard",
+        "model_serving_namespace": "ml-models",
+        "model_serving_user": 1000,
+        "model_serving_group": 1000,
+    }
+    service = rendered("model_serving/templates/inference-services.yml.j2", variables, tmp_path)
+    assert service["spec"]["predictor"]["model"]["storageUri"] == "gs://public/iris"
+    wanted = [{"name": "MODEL_DIGEST", "value": digest}] if digest else None
+    assert service["spec"]["predictor"]["model"].get("env") == wanted
+    assert service["metadata"]["annotations"].get("kserve.hashfoundry.io/digest") == (digest or None)

@@ -149,6 +149,22 @@ def test_an_unknown_digest_and_an_image_are_not_compared() -> None:
     assert pod_faults([pod], [{**MODELS[0], "storage": "oci"}], "bucket", CREDENTIALS, DIGESTS) == []
 
 
+def test_a_model_from_elsewhere_is_compared_with_its_own_uri_and_digest() -> None:
+    pod = copy.deepcopy(IRIS)
+    pod["spec"]["initContainers"][0]["args"] = ["gs://public/iris", "/mnt/models"]
+    # Its credentials are not those of the bucket.
+    pod["spec"]["initContainers"][0]["env"] = []
+    entry = {**MODELS[0], "storage": "uri", "uri": "gs://public/iris"}
+    assert pod_faults([pod], [entry], "bucket", CREDENTIALS, DIGESTS) == []
+    (fault,) = pod_faults([pod], [entry | {"digest": "sha256:" + "0" * 64}], "bucket", CREDENTIALS, DIGESTS)
+    assert f"has the digest {DIGEST} in its annotations and not sha256:0" in fault
+    (fault,) = pod_faults([IRIS], [entry], "bucket", CREDENTIALS, DIGESTS)
+    assert "takes its model from s3://bucket/iris/v1/ and not gs://public/iris" in fault
+    del pod["spec"]["initContainers"]
+    (fault,) = pod_faults([pod], [entry], "bucket", CREDENTIALS, DIGESTS)
+    assert "has no init container storage-initializer" in fault
+
+
 def test_serving_versions_are_those_of_services_and_pods() -> None:
     service = {"kind": "InferenceService", "metadata": {**metadata("churn", "v3"), "name": "churn"}}
     foreign = {"kind": "InferenceService", "metadata": {"name": "foreign"}}

@@ -358,6 +358,62 @@ def test_a_timeout_is_reported_with_pods_and_events() -> None:
     assert failure.result["waited_seconds"] == 30 and time.stopped == 1
 
 
+JOB = {
+    "apiVersion": "batch/v1",
+    "kind": "Job",
+    "metadata": {"name": "load", "namespace": "models"},
+    "spec": {"template": {}},
+}
+LOAD = "/apis/batch/v1/namespaces/models/jobs/load"
+QUOTA = (
+    'Error creating: pods "load-x2" is forbidden: exceeded quota: models, requested: requests.cpu=100m, '
+    "used: requests.cpu=950m, limited: requests.cpu={limit}"
+)
+
+
+def refusing_server(message: str, name: str = "load", reason: str = "FailedCreate") -> Server:
+    server = Server()
+    event = {"metadata": {}, "involvedObject": {"name": name}, "reason": reason, "message": message}
+    server.objects["/api/v1/namespaces/models/events"] = {"items": [event]}
+    return server
+
+
+@pytest.mark.parametrize(
+    ("limit", "grace", "seconds"),
+    [
+        ("1", 60, 60),  # what others use may become free
+        ("1", 3, 3),
+        ("50m", 60, 5),  # the pod exceeds the whole quota
+    ],
+)
+def test_refused_pods_of_a_job_are_reported_within_the_grace_period(limit: str, grace: int, seconds: int) -> None:
+    server = refusing_server(QUOTA.format(limit=limit))
+    time = Time([listed(LOAD, {**JOB, "status": {}})])
+    failure = fails(server, [JOB], time, wait_timeout=600, grace_period=grace)
+    assert str(failure).startswith("Job models/load is not ready: Kubernetes refuses the pods of Job models/load: ")
+    assert "exceeded quota: models, requested: requests.cpu=100m" in str(failure)
+    assert str(failure).endswith("; raise the quota or ask for less.")
+    assert (failure.reason, round(time.passed)) == ("QuotaExceeded", seconds)
+
+
+@pytest.mark.parametrize(
+    ("status", "name"), [({"active": 1}, "load"), ({"failed": 1}, "load"), ({}, "load-of-another")]
+)
+def test_events_of_others_or_of_before_are_no_refusal(status: dict[str, Any], name: str) -> None:
+    server = refusing_server(QUOTA.format(limit="50m"), name)
+    time = Time([listed(LOAD, {**JOB, "status": status})])
+    failure = fails(server, [JOB], time, wait_timeout=200, grace_period=60)
+    assert "after 200 seconds" in str(failure) and time.passed == 200
+
+
+def test_refused_pods_of_a_deployment_are_reported_by_its_condition() -> None:
+    message = QUOTA.format(limit="50m")
+    refused = {**UNAVAILABLE, "conditions": [{"type": "ReplicaFailure", "status": "True", "message": message}]}
+    time = Time([listed(WEB, deployment(refused))])
+    failure = fails(waiting_server(refused), [DEPLOYMENT], time)
+    assert (failure.reason, round(time.passed)) == ("QuotaExceeded", 5)
+
+
 def test_a_failed_workload_is_not_waited_for() -> None:
     condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "so"}
     given_up = {**UNAVAILABLE, "conditions": [condition]}
