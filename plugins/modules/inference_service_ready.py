@@ -36,8 +36,9 @@ description:
     resource is listed once and watched once, whatever the number of services.
   - The credentials need C(get), C(list) and C(watch) on C(inferenceservices.serving.kserve.io), C(deployments.apps),
     C(replicasets.apps), C(pods) and C(httproutes.gateway.networking.k8s.io) in the namespace, C(get) on
-    C(services/proxy) for O(model_ready_path), and for the diagnosis of a failure C(list) on C(events) and C(get) on
-    C(pods/log). With C(get) on C(endpoints) it also ensures that the answer is not that of a terminating pod.
+    C(services/proxy) for O(model_ready_path), and for the diagnosis of a failure C(list) on C(events),
+    C(clusterservingruntimes) and C(servingruntimes) and C(get) on C(pods/log). With C(get) on C(endpoints) it also
+    ensures that the answer is not that of a terminating pod.
 requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0

@@ -21,6 +21,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, KubeApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Change, Followers
 
+from . import runtimes
 from .diagnosis import diagnose, last_words
 from .ignored import ignored_fields
 from .model_probe import Askers, Prediction, Question, ask, target
@@ -250,12 +251,15 @@ def _failure(
         for entry in failed
     }
     when = f" after {limits.timeout:g} seconds" if outcome.late and not failed[0].settled else ""
+    told = failed[:_TOLD]
+    other = any(entry.verdict.reason in runtimes.REASONS for entry in told)
+    known = f" {runtimes.sentence(api, selection.namespace)}".rstrip() if other else ""
     if len(outcome.services) == 1:
         warning = _warning(facts) if when else ""
-        return KServeError(f"{selection} does not serve{when}: {said[failed[0].name]}{warning}", **facts)
-    causes = " ".join(f"{entry.name}: {said[entry.name]}" for entry in failed[:_TOLD])
+        return KServeError(f"{selection} does not serve{when}: {said[failed[0].name]}{warning}{known}", **facts)
+    causes = " ".join(f"{entry.name}: {said[entry.name]}" for entry in told)
     rest = f" The other {len(failed) - _TOLD} are in services." if len(failed) > _TOLD else ""
     under_way = 0 if outcome.late else sum(not entry.settled for entry in outcome.services)
     given_up = f" The other {under_way} were not waited for, since fail_fast is true." if under_way else ""
     count = f"{len(failed)} of {len(outcome.services)} {selection} do not serve{when}"
-    return KServeError(f"{count}: {causes}{rest}{given_up}", **{"reason": failed[0].verdict.reason, **facts})
+    return KServeError(f"{count}: {causes}{known}{rest}{given_up}", **{"reason": failed[0].verdict.reason, **facts})
