@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_list import Surroundings, checked
+from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_list import checked
 
 
 def checked_models(
@@ -20,7 +20,7 @@ def checked_models(
 
     models: the list as the inventory has it; volumes, domain: where they are known.
     """
-    done, faults = checked(models, Surroundings(volumes, deployment_mode, domain or ""))
+    done, faults = checked(models, volumes, deployment_mode, domain or "")
     if faults:
         raise AnsibleFilterError("\n".join(faults))
     return done

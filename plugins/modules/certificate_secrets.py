@@ -21,17 +21,22 @@ description:
   - A certificate is renewed when its Secret is missing or cannot be read, when key and certificate do not match, when
     the CA has not signed it, when it is for other DNS names, and when it has fewer than O(renew_days) days left. A new
     CA renews every certificate.
+  - A CA that is about to expire is renewed with its name and key. Clients that trust its earlier certificate accept
+    the certificates of the renewed one for as long as that is valid, and the other way round, so that O(renew_days)
+    days remain to give them the new one. To replace the key, delete the CA's Secret; every client then needs the new
+    certificate at once.
   - Only Secrets with the label C(app.kubernetes.io/managed-by=hashfoundry.kserve) are overwritten. Another Secret of
     the same name is an error before anything is written.
   - Keys are ECDSA on the curve P-256. A certificate never outlives the CA.
-  - Secrets are written with server-side apply, as the field manager C(hashfoundry.kserve). A missing namespace is
-    created.
+  - Secrets are written with server-side apply, as the field manager C(hashfoundry.kserve.certificates). A missing
+    namespace is created.
   - The credentials need C(get), C(create) and C(patch) on C(secrets) in the namespaces, and C(create) and C(patch) on
     C(namespaces) for those that are missing.
 notes:
   - Whoever can read the CA's Secret can issue certificates that its clients trust. Restrict access to Secrets in its
     namespace.
-  - Do not run the module for the same CA concurrently.
+  - Of several first runs at once, one creates the CA and the others use it. Of several runs at once that renew a
+    certificate, one succeeds and the others fail with the reason C(SecretConflict).
 requirements:
   - python >= 3.11
   - cryptography >= 42.0.0

@@ -52,11 +52,13 @@ options:
     required: true
   duration:
     description:
-      - For how many seconds a new token is valid, at least 600. The API server may grant less.
+      - For how many seconds a new token is valid, at least 600. The API server may grant less, with a warning.
     type: int
     default: 28800
   renew_before:
-    description: With fewer seconds left than this, a new token is requested.
+    description:
+      - With fewer seconds left than this, a new token is requested. For a token that was granted for a shorter time
+        than O(duration), it counts in proportion.
     type: int
     default: 3600
 """
@@ -88,6 +90,11 @@ expires:
   type: str
   returned: success
   sample: "2026-11-21T17:00:00Z"
+seconds:
+  description: For how many seconds the token was granted; null in check mode when another is due.
+  type: int
+  returned: success
+  sample: 28800
 """
 
 from datetime import UTC, datetime
@@ -124,7 +131,10 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     )
     with client.session(options) as api:
         at = kubeconfig.server(api.configuration)
-        return kubeconfig.reconcile(api, wanted, at, datetime.now(UTC), run.check_mode)
+        result = kubeconfig.reconcile(api, wanted, at, datetime.now(UTC), run.check_mode)
+    for text in kubeconfig.warnings(wanted, result):
+        run.warn(text)
+    return result
 
 
 USE_CASE = UseCase({**AUTH_ARG_SPEC, **OPTIONS}, run)

@@ -78,28 +78,33 @@ PREFIX = "kserve.hashfoundry.io/"
 
 # Kubernetes: labels, and their keys' two parts.
 _LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+# The name of an object: RFC 1123.
+_OBJECT = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _LABEL_PREFIX = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is known of where the models are served.
+    """What is known of where the models are served; see checked."""
 
-    volumes: the volumes that exist, None if unknown; deployment_mode: Standard or Knative; domain: "" if unknown.
-    """
-
-    volumes: Collection[str] | None = None
-    deployment_mode: str = "Standard"
-    domain: str = ""
+    volumes: Collection[str] | None
+    deployment_mode: str
+    domain: str
 
 
-def checked(models: Any, around: Surroundings = Surroundings()) -> tuple[list[dict[str, Any]], list[str]]:
+def checked(
+    models: Any, volumes: Collection[str] | None = None, deployment_mode: str = "Standard", domain: str = ""
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the models with defaults and right types, without what is null, and one sentence for each fault.
 
     Entries with the state absent are left out; see absent_names.
 
     :param models: the list as the inventory has it.
+    :param volumes: the volumes that there are; any name is taken without.
+    :param deployment_mode: Standard or Knative.
+    :param domain: below which the models are served, if it is known.
     """
+    around = Surroundings(volumes, deployment_mode, domain)
     try:
         models = _parsed(models)
     except ValueError:
@@ -185,6 +190,12 @@ def _faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
     if storage == "pvc" and around.volumes is not None and model["volume"] not in around.volumes:
         there = ", ".join(sorted(around.volumes)) or "none"
         yield f"volume is {model['volume']}, which is not one of the volumes ({there})"
+    for key in ("volume", "runtime"):
+        if key in model and not (_OBJECT.fullmatch(model[key]) and len(model[key]) <= limits.HOST):
+            yield (
+                f"{key} is {model[key]}, and must be the name of an object: lower-case letters, digits, '-' and '.', "
+                "with a letter or digit at both ends"
+            )
     if storage == "uri":
         yield from _uri_faults(model)
     scaling = model.get("scaling", {})

@@ -52,7 +52,8 @@ class Lifecycle:
         address = 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}'
         self.endpoint = f"http://{kubectl('get', 'nodes', '-o', address)}:{self.node_port}"
 
-    def _model(self, name: str, version: str, **options: Any) -> dict[str, Any]:
+    def model(self, name: str, version: str, **options: Any) -> dict[str, Any]:
+        """The entry of a model in the list."""
         folder = str(self.folder / name / version)
         command = [sys.executable, "-m", "model.iris", "--output", folder, "--version", version]
         return {
@@ -74,8 +75,8 @@ class Lifecycle:
         access_key, secret_key = self.key
         words = {
             "models": [
-                self._model(self.stored, listed),
-                self._model(self.mounted, "v1", storage="pvc", volume="models"),
+                self.model(self.stored, listed),
+                self.model(self.mounted, "v1", storage="pvc", volume="models"),
             ],
             "platform_model_namespace": self.namespace,
             # In Knative mode a pod has two containers, and a previous revision retains its pods for a minute.
@@ -241,8 +242,15 @@ def test_one_command_rolls_back_to_the_previous_version_and_no_request_fails(mod
     assert (now["versions"], now["predictions"]) == (["v1"], EXPECTED)
     assert "serves v1 instead of v2." in said
     assert (
-        "The list of models names v2, which the next run of site.yml would deploy again. Set version: v1 there." in said
+        "The list of models names v2, which the next run of site.yml would deploy again. Set version: v1 there, and "
+        "remove source, which is that of v2: the bucket contains v1." in said
     )
+    following = [
+        models.model(models.stored, "v1", source=None),
+        models.model(models.mounted, "v1", storage="pvc", volume="models"),
+    ]
+    said = models.play("storage", "serving", models=following)
+    assert said.count("changed=0") == 2
 
 
 def test_a_rollback_to_the_serving_version_changes_nothing(models) -> None:

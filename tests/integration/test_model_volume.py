@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import subprocess
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -235,3 +236,37 @@ def test_an_interrupted_loader_is_restarted(models: Models) -> None:
     # The temporary folder of the first loader is deleted.
     there = models.on_node("ls", "-A", "/dev/shm/model").split()
     assert "v3" in there and [name for name in there if name.startswith(".")] == [".lock"]
+
+
+def test_loads_take_turns_within_a_quota(models: Models) -> None:
+    models.publish("v5", b"model")
+    for name in ("v5/model.bin", "v5/manifest.json"):
+        source = {"Bucket": models.bucket, "Key": f"model/{name}"}
+        models.store.copy_object(Bucket=models.bucket, Key=f"other/{name}", CopySource=source)
+    entry = {"version": "v5", "format": "sklearn", "runtime": "none", "storage": "pvc", "volume": "small"}
+    both = [{**entry, "name": name} for name in ("model", "other")]
+    done = models.load("v5", model_volume_models=both, model_namespace_quota={"pods": "1"})
+    models.on_node("rm", "-rf", "/dev/shm/other")
+    assert done.returncode == 0, reason(done)
+    loaded = {job["metadata"]["labels"]["kserve.hashfoundry.io/model"]: job["status"] for job in models.jobs()}
+    assert loaded.keys() == {"model", "other"}
+    assert loaded["model"]["completionTime"] <= loaded["other"]["startTime"]
+
+
+def test_a_quota_without_room_for_a_loader(models: Models) -> None:
+    models.publish("v6", b"model")
+    done = models.load("v6", model_namespace_quota={"pods": "0"})
+    assert done.returncode != 0
+    said = one_line(done.stdout)
+    assert f"ResourceQuota models of namespace {NAMESPACE} has 0 of pods left, and 1 more are asked for" in said
+    assert not [job for job in models.jobs() if job["metadata"]["labels"]["kserve.hashfoundry.io/version"] == "v6"]
+
+
+def test_refused_pods_of_a_loader_are_reported_at_once(models: Models) -> None:
+    models.publish("v7", b"model")
+    began = time.monotonic()
+    done = models.load("v7", model_namespace_quota={"pods": "0"}, platform_capacity="ignore")
+    assert done.returncode != 0 and time.monotonic() - began < 60
+    said = one_line(done.stdout)
+    assert "Kubernetes refuses the pods of Job " in said
+    assert "exceeded quota: models" in said and "raise the quota or ask for less." in said

@@ -104,7 +104,8 @@ def test_a_third_model_takes_one_entry_and_absent_deletes_it(
 
 def test_kserve_and_the_api_server_accept_every_key_of_an_entry(playbook: Playbook) -> None:
     """In check mode each object is sent as a server-side dry run, through KServe's webhooks."""
-    plain = {"version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver"}
+    small = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+    plain = {"version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver", "resources": small}
     models = [
         {**plain, "name": "from-image", "storage": "oci", "image": "registry.example.com/m:1", "exposure": "none"},
         {**plain, "name": "elsewhere", "storage": "uri", "uri": "gs://public/iris", "digest": "sha256:" + "0" * 64},
@@ -123,6 +124,38 @@ def test_kserve_and_the_api_server_accept_every_key_of_an_entry(playbook: Playbo
     ):
         assert said in done.stdout
     assert done.stdout.count("networking.kserve.io/visibility: cluster-local") == 2
+
+
+def test_models_without_room_are_rejected_before_anything_is_sent(playbook: Playbook, kubectl: Kubectl) -> None:
+    plain = {
+        "version": "v1",
+        "format": "sklearn",
+        "runtime": "kserve-sklearnserver",
+        "storage": "oci",
+        "image": "x/y:1",
+    }
+    large = {"requests": {"cpu": "3", "memory": "1Gi"}, "limits": {"cpu": "3", "memory": "1Gi"}}
+    models = [{**plain, "name": f"too-large-{number}", "resources": large} for number in range(2)]
+    done = playbook("playbooks/serving.yml", "-e", json.dumps({"models": models}))
+    assert done.returncode != 0
+    said = one_line(done.stdout)
+    assert "There is no room for the models on local: ResourceQuota models of namespace ml-models has " in said
+    assert "of requests.cpu left, and 6 more are asked for" in said
+    assert "2 of 2 pods fit on no node: together they request 6 of cpu, 2Gi of memory" in said
+    assert "changed=0" in done.stdout
+    names = kubectl("get", "inferenceservices", "-n", "ml-models", "-o", "name")
+    assert "too-large" not in names
+
+
+def test_a_canary_set_by_hand_is_a_warning_in_standard_mode(playbook: Playbook, kubectl: Kubectl) -> None:
+    patch = ("patch", "inferenceservice", "iris-classifier", "-n", "ml-models", "--type=merge", "-p")
+    kubectl(*patch, json.dumps({"spec": {"predictor": {"canaryTrafficPercent": 10}}}))
+    try:
+        done = playbook("playbooks/serving.yml", "-e", json.dumps(iris()))
+    finally:
+        kubectl(*patch, json.dumps({"spec": {"predictor": {"canaryTrafficPercent": None}}}))
+    assert done.returncode == 0, reason(done)
+    assert "spec.predictor.canaryTrafficPercent is 10, which KServe ignores in Standard mode" in one_line(done.stdout)
 
 
 def iris(**change: Any) -> dict[str, Any]:

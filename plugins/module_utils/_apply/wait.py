@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.progress import Progress, Report
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import short
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.cert_manager import (
     CHALLENGES,
@@ -27,9 +28,13 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client im
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Target
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Feed, Follow, Source, Store
 
+from .refused_pods import refused_pods
+
 Json = Mapping[str, Any]
 
 _EVENTS = 5
+# After so many seconds pods that are refused for good are noticed; the others get the grace period.
+_FIRST_LOOK = 5.0
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
 _CERTIFICATE = ("cert-manager.io", "Certificate")
 
@@ -37,10 +42,19 @@ _CERTIFICATE = ("cert-manager.io", "Certificate")
 class Waiter:
     """Waits for objects; seconds: how long it has waited in all."""
 
-    def __init__(self, api: KubeApi, follow: Follow, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        api: KubeApi,
+        follow: Follow,
+        clock: Callable[[], float],
+        grace_period: float = 60,
+        report: Report | None = None,
+    ) -> None:
         self._api = api
+        self._grace_period = grace_period
         self._follow = follow
         self._clock = clock
+        self._report = report
         self._seen_ready: set[str] = set()
         self.seconds = 0.0
 
@@ -69,14 +83,22 @@ class Waiter:
     def _until_ready(
         self, feed: Feed, waiting: dict[str, tuple[Target, Verdict]], start: float, timeout: float
     ) -> None:
-        store = Store(waiting)
+        store, progress = Store(waiting), Progress(self._report, start)
+        look = start + min(_FIRST_LOOK, self._grace_period)
         while waiting:
+            if store.complete and self._clock() >= look:
+                late = self._clock() >= start + self._grace_period
+                self._stop_at_refused(waiting, store, late)
+                look = self._clock() + max(self._grace_period, _FIRST_LOOK) if late else start + self._grace_period
             left = start + timeout - self._clock()
             # All is read once in any case, which ends by itself: each follower lists its source or gives up.
             if left <= 0 and store.complete:
                 target, verdict = next(iter(waiting.values()))
                 raise _failure(self._api, target, verdict, f" after {timeout:g} seconds")
-            changes = feed.next(left if store.complete else READ_TIMEOUT)
+            now = self._clock()
+            progress.at(now, lambda seconds: _sentence(waiting, seconds))
+            quiet = min(left, max(look - now, 0)) if store.complete else READ_TIMEOUT
+            changes = feed.next(min(quiet, progress.left(now)))
             for change in changes:
                 store.apply(change)
             for path in {change.source for change in changes} & set(waiting):
@@ -88,6 +110,20 @@ class Waiter:
                     del waiting[path]
                     self._seen_ready.add(path)
             _stop_at_failed(self._api, waiting)
+
+    def _stop_at_refused(self, waiting: Mapping[str, tuple[Target, Verdict]], store: Store, late: bool) -> None:
+        """Raise if Kubernetes refuses the pods of a workload, and always will or has for the grace period."""
+        for path, (target, _verdict_before) in waiting.items():
+            thing = next(iter(store.get(path)), None)
+            refused = refused_pods(self._api, target, thing) if thing and target.manifest.kind in _WORKLOADS else None
+            if refused and (late or refused.state is State.FAILED):
+                raise KServeError(f"{target} is not ready: {refused.message}", reason=refused.reason, events=[])
+
+
+def _sentence(waiting: Mapping[str, tuple[Target, Verdict]], seconds: float) -> str:
+    target, verdict = next(iter(waiting.values()))
+    others = f" {len(waiting) - 1} other objects are not ready either." if len(waiting) > 1 else ""
+    return f"{target} is not ready after {seconds} seconds: {verdict.message.rstrip('.')}.{others}"
 
 
 def _verdict(target: Target, thing: Json | None) -> Verdict | None:

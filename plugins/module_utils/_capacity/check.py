@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.parallel import concurrently
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.resources import quantity
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, KubeApi
 
 from .demand import Pods, Serving, is_knative, pods_of, rolled_out
-from .room import Node, at_once, container_faults, node_fault, nodes_with_room, quota_faults
+from .room import Node, at_once, claim_faults, container_faults, node_fault, nodes_with_room, quota_faults
 
 Json = Mapping[str, Any]
 
@@ -36,6 +37,8 @@ _BOUNDS = {
 }
 # Whether an object exists as it is given.
 APPLIED, CHANGED, ABSENT = "applied", "changed", "absent"
+# Pods that have ended request nothing.
+_RUNNING = {"pods": {"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}}
 _TOLD = 4  # so many faults make up the message; the others are in the result
 
 
@@ -71,6 +74,7 @@ def check(api: KubeApi, definitions: Iterable[Json], kserve_namespace: str) -> d
         own = [one for one in pods if one.namespace == space]
         claims = [entry for entry in new if entry["kind"] == "PersistentVolumeClaim" and _namespace(entry) == space]
         faults += container_faults(own, bounds["LimitRange"][space])
+        faults += claim_faults(claims, bounds["LimitRange"][space])
         for quota in bounds["ResourceQuota"][space]:
             if _is_scoped(quota):
                 reader.unchecked.add(f"ResourceQuota {quota['metadata']['name']}, which has scopes")
@@ -126,10 +130,10 @@ class _Reader:
         """Return the objects of a collection; none where it does not exist or may not be read."""
         return self._list(path, what) or []
 
-    def _list(self, path: str, what: str) -> list[Json] | None:
+    def _list(self, path: str, what: str, **query: str) -> list[Json] | None:
         """Return the objects of a collection; None where it may not be read."""
         try:
-            items: list[Json] = self._api.get(path)["items"]
+            items: list[Json] = self._api.get(path, **query)["items"]
         except ApiError as error:
             if error.status == 403:
                 self.unchecked.add(f"{what}, which the credentials may not list")
@@ -151,9 +155,12 @@ class _Reader:
         live = known.get(entry["metadata"]["name"])
         if live is None:
             return ABSENT
-        # A Job and a claim are not changed.
-        same = entry["kind"] in ("Job", "PersistentVolumeClaim") or _holds(entry["spec"], live["spec"])
-        return APPLIED if same else CHANGED
+        # A Job and a claim are not changed, and an autoscaler may have added replicas.
+        if entry["kind"] in ("Job", "PersistentVolumeClaim"):
+            return APPLIED
+        wanted = {key: value for key, value in entry["spec"].items() if key != "replicas"}
+        fewer = int(entry["spec"].get("replicas") or 0) > int(live["spec"].get("replicas") or 0)
+        return APPLIED if not fewer and _holds(wanted, live["spec"]) else CHANGED
 
     def serving(self, services: Sequence[Json], kserve_namespace: str) -> Serving:
         """Return what KServe adds to InferenceServices."""
@@ -197,7 +204,8 @@ class _Reader:
     def nodes(self) -> list[Node] | None:
         """Return what the nodes have left, or None if they may not be listed."""
         nodes, pods = concurrently(
-            lambda plural: self._list(f"/api/v1/{plural}", f"the {plural} of the cluster"), ("nodes", "pods")
+            lambda plural: self._list(f"/api/v1/{plural}", f"the {plural} of the cluster", **_RUNNING.get(plural, {})),
+            ("nodes", "pods"),
         )
         return None if nodes is None else nodes_with_room(nodes, pods or [])
 
@@ -207,5 +215,12 @@ def _holds(wanted: Any, live: Any) -> bool:
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(_holds(value, live.get(key)) for key, value in wanted.items())
     if isinstance(wanted, list):
-        return isinstance(live, list) and len(wanted) == len(live) and all(map(_holds, wanted, live))
-    return str(wanted) == str(live)
+        if not isinstance(live, list):
+            return False
+        if wanted and all(isinstance(entry, Mapping) and "name" in entry for entry in wanted):
+            # Containers and the like, to which a webhook may have added some.
+            named = {entry.get("name"): entry for entry in live if isinstance(entry, Mapping)}
+            return all(_holds(entry, named.get(entry["name"])) for entry in wanted)
+        return len(wanted) == len(live) and all(map(_holds, wanted, live))
+    same = str(wanted) == str(live)
+    return same or (quantity(wanted) is not None and quantity(wanted) == quantity(live))

@@ -160,26 +160,26 @@ def _container(entry: Json, ranges: Sequence[Json]) -> Container:
     limits, requests = amounts(resources.get("limits")), amounts(resources.get("requests"))
     # The API server takes a limit for a missing request before it looks for defaults.
     requests = {**limits, **requests}
-    for limit in container_limits(ranges):
+    for limit in limits_of(ranges, "Container"):
         limits = {**amounts(limit.get("default")), **limits}
         requests = {**amounts(limit.get("defaultRequest") or limit.get("default")), **requests}
     return Container(str(entry.get("name", "")), requests, limits)
 
 
 def rolled_out(pods: Pods, knative: bool) -> Pods:
-    """Return the pods that a change of an existing object adds.
+    """Return the pods that a change of an existing object adds for a time, so that another change can wait for them.
 
     A Deployment creates a quarter of its pods, at least one, before it deletes previous ones (maxSurge). Knative
     creates all pods of a revision before it deletes those of the previous one.
     """
-    return pods if knative else replace(pods, count=math.ceil(pods.count / 4), turn=True)
+    return replace(pods, count=pods.count if knative else math.ceil(pods.count / 4), turn=True)
 
 
-def container_limits(ranges: Iterable[Json]) -> Iterator[Json]:
-    """Yield the entries of LimitRanges that are about containers."""
+def limits_of(ranges: Iterable[Json], kind: str) -> Iterator[Json]:
+    """Yield the entries of LimitRanges that are about containers, pods or claims."""
     for entry in ranges:
         for limit in (entry.get("spec") or {}).get("limits") or ():
-            if limit.get("type") == "Container":
+            if limit.get("type") == kind:
                 yield limit
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from .demand import Amounts, Pods, amounts, container_limits
+from .demand import Amounts, Pods, amounts, limits_of
 
 Json = Mapping[str, Any]
 
@@ -53,15 +53,28 @@ def container_faults(pods: Iterable[Pods], ranges: Sequence[Json]) -> Iterator[s
                         f"{who} requests {said(name, amount)} of {name}, and its limit from the serving runtime or a "
                         f"LimitRange is {said(name, limit)} (set limits.{name})"
                     )
-            for bounds in container_limits(ranges):
-                for part, given in (("max", container.limits), ("min", container.requests)):
-                    for name, bound in amounts(bounds.get(part)).items():
-                        amount = given.get(name, bound)
-                        if (amount > bound) if part == "max" else (amount < bound):
-                            yield (
-                                f"{who} has {said(name, amount)} of {name}, and the {part} of a LimitRange is "
-                                + said(name, bound)
-                            )
+            for bounds in limits_of(ranges, "Container"):
+                yield from _out_of_bounds(who, container.requests, container.limits, bounds)
+        for bounds in limits_of(ranges, "Pod"):
+            yield from _out_of_bounds(
+                f"a pod of {entry.owner}", entry.amounts("requests"), entry.amounts("limits"), bounds
+            )
+
+
+def claim_faults(claims: Iterable[Json], ranges: Sequence[Json]) -> Iterator[str]:
+    """Yield what claims ask for against a LimitRange."""
+    for claim in claims:
+        for bounds in limits_of(ranges, "PersistentVolumeClaim"):
+            size = {"storage": _storage(claim)}
+            yield from _out_of_bounds(f"the claim {claim['metadata']['name']}", size, size, bounds)
+
+
+def _out_of_bounds(who: str, requests: Amounts, limits: Amounts, bounds: Json) -> Iterator[str]:
+    for part, given, sign in (("max", limits, 1), ("min", requests, -1)):
+        for name, bound in amounts(bounds.get(part)).items():
+            amount = given.get(name, bound)
+            if sign * amount > sign * bound:
+                yield f"{who} has {said(name, amount)} of {name}, and the {part} of a LimitRange is {said(name, bound)}"
 
 
 def quota_need(entry: Pods, key: str) -> Decimal | None:

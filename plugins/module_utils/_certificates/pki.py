@@ -38,6 +38,8 @@ except ImportError:
 CLOCK_SKEW = timedelta(hours=1)
 # Upper bound of a common name (ub-common-name, RFC 5280, appendix A.1).
 LONGEST_COMMON_NAME = 64
+# Why a certificate is renewed that has no fault.
+EXPIRES_SOON = "expires soon"
 _LONGEST_DNS_NAME = 253
 # The host names of RFC 1123, section 2.1, in lower case.
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -94,8 +96,21 @@ def new_authority(common_name: str, days: int, now: datetime) -> Pair:
     :param days: how long it is valid from now on.
     :param now: the time, with a time zone.
     """
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = _name(common_name)
+    return _self_signed(ec.generate_private_key(ec.SECP256R1()), _name(common_name), days, now)
+
+
+def renewed_authority(authority: Pair, days: int, now: datetime) -> Pair:
+    """Return a certificate authority of the same name and key that is valid for longer.
+
+    A client that trusts either certificate accepts what the other has issued, for as long as its own is valid.
+
+    :param days: how long it is valid from now on.
+    :param now: the time, with a time zone.
+    """
+    return _self_signed(authority.key, authority.certificate.subject, days, now)
+
+
+def _self_signed(key: ec.EllipticCurvePrivateKey, name: x509.Name, days: int, now: datetime) -> Pair:
     usage = _usage(key_cert_sign=True, crl_sign=True)
     builder = (
         _builder(key, name, now, now + timedelta(days=days))
@@ -198,7 +213,7 @@ def _renewal_reason(pair: Pair, authority: x509.Certificate, soon: datetime) -> 
         pair.certificate.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature):
         return "not signed by the authority"
-    return "expires soon" if pair.certificate.not_valid_after_utc < soon else None
+    return EXPIRES_SOON if pair.certificate.not_valid_after_utc < soon else None
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:

@@ -9,6 +9,7 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from .pki import Pair
 _FIELD_MANAGER = "hashfoundry.kserve.certificates"
 _LABEL, _MANAGER = "app.kubernetes.io/managed-by", "hashfoundry.kserve"
 _TYPE = "kubernetes.io/tls"
+_ATTEMPTS = 5  # as many runs as may begin at once, with some to spare
 _LONGEST_VALIDITY = 36500  # days; the time of a certificate ends with the year 9999
 # A key in PEM, whole or from any line on, or in base64 once more. No name is that long without a dot or a hyphen.
 _KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END|$)|[A-Za-z0-9+/]{40,}=*", re.DOTALL)
@@ -72,6 +74,14 @@ class Request:
     authority: Authority
     certificates: tuple[Wanted, ...]
     renew_days: int
+
+
+class _TakenError(Exception):
+    """Another run has created a Secret that was absent; place: which."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(str(place))
+        self.place = place
 
 
 @dataclass(frozen=True)
@@ -146,6 +156,24 @@ def reconcile(api: ApplyApi, wanted: Request, now: datetime, check_mode: bool) -
     :raises KServeError: a Secret is not managed by this module, or the cluster refuses. Before the first write, every
         Secret has been read and none was another's.
     """
+    done: dict[Place, str] = {}
+    for _attempt in range(_ATTEMPTS):
+        try:
+            return _reconciled(api, wanted, now, check_mode, done)
+        except _TakenError as error:
+            # Another run has created it since it was read. Its authority is as good, and there must be only one.
+            taken = error
+    raise _conflict(taken.place)
+
+
+def _reconciled(
+    api: ApplyApi, wanted: Request, now: datetime, check_mode: bool, done: dict[Place, str]
+) -> dict[str, Any]:
+    """Issue what is due.
+
+    :param done: why Secrets were written, also by earlier attempts of this run.
+    :raises _TakenError: a Secret that was absent is there.
+    """
     soon = now + timedelta(days=wanted.renew_days)
     authority = wanted.authority
     held = {place: _read(api, place) for place in (authority.place, *(entry.place for entry in wanted.certificates))}
@@ -154,18 +182,21 @@ def reconcile(api: ApplyApi, wanted: Request, now: datetime, check_mode: bool) -
     ca_reason = _authority_renewal_reason(ca_held, authority.common_name, soon)
     ca = ca_held.pair if ca_held else None
     if ca_reason and not check_mode:
-        ca = pki.new_authority(authority.common_name, authority.days, now)
+        ca = _due_authority(authority, ca if ca_reason == pki.EXPIRES_SOON else None, now)
         _write(api, authority.place, pki.data(ca, ca.certificate), ca_held)
-    changes = [_Change(authority.place, ca_held, None if ca_reason and check_mode else ca, (), ca_reason)]
+        done[authority.place] = ca_reason
+    planned = None if ca_reason and check_mode else ca
+    changes = [_Change(authority.place, ca_held, planned, (), ca_reason or done.get(authority.place))]
 
     for entry in wanted.certificates:
         leaf_held = held[entry.place]
-        reason = _certificate_renewal_reason(leaf_held, None if ca_reason else ca, entry.dns_names, soon)
+        reason = _certificate_renewal_reason(leaf_held, ca, entry.dns_names, soon, ca_reason)
         leaf = leaf_held.pair if leaf_held and not reason else None
         if reason and ca and not check_mode:
             leaf = pki.issue(ca, entry.dns_names, entry.days, now)
             _write(api, entry.place, pki.data(leaf, ca.certificate), leaf_held)
-        changes.append(_Change(entry.place, leaf_held, leaf, entry.dns_names, reason))
+            done[entry.place] = reason
+        changes.append(_Change(entry.place, leaf_held, leaf, entry.dns_names, reason or done.get(entry.place)))
     return _result(changes, ca)
 
 
@@ -173,14 +204,21 @@ def _authority_renewal_reason(held: _Held | None, common_name: str, soon: dateti
     return pki.authority_renewal_reason(held.pair, common_name, soon) if held else "absent"
 
 
+def _due_authority(wanted: Authority, before: Pair | None, now: datetime) -> Pair:
+    """Return the authority to write; before: the one that it continues, since clients trust that."""
+    if before is not None:
+        return pki.renewed_authority(before, wanted.days, now)
+    return pki.new_authority(wanted.common_name, wanted.days, now)
+
+
 def _certificate_renewal_reason(
-    held: _Held | None, ca: Pair | None, names: Sequence[str], soon: datetime
+    held: _Held | None, ca: Pair | None, names: Sequence[str], soon: datetime, ca_reason: str | None
 ) -> str | None:
-    """Return why a certificate is due, or None; ca: None when the authority is new, or would be."""
+    """Return why a certificate is due, or None; ca_reason: why the authority was, or would be, written."""
     if held is None:
         return "absent"
-    if ca is None:
-        return "the authority is new"
+    if ca is None or ca_reason:
+        return "the authority is renewed" if ca_reason == pki.EXPIRES_SOON else "the authority is new"
     if reason := pki.certificate_renewal_reason(held.pair, ca.certificate, names, soon):
         return reason
     return None if held.ca_certificate == pki.pem(ca.certificate) else "ca.crt is of another authority"
@@ -279,28 +317,47 @@ def _target(place: Place, content: Mapping[str, Any], version: str = "") -> Targ
 def _write(api: ApplyApi, place: Place, content: Mapping[str, Any], held: _Held | None) -> None:
     """Apply a Secret, and create its namespace if it does not exist.
 
-    A Secret that was read is taken over only as it was read, and one that was absent takes no field from anyone.
+    A Secret that was read is taken over only as it was read, and one that was absent is not taken over at all.
+
+    :raises _TakenError: another run has created it meanwhile.
     """
-    target = _target(place, content, held.version if held else "")
+    try:
+        version = held.version if held else _created(api, place, content)
+        _apply(api, _target(place, content, version), force=True)
+    except ApiError as error:
+        raise _refused(place, error) from None
+
+
+def _created(api: ApplyApi, place: Place, content: Mapping[str, Any]) -> str:
+    """Create a Secret, and return its version. Two applies of one field manager would not exclude each other."""
+    target = _target(place, content)
+
+    def create() -> str:
+        return str(json.loads(api.post(target.collection, target.manifest.body))["metadata"]["resourceVersion"])
+
     try:
         try:
-            _apply(api, target, force=held is not None)
+            return create()
         except ApiError as error:
             if error.status != 404:
                 raise
             _apply(api, _namespace(place.namespace), force=False)
-            _apply(api, target, force=False)
+            return create()
     except ApiError as error:
-        raise _refused(place, error) from None
+        if error.status == 409 and "already exists" in error.text:
+            raise _TakenError(place) from None
+        raise
+
+
+def _conflict(place: Place) -> KServeError:
+    return KServeError(f"Secret {place} was changed by another client meanwhile; run again.", reason="SecretConflict")
 
 
 def _refused(place: Place, error: ApiError) -> KServeError:
     if error.status == 401:
         return KServeError(str(error), **error.result)
     if error.status in (404, 409):
-        return KServeError(
-            f"Secret {place} was changed by another client meanwhile; run again.", reason="SecretConflict"
-        )
+        return _conflict(place)
     if "being terminated" in error.text:
         return KServeError(
             f"Namespace {place.namespace} is being deleted; run again when it is gone.", reason="NamespaceTerminating"

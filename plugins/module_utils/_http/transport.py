@@ -342,6 +342,7 @@ def _selector() -> selectors.BaseSelector:
     return _FineSelector() if _FineSelector is not None else selectors.DefaultSelector()
 
 
+_SELECT_SET = 1024  # FD_SETSIZE of select(2)
 _FineSelector: Callable[[], selectors.BaseSelector] | None = None
 if hasattr(selectors, "EpollSelector"):
 
@@ -349,7 +350,8 @@ if hasattr(selectors, "EpollSelector"):
         """epoll, which waits for whole milliseconds, behind select, which does for microseconds."""
 
         def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-            if timeout is not None and timeout > 0:
+            # select takes no descriptor beyond its fixed set; with so many, whole milliseconds do.
+            if timeout is not None and timeout > 0 and self.fileno() < _SELECT_SET:
                 select.select([self.fileno()], [], [], timeout)
                 timeout = 0
             return super().select(timeout)

@@ -42,6 +42,13 @@ class Wanted:
     seconds: int
     renew_seconds: int
 
+    def renewal(self, granted: int) -> int:
+        """Return with how many seconds left another token is due, in proportion to those that were granted.
+
+        Where the API server grants less than it is asked for, each token could be due at once.
+        """
+        return min(self.renew_seconds, self.renew_seconds * granted // self.seconds)
+
 
 @dataclass(frozen=True)
 class Server:
@@ -89,31 +96,57 @@ def reconcile(api: KubeApi, wanted: Wanted, at: Server, now: datetime, check_mod
             f"There is no ServiceAccount {wanted.namespace}/{wanted.name}; create it first, or name another.",
             reason="ServiceAccountNotFound",
         ) from None
-    end, reason = _held(wanted, at, uid, now)
+    held, reason = _held(wanted, at, uid, now)
     if not reason or check_mode:
-        return _result(wanted, reason, end)
+        return _result(wanted, reason, held)
     asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
     answer = json.loads(api.post(f"{account}/token", {**asked, "spec": {"expirationSeconds": wanted.seconds}}))
-    _write(wanted.path, yaml.safe_dump(_kubeconfig(wanted, at, answer["status"]["token"]), sort_keys=False))
-    return _result(wanted, reason, datetime.fromisoformat(answer["status"]["expirationTimestamp"]))
+    token = answer["status"]["token"]
+    _write(wanted.path, yaml.safe_dump(_kubeconfig(wanted, at, token), sort_keys=False))
+    return _result(wanted, reason, _Lifetime.of(_claims(token)))
 
 
-def _result(wanted: Wanted, reason: str, end: datetime | None) -> dict[str, Any]:
+def warnings(wanted: Wanted, result: Mapping[str, Any]) -> list[str]:
+    """Return a sentence if the token of a result is valid for a shorter time than was asked for."""
+    granted = result["seconds"]
+    if granted is None or granted >= wanted.seconds:
+        return []
+    return [
+        f"The token of ServiceAccount {wanted.namespace}/{wanted.name} is valid for {granted} seconds, as the API "
+        f"server has granted, and not for {wanted.seconds}; it is renewed with fewer than {wanted.renewal(granted)} "
+        f"left. Set duration to at most {granted}."
+    ]
+
+
+@dataclass(frozen=True)
+class _Lifetime:
+    """When a token ends, and for how many seconds it was granted."""
+
+    end: datetime
+    seconds: int
+
+    @classmethod
+    def of(cls, claims: Mapping[str, Any]) -> _Lifetime:
+        return cls(datetime.fromtimestamp(claims["exp"], UTC), int(claims["exp"]) - int(claims["iat"]))
+
+
+def _result(wanted: Wanted, reason: str, held: _Lifetime | None) -> dict[str, Any]:
     return {
         "changed": bool(reason),
         "path": str(wanted.path),
         "reason": reason,
-        "expires": end.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if end else None,
+        "expires": held.end.strftime("%Y-%m-%dT%H:%M:%SZ") if held else None,
+        "seconds": held.seconds if held else None,
     }
 
 
-def _held(wanted: Wanted, at: Server, uid: str, now: datetime) -> tuple[datetime | None, str]:
-    """Return when the file's token expires, and why another is due, or nothing."""
+def _held(wanted: Wanted, at: Server, uid: str, now: datetime) -> tuple[_Lifetime | None, str]:
+    """Return the lifetime of the file's token, and why another is due, or nothing."""
     try:
         found = yaml.safe_load(wanted.path.read_text(encoding="utf-8"))
         token = str(found["users"][0]["user"]["token"])
         claims = _claims(token)
-        end = datetime.fromtimestamp(claims["exp"], UTC)
+        held = _Lifetime.of(claims)
         owner = claims["kubernetes.io"]["serviceaccount"]["uid"]
         mode = wanted.path.stat().st_mode
     except FileNotFoundError:
@@ -122,11 +155,11 @@ def _held(wanted: Wanted, at: Server, uid: str, now: datetime) -> tuple[datetime
         return None, "unreadable"
     if owner != uid:
         return None, "of another account"
-    if end < now + timedelta(seconds=wanted.renew_seconds):
+    if held.end < now + timedelta(seconds=wanted.renewal(held.seconds)):
         return None, "about to expire"
     if found != _kubeconfig(wanted, at, token):
         return None, "of another address"
-    return (None, "open to others") if mode & 0o077 else (end, "")
+    return (None, "open to others") if mode & 0o077 else (held, "")
 
 
 def _claims(token: str) -> Mapping[str, Any]:

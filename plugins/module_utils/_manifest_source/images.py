@@ -46,7 +46,7 @@ class Images:
     def of(cls, option: Mapping[str, Any] | None) -> Images:
         """Return what the module's option says.
 
-        :raises KServeError: a digest is none.
+        :raises KServeError: a registry or a digest is none.
         """
         option = option or {}
         for image, digest in (option.get("digests") or {}).items():
@@ -54,6 +54,13 @@ class Images:
                 raise KServeError(
                     f"images.digests has {digest} for {image}, which is no digest; give sha256: and 64 hexadecimal "
                     "digits.",
+                    reason="InvalidOption",
+                )
+        for prefix, other in (option.get("registries") or {}).items():
+            if not (isinstance(prefix, str) and isinstance(other, str) and prefix.strip("/ ") and other.strip("/ ")):
+                raise KServeError(
+                    f"images.registries has {json.dumps(other)} for {json.dumps(prefix)}; give the name of a registry "
+                    "for each prefix, or leave the entry out.",
                     reason="InvalidOption",
                 )
         registries = {key.rstrip("/"): value.rstrip("/") for key, value in (option.get("registries") or {}).items()}

@@ -26,7 +26,14 @@ from .location import Target
 from .manifest import MANIFEST
 
 ENDINGS = (".csv", ".parquet")
+PREDICTIONS = ".predictions/"
 _COUNTS = ("rows", "rejected", "parts", "rejects")
+
+
+def is_of_a_batch(key: str) -> bool:
+    """Say whether an object is a file that can be predicted, or belongs to the predictions of one."""
+    lower = key.lower()
+    return lower.endswith(ENDINGS) or any(ending + PREDICTIONS in lower for ending in ENDINGS)
 
 
 def describe(
@@ -53,7 +60,7 @@ def describe(
     etag, size = found[key].etag, found[key].size
     asked = json.dumps([etag, size, model.digest, probabilities, list(keep)])
     identity = hashlib.sha256(asked.encode()).hexdigest()[:12]
-    output = f"{key}.predictions/{target.name}-{target.version}-{identity}/"
+    output = f"{key}{PREDICTIONS}{target.name}-{target.version}-{identity}/"
     complete = output + MANIFEST in found
     return {
         "input": {"key": key, "etag": etag, "size": size},

@@ -148,6 +148,14 @@ def _compare(dest: Path, wanted: Mapping[str, Entry]) -> _Local:
 
 
 def _check_parent(dest: Path) -> None:
+    """Refuse a folder that cannot be replaced as a whole."""
+    here = Path.cwd()
+    if dest.name in ("", "..") or dest.resolve() in (here, *here.parents):
+        raise KServeError(
+            f"{dest} cannot be replaced as a whole, since it is no folder's name, or the module runs in it; set dest "
+            "to another path.",
+            reason="InvalidOption",
+        )
     if dest.is_symlink() or (dest.exists() and not dest.is_dir()):
         raise KServeError(f"{dest} is not a folder; set dest to another path.", reason="InvalidOption")
     if not dest.parent.is_dir():

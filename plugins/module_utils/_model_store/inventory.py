@@ -15,6 +15,7 @@ from typing import Any
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.port import ObjectStore
 
+from .batch_predictions import is_of_a_batch
 from .location import Target, is_segment
 from .manifest import MANIFEST, Manifest, parse
 
@@ -24,17 +25,15 @@ def versions(
 ) -> list[dict[str, Any]]:
     """Describe each version of the bucket, in the order of names and versions.
 
-    This takes a request for the names, one for each name, and one for each version. What has no valid name of a model
-    or version is passed over.
+    This takes a request for the names, one for each name, one for each version, and one more for each that is not
+    complete. What has no valid name of a model or version is passed over, and so are the files and predictions of
+    batches.
 
     :param name: only versions of this model; version: only versions of this name.
     """
     with ThreadPoolExecutor(connections) as pool:
         if name and version:
-            target = Target(bucket, name, version)
-            found = _describe(store, target)
-            # Without a manifest one more request tells an unfinished version from none.
-            return [found] if found["complete"] or store.objects(target.prefix) else []
+            return _described(store, Target(bucket, name, version))
         names = [name] if name else [found for found in store.folders("") if is_segment(found)]
         of_names = pool.map(lambda each: store.folders(f"{each}/"), names)
         targets = [
@@ -45,7 +44,13 @@ def versions(
         ]
         # A store sorts its prefixes with their slash, by which 1.0.1/ comes before 1.0/.
         targets.sort(key=lambda target: (target.name, target.version))
-        return list(pool.map(lambda target: _describe(store, target), targets))
+        return [found for those in pool.map(lambda target: _described(store, target), targets) for found in those]
+
+
+def _described(store: ObjectStore, target: Target) -> list[dict[str, Any]]:
+    """Return what is known of a version, or nothing; without a manifest its objects tell one that is incomplete."""
+    found = _describe(store, target)
+    return [found] if found["complete"] or not all(map(is_of_a_batch, store.objects(target.prefix))) else []
 
 
 def _describe(store: ObjectStore, target: Target) -> dict[str, Any]:

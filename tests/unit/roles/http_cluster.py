@@ -22,7 +22,12 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client im
 from ..plugins.module_utils.manifests_server import Server
 
 RESOURCES = {
-    "/api/v1": {"Pod": ("pods", True), "ServiceAccount": ("serviceaccounts", True), "Event": ("events", True)},
+    "/api/v1": {
+        "Pod": ("pods", True),
+        "ServiceAccount": ("serviceaccounts", True),
+        "ResourceQuota": ("resourcequotas", True),
+        "LimitRange": ("limitranges", True),
+    },
     "/apis/apps/v1": {"ReplicaSet": ("replicasets", True)},
     "/apis/batch/v1": {"Job": ("jobs", True)},
     "/apis/gateway.networking.k8s.io/v1": {"HTTPRoute": ("httproutes", True)},

@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import re
+
+import yaml
+
 from .conftest import Run
 from .http_cluster import MODEL, Cluster
 
@@ -18,7 +22,9 @@ def test_a_model_that_is_no_longer_listed_is_reported_until_it_is_absent(run: Ru
 
     code, said = run(["model_serving"], "v1", "--check", "--diff", model_serving_digests=DIGESTS)
     assert code == 0 and reported in said, said
-    absent = {"models": [MODEL, {"name": "rose", "state": "absent"}], "model_serving_digests": DIGESTS}
+    advice = re.search(r"To delete a model, list it as (\{.*?\})", said)
+    assert advice, said
+    absent = {"models": [MODEL, yaml.safe_load(advice[1])], "model_serving_digests": DIGESTS}
     code, said = run(["model_serving"], "v1", "--check", "--diff", **absent)
     assert code == 0 and reported not in said, said
     assert "--- before: InferenceService models/rose" in said

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from copy import deepcopy
 from typing import Any
 
@@ -25,6 +26,7 @@ class Api:
             f"/api/v1/namespaces/{name}": {"metadata": {"name": name}} for name in namespaces
         }
         self.writes: list[str] = []
+        self.created: list[str] = []
         self.queries: list[dict[str, Any]] = []
         self.refusals: list[ApiError] = []
         self.requests = 0
@@ -33,6 +35,21 @@ class Api:
         if path not in self.objects:
             raise ApiError("404", 404, "not found")
         return deepcopy(self.objects[path])
+
+    def post(self, path: str, body: Any) -> str:
+        for refusal in self.refusals:
+            raise refusal
+        namespace, name = path.split("/")[-2], body["metadata"]["name"]
+        if f"/api/v1/namespaces/{namespace}" not in self.objects:
+            raise ApiError("404", 404, f'namespaces "{namespace}" not found')
+        at = f"{path}/{name}"
+        if at in self.objects:
+            raise ApiError("409", 409, f'secrets "{name}" already exists')
+        body = deepcopy(body)
+        body["metadata"]["resourceVersion"] = f"created-{len(self.writes)}"
+        self.objects[at] = body
+        self.created.append(at)
+        return json.dumps(body)
 
     def apply(self, path: str, body: Any, **query: Any) -> dict[str, Any]:
         for refusal in self.refusals:

@@ -25,6 +25,7 @@ RESOURCES = {
         "Service": ("services", True),
     },
     "/apis/apps/v1": {"Deployment": ("deployments", True)},
+    "/apis/batch/v1": {"Job": ("jobs", True)},
     "/apis/rbac.authorization.k8s.io/v1": {"ClusterRole": ("clusterroles", False)},
     "/apis/apiextensions.k8s.io/v1": {"CustomResourceDefinition": ("customresourcedefinitions", False)},
 }
@@ -154,6 +155,9 @@ class Server:
 
     def text(self, path: str, **query: Any) -> str:
         raise AssertionError(path)
+
+    def end_watches(self) -> None:
+        pass
 
     def watch(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         raise AssertionError(path)

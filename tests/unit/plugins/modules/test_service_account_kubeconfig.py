@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client
 from ansible_collections.hashfoundry.kserve.plugins.modules import service_account_kubeconfig
@@ -35,6 +37,19 @@ def test_the_options_are_passed_on(run_module, api: Api, tmp_path: Path) -> None
     assert api.asked[0]["spec"] == {"expirationSeconds": 900}
     assert path.exists()
     assert "PLANTED" not in json.dumps(result)
+
+
+def test_a_capped_lifetime_is_a_warning_and_no_change(
+    run_module, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # If Ansible's controller code is imported, too, a warning is printed and not in the result.
+    said: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda self, text: said.append(text))
+    api.longest, api.now = 3600, datetime.now(UTC)
+    given = {**ARGUMENTS, "path": str(tmp_path / "deployer")}
+    changed = [run_module(service_account_kubeconfig.main, given)["changed"] for _run in range(3)]
+    assert changed == [True, False, False]
+    assert len(said) == 3 and "Set duration to at most 3600." in said[0]
 
 
 def test_errors_are_reported(run_module, api: Api, tmp_path: Path) -> None:

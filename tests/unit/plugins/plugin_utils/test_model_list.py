@@ -15,12 +15,7 @@ from ansible.errors import AnsibleFilterError
 from ansible.template import trust_as_template
 
 from ansible_collections.hashfoundry.kserve.plugins.filter.checked_models import FilterModule
-from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_list import (
-    MODEL,
-    Surroundings,
-    absent_names,
-    checked,
-)
+from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_list import MODEL, absent_names, checked
 
 ROOT = Path(__file__).resolve().parents[4]
 IRIS: dict[str, Any] = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver"}
@@ -33,7 +28,7 @@ def test_an_entry_gets_defaults_and_loses_null_values() -> None:
 
 def test_a_checked_list_is_unchanged() -> None:
     once, _faults = checked([{**IRIS, "storage": "pvc", "volume": "models"}])
-    assert checked(once, Surroundings(["models"])) == (once, [])
+    assert checked(once, ["models"]) == (once, [])
 
 
 def test_an_absent_entry_needs_a_name_only_and_is_left_out() -> None:
@@ -109,6 +104,7 @@ def test_a_third_model_takes_one_entry() -> None:
         ({"labels": {"tier": "a b"}}, "labels.tier is a b, and must be a label's value"),
         ({"labels": {False: "x"}}, "a key of labels is the boolean false, which YAML reads from no, off and false"),
         ({"owner": 83}, "owner is the number 83; put it between quotes, so that it stays as it is written"),
+        ({"runtime": "SK Learn"}, "runtime is SK Learn, and must be the name of an object: lower-case letters"),
         ({"runtime": True}, "runtime is the boolean true, which YAML reads from yes, on and true; put it between"),
         ({"version": date(2026, 11, 29)}, "version is the date 2026-11-29; put it between quotes"),
         ({"name": "no"}, "name is no, which programs that read it in YAML take for something else"),
@@ -121,7 +117,7 @@ def test_a_third_model_takes_one_entry() -> None:
 def test_a_fault_names_the_model_and_the_key(change: dict[str, Any], said: str) -> None:
     other = {**IRIS, "name": "other"}
     model = {key: value for key, value in {**IRIS, **change}.items() if value is not None}
-    _models, (fault,) = checked([other, model], Surroundings(["models"]))
+    _models, (fault,) = checked([other, model], ["models"])
     assert fault.startswith(f"Model {model['name']}: ") and fault.endswith(".")
     assert said in fault
 
@@ -130,21 +126,20 @@ def test_a_fault_names_the_model_and_the_key(change: dict[str, Any], said: str) 
     ("mode", "most", "label"), [("Standard", 48, "app: isvc.<name>-predictor"), ("Knative", 53, "<name>-predictor")]
 )
 def test_the_longest_name_is_that_of_the_label_that_kserve_derives(mode: str, most: int, label: str) -> None:
-    around = Surroundings(deployment_mode=mode)
-    assert checked([{**IRIS, "name": "i" * most}], around)[1] == []
-    _models, (fault,) = checked([{**IRIS, "name": "i" * (most + 1)}], around)
+    assert checked([{**IRIS, "name": "i" * most}], deployment_mode=mode)[1] == []
+    _models, (fault,) = checked([{**IRIS, "name": "i" * (most + 1)}], deployment_mode=mode)
     assert f"{most} are the most in {mode} mode" in fault and label in fault
 
 
 def test_scale_to_zero_is_for_knative_mode() -> None:
-    models, faults = checked([{**IRIS, "scaling": {"min_replicas": 0}}], Surroundings(deployment_mode="Knative"))
+    models, faults = checked([{**IRIS, "scaling": {"min_replicas": 0}}], deployment_mode="Knative")
     assert (models[0]["scaling"], faults) == ({"min_replicas": 0}, [])
 
 
 def test_a_name_and_a_domain_give_a_host_name_of_at_most_253_characters() -> None:
     domain = ".".join(["d" * 59] * 4)  # 239 characters, as "iris-predictor." has 15
-    assert checked([IRIS], Surroundings(domain=domain[1:]))[1] == []
-    _models, (fault,) = checked([IRIS], Surroundings(domain=domain))
+    assert checked([IRIS], domain=domain[1:])[1] == []
+    _models, (fault,) = checked([IRIS], domain=domain)
     assert f"iris-predictor.{domain} of 254 characters" in fault
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 import base64
 import copy
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +18,15 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.apply im
     apply_manifests,
     unvalidated_warnings,
 )
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.delete import delete_manifests
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, Unreachable
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import Rendered
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.load import load
 
 from ..manifests_server import AWAY, Server, Time, crd, listed, thing
 
+ROLES = "rbac.authorization.k8s.io/v1"
 CONFIG = thing("ConfigMap", "c", data={"a": "1"})
 CHANGED = thing("ConfigMap", "c", data={"a": "2"})
 DEPLOYMENT = thing(
@@ -353,6 +358,62 @@ def test_a_timeout_is_reported_with_pods_and_events() -> None:
     assert failure.result["waited_seconds"] == 30 and time.stopped == 1
 
 
+JOB = {
+    "apiVersion": "batch/v1",
+    "kind": "Job",
+    "metadata": {"name": "load", "namespace": "models"},
+    "spec": {"template": {}},
+}
+LOAD = "/apis/batch/v1/namespaces/models/jobs/load"
+QUOTA = (
+    'Error creating: pods "load-x2" is forbidden: exceeded quota: models, requested: requests.cpu=100m, '
+    "used: requests.cpu=950m, limited: requests.cpu={limit}"
+)
+
+
+def refusing_server(message: str, name: str = "load", reason: str = "FailedCreate") -> Server:
+    server = Server()
+    event = {"metadata": {}, "involvedObject": {"name": name}, "reason": reason, "message": message}
+    server.objects["/api/v1/namespaces/models/events"] = {"items": [event]}
+    return server
+
+
+@pytest.mark.parametrize(
+    ("limit", "grace", "seconds"),
+    [
+        ("1", 60, 60),  # what others use may become free
+        ("1", 3, 3),
+        ("50m", 60, 5),  # the pod exceeds the whole quota
+    ],
+)
+def test_refused_pods_of_a_job_are_reported_within_the_grace_period(limit: str, grace: int, seconds: int) -> None:
+    server = refusing_server(QUOTA.format(limit=limit))
+    time = Time([listed(LOAD, {**JOB, "status": {}})])
+    failure = fails(server, [JOB], time, wait_timeout=600, grace_period=grace)
+    assert str(failure).startswith("Job models/load is not ready: Kubernetes refuses the pods of Job models/load: ")
+    assert "exceeded quota: models, requested: requests.cpu=100m" in str(failure)
+    assert str(failure).endswith("; raise the quota or ask for less.")
+    assert (failure.reason, round(time.passed)) == ("QuotaExceeded", seconds)
+
+
+@pytest.mark.parametrize(
+    ("status", "name"), [({"active": 1}, "load"), ({"failed": 1}, "load"), ({}, "load-of-another")]
+)
+def test_events_of_others_or_of_before_are_no_refusal(status: dict[str, Any], name: str) -> None:
+    server = refusing_server(QUOTA.format(limit="50m"), name)
+    time = Time([listed(LOAD, {**JOB, "status": status})])
+    failure = fails(server, [JOB], time, wait_timeout=200, grace_period=60)
+    assert "after 200 seconds" in str(failure) and time.passed == 200
+
+
+def test_refused_pods_of_a_deployment_are_reported_by_its_condition() -> None:
+    message = QUOTA.format(limit="50m")
+    refused = {**UNAVAILABLE, "conditions": [{"type": "ReplicaFailure", "status": "True", "message": message}]}
+    time = Time([listed(WEB, deployment(refused))])
+    failure = fails(waiting_server(refused), [DEPLOYMENT], time)
+    assert (failure.reason, round(time.passed)) == ("QuotaExceeded", 5)
+
+
 def test_a_failed_workload_is_not_waited_for() -> None:
     condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "so"}
     given_up = {**UNAVAILABLE, "conditions": [condition]}
@@ -410,3 +471,58 @@ def test_a_secret_at_the_end_of_a_long_error_is_masked_completely() -> None:
     # The message is truncated to 800 characters; the secret starts before and ends after them.
     server.errors["/s"] = [ApiError("x", 422, "a" * 790 + " PLANTED-AND-LONG-ENOUGH-TO-BE-CUT")]
     assert "PLANTED" not in str(fails(server, [secret]))
+
+
+PLACELESS = thing("ConfigMap", "c", None, data={"a": "1"})
+
+
+@pytest.mark.parametrize(
+    "definitions",
+    [
+        [CONFIG, PLACELESS],
+        [thing("ClusterRole", "c", "models", ROLES), thing("ClusterRole", "c", None, ROLES)],
+    ],
+)
+def test_an_object_that_is_given_with_and_without_its_namespace_is_one(definitions: list[dict[str, Any]]) -> None:
+    server = Server()
+    (done,) = run(server, definitions, namespace="models")["objects"]
+    assert (done["name"], done["action"]) == ("c", "created")
+    assert len(server.sent) == 1
+    assert run(server, definitions, namespace="models")["changed"] is False
+
+
+@pytest.mark.parametrize("apply", [apply_manifests, delete_manifests])
+def test_with_other_content_nothing_is_done(apply: Any) -> None:
+    server = Server(CONFIG)
+    before = copy.deepcopy(server.objects)
+    twice = "ConfigMap models/c is given twice .* definitions\\[0\\] and in definitions\\[1\\]; remove one of them"
+    with pytest.raises(KServeError, match=twice) as error:
+        apply(server, load([PLACELESS, CHANGED], []), Options(namespace="models"), Time().timing)
+    assert error.value.reason == "DuplicateManifest"
+    assert server.objects == before
+
+
+def test_a_definition_replaces_the_same_object_that_names_its_namespace(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(CHANGED))
+    server = Server()
+    result = apply_manifests(server, load([PLACELESS], [str(tmp_path)]), Options(namespace="models"), Time().timing)
+    assert result["counts"]["created"] == 1
+    assert server.objects["/api/v1/namespaces/models/configmaps/c"]["data"] == {"a": "1"}
+
+
+def test_objects_of_two_releases_that_name_no_namespace_are_two() -> None:
+    charts = [Rendered(name, json.dumps(thing("ConfigMap", "c", None, data={"of": name})), name) for name in "ab"]
+    server = Server()
+    server.namespaces |= {"a", "b"}
+    result = apply_manifests(server, load([], [], charts=charts), Options(), Time().timing)
+    assert [entry["namespace"] for entry in result["objects"]] == ["a", "b"]
+
+
+def test_a_long_wait_reports_how_far_it_has_come() -> None:
+    said: list[str] = []
+    time = Time([listed(WEB, deployment(UNAVAILABLE))])
+    timing = replace(time.timing, report=said.append)
+    with pytest.raises(KServeError, match="after 40 seconds"):
+        apply_manifests(waiting_server(UNAVAILABLE), load([DEPLOYMENT], []), Options(wait_timeout=40), timing)
+    message = "0 of 1 replicas are available, 1 of them new and 0 old."
+    assert said == [f"Deployment models/web is not ready after {n} seconds: {message}" for n in (15, 30)]

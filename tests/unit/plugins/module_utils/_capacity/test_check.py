@@ -178,6 +178,26 @@ def test_limit_ranges_give_defaults_and_bounds(cluster: Cluster) -> None:
     )
 
 
+def test_limit_ranges_of_pods_and_claims(cluster: Cluster) -> None:
+    cluster.limits()
+    limits = cluster.objects[f"/api/v1/namespaces/{SPACE}/limitranges"]["items"][0]["spec"]["limits"]
+    limits[:] = [
+        {"type": "Pod", "max": {"cpu": "1"}, "min": {"memory": "1Gi"}},
+        {"type": "PersistentVolumeClaim", "max": {"storage": "5Gi"}},
+    ]
+    claim = {
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "models", "namespace": SPACE},
+        "spec": {"resources": {"requests": {"storage": "10Gi"}}},
+    }
+    told = check(cluster, [claim, service("iris", resources("2", "512Mi"))], "kserve")
+    assert told["faults"] == [
+        "a pod of InferenceService iris has 2 of cpu, and the max of a LimitRange is 1",
+        "a pod of InferenceService iris has 512Mi of memory, and the min of a LimitRange is 1Gi",
+        "the claim models has 10Gi of storage, and the max of a LimitRange is 5Gi",
+    ]
+
+
 def test_the_quota_that_will_be_applied_counts(cluster: Cluster) -> None:
     cluster.quota({"pods": "1"}, {"pods": "1"})
     raised = {
@@ -241,12 +261,36 @@ def test_a_rollout_needs_room_for_what_it_creates_first(cluster: Cluster, mode: 
     cluster.objects[path]["items"] = json.loads(json.dumps(services))
     for entry in services:
         entry["spec"]["predictor"]["model"]["storageUri"] = "pvc://models/v2"
-    # In Standard mode one model can wait for the other.
-    cluster.quota({"pods": str(pods if mode == "Standard" else 2 * pods)})
+    # One model can wait for the other.
+    cluster.quota({"pods": str(pods)})
     cluster.objects["/api/v1/nodes"]["items"][:] = [node("a", "16", "64Gi")]
     assert sentence(cluster, *services) == ""
-    cluster.objects[f"/api/v1/namespaces/{SPACE}/resourcequotas"]["items"][0]["spec"]["hard"]["pods"] = "0"
-    assert "0 of pods left" in sentence(cluster, *services)
+    cluster.objects[f"/api/v1/namespaces/{SPACE}/resourcequotas"]["items"][0]["spec"]["hard"]["pods"] = str(pods - 1)
+    assert f"and {pods} more are asked for" in sentence(cluster, *services)
+
+
+def deployment(replicas: int, cpu: str) -> dict[str, Any]:
+    container = {"name": "manager", "resources": {"requests": {"cpu": cpu, "memory": "300Mi"}}}
+    return {
+        "kind": "Deployment",
+        "metadata": {"name": "controller", "namespace": "kserve"},
+        "spec": {"replicas": replicas, "template": {"spec": {"containers": [container]}}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("replicas", "cpu", "pods"),
+    [(2, "0.5", 0), (1, "500m", 0), (3, "500m", 1), (2, "600m", 1), (2, None, 2)],
+)
+def test_a_deployment_that_runs_asks_for_nothing(cluster: Cluster, replicas: int, cpu: str | None, pods: int) -> None:
+    live = deployment(2, "500m")
+    live["spec"]["template"]["spec"]["containers"].append({"name": "sidecar"})
+    path = "/apis/apps/v1/namespaces/kserve/deployments"
+    cluster.objects[path] = {"items": [live] if cpu else []}
+    told = check(cluster, [deployment(replicas, cpu or "1")], "kserve")
+    assert (told["pods"], told["faults"]) == (pods, [])
+    cluster.objects["/api/v1/nodes"]["items"][:] = [node("a", "100m", "16Gi")]
+    assert bool(sentence(cluster, deployment(replicas, cpu or "1"))) == bool(pods)
 
 
 def test_claims_that_may_not_be_listed_count_as_existing(cluster: Cluster) -> None:

@@ -195,7 +195,9 @@ def test_the_first_run_creates_everything_and_the_second_nothing() -> None:
         "/api/v1/namespaces/kserve",
         path("kserve/hook"),
     ]
-    assert all(query == {"fieldManager": "hashfoundry.kserve.certificates", "force": "false"} for query in api.queries)
+    assert {query["fieldManager"] for query in api.queries} == {"hashfoundry.kserve.certificates"}
+    # Each Secret is created, so that no other run can have, before it is applied at that version.
+    assert api.created == [path(place) for place in (CA_PLACE, "gateway/tls", "kserve/hook")]
     for place in (CA_PLACE, "gateway/tls", "kserve/hook"):
         secret = api.secret(place)
         assert (secret["type"], sorted(secret["data"])) == ("kubernetes.io/tls", ["ca.crt", "tls.crt", "tls.key"])
@@ -366,6 +368,27 @@ def test_a_ca_about_to_expire_or_with_another_name_is_replaced() -> None:
     assert not run(api, later, ca={"common_name": "Other"})["changed"]
 
 
+def test_a_renewed_ca_and_the_one_before_are_both_trusted() -> None:
+    def trusts(authority: x509.Certificate, leaf: x509.Certificate) -> bool:
+        policy = PolicyBuilder().store(Store([authority])).time(later)
+        return len(policy.build_server_verifier(x509.DNSName("models.example.com")).verify(leaf, [])) == 2
+
+    # The gateway has certificates of 397 days, and the CA one of 400.
+    api, later, ca = Api(), NOW + timedelta(days=400 - 29), {"days": 400}
+    run(api, ca=ca, renew_days=1)
+    before, leaf_before = api.certificate(CA_PLACE), api.certificate(LEAF)
+    planned, result = run(api, later, check_mode=True, ca=ca), run(api, later, ca=ca)
+    assert actions(planned) == actions(result)
+    assert actions(result) == [("issued", "expires soon")] + [("issued", "the authority is renewed")] * 2
+    after, leaf_after = api.certificate(CA_PLACE), api.certificate(LEAF)
+    assert after.not_valid_after_utc > before.not_valid_after_utc and leaf_after != leaf_before
+    # Clients have either certificate, and servers as well, until they have loaded theirs.
+    assert [trusts(authority, leaf) for authority in (before, after) for leaf in (leaf_before, leaf_after)] == [
+        True
+    ] * 4
+    assert not run(api, later, ca=ca)["changed"]
+
+
 def test_keys_of_another_type_are_not_used() -> None:
     """A CA that was created manually may have a key that does not support SHA-256."""
     key = ed25519.Ed25519PrivateKey.generate()
@@ -438,10 +461,51 @@ class Meanwhile(Api):
 
 def test_a_concurrent_change_is_not_overwritten() -> None:
     api = Meanwhile("system")
-    with pytest.raises(KServeError, match="system/ca was changed by another client") as stop:
+    with pytest.raises(KServeError, match="system/ca exists already and is not managed by this module") as stop:
         run(api)
-    assert stop.value.reason == "SecretConflict"
-    assert api.writes == []
+    assert stop.value.reason == "SecretNotManaged"
+    assert api.writes == [] and api.created == []
+
+
+class Overtaken(Api):
+    """Another run begins and ends when this one is about to write its first Secret of a place."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__("system", "gateway", "kserve")
+        self.awaited = place
+
+    def _overtake(self, at: str) -> None:
+        if self.awaited and at == path(self.awaited):
+            self.awaited = ""
+            self.others = run(self)
+
+    def post(self, path: str, body: Any) -> str:
+        self._overtake(f"{path}/{body['metadata']['name']}")
+        return super().post(path, body)
+
+    def apply(self, path: str, body: Any, **query: Any) -> dict[str, Any]:
+        self._overtake(path)
+        return super().apply(path, body, **query)
+
+
+@pytest.mark.parametrize("place", [CA_PLACE, LEAF, "kserve/hook"])
+def test_of_two_first_runs_at_once_one_creates_the_ca_and_both_use_it(place: str) -> None:
+    api = Overtaken(place)
+    result = run(api)
+    assert result["ca_certificate"] == api.others["ca_certificate"]
+    assert api.secret(CA_PLACE)["data"]["tls.crt"] == encoded(result["ca_certificate"])
+    for leaf in (LEAF, "kserve/hook"):
+        api.certificate(leaf).verify_directly_issued_by(api.certificate(CA_PLACE))
+    assert len(api.created) == len(set(api.created)) == 3
+    # What a run has issued before it was overtaken is told, and nothing that the other has issued.
+    issued = [entry["secret"] for entry in result["certificates"] if entry["action"] == "issued"]
+    assert (result["ca_action"], issued) == {
+        CA_PLACE: ("unchanged", []),
+        LEAF: ("issued", []),
+        "kserve/hook": ("issued", ["tls"]),
+    }[place]
+    assert result["changed"] is (place != CA_PLACE)
+    assert not run(api)["changed"]
 
 
 def test_other_errors_of_a_read_are_passed_on() -> None:

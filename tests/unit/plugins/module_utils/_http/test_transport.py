@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 import ssl
 import threading
@@ -420,6 +422,28 @@ def test_a_server_that_closes_each_connection() -> None:
     with Server(script) as server, transport(server) as client:
         load = carried_out(client, Plan(5))
         assert load.failure is None and len(load.seconds) == 5 and server.connections == 5
+
+
+@contextmanager
+def many_descriptors(count: int) -> Iterator[None]:
+    """Have this many descriptors open, as a process that runs many tasks at once."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4 * count), hard))
+    opened: list[int] = []
+    try:
+        while not opened or opened[-1] < count:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_load_with_descriptors_beyond_those_of_select() -> None:
+    with many_descriptors(1100), Server(echo) as server, transport(server) as client:
+        load = carried_out(client, Plan(20, rate=200.0, concurrency=2))
+        assert load.failure is None and len(load.seconds) == 20
 
 
 def test_a_server_that_stops_under_load_is_counted() -> None:

@@ -23,6 +23,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.kubeconfi
     Wanted,
     reconcile,
     server,
+    warnings,
 )
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -30,9 +31,10 @@ AT = Server("https://cluster.example.com:6443", "-----BEGIN CERTIFICATE-----\n")
 ACCOUNT = "/api/v1/namespaces/system/serviceaccounts/deployer"
 
 
-def token(uid: str, end: datetime) -> str:
+def token(uid: str, start: datetime, end: datetime) -> str:
     """A token like those of the API server, except for the signature."""
-    claims = {"exp": int(end.timestamp()), "kubernetes.io": {"serviceaccount": {"name": "deployer", "uid": uid}}}
+    times = {"iat": int(start.timestamp()), "nbf": int(start.timestamp()), "exp": int(end.timestamp())}
+    claims = {**times, "kubernetes.io": {"serviceaccount": {"name": "deployer", "uid": uid}}}
     return f"e30.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.PLANTED"
 
 
@@ -40,7 +42,7 @@ class Api:
     """An API server with one ServiceAccount, which issues tokens unless disabled."""
 
     def __init__(self) -> None:
-        self.uid, self.now, self.asked, self.shortened = "one", NOW, [], 0
+        self.uid, self.now, self.asked, self.longest = "one", NOW, [], 10**9
 
     def get(self, path: str, **_query: Any) -> dict[str, Any]:
         if not self.uid or path != ACCOUNT:
@@ -50,8 +52,8 @@ class Api:
     def post(self, path: str, body: Any) -> str:
         assert path == f"{ACCOUNT}/token"
         self.asked.append(body)
-        end = self.now + timedelta(seconds=self.shortened or body["spec"]["expirationSeconds"])
-        status = {"token": token(self.uid, end), "expirationTimestamp": end.strftime("%Y-%m-%dT%H:%M:%SZ")}
+        end = self.now + timedelta(seconds=min(self.longest, body["spec"]["expirationSeconds"]))
+        status = {"token": token(self.uid, self.now, end), "expirationTimestamp": end.strftime("%Y-%m-%dT%H:%M:%SZ")}
         return json.dumps({"status": status})
 
 
@@ -72,6 +74,7 @@ def test_a_token_is_requested_once_and_is_in_no_result(api: Api, wanted: Wanted)
         "path": str(wanted.path),
         "reason": "absent",
         "expires": "2026-11-21T17:00:00Z",
+        "seconds": 28800,
     }
     assert "PLANTED" not in json.dumps(first)
     assert stat.S_IMODE(wanted.path.stat().st_mode) == 0o600
@@ -92,7 +95,6 @@ def test_a_token_is_requested_once_and_is_in_no_result(api: Api, wanted: Wanted)
     [
         ("other account", "of another account"),
         ("time", "about to expire"),
-        ("short", "about to expire"),
         ("address", "of another address"),
         ("mode", "open to others"),
         ("text", "unreadable"),
@@ -103,8 +105,6 @@ def test_a_token_is_requested_once_and_is_in_no_result(api: Api, wanted: Wanted)
 def test_another_token_is_requested_if_the_existing_one_is_unusable(
     api: Api, wanted: Wanted, what: str, reason: str
 ) -> None:
-    if what == "short":
-        api.shortened = 1800  # an API server may issue a shorter token than requested
     reconcile(api, wanted, AT, NOW, check_mode=False)
     text = wanted.path.read_text()
     now, at = NOW, AT
@@ -128,6 +128,30 @@ def test_another_token_is_requested_if_the_existing_one_is_unusable(
     done = reconcile(api, wanted, at, now, check_mode=False)
     assert (done["changed"], done["reason"], len(api.asked)) == (True, reason, 2)
     assert stat.S_IMODE(wanted.path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("longest", [3600, 3700, 600])
+def test_a_server_that_caps_lifetimes_is_asked_when_the_granted_one_ends(
+    api: Api, wanted: Wanted, longest: int
+) -> None:
+    api.longest = longest
+    first = reconcile(api, wanted, AT, NOW, check_mode=False)
+    assert (first["changed"], first["seconds"]) == (True, longest)
+    [said] = warnings(wanted, first)
+    assert f"is valid for {longest} seconds, as the API server has granted, and not for 28800;" in said
+    # An eighth of it is left, as an eighth was asked for.
+    for now in (NOW, NOW + timedelta(seconds=longest * 7 / 8 - 1)):
+        again = reconcile(api, wanted, AT, now, check_mode=False)
+        assert again == {**first, "changed": False, "reason": ""}
+        assert warnings(wanted, again) == [said]
+    late = NOW + timedelta(seconds=longest * 7 / 8 + 1)
+    assert reconcile(api, wanted, AT, late, check_mode=False)["reason"] == "about to expire"
+    assert len(api.asked) == 2
+
+
+def test_a_token_of_the_wanted_lifetime_is_no_warning(api: Api, wanted: Wanted) -> None:
+    assert warnings(wanted, reconcile(api, wanted, AT, NOW, check_mode=True)) == []
+    assert warnings(wanted, reconcile(api, wanted, AT, NOW, check_mode=False)) == []
 
 
 def test_a_missing_service_account_is_reported(api: Api, wanted: Wanted) -> None:

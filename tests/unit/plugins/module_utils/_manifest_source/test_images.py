@@ -75,6 +75,15 @@ CONTAINER = {
 }
 
 
+@pytest.mark.parametrize(
+    "registries", [{"docker.io": None}, {"docker.io": ""}, {"": "a"}, {"docker.io": 5}, {None: "a"}]
+)
+def test_a_registry_without_a_name_is_rejected(registries: dict[Any, Any]) -> None:
+    with pytest.raises(KServeError, match="give the name of a registry for each prefix") as caught:
+        Images.of({"registries": registries})
+    assert caught.value.reason == "InvalidOption"
+
+
 def test_images_in_containers_arguments_and_environment() -> None:
     pod = {"containers": [CONTAINER], "initContainers": [{"name": "i", "image": "docker.io/g/h"}]}
     [body] = bodies(thing("Deployment", "d", api="apps/v1", spec={"template": {"spec": pod}}))

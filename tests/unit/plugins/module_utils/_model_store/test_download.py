@@ -288,6 +288,18 @@ def test_destinations_that_are_not_folders(store: MemoryStore, tmp_path: Path) -
             run(store, tmp_path / name)
 
 
+@pytest.mark.parametrize("dest", [".", "..", "/", "sub/..", "../here"])
+def test_a_folder_in_which_the_module_runs_is_rejected(
+    store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dest: str
+) -> None:
+    (tmp_path / "here" / "sub").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(KServeError, match="cannot be replaced as a whole") as caught:
+        run(store, Path(dest))
+    assert caught.value.reason == "InvalidOption"
+    assert [path.name for path in tmp_path.rglob("*")] == ["here", "sub"]
+
+
 def test_the_diff_shows_files_and_digests(store: MemoryStore, dest: Path) -> None:
     diff = run(store, dest, check_mode=True).result()["diff"]
     assert diff["before"] == ""

@@ -32,8 +32,8 @@ def store() -> MemoryStore:
 @pytest.mark.parametrize(
     ("name", "version", "found", "requests"),
     [
-        (None, None, ["churn/1", "iris/1", "iris/10", "iris/2"], 1 + 2 + 4),
-        ("iris", None, ["iris/1", "iris/10", "iris/2"], 1 + 3),
+        (None, None, ["churn/1", "iris/1", "iris/10", "iris/2"], 1 + 2 + 4 + 2),
+        ("iris", None, ["iris/1", "iris/10", "iris/2"], 1 + 3 + 2),
         (None, "1", ["churn/1", "iris/1"], 1 + 2 + 2),
         ("iris", "1", ["iris/1"], 1),
         ("iris", "2", ["iris/2"], 2),
@@ -76,3 +76,16 @@ def test_the_details_of_a_version(store: MemoryStore) -> None:
     }
     for version in (broken, unfinished):
         assert (version["complete"], version["digest"], version["size"], version["files"]) == (False, None, None, [])
+
+
+@pytest.mark.parametrize("key", ["customers.csv", "incoming/customers.CSV", "incoming/2026/11/customers.parquet"])
+def test_the_files_and_predictions_of_batches_are_no_models(key: str) -> None:
+    done = f"{key}.predictions/churn-v1-0123456789ab/"
+    names = [key, f"{done}part-00000.csv", f"{done}manifest.json", f"{done}progress.json"]
+    store = MemoryStore({**dict.fromkeys(names, b"{}"), "iris/1/manifest.json": IRIS.content})
+    assert [each["name"] for each in versions(store, "models", None, None)] == ["iris"]
+
+
+def test_a_model_with_a_table_is_still_incomplete() -> None:
+    store = MemoryStore(dict.fromkeys(["iris/1/model.joblib", "iris/1/rows.csv"], b""))
+    assert [each["complete"] for each in versions(store, "models", None, None)] == [False]
