@@ -87,7 +87,8 @@ def test_the_recipes_of_the_example_models_run_from_the_collection(installed: Pa
 def test_other_folders_are_excluded(tmp_path: Path) -> None:
     for name in ("galaxy.yml", "README.md", "LICENSE"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    for name in ("backups/huge.bin", "roles/probe/tasks/main.yml", "roles/probe/files/data.bin"):
+    own = ("backups/huge.bin", "playbooks/backup/objects.yml", "docs/notes/mine.md", "meta/mine/list.yml")
+    for name in (*own, "roles/probe/tasks/main.yml", "roles/probe/files/data.bin"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("---\n")
     run("ansible-galaxy", "collection", "build", "--output-path", "out", folder=tmp_path)

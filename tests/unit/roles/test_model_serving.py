@@ -48,4 +48,7 @@ def test_a_model_that_another_manager_has_applied_is_not_deleted(run: Run, api: 
     api.models()["iris"]["metadata"]["managedFields"] = [{"manager": "kubectl", "operation": "Apply"}]
     code, said = run(["model_serving"], "v1", models=[{**MODEL, "state": "absent"}])
     assert code == 2 and api.models()
-    assert "InferenceService models/iris was not deleted, because hashfoundry.kserve has not applied it." in said
+    assert (
+        "InferenceService models/iris was not deleted, because hashfoundry.kserve.model_serving has not applied it."
+        in said
+    )

@@ -21,6 +21,18 @@ PLURALS = {
     "pods": "Pod",
     "httproutes": "HTTPRoute",
 }
+RUNTIMES: dict[str, list[dict[str, Any]]] = {
+    "clusterservingruntimes": [
+        {
+            "metadata": {"name": "kserve-sklearnserver"},
+            "spec": {"supportedModelFormats": [{"name": "sklearn", "version": "1"}, {"name": "sklearn"}]},
+        },
+        {"metadata": {"name": "kserve-old"}, "spec": {"disabled": True, "supportedModelFormats": [{"name": "old"}]}},
+    ],
+    "servingruntimes": [
+        {"metadata": {"name": "own"}, "spec": {"supportedModelFormats": [{"name": "onnx"}, {"name": "own"}]}}
+    ],
+}
 EVENT = {
     "metadata": {"creationTimestamp": "2026-11-20T10:05:00Z"},
     "type": "Warning",
@@ -98,6 +110,8 @@ class Api:
         plural = path.rsplit("/", 1)[1]
         if plural in self.missing:
             raise ApiError("404 page not found", 404)
+        if plural in RUNTIMES:
+            return {"metadata": {}, "items": RUNTIMES[plural]}
         if plural == "events":
             return {"metadata": {}, "items": self.events}
         found = [thing for thing in self.items if thing["kind"] == PLURALS[plural]]
@@ -112,6 +126,9 @@ class Api:
     def post(self, path: str, body: Any) -> str:
         self.posted.append((path, body))
         return _said(self.model)
+
+    def end_watches(self) -> None:
+        pass
 
     def watch(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         return iter(())

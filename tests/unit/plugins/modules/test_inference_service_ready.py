@@ -155,6 +155,7 @@ def test_a_failure_is_explained_without_secrets(run_module, serve) -> None:
     result = run_module(inference_service_ready.main, ARGUMENTS)
     assert (result["failed"], result["verdict"]) == (True, "failed")
     assert "storageUri" in result["message"] and result["message"] in result["msg"]
+    assert result["msg"].endswith(" Its log ends with: aws_secret_access_key = ********.")
     assert {"type": "Ready", "status": "True", "message": ""} in result["conditions"]
     assert [event["reason"] for event in result["events"]] == ["BackOff"]
     assert result["events"][0]["object"] == "Pod/iris-predictor-new-a"
@@ -292,3 +293,33 @@ def test_no_kubeconfig(run_module, monkeypatch: pytest.MonkeyPatch, tmp_path) ->
     result = run_module(inference_service_ready.main, arguments)
     assert (result["failed"], result["reason"]) == (True, "InvalidKubeconfig")
     assert "Traceback" not in json.dumps(result)
+
+
+UNKNOWN = {
+    "InferenceService/iris": {
+        "metadata": {"generation": 1},
+        "status": {
+            "modelStatus": {
+                "transitionStatus": "InvalidSpec",
+                "lastFailureInfo": {"reason": "RuntimeNotRecognized", "message": "Waiting for runtime"},
+            }
+        },
+    }
+}
+
+
+def test_a_wrong_runtime_lists_those_that_there_are(run_module, serve) -> None:
+    serve(Api(changes=UNKNOWN))
+    result = run_module(inference_service_ready.main, ARGUMENTS)
+    assert result["reason"] == "RuntimeNotRecognized"
+    assert result["msg"].endswith(
+        "or name another. The runtimes with their model formats are kserve-sklearnserver (sklearn), own (onnx, own)."
+    )
+
+
+@pytest.mark.parametrize("plural", ["clusterservingruntimes", "servingruntimes"])
+def test_runtimes_that_cannot_be_read_hide_no_error(run_module, serve, plural: str) -> None:
+    api = Api(changes=UNKNOWN)
+    api.missing = (plural,)
+    serve(api)
+    assert run_module(inference_service_ready.main, ARGUMENTS)["msg"].endswith("or name another.")
