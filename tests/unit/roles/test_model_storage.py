@@ -114,6 +114,44 @@ def test_wrong_credentials_fail_in_check_mode_too(run: Run, rejecting: str) -> N
     assert NOT_INSTALLED not in said
 
 
+@pytest.mark.parametrize(
+    ("gate", "fault"),
+    [
+        ({"load": False}, "joblib"),
+        ({"load": False, "packages": {"numpy": "2.4.6"}}, "numpy"),
+        ({"load": False, "metadata": False}, ""),
+    ],
+)
+def test_a_models_gate_overrides_only_the_keys_that_it_sets(
+    run: Run, tmp_path: Path, gate: dict[str, object], fault: str
+) -> None:
+    """Its metadata names other versions than the gate of all models requires."""
+    folder = tmp_path / "v1"
+    content = (folder / "model.joblib").read_bytes()
+    tensor = {"name": "x", "datatype": "FP64", "shape": [-1, 1]}
+    metadata = {
+        "name": "iris",
+        "version": "v1",
+        "model_format": "sklearn",
+        "model_file": {
+            "name": "model.joblib",
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "size_bytes": len(content),
+        },
+        "libraries": {"python": "3.11.2", "scikit-learn": "1.0.0", "numpy": "1.0.0"},
+        "inputs": [tensor],
+        "outputs": [{**tensor, "name": "predict", "shape": [-1]}],
+        "examples": {"instances": [[1.0]], "predictions": [1.0]},
+    }
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    model = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver"}
+    models = [{**model, "source": {"folder": str(folder)}, "gate": gate}]
+    with serving(MemoryStore()) as store:
+        code, said = run(models=models, platform_endpoint_url=store.url)
+    assert (code == 2) is bool(fault), said
+    assert fault in said.partition("[ERROR]")[2]
+
+
 def test_several_models_are_uploaded_by_one_task_and_their_digests_are_a_fact(tmp_path: Path) -> None:
     entries = []
     for number in range(6):
@@ -154,41 +192,3 @@ def test_several_models_are_uploaded_by_one_task_and_their_digests_are_a_fact(tm
         (tmp_path / "play.yml").write_text(json.dumps([play]))
         code, output = exit_code_and_output("ansible-playbook", "play.yml", folder=tmp_path, env=env)
     assert code == 2 and "The version s3://models/model-2/v1/ is complete and the folder differs" in output
-
-
-@pytest.mark.parametrize(
-    ("gate", "fault"),
-    [
-        ({"load": False}, "joblib"),
-        ({"load": False, "packages": {"numpy": "2.4.6"}}, "numpy"),
-        ({"load": False, "metadata": False}, ""),
-    ],
-)
-def test_a_models_gate_overrides_only_the_keys_that_it_sets(
-    run: Run, tmp_path: Path, gate: dict[str, object], fault: str
-) -> None:
-    """Its metadata names other versions than the gate of all models requires."""
-    folder = tmp_path / "v1"
-    content = (folder / "model.joblib").read_bytes()
-    tensor = {"name": "x", "datatype": "FP64", "shape": [-1, 1]}
-    metadata = {
-        "name": "iris",
-        "version": "v1",
-        "model_format": "sklearn",
-        "model_file": {
-            "name": "model.joblib",
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "size_bytes": len(content),
-        },
-        "libraries": {"python": "3.11.2", "scikit-learn": "1.0.0", "numpy": "1.0.0"},
-        "inputs": [tensor],
-        "outputs": [{**tensor, "name": "predict", "shape": [-1]}],
-        "examples": {"instances": [[1.0]], "predictions": [1.0]},
-    }
-    (folder / "metadata.json").write_text(json.dumps(metadata))
-    model = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver"}
-    models = [{**model, "source": {"folder": str(folder)}, "gate": gate}]
-    with serving(MemoryStore()) as store:
-        code, said = run(models=models, platform_endpoint_url=store.url)
-    assert (code == 2) is bool(fault), said
-    assert fault in said.partition("[ERROR]")[2]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 import yaml
 
 from .conftest import Run
@@ -52,3 +53,11 @@ def test_a_model_that_another_manager_has_applied_is_not_deleted(run: Run, api: 
         "InferenceService models/iris was not deleted, because hashfoundry.kserve.model_serving has not applied it."
         in said
     )
+
+
+@pytest.mark.parametrize("own", [{}, {"resources": {"requests": {"memory": "2Gi"}}}])
+def test_a_model_without_resources_has_those_of_the_inventory(run: Run, api: Cluster, own: dict[str, object]) -> None:
+    """KServe's runtimes request a whole CPU, for which a small cluster has no room."""
+    small = {"requests": {"cpu": "100m"}}
+    assert run(["model_serving"], "v1", models=[{**MODEL, **own}], model_serving_resources=small)[0] == 2
+    assert api.models()["iris"]["spec"]["predictor"]["model"]["resources"] == own.get("resources", small)
