@@ -96,13 +96,21 @@ def _ready(service: dict[str, Any]) -> bool:
 
 def asked(found: Iterable[Request], agent: str) -> dict[str, int]:
     """The number of requests with a user agent, by verb and resource. Each audit ID is counted once."""
-    counts: dict[str, set[str]] = {}
-    for request in found:
-        if request.agent.startswith(agent):
-            counts.setdefault(f"{request.verb} {request.resource or 'discovery'}", set()).add(request.id)
-    return {what: len(ids) for what, ids in sorted(counts.items())}
+    return _kinds(request for request in found if request.agent.startswith(agent))
 
 
 def asked_by(found: Iterable[Request], user: str) -> int:
     """The number of requests of a user. Each audit ID is counted once."""
     return len({request.id for request in found if request.user == user})
+
+
+def kinds_of(found: Iterable[Request], user: str) -> dict[str, int]:
+    """The number of requests of a user, by verb and resource. Each audit ID is counted once."""
+    return _kinds(request for request in found if request.user == user)
+
+
+def _kinds(found: Iterable[Request]) -> dict[str, int]:
+    counts: dict[str, set[str]] = {}
+    for request in found:
+        counts.setdefault(f"{request.verb} {request.resource or 'discovery'}", set()).add(request.id)
+    return {what: len(ids) for what, ids in sorted(counts.items())}

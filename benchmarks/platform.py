@@ -4,7 +4,7 @@
 """From a bare cluster to the first prediction, and again without changes: site.yml compared with helm and kubectl.
 
 Each measurement uses a new kind cluster with all images loaded, so that nothing is left from the other tool. A round
-takes about six minutes.
+takes about six minutes. Then site.yml runs again with 2, 6 and 24 models, on a cluster for each kind of storage.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -41,8 +42,13 @@ SETTINGS = {name: value for name, value in measured_cluster.SETTINGS.items() if 
 USER = "kubernetes-admin"  # of the kubeconfig; pods use ServiceAccounts
 UNUSED = "model/batch"  # an image that is slow to load and not used here
 FIRST_LIMIT, AGAIN_LIMIT = 1.1, 0.7
+COUNTS = (2, 6, 24)  # models
+WAYS = {"s3": "from the bucket", "pvc": "by way of a volume"}
+FURTHER_LIMIT = 0.2  # seconds for each further model of a run without changes
+FURTHER_ROUNDS = 3
 STAGE = re.compile(r"^(\d{10}) (.+)$", re.MULTILINE)
 SLOWEST = 6
+BUCKET_TASKS = ("Upload the models", "Find the models that are not uploaded from the controller", "Download the models")
 # Objects that controllers create, and objects that exist on every cluster.
 CONTROLLER_OBJECTS = re.compile(
     r"^(Event|Pod|ReplicaSet|EndpointSlice|Endpoints|Lease|PodMetrics|NodeMetrics|ControllerRevision) "
@@ -56,6 +62,8 @@ class Measured:
     seconds: float
     requests: int
     parts: Mapping[str, float]
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    """The number of requests to the API server by verb and resource, and to the bucket."""
 
 
 @dataclass
@@ -123,7 +131,7 @@ def variables(config: Settings) -> dict[str, Any]:
     return {"models": [iris], **verification}
 
 
-def _ours(config: Settings, again: bool) -> Mapping[str, float]:
+def _ours(config: Settings, again: bool, extra: Mapping[str, Any] | None = None) -> Mapping[str, float]:
     times = config.state / "task-times"
     times.unlink(missing_ok=True)
     callback = {
@@ -133,7 +141,7 @@ def _ours(config: Settings, again: bool) -> Mapping[str, float]:
         "BENCHMARK_COUNTED": "",
     }
     cache = {"XDG_CACHE_HOME": str(config.state / "cache")}  # empty in the first run
-    command = [*playbook_command("playbooks/site.yml"), "-e", json.dumps(variables(config))]
+    command = [*playbook_command("playbooks/site.yml"), "-e", json.dumps(extra or variables(config))]
     output = _run(command, {**playbook_env(config), **callback, **cache})
     if again and not re.search(r"changed=0 ", output):
         raise MeasurementError(f"The second run of site.yml changed something:\n{output[-3000:]}")
@@ -190,7 +198,7 @@ def _timed(config: Settings, work: Callable[[], Mapping[str, float]]) -> Measure
     parts = work()
     ended = time.time()
     found = [request for request in audit.read(config.audit_log, began) if request.began <= ended]
-    return Measured(ended - began, audit.asked_by(found, USER), parts)
+    return Measured(ended - began, audit.asked_by(found, USER), parts, audit.kinds_of(found, USER))
 
 
 def _objects(config: Settings) -> set[str]:
@@ -222,8 +230,91 @@ def _round(runs: Mapping[str, Runs], tool: str, config: Settings, found: Tools) 
     print(f"    {tool}: {first.seconds:.1f} s and {again.seconds:.1f} s, {again.requests} requests", flush=True)
 
 
+def many(config: Settings, way: str, count: int) -> dict[str, Any]:
+    """The variables for so many models, which are the same but for their names; their folders are made where needed."""
+    entry = variables(config)["models"][0]
+    trained = Path(entry["source"]["folder"])
+    models = []
+    for number in range(count):
+        name = f"iris-{way}-{number:02}"
+        folder = config.state / "models" / name / "v1"
+        if not folder.exists():
+            shutil.copytree(trained, folder)
+            metadata = json.loads((folder / "metadata.json").read_text())
+            (folder / "metadata.json").write_text(json.dumps({**metadata, "name": name}))
+        resources = {"requests": {"cpu": "10m", "memory": "160Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
+        storage = {"storage": way, **({"volume": "models"} if way == "pvc" else {})}
+        models.append({**entry, "name": name, "source": {"folder": str(folder)}, "resources": resources, **storage})
+    return {
+        "models": models,
+        "model_verification_thresholds": {},
+        "model_namespace_quota": {"pods": "200"},
+        "model_serving_timeout": 1200,
+    }
+
+
+def bucket_requests(lines: Sequence[str]) -> int:
+    """The requests to the bucket, as the results of the tasks in the lines written by the callback report them."""
+    found = 0
+    for line in lines:
+        row = json.loads(line)
+        if row["what"] != "start" and row["task"].endswith(BUCKET_TASKS):
+            results = row["result"].get("results", [row["result"]])
+            found += sum(result.get("requests", 0) for result in results)
+    return found
+
+
+def _grown(config: Settings, way: str) -> dict[int, list[Measured]]:
+    """Runs of site.yml without changes for each number of models, on one cluster."""
+    grown: dict[int, list[Measured]] = {}
+    with bare(config):
+        _ours(config, False)  # trains the model that the others are copies of
+        for count in COUNTS:
+            extra = many(config, way, count)
+            _ours(config, False, extra)
+            grown[count] = []
+            for number in range(FURTHER_ROUNDS):
+                one = _timed(config, lambda extra=extra: _ours(config, True, extra))  # type: ignore[misc]
+                sent = bucket_requests((config.state / "task-times").read_text().splitlines())
+                grown[count].append(replace(one, kinds={**one.kinds, "bucket": sent}))
+                print(f"    {count} models {WAYS[way]}, {number + 1}: {one.seconds:.1f} s", flush=True)
+    return grown
+
+
+def further(report: Report, way: str, grown: Mapping[int, Sequence[Measured]]) -> None:
+    """Add what each further model costs a run without changes."""
+    where = WAYS[way]
+    for count, runs in grown.items():
+        report.rows.append(Row(f"again with {count} models {where}", OURS, [one.seconds for one in runs], "s"))
+    few, some, most = COUNTS
+    steps = [(last.seconds - first.seconds) / (most - few) for first, last in zip(grown[few], grown[most], strict=True)]
+    met = statistics.median(steps) <= FURTHER_LIMIT
+    report.rows.append(Row(f"each further model {where}", OURS, steps, "s", f"at most {FURTHER_LIMIT} s", met))
+    kinds = {kind: [grown[count][-1].kinds.get(kind, 0) for count in COUNTS] for kind in grown[most][-1].kinds}
+    faster = [
+        kind
+        for kind, (one, two, three) in sorted(kinds.items())
+        if (three - two) * (some - few) > max((two - one) * (most - some), most - some)
+    ]
+    figure = f"kinds of requests whose number grows faster than the models {where}"
+    report.rows.append(Row(figure, OURS, [float(len(faster))], "", "0", not faster))
+    requests = {kind: (three - one) / (most - few) for kind, (one, _two, three) in kinds.items() if three > one}
+    listed = ", ".join(f"{kind} {each:.1f}" for kind, each in sorted(requests.items(), key=lambda pair: -pair[1]))
+    parts = {
+        name: (seconds - grown[few][-1].parts.get(name, 0.0)) / (most - few)
+        for name, seconds in grown[most][-1].parts.items()
+    }
+    slowest = ", ".join(
+        f"{name} {parts[name]:.3f} s" for name in sorted(parts, key=lambda name: -parts[name])[:SLOWEST]
+    )
+    report.notes += [
+        f"Requests for each further model {where}: {listed or 'none'}.",
+        f"The tasks that grow most with each further model {where}: {slowest}.",
+    ] + ([f"Growing faster than the models {where}: {', '.join(faster)}."] if faster else [])
+
+
 def measure(rounds: int = ROUNDS) -> Report:
-    """Install with both tools alternately, each time on a new cluster."""
+    """Install with both tools alternately, each time on a new cluster; then run with more and more models."""
     found = tools.ensure()
     config = settings.load({**os.environ, **SETTINGS})
     if execution_environment.main(["build"]):
@@ -233,7 +324,10 @@ def measure(rounds: int = ROUNDS) -> Report:
         # Alternate the order, because the first tool runs with a colder page cache.
         for tool in (OURS, BY_HAND) if number % 2 == 0 else (BY_HAND, OURS):
             _round(runs, tool, config, found)
-    return _report(runs, found)
+    report = _report(runs, found)
+    for way in WAYS:
+        further(report, way, _grown(config, way))
+    return report
 
 
 def _report(runs: Mapping[str, Runs], found: Tools) -> Report:

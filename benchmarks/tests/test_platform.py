@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
 from benchmarks import platform
 from benchmarks.platform import BY_HAND, OURS, Measured, Runs
+from benchmarks.results import Report
 
 
 def test_the_durations_of_tasks_with_the_same_name_are_summed() -> None:
@@ -52,3 +54,43 @@ def test_objects_of_only_one_tool_are_listed_without_random_names() -> None:
     )
     assert output == "Only site.yml creates 1 objects: Secret a/ca."
     assert platform._difference(OURS, set()) == "Only site.yml creates 0 objects."
+
+
+def grown(per_model: float, requests: Callable[[int], int]) -> dict[int, list[Measured]]:
+    return {
+        count: [
+            Measured(10 + per_model * count, 0, {"Apply": 0.01 * count}, {"get pods": requests(count), "bucket": count})
+        ]
+        for count in platform.COUNTS
+    }
+
+
+@pytest.mark.parametrize(
+    ("per_model", "requests", "met"),
+    [
+        (0.15, lambda count: 3 * count, (True, True)),
+        (0.25, lambda count: count * count, (False, False)),
+        (0.0, lambda _count: 7, (True, True)),
+    ],
+)
+def test_the_cost_of_each_further_model(
+    per_model: float, requests: Callable[[int], int], met: tuple[bool, bool]
+) -> None:
+    report = Report("platform", "", {})
+    platform.further(report, "s3", grown(per_model, requests))
+    rows = {row.figure: row for row in report.rows}
+    each = rows["each further model from the bucket"]
+    assert each.median == pytest.approx(per_model) and each.met is met[0]
+    assert rows["kinds of requests whose number grows faster than the models from the bucket"].met is met[1]
+    assert "Apply 0.010 s" in report.notes[1]
+
+
+def test_the_requests_to_the_bucket_are_those_of_the_results() -> None:
+    upload = {"what": "ok", "task": "hashfoundry.kserve.model_storage : Upload the models", "result": {"requests": 24}}
+    find = {
+        "what": "ok",
+        "task": "Find the models that are not uploaded from the controller",
+        "result": {"results": [{"requests": 1}, {"requests": 2}, {"skipped": True}]},
+    }
+    start, other = {"what": "start", "task": "Upload the models"}, {**upload, "task": "Apply the InferenceServices"}
+    assert platform.bucket_requests([json.dumps(row) for row in (start, upload, find, other)]) == 27

@@ -226,13 +226,16 @@ def from_arrow(table: Any, first_row: int, features: Sequence[Feature], keep: Se
     columns = []
     for feature in features:
         column = table.column(feature.name)
-        bad = np.asarray(column.is_null(), dtype=bool)
+        null = np.asarray(column.is_null(), dtype=bool)
+        # Where the model takes missing values, null is one.
+        missing = feature.missing() if null.any() else ()
+        bad = np.zeros_like(null) if missing else null.copy()
         problem = "is empty"
         try:
             values = column.cast(_arrow_type(feature), safe=False)
             if feature.datatype in _INTEGER_LIMITS or feature.datatype == BOOL:
                 # Unsafe casts truncate fractions and convert any number to true.
-                bad |= ~np.asarray(_equal(values, column).fill_null(False), dtype=bool)
+                bad |= ~np.asarray(_equal(values, column).fill_null(bool(missing)), dtype=bool)
                 problem = f"is empty or not a valid {feature.datatype}"
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             raise InvalidFile(
@@ -242,6 +245,9 @@ def from_arrow(table: Any, first_row: int, features: Sequence[Feature], keep: Se
         if array.dtype.kind == "f":
             bad |= ~np.isfinite(array)
             problem = "is empty or not finite"
+        if missing:
+            array = array.astype(object if feature.datatype in (TEXT, BOOL) else np.float64)
+            array[null] = missing[0]
         for place in np.flatnonzero(bad & ~all_bad):
             reasons[int(place)] = f"{feature.name} {problem}"
         all_bad |= bad
@@ -255,10 +261,12 @@ def _equal(values: Any, column: Any) -> Any:
 
 
 def _value(text: str, feature: Feature) -> Any:
-    """Parse a value of a record; ValueError names the problem."""
+    """Parse a value of a record, None for a missing one; ValueError names the problem."""
     if feature.datatype == TEXT:
         return _readable(text)
     if not text.strip():
+        if feature.missing():
+            return None
         raise ValueError(f"{feature.name} is empty")
     if feature.datatype == BOOL:
         if text.strip() not in (*_TRUE, *_FALSE):
@@ -299,6 +307,10 @@ def _readable(text: str) -> str:
 
 
 def _array(values: list[Any], feature: Feature) -> NDArray[Any]:
+    if any(value is None for value in values):
+        blank = feature.missing()[0]
+        filled = [blank if value is None else value for value in values]
+        return np.array(filled, dtype=object if feature.datatype == BOOL else np.float64)
     return np.array(values, dtype=_dtype(feature))
 
 

@@ -45,7 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "Serving %s: %.3f s importing, %.3f s loading the model, %.3f s of CPU time since the process started",
         model.name, imported - began, loaded - imported, time.process_time(),
     )  # fmt: skip
-    HttpServer(App(model), options.http_port, drain_seconds).run()
+    try:
+        HttpServer(App(model), options.http_port, drain_seconds).run()
+    except StartError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -18,7 +18,7 @@ from prometheus_client.exposition import choose_encoder
 
 from . import cloud_events
 from .errors import BadRequest, NotFinite
-from .protocol import read_infer_request, read_json, to_json, write_infer_response
+from .protocol import read_infer_request, read_json, to_json, unpacked, write_infer_response
 from .sklearn_model import SklearnModel
 
 # A request needs up to 23 times the size of its body in memory (measured: 124 MiB idle, 303 MiB with a body of 8 MiB).
@@ -31,6 +31,7 @@ INLINE_BYTES = 16 * 1024
 INLINE_SECONDS = 0.005
 
 READY = "/v2/health/ready"
+CODINGS = ("identity", "gzip", "x-gzip")
 KSERVE = "0.20.0"  # the version whose model server this one is compatible with
 
 _JSON = (b"content-type", b"application/json")
@@ -81,8 +82,18 @@ class App:
             path: model.metadata(),
             f"{path}/ready": ready,
         }
+        index = [{"name": model.name, "version": model.version or "", "state": "READY", "reason": ""}]
+        self._posts: dict[str, Handler] = {
+            f"/v1/models/{model.name}:predict": self._predict,
+            f"{path}/infer": self._infer,
+            # MLServer's list of the models that it can load.
+            "/v2/repository/index": lambda _headers, _body: Response(to_json(index)),
+        }
+        if model.version:
+            of_version = f"{path}/versions/{model.version}"
+            documents |= {of_version: documents[path], f"{of_version}/ready": ready}
+            self._posts[f"{of_version}/infer"] = self._infer
         self._static = {path: Response(to_json(content)) for path, content in documents.items()}
-        self._posts = {f"/v1/models/{model.name}:predict": self._predict, f"{path}/infer": self._infer}
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Respond to a request."""
@@ -113,12 +124,27 @@ class App:
         if path in self._posts or path in self._static or path == "/metrics":
             allowed = "POST" if path in self._posts else "GET"
             return _error(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} does not support {method}: use {allowed}.")
-        name = self._model.name
+        name, version = self._model.name, self._model.version
+        if path.startswith(f"/v2/models/{name}/versions/"):
+            said = f"has the version {version}: request that" if version else "has no version: leave /versions/ out"
+            return _error(HTTPStatus.NOT_FOUND, f"The path {path:.200} was not found: the model {name} {said}.")
         return _error(HTTPStatus.NOT_FOUND, f"The path {path:.200} was not found: this server serves the model {name}.")
 
     async def _post(self, handler: Handler, scope: dict[str, Any], receive: Receive) -> Response:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        coding = headers.get("content-encoding", "identity").strip().lower()
+        if coding not in CODINGS:
+            # The body is not read, so the connection cannot be reused.
+            message = f"The Content-Encoding {coding:.40} is not supported: send gzip, or the body as it is."
+            return _error(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, (b"accept-encoding", b"gzip"), (b"connection", b"close")
+            )
         body = await _read(headers, receive)
+        if body and coding != "identity":
+            try:
+                body = unpacked(body, MAX_BODY_BYTES)
+            except BadRequest as error:
+                return _error(HTTPStatus.BAD_REQUEST, str(error))
         if body is None:
             # The rest of the body is not read, so the connection cannot be reused.
             message = f"The request body is larger than {MAX_BODY_BYTES} bytes: send fewer rows per request."

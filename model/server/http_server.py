@@ -6,13 +6,18 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import signal
+import socket
 import time
 from types import FrameType
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .app import App
+from .errors import StartError
 
 # Longer than Envoy's idle timeout of one hour. If the server closed an idle connection first, a request that was just
 # sent on it would fail.
@@ -20,6 +25,67 @@ KEEP_ALIVE_S = 3700
 # The time for requests in progress after the drain. Both together are below the 30 s of
 # terminationGracePeriodSeconds.
 GRACE_S = 15
+
+
+# A request with a longer head is rejected by the parser.
+MAX_HEAD_BYTES = 64 * 1024
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_UPGRADE = re.compile(rb"\nupgrade[ \t]*:[^\r\n]*", re.IGNORECASE)
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP/1.1 that stays HTTP/1.1 whatever a client offers to upgrade to.
+
+    Java's client offers h2c with its first request. A server may ignore that (RFC 9110, section 7.8), but the parser
+    takes the body for the new protocol's, so the header is removed before it is parsed.
+    """
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        super().__init__(*arguments, **options)
+        self._head = b""
+        self._in_message = False
+
+    def data_received(self, data: bytes) -> None:
+        """Pass data to the parser, and the head of a request when it is complete."""
+        if not self._in_message:
+            data = self._head + data
+            found = _HEAD_END.search(data)
+            if not found and len(data) < MAX_HEAD_BYTES:
+                self._head = data
+                return
+            self._head = b""
+            if found:
+                data = _UPGRADE.sub(b"\nx-ignored: upgrade", data[: found.start()]) + data[found.start() :]
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """Note that what follows belongs to a request."""
+        self._in_message = True
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        """Note that the next request begins."""
+        self._in_message = False
+        super().on_message_complete()
+
+
+def listen(port: int) -> socket.socket:
+    """A socket on all addresses, of IPv6 and IPv4, or of the family that there is.
+
+    Raises:
+        StartError: the port is taken, or may not be used.
+    """
+    try:
+        if socket.has_dualstack_ipv6():
+            try:
+                return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+            except OSError as error:
+                # A kernel may have IPv6 and no address of it.
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+        return socket.create_server(("", port))
+    except OSError as error:
+        raise StartError(f"The port {port} cannot be opened ({error.strerror}): choose another --http_port.") from error
 
 
 class HttpServer(uvicorn.Server):
@@ -33,9 +99,8 @@ class HttpServer(uvicorn.Server):
     def __init__(self, app: App, port: int, drain_seconds: float) -> None:
         config = uvicorn.Config(
             app,
-            host="0.0.0.0",
             port=port,
-            http="httptools",
+            http=Protocol,
             loop="uvloop",
             ws="none",
             lifespan="off",
@@ -47,8 +112,17 @@ class HttpServer(uvicorn.Server):
         )
         super().__init__(config)
         self._app = app
+        self._port = port
         self._drain_seconds = drain_seconds
         self._end = float("inf")
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until the end of the drain.
+
+        Raises:
+            StartError: the port cannot be opened.
+        """
+        super().run(sockets or [listen(self._port)])
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle a signal."""

@@ -10,6 +10,7 @@ Pure: without HTTP and the model. An error is one sentence that names the locati
 from __future__ import annotations
 
 import uuid
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
@@ -57,6 +58,28 @@ def read_json(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"The request body is not valid JSON: {error}.") from None
+
+
+def unpacked(body: bytes, most: int) -> bytes | None:
+    """The content of a body in gzip, or None if it has more bytes than allowed.
+
+    Raises:
+        BadRequest: it is not gzip, or truncated.
+    """
+    content = b""
+    try:
+        # RFC 1952 allows several members after each other.
+        while body:
+            unpacker = zlib.decompressobj(wbits=31)
+            content += unpacker.decompress(body, most + 1 - len(content))
+            if len(content) > most:
+                return None
+            if not unpacker.eof:
+                raise BadRequest("The request body is truncated gzip: send all of it.")
+            body = unpacker.unused_data
+    except zlib.error as error:
+        raise BadRequest(f"The request body is not gzip, as its Content-Encoding says: {error}.") from None
+    return content
 
 
 def read_infer_request(body: bytes, json_length: str | None = None) -> InferRequest:

@@ -57,10 +57,11 @@ class Tensor:
 
 
 def columns_from_instances(payload: Any, features: Sequence[Feature]) -> list[NDArray[Any]]:
-    """Columns of a v1 request, ``{"instances": [row, ...]}``.
+    """Columns of a v1 request, ``{"instances": [row, ...]}``, or ``inputs`` in its place.
 
     A row is a list of values in the order of the features, or an object with a value per feature name. With one feature
-    it may be the value itself, such as a string. null is a missing value, if the model accepts one there.
+    it may be the value itself, such as a string. null is a missing value, if the model accepts one there. An object
+    whose values are lists is several rows, column by column, and so may be ``inputs`` itself.
 
     Args:
         payload: the parsed body.
@@ -75,16 +76,25 @@ def columns_from_instances(payload: Any, features: Sequence[Feature]) -> list[ND
     """
     if not isinstance(payload, dict):
         raise InvalidRows(f"The request body must be a JSON object with 'instances', not {_json_type(payload)}.")
-    if "instances" not in payload:
+    if "instances" in payload and "inputs" in payload:
+        raise InvalidRows("The request has both 'instances' and 'inputs': send one of them.")
+    field = "inputs" if "inputs" in payload else "instances"
+    if field not in payload:
         raise InvalidRows("The field 'instances' is required.")
-    instances = payload["instances"]
+    instances = payload[field]
+    if field == "inputs" and isinstance(instances, list) and instances and _is_tensor(instances[0]):
+        raise InvalidRows("The field 'instances' is required: 'inputs' has tensors of the v2 protocol.")
+    if field == "inputs" and isinstance(instances, dict):
+        instances = [instances]
     if not isinstance(instances, list):
-        raise InvalidRows(f"'instances' must be a list of rows, not {_json_type(instances)}.")
+        raise InvalidRows(f"'{field}' must be a list of rows, not {_json_type(instances)}.")
+    if any(isinstance(row, dict) for row in instances):
+        instances = [part for number, row in enumerate(instances) for part in _rows_of(number, row, field)]
     if not instances:
-        raise InvalidRows("'instances' is empty: send at least one row.")
+        raise InvalidRows(f"'{field}' is empty: send at least one row.")
     names = [feature.name for feature in features]
     needed = [feature.name for feature in features if not feature.ignored]
-    rows = [_in_order(number, row, names, needed) for number, row in enumerate(instances)]
+    rows = [_in_order(f"Row {number} of '{field}'", row, names, needed) for number, row in enumerate(instances)]
     # One column at a time, because transposing all rows at once would double the memory of a large request.
     return [_column([row[place] for row in rows], feature, feature.datatype) for place, feature in enumerate(features)]
 
@@ -131,9 +141,27 @@ def columns_from_inputs(inputs: Sequence[Tensor], features: Sequence[Feature]) -
     return columns
 
 
-def _in_order(number: int, row: Any, names: list[str], needed: list[str]) -> list[Any]:
-    """The values of a row of 'instances', in the order of the features."""
-    where = f"Row {number} of 'instances'"
+def _is_tensor(item: Any) -> bool:
+    return isinstance(item, dict) and {"name", "shape", "datatype"} <= item.keys()
+
+
+def _rows_of(number: int, row: Any, field: str) -> list[Any]:
+    """The rows of an object whose values are all lists, as pandas writes a data frame; any other row as it is."""
+    if not isinstance(row, dict) or not row or not all(isinstance(value, list) for value in row.values()):
+        return [row]
+    lengths = {name: len(values) for name, values in row.items()}
+    first = next(iter(lengths))
+    for name, length in lengths.items():
+        if length != lengths[first]:
+            raise InvalidRows(
+                f"Row {number} of '{field}' has {length} values of {name!r:.80} and {lengths[first]} of {first!r:.80}: "
+                "send as many of each feature."
+            )
+    return [dict(zip(row, values, strict=True)) for values in zip(*row.values(), strict=True)]
+
+
+def _in_order(where: str, row: Any, names: list[str], needed: list[str]) -> list[Any]:
+    """The values of a row, in the order of the features; where: how messages name it."""
     if isinstance(row, list):
         if len(row) != len(names):
             raise InvalidRows(f"{where} has {len(row)} values, but the model has {len(names)} features.")

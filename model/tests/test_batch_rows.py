@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 pa = pytest.importorskip("pyarrow", reason="needs the packages of model/batch/requirements.txt")
@@ -207,3 +208,31 @@ def test_a_column_of_another_type_in_parquet() -> None:
     table = pa.table({"age": [[1]], "charge": [1.0], "plan": ["a"]})
     with pytest.raises(rows.InvalidFile, match=r"its column 'age' has the type list<.*>, but the model requires INT64"):
         rows.from_arrow(table, 1, FEATURES, [])
+
+
+MISSING = [
+    Feature("months", "INT64", missing=lambda: (float("nan"),)),
+    Feature("charge", "FP64", missing=lambda: (float("nan"),)),
+    Feature("paid", "BOOL"),
+]
+
+
+def test_an_empty_number_is_missing_where_the_model_takes_it() -> None:
+    chunk = rows.parse_csv(b"1,,true\n,2.5,false\n3,4.5,\nx,1,true\n", 2, ["months", "charge", "paid"], MISSING, [])
+    assert [(bad.number, bad.reason) for bad in chunk.rejected] == [
+        (4, "paid is empty"),
+        (5, "months is 'x', which is not a number"),
+    ]
+    months, charge, paid = chunk.columns
+    np.testing.assert_array_equal(months, [1.0, np.nan])
+    np.testing.assert_array_equal(charge, [np.nan, 2.5])
+    assert paid.tolist() == [True, False]
+
+
+def test_null_in_parquet_is_missing_where_the_model_takes_it() -> None:
+    table = pa.table({"months": [1, None, 3], "charge": [None, 2.5, 4.5], "paid": [True, False, None]})
+    chunk = rows.from_arrow(table, 1, MISSING, [])
+    assert [(bad.number, bad.reason) for bad in chunk.rejected] == [(3, "paid is empty or not a valid BOOL")]
+    months, charge, _paid = chunk.columns
+    np.testing.assert_array_equal(months, [1.0, np.nan])
+    np.testing.assert_array_equal(charge, [np.nan, 2.5])

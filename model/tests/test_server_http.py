@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import hashlib
 import http.client
 import json
@@ -529,3 +531,132 @@ def test_a_prediction_that_json_cannot_express_is_an_error(tmp_path: Path) -> No
         status, answer = request(port, "POST", V2, {"inputs": [tensor]})
         assert (status, answer["error"].startswith(sentence)) == (500, True), answer
         assert request(port, "POST", V1, {"instances": [[0.0]]})[0] == 200
+
+
+def raw(port: int, *parts: bytes, host: str = "127.0.0.1") -> bytes:
+    """What the server answers to bytes, each part in a packet of its own."""
+    with socket.create_connection((host, port), timeout=30) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(0.05 if len(parts) > 1 else 0)
+        answer = b""
+        while data := connection.recv(65536):
+            answer += data
+        return answer
+
+
+BODY = json.dumps({"instances": INSTANCES}).encode()
+# As java.net.http.HttpClient sends it over plain HTTP.
+JAVA = (
+    b"POST /v1/models/model:predict HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nContent-Length: %d\r\n"
+    b"Host: localhost\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\nUpgrade: h2c\r\n"
+    b"User-Agent: Java-http-client/17.0.1\r\nContent-Type: application/json\r\n\r\n" % len(BODY)
+)
+LAST = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [JAVA + BODY],
+        [JAVA, BODY],
+        [JAVA[:200], JAVA[200:], BODY[:10], BODY[10:]],
+        [JAVA.replace(b"Upgrade: h2c\r\n", b"")[:-2] + b"UPGRADE: h2c\r\n\r\n", BODY],
+    ],
+    ids=["one packet", "head and body", "cut in the header", "last header"],
+)
+def test_an_offer_of_h2c_is_ignored(port: int, parts: list[bytes]) -> None:
+    # A second request on the connection is read as one.
+    answer = raw(port, *parts, LAST)
+    assert answer.count(b"HTTP/1.1 200 OK") == 2, answer
+    assert b'{"predictions":[0,2]}' in answer
+    assert b"101" not in answer
+
+
+def test_a_body_that_speaks_of_upgrades_is_not_changed(port: int) -> None:
+    head = b"POST /v2/models/model/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+    body = json.dumps(tensor() | {"id": "a\nupgrade: h2c\n\nb"}, indent=1).encode()
+    assert b'"id":"a\\nupgrade: h2c\\n\\nb"' in raw(port, head % len(body) + body)
+    text = body + b"\n\n"
+    assert b"200 OK" in raw(port, head % len(text) + text)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_it_listens_on_both_families(port: int, host: str) -> None:
+    try:
+        answer = raw(port, LAST, host=host)
+    except OSError as error:
+        if host == "::1" and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            pytest.skip("this machine has no IPv6")
+        raise
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_port_that_is_taken_is_named(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        process = start(folder, number)
+        _output, text = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"Error: The port {number} cannot be opened" in (text or _output)
+    assert "Traceback" not in (text or _output)
+
+
+def test_gzip_is_unpacked_within_the_limit(port: int) -> None:
+    packed = gzip.compress(BODY)
+    for coding in ("gzip", "x-gzip", "GZIP"):
+        assert request(port, "POST", V1, packed, Content_Encoding=coding) == (200, {"predictions": [0, 2]})
+    # Several members are one content.
+    halves = gzip.compress(BODY[:9]) + gzip.compress(BODY[9:])
+    assert request(port, "POST", V1, halves, Content_Encoding="gzip") == (200, {"predictions": [0, 2]})
+    status, answer = request(port, "POST", V1, gzip.compress(bytes(9 * 1024 * 1024)), Content_Encoding="gzip")
+    assert status == 413
+    assert answer["error"] == "The request body is larger than 8388608 bytes: send fewer rows per request."
+    status, answer = request(port, "POST", V1, packed[:-9], Content_Encoding="gzip")
+    assert (status, answer["error"]) == (400, "The request body is truncated gzip: send all of it.")
+    status, answer = request(port, "POST", V1, BODY, Content_Encoding="gzip")
+    assert status == 400
+    assert answer["error"].startswith("The request body is not gzip, as its Content-Encoding says")
+    status, answer = request(port, "POST", V1, BODY, Content_Encoding="br")
+    assert status == 415
+    assert answer["error"] == "The Content-Encoding br is not supported: send gzip, or the body as it is."
+
+
+def test_the_version_may_be_in_the_path(port: int) -> None:
+    assert request(port, "GET", "/v2/models/model/versions/v1") == request(port, "GET", "/v2/models/model")
+    assert request(port, "GET", "/v2/models/model/versions/v1/ready") == (200, {"name": "model", "ready": True})
+    status, answer = request(port, "POST", "/v2/models/model/versions/v1/infer", tensor())
+    assert (status, answer["outputs"][0]["data"]) == (200, [0, 2])
+    status, answer = request(port, "POST", "/v2/models/model/versions/v2/infer", tensor())
+    assert status == 404
+    assert answer["error"].endswith("the model model has the version v1: request that.")
+
+
+def test_the_index_lists_the_model(port: int) -> None:
+    entry = {"name": "model", "version": "v1", "state": "READY", "reason": ""}
+    assert request(port, "POST", "/v2/repository/index", {}) == (200, [entry])
+
+
+def test_v1_accepts_inputs_in_place_of_instances(port: int) -> None:
+    names = json.loads(train(RECIPE, RECIPE.load(42), "v1", 42, 0.95)["metadata.json"])["features"]
+    columns = {name: [row[place] for row in INSTANCES] for place, name in enumerate(names)}
+    for body in (
+        {"inputs": INSTANCES},
+        {"inputs": [dict(zip(names, row, strict=True)) for row in INSTANCES]},
+        {"inputs": columns},
+        {"inputs": [columns]},
+        {"instances": [columns]},
+        {"instances": [{name: values[:1] for name, values in columns.items()}, INSTANCES[1]]},
+    ):
+        assert request(port, "POST", V1, body) == (200, {"predictions": [0, 2]}), body
+    status, answer = request(port, "POST", V1, {"inputs": INSTANCES, "instances": INSTANCES})
+    assert (status, answer["error"]) == (400, "The request has both 'instances' and 'inputs': send one of them.")
+    uneven = columns | {names[1]: [1.0]}
+    status, answer = request(port, "POST", V1, {"instances": [uneven]})
+    assert (status, answer["error"]) == (
+        400,
+        f"Row 0 of 'instances' has 1 values of {names[1]!r} and 2 of {names[0]!r}: send as many of each feature.",
+    )
+    status, answer = request(port, "POST", V1, {"inputs": {}})
+    assert status == 400

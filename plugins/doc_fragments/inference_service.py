@@ -74,8 +74,12 @@ options:
     type: dict
     default: {}
 notes:
-  - KServe does not report the generation of a spec that its status is about. A field that is removed from the spec
-    leaves no trace in what KServe creates, and one of the service's own annotations may leave none. So until its
-    controller has observed such a change, usually less than a second, the previous state is reported. To restart pods,
-    change C(spec.predictor.labels), which is compared.
+  - KServe does not report the generation of a spec that its status is about. So each field of a component that KServe
+    hands on is compared with the pods' template, the replicas and the timeout of the route. Until the controller has
+    observed the change of a field that leaves no trace there, usually less than a second, the previous state is
+    reported. These are the targets of autoscalers, C(protocolVersion), C(maxReplicas) above the number of replicas,
+    and in Knative mode ports and readiness and liveness probes.
+  - A field that is removed from the spec leaves no trace either. Add an annotation to C(spec.predictor.annotations)
+    that changes with the spec, such as a digest of it, which is compared, as
+    P(hashfoundry.kserve.model_serving#role) does.
 """

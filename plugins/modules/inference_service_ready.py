@@ -17,17 +17,21 @@ description:
   - Waits until each InferenceService serves its current generation, and reports why if it does not.
   - The condition C(Ready) alone is not sufficient. It can be that of the previous spec, it stays true while a previous
     pod serves and new ones crash, and it does not show whether the model was found.
-  - In Standard mode the module compares the spec with KServe's Deployment. Every replica must be of the current
-    ReplicaSet and available, no previous one may remain, the model must be loaded, and all conditions must be true.
-    The gateway must have accepted the current generation of KServe's HTTPRoutes.
+  - In Standard mode the module compares the whole spec with KServe's Deployment and its replicas. Every replica must be
+    of the current ReplicaSet and available, no previous one may remain, the model must be loaded, and all conditions
+    must be true. The gateway must have accepted the current generation of KServe's HTTPRoutes.
   - In Knative mode the module compares the spec with the latest created revision in the same way. This revision must
     be the latest ready one. It must get all requests, or the share that C(canaryTrafficPercent) sets.
   - Finally it queries the model server, through the API server, for the model's readiness, or sends O(prediction). A
-    model that Knative has scaled to zero is not queried, since that would scale it up; it counts as serving.
+    model that its autoscaler has scaled to zero is not queried, since that would scale it up; it counts as serving.
+    That is a model with C(minReplicas=0) in Knative mode, and in Standard mode with the autoscaler class C(keda) or
+    C(external).
   - It fails at once when waiting cannot help. Examples are a missing serving runtime or ServiceAccount, a pod that
     requests more than the ResourceQuota, and a pod that violates the Pod Security Standard.
   - It fails after O(grace_period) when the cause may still resolve. Examples are a crashing container, a missing
     Secret, and a ResourceQuota that other pods have used up.
+  - While it waits on the control node, it reports on standard error every 15 seconds how far it has come, unless the
+    task has C(no_log).
   - It watches the objects, resumes after a lost connection or a restart of the API server, and changes nothing. Each
     resource is listed once and watched once, whatever the number of services.
   - The credentials need C(get), C(list) and C(watch) on C(inferenceservices.serving.kserve.io), C(deployments.apps),
@@ -312,7 +316,7 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     limits = Limits(**{key: options[key] for key in LIMITS})
     asked = status.question(options)
     with client.session(options) as api:
-        return status.ready(api, Selection.of(options), asked, limits, run.check_mode, run.warn)
+        return status.ready(api, Selection.of(options), asked, limits, run.check_mode, run.warn, run.report)
 
 
 USE_CASE = UseCase(

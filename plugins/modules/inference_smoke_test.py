@@ -48,7 +48,7 @@ options:
   url:
     description:
       - Where the model is served, without the path of the protocol.
-      - Exactly one of O(url) and O(host) is needed.
+      - Exactly one of O(url) and O(host) is needed, in each entry of O(models) if they are set.
     type: str
   scheme:
     description: With O(host), whether to use TLS.
@@ -102,9 +102,53 @@ options:
     type: float
     default: 10
   model_name:
-    description: Name under which the model is served, which is that of its InferenceService.
+    description:
+      - Name under which the model is served, which is that of its InferenceService.
+      - Exactly one of O(model_name) and O(models) is needed.
     type: str
-    required: true
+  models:
+    description:
+      - Several models, or protocols of a model, which are tested side by side, eight at a time.
+      - Each entry has options of its own and shares all others. No load is sent, and O(thresholds) are not checked.
+      - All entries are tested, also if one of them fails.
+    type: list
+    elements: dict
+    suboptions:
+      url:
+        description: See O(url).
+        type: str
+      host:
+        description: See O(host).
+        type: str
+      model_name:
+        description: See O(model_name).
+        type: str
+        required: true
+      protocol:
+        description: See O(protocol).
+        type: str
+        choices: [v1, v2]
+        default: v2
+      health:
+        description: See O(health).
+        type: list
+        elements: str
+        choices: [v1, v2, openai, vllm]
+        default: []
+      instances:
+        description: See O(instances).
+        type: list
+        elements: raw
+      expected:
+        description: See O(expected).
+        type: list
+        elements: raw
+      metadata_path:
+        description: See O(metadata_path).
+        type: path
+      junit_path:
+        description: See O(junit_path).
+        type: path
   protocol:
     description: Inference protocol. In V(v2) the rows are sent as one C(FP64) tensor, or as O(metadata_path) says.
     type: str
@@ -291,6 +335,20 @@ EXAMPLES = r"""
         payment: direct debit
     expected: [1, 0]
 
+- name: Compare the predictions of two models side by side
+  hashfoundry.kserve.inference_smoke_test:
+    ca_path: /etc/ssl/platform-ca.pem
+    models:
+      - url: https://iris.models.example.com
+        model_name: iris
+        instances: [[5.1, 3.5, 1.4, 0.2]]
+        expected: [0]
+      - url: https://churn.models.example.com
+        model_name: churn
+        protocol: v1
+        instances: [[7, 51.42, 3, month-to-month, dsl, card]]
+        expected: [1]
+
 - name: Check the health endpoints of a generative model
   hashfoundry.kserve.inference_smoke_test:
     url: https://llama.models.example.com
@@ -299,6 +357,15 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+models:
+  description: For each entry of O(models), its C(model_name) and C(protocol), and what is returned for a single model.
+  type: list
+  elements: dict
+  returned: when O(models) is set
+  sample:
+    - model_name: iris
+      protocol: v1
+      predictions: [0, 2]
 predictions:
   description: What the model predicted for each row.
   type: list
@@ -416,6 +483,7 @@ reason:
   sample: PredictionWrong
 """
 
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._http import server as http_server
@@ -424,6 +492,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_prot
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.result import THRESHOLDS
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.smoke_test import Check, Reports
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.smoke_test import run as smoke_test
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.several import side_by_side
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import (
     Options,
     Run,
@@ -442,7 +511,7 @@ SERVER_OPTIONS: dict[str, Any] = {
     "timeout": {"type": "float", "default": 10},
 }
 CHECK_OPTIONS: dict[str, Any] = {
-    "model_name": {"type": "str", "required": True},
+    "model_name": {"type": "str"},
     "protocol": {"type": "str", "choices": ["v1", "v2"], "default": "v2"},
     "health": {"type": "list", "elements": "str", "choices": ["v1", "v2", "openai", "vllm"], "default": []},
     **{name: {"type": "list", "elements": "raw"} for name in ("instances", "expected")},
@@ -455,31 +524,55 @@ CHECK_OPTIONS: dict[str, Any] = {
     "thresholds": {"type": "dict", "options": {name: {"type": "float"} for name in THRESHOLDS}},
     "retry_for": {"type": "float", "default": 60},
 }
-ARGUMENT_SPEC: dict[str, Any] = {
+OF_EACH = ("url", "host", "model_name", "protocol", "health", "instances", "expected", "metadata_path", "junit_path")
+ALONE = [name for name in (*OF_EACH, "svg_path") if name not in ("protocol", "health")]  # these have defaults
+AT_ONCE = 8
+SINGLE: dict[str, Any] = {
     **SERVER_OPTIONS,
     **CHECK_OPTIONS,
     "junit_path": {"type": "path"},
     "svg_path": {"type": "path"},
     "token": {"type": "str", "no_log": True},
 }
+ARGUMENT_SPEC: dict[str, Any] = {
+    **SINGLE,
+    "models": {
+        "type": "list",
+        "elements": "dict",
+        "options": {**{name: SINGLE[name] for name in OF_EACH}, "model_name": {"type": "str", "required": True}},
+        "mutually_exclusive": [("url", "host")],
+        "required_one_of": [("url", "host")],
+        "required_together": [("instances", "expected")],
+    },
+}
 
 
 def run(options: Options, run: Run) -> dict[str, Any]:
-    """Send the prediction requests, and check predictions and latencies."""
+    """Send the prediction requests, and check predictions and latencies; of several models only the predictions."""
+    if options["models"] is None:
+        return _one(options, run, load=True)
+
+    def work(entry: Options) -> dict[str, Any]:
+        return _one({**options, **entry}, run, load=False)
+
+    return {"changed": False, "models": side_by_side(options["models"], ("model_name", "protocol"), work, AT_ONCE)}
+
+
+def _one(options: Options, run: Run, *, load: bool) -> dict[str, Any]:
     server = http_server.server(**{key: options[key] for key in SERVER_OPTIONS})
-    check = Check.of(**{key: options[key] for key in CHECK_OPTIONS})
+    check = replace(Check.of(**{key: options[key] for key in CHECK_OPTIONS}), load=load)
     with http_transport.HttpTransport(server, options["token"]) as transport:
         files = Reports(options["junit_path"], options["svg_path"])
         result = smoke_test(transport, check, files, run.check_mode, run.warn)
-    return {"url": server.url + path(check.protocol, check.model_name), **result}
+    return {"url": server.url + path(check.protocol, str(check.model_name)), **result}
 
 
 USE_CASE = UseCase(
     ARGUMENT_SPEC,
     run,
     {
-        "mutually_exclusive": [("url", "host"), ("ca_path", "ca_content")],
-        "required_one_of": [("url", "host")],
+        "mutually_exclusive": [("url", "host"), ("ca_path", "ca_content"), *(("models", name) for name in ALONE)],
+        "required_one_of": [("url", "host", "models"), ("model_name", "models")],
         "required_together": [("instances", "expected")],
         "required_by": {"client_key": "client_cert"},
     },

@@ -17,9 +17,9 @@ description:
   - Applies any number of manifests in one task. It reads every object first, applies only those that differ, by
     server-side apply, and waits for them.
   - An object is unchanged when its fields match the manifest and O(field_manager) owns no field that the manifest no
-    longer has. Lists are compared the way the API server merges them, and quantities by value. An object that
-    O(field_manager) has not applied yet is applied once, even if it is equal, so that a field which is later removed
-    from the manifest can be removed from the object.
+    longer has. Lists are compared the way the API server merges them, and fields that are quantities by value. An
+    object that O(field_manager) has not applied yet is applied once, even if it is equal, so that a field which is
+    later removed from the manifest can be removed from the object.
   - The order is that of Helm, with namespaces and CRDs first and custom resources last. Before the next object is
     applied, CRDs are waited for until they are established and in the API discovery.
   - An object that is removed from the manifests remains in the cluster, unless O(prune) selects it. Delete other
@@ -79,7 +79,7 @@ options:
   definitions:
     description:
       - Objects to apply, or YAML strings with any number of them, as C(helm template) prints. Empty ones are ignored,
-        and a C(List) is expanded.
+        and a C(List) is expanded. One such string may stand in the place of the list.
       - Values of Secrets are masked where Ansible shows or logs the module's options. Set C(no_log) on the task all
         the same when they come from a variable that other callbacks show.
     type: list
@@ -249,6 +249,8 @@ options:
         (available), Jobs (complete), GatewayClasses (accepted), Gateways (programmed), cert-manager's Issuers,
         ClusterIssuers and Certificates (ready), and webhook configurations with a Service (their CA is a certificate).
         Everything else counts as ready.
+      - While it waits on the control node, it reports on standard error every 15 seconds how far it has come, unless
+        the task has C(no_log).
       - It fails at once when waiting cannot help, as when a Deployment's progress deadline is exceeded.
       - With O(state=absent), whether to wait until the objects are deleted, and what controllers created for a Gateway.
     type: bool
@@ -460,6 +462,7 @@ reason:
   sample: CRDInUse
 """
 
+from contextlib import closing
 from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
@@ -470,6 +473,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.apply im
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.delete import delete_manifests
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Options as Applying
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Timing
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.prune import selections_of_kinds
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import (
@@ -547,12 +551,12 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     applying = {key: options[key] for key in APPLYING}
     applying["prune"] = selections_of_kinds(applying["prune"], options["only_kinds"], options["exclude_kinds"])
     how = Applying(**applying, check_mode=run.check_mode, diff=run.diff)
-    charts = render_charts(options["charts"], options["helm"], options["namespace"])
     loading = {key: options[key] for key in LOADING}
-    manifests = load(**loading, charts=charts, may_be_empty=bool(options["prune"]))
+    with closing(render_charts(options["charts"], options["helm"], options["namespace"])) as charts:
+        manifests = load(**loading, charts=charts, may_be_empty=bool(options["prune"]))
     work = apply_manifests if options["state"] == "present" else delete_manifests
     with apply_client.session(options) as api:
-        result = work(api, manifests, how)
+        result = work(api, manifests, how, Timing(report=run.report))
     for text in unvalidated_warnings(result.get("unvalidated", ())):
         run.warn(text)
     return result

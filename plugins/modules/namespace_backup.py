@@ -20,6 +20,8 @@ description:
   - Objects with an owner are left out, since the owner re-creates them. Pods, Jobs, events and the objects that
     Kubernetes creates in each namespace are left out, too. A PVC loses its volume's name, and a Service its cluster IP.
   - Secrets are never written. RV(secrets) lists those that must be provided for a restore.
+  - An aggregated API that is not available, such as that of a metrics server, is skipped with a warning if it has no
+    objects that belong in a namespace. If it may have some, nothing is written.
   - The credentials need C(get) on the namespace and C(list) on all resources in it. Of Secrets only the names of their
     keys are used.
 requirements:
@@ -116,7 +118,7 @@ from typing import Any
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._backup import namespace
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import (
     Options,
     Run,
@@ -134,11 +136,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Write the namespace's objects into the file."""
-    with client.session(options) as api:
-        path, applied = Path(options["path"]), options["applied_path"]
-        return namespace.backup(
-            api, options["namespace"], path, Path(applied) if applied else None, check_mode=run.check_mode
-        )
+    with apply_client.session(options) as api:
+        path, applied = Path(options["path"]), Path(options["applied_path"]) if options["applied_path"] else None
+        return namespace.backup(api, options["namespace"], path, applied, check_mode=run.check_mode, warn=run.warn)
 
 
 USE_CASE = UseCase(ARGUMENT_SPEC, run)

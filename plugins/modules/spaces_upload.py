@@ -71,8 +71,8 @@ options:
       - Symbolic links that lead out of the folder, and links to folders, are rejected.
       - A file C(manifest.json) in it must be the manifest of the other files, as M(hashfoundry.kserve.spaces_download)
         writes it.
+      - Needed with O(name), and in each entry of O(models).
     type: path
-    required: true
   bucket:
     description: Bucket to write to. It must exist, unless O(create_bucket).
   create_bucket:
@@ -80,13 +80,13 @@ options:
     type: bool
     default: false
   name:
-    description: Name of the model, the first part of the key.
+    description:
+      - Name of the model, the first part of the key.
+      - Exactly one of O(name) and O(models) is needed.
     type: str
-    required: true
   version:
-    description: Version of the model, the second part of the key.
+    description: Version of the model, the second part of the key. Needed with O(name).
     type: str
-    required: true
   overwrite:
     description:
       - Whether a complete version that differs is changed, and objects that are not in the folder are deleted.
@@ -99,7 +99,7 @@ options:
       - What the folder must pass before anything is uploaded. Without it nothing is validated.
       - In check mode it must pass, too. A version that is already in the bucket is not validated again.
     type: dict
-    suboptions:
+    suboptions: &gate
       metadata:
         description:
           - Whether the folder must contain a valid C(metadata.json).
@@ -164,6 +164,30 @@ options:
           - An empty list allows none. It is checked before the model is loaded.
         type: list
         elements: str
+  models:
+    description:
+      - Several models, in place of O(source), O(name), O(version) and O(gate). They are validated and uploaded side by
+        side, four at a time, and share the number of O(connections).
+      - All are tried, also if one of them fails.
+    type: list
+    elements: dict
+    suboptions:
+      source:
+        description: See O(source).
+        type: path
+        required: true
+      name:
+        description: See O(name).
+        type: str
+        required: true
+      version:
+        description: See O(version).
+        type: str
+        required: true
+      gate:
+        description: See O(gate).
+        type: dict
+        suboptions: *gate
 seealso:
   - module: hashfoundry.kserve.spaces_download
   - module: hashfoundry.kserve.spaces_info
@@ -182,6 +206,13 @@ EXAMPLES = r"""
     access_key: "{{ vault_spaces_access_key }}"
     secret_key: "{{ vault_spaces_secret_key }}"
   register: published
+
+- name: Publish two models side by side
+  hashfoundry.kserve.spaces_upload:
+    bucket: models
+    models:
+      - {name: iris, version: 1.0.0, source: /srv/models/iris/1.0.0, gate: {}}
+      - {name: churn, version: 2.1.0, source: /srv/models/churn/2.1.0, gate: {}}
 
 - name: Overwrite a complete version in self-hosted object storage
   hashfoundry.kserve.spaces_upload:
@@ -209,6 +240,17 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+models:
+  description:
+    - For each entry of O(models), its C(name) and C(version), and what is returned for a single model. Only C(requests)
+      is for all of them.
+  type: list
+  elements: dict
+  returned: when O(models) is set
+  sample:
+    - name: iris
+      version: 1.0.0
+      changed: false
 uri:
   description: URI of the version, for an InferenceService's C(storageUri).
   type: str
@@ -274,6 +316,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gat
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import scan
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import Target
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.upload import publish
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.several import side_by_side
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import (
     Options,
     Run,
@@ -286,34 +329,83 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.a
     S3_ARGUMENTS,
     s3_options,
 )
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.port import ObjectStore
 
-ARGUMENT_SPEC: dict[str, Any] = {
-    **S3_ARGUMENTS,
-    "source": {"type": "path", "required": True},
-    "create_bucket": {"type": "bool", "default": False},
-    "name": {"type": "str", "required": True},
-    "version": {"type": "str", "required": True},
-    "overwrite": {"type": "bool", "default": False},
+OF_EACH: dict[str, Any] = {
+    "source": {"type": "path"},
+    "name": {"type": "str"},
+    "version": {"type": "str"},
     "gate": {"type": "dict", "options": GATE_ARGUMENTS},
 }
-HOW = ("overwrite", "create_bucket", "connections")
+ARGUMENT_SPEC: dict[str, Any] = {
+    **S3_ARGUMENTS,
+    **OF_EACH,
+    "models": {
+        "type": "list",
+        "elements": "dict",
+        "options": {name: {**spec, "required": name != "gate"} for name, spec in OF_EACH.items()},
+    },
+    "create_bucket": {"type": "bool", "default": False},
+    "overwrite": {"type": "bool", "default": False},
+}
+AT_ONCE = 4
 
 
 def run(options: Options, run: Run) -> dict[str, Any]:
-    """Bring the version in the bucket to the folder's files."""
+    """Bring the version in the bucket to the folder's files, or several versions to theirs."""
     require("boto3", s3_client.BOTO3_IMPORT_ERROR)
-    target = Target(options["bucket"], options["name"], options["version"])
-    gate = gate_for(options["gate"], target.name, target.version)
-    files = scan(Path(options["source"]))
-    how = {key: options[key] for key in HOW}
-    with s3.session(s3_options(options)) as store:
-        published = publish(store, target, files, check_mode=run.check_mode, gate=gate, **how)
+    entries = [options] if options["models"] is None else options["models"]
+    connections = -(-options["connections"] // min(AT_ONCE, len(entries) or 1))
+    reached = s3_options(options)
+    for entry in entries:  # before anything is sent
+        Target(options["bucket"], entry["name"], entry["version"])
+    with s3.session(reached) as store:
+
+        def publish_one(entry: Options) -> dict[str, Any]:
+            return _publish(store, entry, options, connections, run)
+
+        if options["models"] is None:
+            return publish_one(options)
+        results = side_by_side(entries, ("name", "version"), publish_one, AT_ONCE)
+        for result in results:
+            del result["requests"]
+        return {
+            "changed": any(result["changed"] for result in results),
+            "models": results,
+            "requests": store.requests,
+            "diff": [result.pop("diff") for result in results],
+        }
+
+
+def _publish(store: ObjectStore, entry: Options, options: Options, connections: int, run: Run) -> dict[str, Any]:
+    target = Target(options["bucket"], entry["name"], entry["version"])
+    gate = gate_for(entry["gate"], target.name, target.version)
+    how = {name: options[name] for name in ("overwrite", "create_bucket")}
+    published = publish(
+        store,
+        target,
+        scan(Path(entry["source"])),
+        check_mode=run.check_mode,
+        gate=gate,
+        connections=connections,
+        **how,
+    )
     if published.warning:
         run.warn(published.warning)
     return published.result()
 
 
-USE_CASE = UseCase(ARGUMENT_SPEC, run, {"required_together": REQUIRED_TOGETHER}, preload=s3_client.preload)
+USE_CASE = UseCase(
+    ARGUMENT_SPEC,
+    run,
+    {
+        "required_together": REQUIRED_TOGETHER,
+        "mutually_exclusive": [("models", name) for name in OF_EACH],
+        "required_one_of": [("name", "models")],
+        "required_by": {"name": ["version", "source"]},
+    },
+    preload=s3_client.preload,
+)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,6 +36,7 @@ from ansible.module_utils.errors import UnsupportedError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
+from ansible.utils.display import Display
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import Run, UseCase, broken
@@ -74,7 +75,9 @@ class UseCaseAction(ActionBase):
         environment = self._environment(templar)
         if self.USE_CASE and self._runs_here(templar, variables, environment):
             with _surroundings(environment, Path(self._loader.get_basedir())):
-                result |= _result(self._task.action, self.USE_CASE, options, self._task.check_mode, self._task.diff)
+                report = None if self._task.no_log else self._report
+                how = (self._task.check_mode, self._task.diff)
+                result |= _result(self._task.action, self.USE_CASE, options, how, report)
             # Since ansible-core 2.21 a setting decides whether a result shows its options; before, each does.
             shown = variables.get("ansible_inject_invocation", getattr(constants, "INJECT_INVOCATION", True))
             if not boolean(templar.template(shown), strict=False):
@@ -83,9 +86,13 @@ class UseCaseAction(ActionBase):
             result |= self._module_result(options, variables)
         return result
 
+    def _report(self, sentence: str) -> None:
+        # To standard error: a callback may print JSON.
+        Display().display(f"[{self._task.action}] {sentence}", stderr=True)
+
     def options(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options for the module, of those that the task has."""
-        return {**self._task.args}
+        return _with_whole_texts(self._task.args, self.USE_CASE.argument_spec if self.USE_CASE else {})
 
     def _module_result(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = self._execute_module(
@@ -120,7 +127,31 @@ class UseCaseAction(ActionBase):
         )
 
 
-def _result(action: str, use_case: UseCase, given: Mapping[str, Any], check_mode: bool, diff: bool) -> dict[str, Any]:
+def _with_whole_texts(given: Mapping[str, Any], argument_spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options with a list in the place of each text that is given for a list of any values.
+
+    Ansible would split it at its commas. A text in JSON is read as such; another is the only entry.
+    """
+    options = {**given}
+    for name, rules in argument_spec.items():
+        value = options.get(name)
+        if isinstance(value, Mapping) and "options" in rules:
+            options[name] = _with_whole_texts(value, rules["options"])
+        elif isinstance(value, str) and rules.get("elements") == "raw":
+            found: Any = value
+            with contextlib.suppress(ValueError):
+                found = json.loads(value)
+            options[name] = found if isinstance(found, list) else [found] if value.strip() else []
+    return options
+
+
+def _result(
+    action: str,
+    use_case: UseCase,
+    given: Mapping[str, Any],
+    how: tuple[bool, bool],
+    report: Callable[[str], None] | None,
+) -> dict[str, Any]:
     """Return what the module of this name would give for these options."""
     # As for a module: nothing of Ansible's own types, such as strings that know where they come from, gets through.
     validated = ArgumentSpecValidator(dict(use_case.argument_spec), **use_case.rules).validate(_plain(given))
@@ -132,7 +163,7 @@ def _result(action: str, use_case: UseCase, given: Mapping[str, Any], check_mode
             unknown = isinstance(validated.errors[0], UnsupportedError)
             prefix = f"Unsupported parameters for ({action}) module: " if unknown else ""
             raise KServeError(prefix + validated.error_messages[0], reason="InvalidOption")
-        result = use_case.result(options, Run(check_mode, diff, warnings.append))
+        result = use_case.result(options, Run(*how, warnings.append, report))
     except KServeError as error:
         result = {"failed": True, "msg": str(error), **error.result}
     except (Exception, SystemExit) as error:

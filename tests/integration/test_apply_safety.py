@@ -138,6 +138,52 @@ def test_one_role_does_not_prune_what_another_has_applied(kubectl: Kubectl, mani
     assert manifests(prune=[selection], field_manager=BEFORE)["counts"]["deleted"] == 1
 
 
+def test_roles_find_their_own_objects_after_a_restore(
+    settings: Settings, kubectl: Kubectl, manifests: Module, space: str, tmp_path: Path
+) -> None:
+    def thing(kind: str, name: str, api: str = "v1", **fields: Any) -> Json:
+        return {"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": space}, **fields}
+
+    to, ports = [{"ipBlock": {"cidr": "10.0.0.1/32"}}], [{"port": 6443}, {"port": 53, "protocol": "UDP"}]
+    rules = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": to, "ports": ports}]}
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    itself = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space, "labels": labels}}
+    policy = thing("NetworkPolicy", "api-server", "networking.k8s.io/v1", spec=rules)
+    applied = {
+        "hashfoundry.kserve.namespace_security": [itself, policy],
+        "hashfoundry.kserve.model_namespace": [
+            itself,
+            thing("ResourceQuota", "models", spec={"hard": {"limits.cpu": "4", "requests.memory": "1Gi"}}),
+            thing("ServiceAccount", "model-reader", secrets=[{"name": "model-reader"}]),
+            thing("Service", "models", spec={"selector": {"a": "b"}, "ports": [{"port": 80, "name": "http"}]}),
+        ],
+    }
+
+    def site() -> list[str]:
+        told = [manifests(definitions=bodies, field_manager=manager) for manager, bodies in applied.items()]
+        assert [one.get("msg") for one in told] == [None] * 2
+        return [entry["action"] for one in told for entry in one["objects"]]
+
+    site()
+    assert set(site()) == {"unchanged"}
+    kubectl("label", "serviceaccount", "model-reader", "team=a", "-n", space)
+    kubectl("create", "configmap", "theirs", "--from-literal=a=b", "-n", space)
+    paths = {"path": str(tmp_path / "objects.yml"), "applied_path": str(tmp_path / "applied.yml")}
+    assert ended(started(settings, "namespace_backup", {"namespace": space, **paths}))["changed"] is True
+    kubectl("delete", "networkpolicies,resourcequotas,serviceaccounts,services,configmaps", "--all", "-n", space)
+    for restore in range(2):
+        for group in yaml.safe_load_all((tmp_path / "applied.yml").read_text()):
+            told = manifests(definitions=group["objects"], field_manager=group["field_manager"])
+            assert told.get("msg") is None and (not restore or not told["changed"]), told
+    assert set(site()) == {"unchanged"}
+    # Another address of the API server, in a list that is replaced as a whole.
+    to[0]["ipBlock"]["cidr"] = "10.0.0.2/32"
+    assert site().count("configured") == 1
+    account = objects(kubectl, "serviceaccounts", "-n", space, "-l", "team=a")
+    assert [one["metadata"]["name"] for one in account] == ["model-reader"]
+    assert json.loads(kubectl("get", "configmap", "theirs", "-n", space, "-o", "json"))["data"] == {"a": "b"}
+
+
 def test_several_first_runs_have_one_ca(settings: Settings, kubectl: Kubectl, space: str) -> None:
     options = {
         "ca": {"namespace": space, "secret": "ca"},

@@ -82,6 +82,10 @@ def test_a_third_model_takes_one_entry_and_absent_deletes_it(
     assert done.returncode == 0, reason(done)
     for protocol in ("v1", "v2"):
         assert f"ok: [local] => (item={THIRD} {protocol})" in done.stdout
+    # An unchanged model is not measured again.
+    done = playbook("playbooks/storage.yml", "playbooks/serving.yml", "playbooks/verify.yml", "-e", words)
+    assert done.returncode == 0 and "changed=0" in done.stdout, reason(done)
+    assert f"(item={THIRD} " not in done.stdout
     service = json.loads(kubectl("get", "inferenceservice", THIRD, "-n", "ml-models", "-o", "json"))
     labels = service["metadata"]["labels"]
     assert (labels["kserve.hashfoundry.io/owner"], labels["tier"]) == ("a-team", "third")

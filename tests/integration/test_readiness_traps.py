@@ -31,7 +31,6 @@ from .trap_cluster import (
     SERVES,
     Cluster,
     Json,
-    Outcome,
     after_grace,
     assert_model_not_found,
     assert_no_supporting_runtime,
@@ -147,13 +146,21 @@ def pass_the_deadline(made: Cluster, name: str) -> None:
     wait_until(passed, pause=0.5, what="the rollout passes its progress deadline")
 
 
-def recovery(made: Cluster) -> dict[str, Outcome]:
-    """One service that names a missing runtime, recovers, and is scaled to zero."""
-    outcome = {"no runtime": made.run("recovered", "unknown-runtime", **AT_ONCE)}
+def recovery(made: Cluster) -> dict[str, Any]:
+    """One service that names a missing runtime, recovers, gets another probe, and is scaled to zero."""
+    outcome: dict[str, Any] = {"no runtime": made.run("recovered", "unknown-runtime", **AT_ONCE)}
     made.patch("recovered", runtime=RUNTIME)
     outcome["recovered"] = made.run("recovered", "serving-with-old-failure", **SERVES)
+    made.patch("recovered", readinessProbe={"tcpSocket": {"port": 8080}, "periodSeconds": 3}, workingDir="/tmp")
+    outcome["probed"] = made.run("recovered", **SERVES)
+    outcome["container"] = made.get("deployment", "recovered-predictor")["spec"]["template"]["spec"]["containers"][0]
     made.kubectl("scale", "deployment", "recovered-predictor", "-n", made.namespace, "--replicas=0")
     outcome["scaled to zero"] = made.run("recovered", "scaled-to-zero", timeout=3)
+    annotations = {"serving.kserve.io/autoscalerClass": "external"}
+    asleep = {"metadata": {"annotations": annotations}, "spec": {"predictor": {"minReplicas": 0}}}
+    words = ("inferenceservice", "recovered", "-n", made.namespace, "--type=merge", "--field-manager=ansible")
+    made.kubectl("patch", *words, "-p", json.dumps(asleep))
+    outcome["asleep"] = made.run("recovered", **SERVES)
     return outcome
 
 
@@ -271,11 +278,23 @@ def test_a_past_failure_is_not_reported(outcome, made):
     assert status["lastFailureInfo"]["reason"] == "RuntimeNotRecognized"
 
 
+def test_a_field_that_is_added_serves_only_with_the_pods_that_have_it(outcome):
+    assert outcome("recovered", "probed").verdict == ("serving", "ModelReady")
+    container = outcome("recovered", "container")
+    assert (container["readinessProbe"]["periodSeconds"], container["workingDir"]) == (3, "/tmp")
+
+
 def test_scaled_to_zero_by_kubectl(outcome):
     scaled = outcome("recovered", "scaled to zero")
     assert scaled.ready == "True"
     assert at_timeout(scaled) and scaled.verdict == ("progressing", "ScaledToZero")
     assert says(scaled, "Deployment recovered-predictor is scaled to zero; scale it up to serve.")
+
+
+def test_scaled_to_zero_by_its_own_autoscaler(outcome):
+    asleep = outcome("recovered", "asleep")
+    assert asleep.verdict == ("serving", "Serving")
+    assert "it is scaled to zero" in asleep.result["message"]
 
 
 def test_a_wrong_model_file_name_becomes_ready(outcome):

@@ -28,7 +28,7 @@ import yaml
 
 from local import table
 
-from .conftest import ended, errors
+from .conftest import ended, errors, reason
 from .helpers import one_line, wait_until
 
 Done = subprocess.CompletedProcess[str]
@@ -77,6 +77,14 @@ def test_a_cluster_that_does_not_answer(playbook, settings, closed_port, tmp_pat
         "(APIServerUnreachable)",
         "or set platform_kubeconfig",
     )
+
+
+def test_a_proxy_of_the_environment_is_not_used_for_a_local_cluster(playbook, closed_port):
+    proxy = f"http://127.0.0.1:{closed_port}"
+    env = {name: proxy for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")}
+    env |= {"NO_PROXY": "", "no_proxy": ""}
+    done = playbook("playbooks/storage.yml", "playbooks/serving.yml", "playbooks/verify.yml", env=env)
+    assert done.returncode == 0 and "changed=0" in done.stdout, reason(done)
 
 
 def test_a_cluster_that_does_not_match_the_inventory(playbook, kubectl):

@@ -225,11 +225,7 @@ class _Indented(yaml.SafeDumper):
 
 
 # The fields that are recorded of each object; None: all below.
-_CONTAINER: Json = dict.fromkeys(("name", "image", "command", "args", "env", "resources"))
-_TEMPLATE: Json = {
-    "metadata": {"annotations": None, "labels": None},
-    "spec": {"containers": _CONTAINER, "initContainers": _CONTAINER, "nodeSelector": None, "serviceAccountName": None},
-}
+_TEMPLATE: Json = {"metadata": {"annotations": None, "labels": None}, "spec": None}
 _RUNNING: Json = dict.fromkeys(("name", "image", "ready", "restartCount", "state", "lastState"))
 _METADATA: Json = dict.fromkeys(("name", "namespace", "uid", "generation", "ownerReferences", "deletionTimestamp"))
 _KEPT: Json = {
@@ -240,7 +236,7 @@ _KEPT: Json = {
     },
     "Deployment": {
         "metadata": {**_METADATA, "annotations": None, "labels": None},
-        "spec": {"replicas": None, "template": _TEMPLATE},
+        "spec": {"replicas": None, "strategy": None, "template": _TEMPLATE},
         "status": None,
     },
     "ReplicaSet": {"metadata": {**_METADATA, "annotations": None}, "spec": {"replicas": None}, "status": None},
@@ -252,7 +248,11 @@ _KEPT: Json = {
             "containerStatuses": _RUNNING,
         },
     },
-    "HTTPRoute": {"metadata": _METADATA, "spec": {"hostnames": None, "parentRefs": None}, "status": None},
+    "HTTPRoute": {
+        "metadata": _METADATA,
+        "spec": {"hostnames": None, "parentRefs": None, "rules": None},
+        "status": None,
+    },
     "Ingress": {"metadata": _METADATA, "spec": None, "status": None},
 }
 _REVISION = "deployment.kubernetes.io/revision"
@@ -274,7 +274,8 @@ def trimmed(thing: Json) -> Json:
     template = kept.get("spec", {}).get("template", {}).get("spec", {})
     for container in template.get("containers", []):
         if container["name"] == "queue-proxy":  # added by Knative, and long
-            container.pop("env", None)
+            read = ("REVISION_TIMEOUT_SECONDS", "CONTAINER_CONCURRENCY")
+            container["env"] = [entry for entry in container["env"] if entry["name"] in read]
     return {"apiVersion": thing["apiVersion"], "kind": thing["kind"], **kept}
 
 

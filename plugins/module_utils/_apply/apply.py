@@ -37,7 +37,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_sourc
 from .compare import first_difference, has_applied, projection
 from .crd_ownership import refuse_crds_of_others
 from .errors import conflicting_managers, is_kind_unknown, is_webhook_away, refusal, unknown_kind
-from .options import Options, Timing, identity, poll_until, retry_while, with_namespace
+from .options import Options, Timing, identity, placed, poll_until, retry_while
 from .prune import prune
 from .wait import Waiter
 
@@ -81,7 +81,8 @@ def apply_manifests(
     :raises KServeError: an object is refused or does not come up; the result says what has been done until then.
     """
     timing = timing or Timing()
-    waiter, report = Waiter(api, timing.follow, timing.clock, options.grace_period), _Report()
+    waiter = Waiter(api, timing.follow, timing.clock, options.grace_period, timing.report)
+    report = _Report()
     try:
         _ApplyRun(api, options, timing, waiter, report).run(manifests)
     except KServeError as error:
@@ -167,7 +168,7 @@ class _ApplyRun:
         self._secrets = secret_values(manifests)
         kinds = find_kinds(self._api, manifests)
         # In check mode, a CRD that is not installed yet is no error; its custom resources are only listed.
-        targets = [self._target(manifest, kinds) for manifest in manifests]
+        targets = placed(((manifest, self._kind(manifest, kinds)) for manifest in manifests), self._options)
         before = concurrently(self._read, targets)
         if not self._options.adopt:
             refuse_crds_of_others(zip(targets, before, strict=True), self._options.field_managers)
@@ -217,13 +218,13 @@ class _ApplyRun:
     def _wait(self, done: Sequence[_Done]) -> None:
         self._waiter.wait([(entry.target, entry.after) for entry in done], self._options.wait_timeout)
 
-    def _target(self, manifest: Manifest, kinds: dict[tuple[str, str], Kind]) -> Target:
+    def _kind(self, manifest: Manifest, kinds: dict[tuple[str, str], Kind]) -> Kind:
         kind = kinds.get((manifest.api_version, manifest.kind))
         if kind is None and self._options.check_mode:
             kind = Kind("", bool(manifest.namespace))
         if kind is None:
             raise unknown_kind(manifest.api_version, str(manifest))
-        return with_namespace(manifest, kind, self._options)
+        return kind
 
     def _read(self, target: Target) -> Json | None:
         if not target.kind.plural:

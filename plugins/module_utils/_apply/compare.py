@@ -25,19 +25,28 @@ with suppress(ImportError):  # kubernetes.core's module class says so before any
 Json = Mapping[str, Any]
 Path = tuple[str, ...]
 
-# Fields of a spec that hold quantities, or maps of them.
-_QUANTITIES = {
-    "averageValue",
-    "capacity",
-    "default",
-    "defaultRequest",
-    "divisor",
-    "hard",
-    "limits",
-    "max",
-    "min",
-    "requests",
-    "sizeLimit",
+# Which fields are quantities, by kind: the names that follow each other on the way to one, where * is any name (API
+# reference of Kubernetes). The API server writes them in their shortest form; a custom resource it stores as it was
+# sent, unless a webhook has passed it through Go types, as those of KServe and Knative do.
+_RESOURCES = (("resources", "requests", "*"), ("resources", "limits", "*"))
+_OF_PODS = (*_RESOURCES, ("overhead", "*"), ("emptyDir", "sizeLimit"), ("resourceFieldRef", "divisor"))
+_WITH_PODS = {
+    "": ("Pod", "PodTemplate", "ReplicationController"),
+    "apps": ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"),
+    "batch": ("CronJob", "Job"),
+    "serving.knative.dev": ("Configuration", "Revision", "Service"),
+    "serving.kserve.io": ("ClusterServingRuntime", "InferenceGraph", "InferenceService", "ServingRuntime"),
+}
+_QUANTITIES: Mapping[tuple[str, str], Sequence[Path]] = {
+    **{(group, kind): _OF_PODS for group, kinds in _WITH_PODS.items() for kind in kinds},
+    ("", "LimitRange"): [
+        ("limits", name, "*") for name in ("default", "defaultRequest", "max", "maxLimitRequestRatio", "min")
+    ],
+    ("", "PersistentVolume"): [("spec", "capacity", "*")],
+    ("", "PersistentVolumeClaim"): _RESOURCES,
+    ("", "ResourceQuota"): [("spec", "hard", "*")],
+    ("autoscaling", "HorizontalPodAutoscaler"): [("target", "averageValue"), ("target", "value")],
+    ("serving.kserve.io", "ClusterStorageContainer"): _RESOURCES,
 }
 # What the API server adds to an entry that is otherwise replaced as a whole (SetDefaults_* in pkg/apis of Kubernetes).
 _DEFAULTS = {"apiVersion": "v1", "protocol": "TCP", "scope": "*"}
@@ -53,7 +62,9 @@ def first_difference(desired: Json, live: Json, manager: str) -> str | None:
     owned = _owned(live, manager)
     if owned is None:
         return "metadata.managedFields" if has_fields(desired) else None
-    path = _difference_at(desired, live, owned, ())
+    group = str(desired.get("apiVersion", "")).rpartition("/")[0]
+    quantities = _QUANTITIES.get((group, str(desired.get("kind"))), ())
+    path = _difference_at(desired, live, owned, (), quantities)
     return None if path is None else ".".join(path)
 
 
@@ -99,20 +110,23 @@ def has_fields(desired: Json) -> bool:
     return not desired.keys() <= {"apiVersion", "kind", "metadata"} or not desired["metadata"].keys() <= identity
 
 
-def _difference_at(desired: Any, live: Any, owned: Json | None, path: Path) -> Path | None:
+def _difference_at(desired: Any, live: Any, owned: Json | None, path: Path, quantities: Sequence[Path]) -> Path | None:
     """Return the path of the first difference.
 
     :param owned: the part of fieldsV1 for this value: None when the manager does not own it, empty when it owns it as
         a whole.
+    :param quantities: the ends of the paths of quantities.
     """
     if isinstance(desired, Mapping):
-        return _map_difference(desired, live, owned, path) if isinstance(live, Mapping) else path
+        return _map_difference(desired, live, owned, path, quantities) if isinstance(live, Mapping) else path
     if isinstance(desired, list):
-        return _list_difference(desired, live, owned, path) if isinstance(live, list) else path
-    return None if _same(desired, live, path) else path
+        return _list_difference(desired, live, owned, path, quantities) if isinstance(live, list) else path
+    return None if _same(desired, live, path, quantities) else path
 
 
-def _map_difference(desired: Json, live: Json, owned: Json | None, path: Path) -> Path | None:
+def _map_difference(
+    desired: Json, live: Json, owned: Json | None, path: Path, quantities: Sequence[Path]
+) -> Path | None:
     whole = owned is not None and not owned
     for key, value in desired.items():
         below = {} if whole else (owned or {}).get(f"f:{key}")
@@ -124,7 +138,7 @@ def _map_difference(desired: Json, live: Json, owned: Json | None, path: Path) -
             continue
         if key not in live:
             return (*path, key)
-        if found := _difference_at(value, live[key], below, (*path, key)):
+        if found := _difference_at(value, live[key], below, (*path, key), quantities):
             return found
     if whole:
         extra = (key for key, value in live.items() if key not in desired and _DEFAULTS.get(key) != value)
@@ -133,10 +147,12 @@ def _map_difference(desired: Json, live: Json, owned: Json | None, path: Path) -
     return next(((*path, key) for key in extra), None)
 
 
-def _list_difference(desired: list[Any], live: list[Any], owned: Json | None, path: Path) -> Path | None:
+def _list_difference(
+    desired: list[Any], live: list[Any], owned: Json | None, path: Path, quantities: Sequence[Path]
+) -> Path | None:
     keyed = {key: fields for key, fields in (owned or {}).items() if key.startswith("k:")}
     if keyed:
-        return _keyed_list_difference(desired, live, keyed, path)
+        return _keyed_list_difference(desired, live, keyed, path, quantities)
     values = [json.loads(key[2:]) for key in owned or () if key.startswith("v:")]
     if values:
         same = all(value in live for value in desired) and all(value in desired for value in values)
@@ -144,12 +160,14 @@ def _list_difference(desired: list[Any], live: list[Any], owned: Json | None, pa
     if len(desired) != len(live):
         return path
     for index, (mine, theirs) in enumerate(zip(desired, live, strict=True)):
-        if found := _difference_at(mine, theirs, owned, (*path, str(index))):
+        if found := _difference_at(mine, theirs, owned, (*path, str(index)), quantities):
             return found
     return None
 
 
-def _keyed_list_difference(desired: list[Any], live: list[Any], owned: Json, path: Path) -> Path | None:
+def _keyed_list_difference(
+    desired: list[Any], live: list[Any], owned: Json, path: Path, quantities: Sequence[Path]
+) -> Path | None:
     identities = [(json.loads(key[2:]), fields) for key, fields in owned.items()]
     names = identities[0][0].keys()
     for mine in desired:
@@ -158,7 +176,7 @@ def _keyed_list_difference(desired: list[Any], live: list[Any], owned: Json, pat
         where = (*path, f"[{', '.join(f'{key}={value}' for key, value in given.items())}]")
         below = next((fields for identity, fields in identities if given.items() <= identity.items()), None)
         alike = [theirs for theirs in live if isinstance(theirs, Mapping) and given.items() <= theirs.items()]
-        found = [_difference_at(mine, theirs, below, where) for theirs in alike]
+        found = [_difference_at(mine, theirs, below, where, quantities) for theirs in alike]
         if None not in found:
             return found[0] if found else where
     for identity, _fields in identities:
@@ -171,15 +189,23 @@ def _has_identity(entry: Json, identity: Json) -> bool:
     return all(entry.get(key, _DEFAULTS.get(key)) == value for key, value in identity.items())
 
 
-def _same(desired: Any, live: Any, path: Path) -> bool:
+def _same(desired: Any, live: Any, path: Path, quantities: Sequence[Path]) -> bool:
     if desired is None:
         return True
     if desired == live:
         return isinstance(desired, bool) == isinstance(live, bool)
-    if path[:1] != ("spec",) or not _QUANTITIES.intersection(path):
+    # Without the entries of lists.
+    names = [name for name in path if not name.isdigit() and not name.startswith("[")]
+    if not any(_ends_with(names, end) for end in quantities):
         return False
     try:
         # As text: a float is not the number that was written.
         return bool(parse_quantity(str(desired)) == parse_quantity(str(live)))
     except (ValueError, TypeError):
         return False
+
+
+def _ends_with(names: Sequence[str], end: Path) -> bool:
+    return len(names) >= len(end) and all(
+        wanted in ("*", name) for name, wanted in zip(names[-len(end) :], end, strict=True)
+    )

@@ -27,7 +27,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_sourc
 from .compare import has_applied, has_fields, projection
 from .contents import GATEWAY, list_objects, namespace_contents, remaining_after, unavailable_apis
 from .errors import is_webhook_away, refusal, shortened
-from .options import Options, Timing, identity, poll_until, retry_while, with_namespace
+from .options import Options, Timing, identity, placed, poll_until, retry_while
 
 A = TypeVar("A")
 
@@ -110,11 +110,9 @@ class _Deletion:
         """Verify that nothing is in use, delete, and wait until all is gone."""
         kinds = find_kinds(self._api, manifests)
         # What the cluster does not know cannot be in it.
-        known = [(manifest, kinds.get((manifest.api_version, manifest.kind))) for manifest in reversed(manifests)]
-        targets = [
-            with_namespace(manifest, kind or Kind("", bool(manifest.namespace)), self._options)
-            for manifest, kind in known
-        ]
+        known = [(manifest, kinds.get((manifest.api_version, manifest.kind))) for manifest in manifests]
+        with_kinds = ((manifest, kind or Kind("", bool(manifest.namespace))) for manifest, kind in known)
+        targets = placed(with_kinds, self._options)[::-1]
         self.delete(zip(targets, concurrently(self._read, targets), strict=True))
 
     def delete(self, found: Iterable[tuple[Target, Json | None]]) -> None:

@@ -10,12 +10,13 @@ This file is private to the collection and may change at any time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff import Backoff, Retry
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.progress import Report
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Kind, Manifest, Target
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Follow, Followers
@@ -52,11 +53,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Timing:
-    """How to wait: a monotonic clock in seconds, a sleep, and a function that watches objects."""
+    """How to wait: a monotonic clock in seconds, a sleep, a function that watches objects, and one that reports."""
 
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     follow: Follow = Followers
+    report: Report | None = None
 
 
 def identity(target: Target) -> dict[str, Any]:
@@ -86,6 +88,27 @@ def with_namespace(manifest: Manifest, kind: Kind, options: Options) -> Target:
     if namespace:
         metadata = {**metadata, "namespace": namespace}
     return Target(replace(manifest, body={**manifest.body, "metadata": metadata}), kind)
+
+
+def placed(manifests: Iterable[tuple[Manifest, Kind]], options: Options) -> list[Target]:
+    """Return each object once, with its namespace.
+
+    :raises KServeError: an object needs a namespace, and there is none, or it is given twice with different content.
+    """
+    found: dict[tuple[str, str, str, str], Target] = {}
+    for manifest, kind in manifests:
+        target = with_namespace(manifest, kind, options)
+        other = found.setdefault(target.manifest.key, target)
+        if other.manifest.body == target.manifest.body or (other.manifest.overrides and not manifest.overrides):
+            continue
+        if other.manifest.overrides == manifest.overrides:
+            raise KServeError(
+                f"{target} is given twice with different content, in {other.manifest.source} and in "
+                f"{manifest.source}; remove one of them.",
+                reason="DuplicateManifest",
+            )
+        found[target.manifest.key] = target
+    return list(found.values())
 
 
 def retry_while(ask: Callable[[], A], passes: Callable[[ApiError], bool], seconds: float, timing: Timing) -> A:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.progress import Progress, Report
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import short
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.cert_manager import (
     CHALLENGES,
@@ -41,11 +42,19 @@ _CERTIFICATE = ("cert-manager.io", "Certificate")
 class Waiter:
     """Waits for objects; seconds: how long it has waited in all."""
 
-    def __init__(self, api: KubeApi, follow: Follow, clock: Callable[[], float], grace_period: float = 60) -> None:
+    def __init__(
+        self,
+        api: KubeApi,
+        follow: Follow,
+        clock: Callable[[], float],
+        grace_period: float = 60,
+        report: Report | None = None,
+    ) -> None:
         self._api = api
         self._grace_period = grace_period
         self._follow = follow
         self._clock = clock
+        self._report = report
         self._seen_ready: set[str] = set()
         self.seconds = 0.0
 
@@ -74,7 +83,7 @@ class Waiter:
     def _until_ready(
         self, feed: Feed, waiting: dict[str, tuple[Target, Verdict]], start: float, timeout: float
     ) -> None:
-        store = Store(waiting)
+        store, progress = Store(waiting), Progress(self._report, start)
         look = start + min(_FIRST_LOOK, self._grace_period)
         while waiting:
             if store.complete and self._clock() >= look:
@@ -86,7 +95,10 @@ class Waiter:
             if left <= 0 and store.complete:
                 target, verdict = next(iter(waiting.values()))
                 raise _failure(self._api, target, verdict, f" after {timeout:g} seconds")
-            changes = feed.next(min(left, max(look - self._clock(), 0)) if store.complete else READ_TIMEOUT)
+            now = self._clock()
+            progress.at(now, lambda seconds: _sentence(waiting, seconds))
+            quiet = min(left, max(look - now, 0)) if store.complete else READ_TIMEOUT
+            changes = feed.next(min(quiet, progress.left(now)))
             for change in changes:
                 store.apply(change)
             for path in {change.source for change in changes} & set(waiting):
@@ -106,6 +118,12 @@ class Waiter:
             refused = refused_pods(self._api, target, thing) if thing and target.manifest.kind in _WORKLOADS else None
             if refused and (late or refused.state is State.FAILED):
                 raise KServeError(f"{target} is not ready: {refused.message}", reason=refused.reason, events=[])
+
+
+def _sentence(waiting: Mapping[str, tuple[Target, Verdict]], seconds: float) -> str:
+    target, verdict = next(iter(waiting.values()))
+    others = f" {len(waiting) - 1} other objects are not ready either." if len(waiting) > 1 else ""
+    return f"{target} is not ready after {seconds} seconds: {verdict.message.rstrip('.')}.{others}"
 
 
 def _verdict(target: Target, thing: Json | None) -> Verdict | None:

@@ -29,8 +29,9 @@ def groups(objects: Iterable[tuple[Json, Json]]) -> list[Json]:
     """
     found: dict[tuple[bool, str], list[Json]] = {}
     for live, portable in objects:
-        # The largest part comes first: that of a manager which adds a label would not be valid alone.
-        parts = sorted(_parts(live, portable), key=lambda part: -_size(part[1])) or [(RESTORING, portable)]
+        # The largest part of a role comes first: that of one which adds a label would not be valid alone.
+        parts = sorted(_parts(live, portable), key=lambda part: (part[0] == RESTORING, -_size(part[1])))
+        parts = parts or [(RESTORING, portable)]
         for index, (manager, part) in enumerate(parts):
             found.setdefault((index > 0, manager), []).append(part)
     # A role's objects may need those of users.
@@ -98,10 +99,14 @@ def _part(value: Any, owned: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def _entry(entry: Any, fields: Sequence[Mapping[str, Any]]) -> Any:
-    """Return the owned part of a list's entry, with what identifies it."""
+    """Return the owned part of a list's entry, with what identifies it.
+
+    Who owns a part of that has left the rest to its default, as the protocol of a port.
+    """
     owners = _owners(entry, fields)
-    identity = {key: value for name, _below in owners for key, value in json.loads(name[2:]).items() if key in entry}
-    return {**identity, **_part(entry, [below for _name, below in owners])}
+    part = _part(entry, [below for _name, below in owners])
+    identity = {key: value for name, _below in owners for key, value in json.loads(name[2:]).items()}
+    return part if part.keys() & identity.keys() else {**identity, **part}
 
 
 def _owners(entry: Any, fields: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:

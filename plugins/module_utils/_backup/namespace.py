@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common import atomic_file
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.parallel import concurrently
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.apply_client import ApplyApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, KubeApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import AUTOMATIC
 
@@ -45,10 +46,23 @@ _GIVEN = {
 }
 
 
-def backup(api: KubeApi, namespace: str, path: Path, applied: Path | None = None, *, check_mode: bool) -> Json:
+# They show measurements only ("Resource metrics pipeline", Kubernetes docs).
+_WITHOUT_OBJECTS = {"custom.metrics.k8s.io", "external.metrics.k8s.io", "metrics.k8s.io"}
+
+
+def backup(
+    api: ApplyApi,
+    namespace: str,
+    path: Path,
+    applied: Path | None = None,
+    *,
+    check_mode: bool,
+    warn: Callable[[str], None] = lambda _text: None,
+) -> Json:
     """Write the namespace and what is in it, and return the result of the module namespace_backup.
 
     :param applied: where to write the same by field manager.
+    :param warn: takes a sentence on an API that is not available, and of which nothing can be missing.
     :raises KServeError: there is no such namespace, the API server refuses, or the file cannot be written.
     """
     try:
@@ -59,7 +73,7 @@ def backup(api: KubeApi, namespace: str, path: Path, applied: Path | None = None
                 f"There is no namespace {namespace}; correct namespace.", reason="NamespaceNotFound"
             ) from None
         raise
-    things = [{**itself, "apiVersion": "v1", "kind": "Namespace"}, *_read(api, namespace)]
+    things = [{**itself, "apiVersion": "v1", "kind": "Namespace"}, *_read(api, namespace, warn)]
     objects = [(thing, _portable(thing)) for thing in things]
     changed, sha256 = _put(path, [portable for _live, portable in objects], check_mode)
     more = {}
@@ -76,26 +90,64 @@ def backup(api: KubeApi, namespace: str, path: Path, applied: Path | None = None
     }
 
 
-def _read(api: KubeApi, namespace: str) -> list[Json]:
-    found = concurrently(lambda resource: _listed(api, namespace, *resource), _resources(api))
+def _read(api: ApplyApi, namespace: str, warn: Callable[[str], None]) -> list[Json]:
+    found = concurrently(lambda resource: _listed(api, namespace, *resource), _resources(api, warn))
     things = [thing for listed in found for thing in listed if _is_wanted(thing)]
     return sorted(things, key=lambda thing: (thing["kind"], thing["apiVersion"], thing["metadata"]["name"]))
 
 
-def _resources(api: KubeApi) -> list[tuple[str, str, str]]:
-    """Return API version, plural and kind of what can be made in a namespace, each in the version that is preferred."""
+def _resources(api: ApplyApi, warn: Callable[[str], None]) -> list[tuple[str, str, str]]:
+    """Return API version, plural and kind of what can be made in a namespace, each in the version that is preferred.
+
+    :raises KServeError: an API that may have objects in a namespace is not available.
+    """
     versions = [["v1"]] + [
         [version["groupVersion"] for version in group["versions"]] for group in api.get("/apis")["groups"]
     ]
-    return [
-        resource for group in concurrently(lambda group: list(_of_group(api, group)), versions) for resource in group
-    ]
+    away: list[str] = []
+    groups = concurrently(lambda group: list(_of_group(api, group, away)), versions)
+    if away:
+        known = _known_resources(api)
+        for version in sorted(away):
+            _refuse_or_warn(version, known.get(version), warn)
+    return [resource for group in groups for resource in group]
 
 
-def _of_group(api: KubeApi, versions: list[str]) -> Iterator[tuple[str, str, str]]:
+def _known_resources(api: ApplyApi) -> dict[str, list[Json]]:
+    """Return the resources by API version, those of an API that is not available as the API server last saw it."""
+    return {
+        f"{group['metadata']['name']}/{version['version']}": version.get("resources") or []
+        for group in api.discovery().get("items") or ()
+        for version in group["versions"]
+    }
+
+
+def _refuse_or_warn(version: str, known: list[Json] | None, warn: Callable[[str], None]) -> None:
+    def can_be_made(resource: Json) -> bool:
+        return resource.get("scope") == "Namespaced" and "create" in (resource.get("verbs") or ())
+
+    if version.partition("/")[0] in _WITHOUT_OBJECTS or (known and not any(map(can_be_made, known))):
+        warn(f"The API {version} is not available. Nothing is missing from the backup, since it has no objects.")
+        return
+    raise KServeError(
+        f"The API {version} is not available, so the backup would miss what the namespace has of it; repair the "
+        "service that its APIService names, and run again.",
+        reason="APINotAvailable",
+    )
+
+
+def _of_group(api: KubeApi, versions: list[str], away: list[str]) -> Iterator[tuple[str, str, str]]:
+    """:param away: gets the versions whose server does not answer the API server."""
     seen: set[str] = set()
     for version in versions:
-        for entry in api.get(_base(version)).get("resources") or ():
+        try:
+            served = api.get(_base(version)).get("resources") or ()
+        except ApiError as error:
+            if error.status not in (404, 503):  # its CRD was just deleted, or its own server is away
+                raise
+            away += [version] if error.status == 503 else []
+            continue
+        for entry in served:
             plural = entry["name"]
             if "/" in plural or plural in seen or not entry["namespaced"]:
                 continue

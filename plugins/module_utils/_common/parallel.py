@@ -22,5 +22,11 @@ _AT_ONCE = 8
 
 def concurrently(function: Callable[[A], B], things: Iterable[A]) -> list[B]:
     """Return the function of each thing, in order, worked out by a few threads."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(function, things))
+    pool, done = ThreadPoolExecutor(_AT_ONCE), False
+    try:
+        found = list(pool.map(function, things))
+        done = True
+        return found
+    finally:
+        # An interruption, as by the keyword timeout, is not to wait for what is under way.
+        pool.shutdown(wait=done, cancel_futures=True)

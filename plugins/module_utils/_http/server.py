@@ -185,7 +185,7 @@ def ascii_name(name: str) -> str:
         return name.encode("idna").decode()
     except UnicodeError:
         raise KServeError(
-            f"The host name {name!r} cannot be sent; write it in ASCII, as xn--….", reason="InvalidOption"
+            f"The host name {name!r} cannot be sent; write it in ASCII, as xn--...", reason="InvalidOption"
         ) from None
 
 

@@ -110,6 +110,9 @@ def encode(
     (tensor,) = inputs
     convert = _converter(tensor.datatype)
     data: list[Any] = []
+    if len(tensor.shape) == 1:
+        # A model of text takes rows that are strings.
+        instances = [[row] if isinstance(row, (str, int, float)) else row for row in instances]
     shapes = [_row(number, row, convert, tensor.datatype, data) for number, row in enumerate(instances, first)]
     if len(set(shapes)) != 1:
         raise KServeError(
@@ -198,6 +201,8 @@ def _nested(value: Any, convert: Callable[[Any], Any], data: list[Any]) -> tuple
 
 def _exact(value: Any, datatype: str, convert: Callable[[Any], Any]) -> Any:
     """Convert one value; what only Python takes for the datatype would hide that it stands in the wrong place."""
+    if value is None:
+        return None  # a missing value, which the model decides about
     if isinstance(value, bool) != (datatype == "BOOL") or (datatype == "BYTES" and not isinstance(value, str)):
         raise ValueError(value)
     converted = convert(value)
@@ -239,7 +244,7 @@ def _row(number: int, row: Any, convert: Callable[[Any], Any], datatype: str, da
     try:
         if isinstance(row, (list, tuple)) and row:
             if not isinstance(row[0], (list, tuple)):
-                data.extend(convert(value) for value in row)
+                data.extend(None if value is None else convert(value) for value in row)
                 return (len(row),)
             inner = {_row(number, part, convert, datatype, data) for part in row}
             if len(inner) == 1:

@@ -29,6 +29,9 @@ PODS = 3  # the pods of one rollout fail alike
 DIAGNOSED = 10
 PAGE, PAGES = 500, 20  # of the namespace's events
 MAIN = "kserve-container"
+# The kubelet's own words, with status 200, for a log that it has removed; and what client.py says in its place.
+_REMOVED = "unable to retrieve container logs"
+_NOT_READ = (_REMOVED, "The API server", "The cluster's API server", "The credentials lack")
 
 
 def diagnose(api: KubeApi, namespace: str, services: Mapping[str, Objects]) -> dict[str, dict[str, Any]]:
@@ -43,6 +46,21 @@ def diagnose(api: KubeApi, namespace: str, services: Mapping[str, Objects]) -> d
     for name, objects in chosen.items():
         found[name] |= {"events": events[name], "logs": _logs(api, base, current_pods(objects))}
     return found
+
+
+def last_words(message: str, logs: Mapping[str, Sequence[str]]) -> str:
+    """Return with what the log ends that a verdict's message refers to, as a sentence, or nothing.
+
+    :param message: of the verdict, which names the pod and the container if it is about one.
+    :param logs: those of the diagnosis.
+    """
+    if "logs" not in message and "has ended with exit code" not in message:
+        return ""
+    named = [lines for key, lines in logs.items() if all(part in message for part in key.split("/"))]
+    lines = [line.strip() for line in (named or [*logs.values(), []])[0] if line.strip()]
+    said = short(lines[-1]).rstrip(".") if lines and not lines[-1].startswith(_NOT_READ) else ""
+    # What the verdict has as the container's last message is the end of the same log.
+    return f" Its log ends with: {said}." if said and said not in message else ""
 
 
 def _conditions(objects: Objects) -> list[dict[str, Any]]:
@@ -134,8 +152,7 @@ def _log(api: KubeApi, path: str, container: Json) -> list[str]:
         except KServeError as error:
             text = str(error)
         else:
-            # The kubelet's own words, with status 200, for a log that it has removed.
-            if text.strip() and not text.startswith("unable to retrieve container logs"):
+            if text.strip() and not text.startswith(_REMOVED):
                 return redact(text).splitlines()[-LOG_LINES:]
         said = said or text
     return redact(said).splitlines()[-LOG_LINES:]

@@ -100,7 +100,8 @@ def target(objects: Objects, question: Question) -> str | Verdict | None:
     # A prediction goes the way of the users' ones, of which a transformer is the first stop.
     component = "transformer" if question.prediction and service["spec"].get("transformer") else "predictor"
     if deployment_mode(service) != "Knative":
-        return component_name(service, component)
+        name = component_name(service, component)
+        return None if _scaled_to_zero(objects, name) else name
     status = (service.get("status", {}).get("components") or {}).get(component) or {}
     revision = status.get("latestReadyRevision")
     pods = [pod for pod in objects.pods if _stays(pod, revision)]
@@ -112,6 +113,11 @@ def target(objects: Objects, question: Question) -> str | Verdict | None:
         "PodStarting", f"The first pod of revision {revision} is starting; it is probed when it is ready."
     )
     return pod_problem(pods) or starting
+
+
+def _scaled_to_zero(objects: Objects, name: str) -> bool:
+    found = [entry for entry in objects.deployments if entry["metadata"]["name"] == name]
+    return any(entry["spec"].get("replicas", 1) == 0 for entry in found)
 
 
 def _stays(pod: Mapping[str, Any], revision: str | None) -> bool:
@@ -259,7 +265,7 @@ class Askers:
         """
         self._asks = asks
         self._put = put
-        self._waiting: queue.SimpleQueue[tuple[str, str, Collection[str], Any]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[str, str, Collection[str], Any] | None] = queue.SimpleQueue()
         self._threads = 0
 
     def ask(self, name: str, service: str, old: Collection[str], about: Any) -> None:
@@ -270,9 +276,14 @@ class Askers:
             # Daemons: a model that does not answer must not keep the process.
             threading.Thread(target=self._run, daemon=True).start()
 
+    def stop(self) -> None:
+        """Let the threads end when they have asked what they are asking."""
+        for _thread in range(self._threads):
+            self._waiting.put(None)
+
     def _run(self) -> None:
-        while True:
-            name, service, old, about = self._waiting.get()
+        while question := self._waiting.get():
+            name, service, old, about = question
             try:
                 verdict = self._asks(name, service, old)
             except Exception as error:  # a thread that ended without a word would be waited for

@@ -30,7 +30,14 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict
 )
 
 from .limits import length_fault
-from .spec_match import unmatched_field, unmatched_runtime_field
+from .routes import route_problem, unmatched_timeout
+from .spec_match import (
+    may_be_zero,
+    unmatched_field,
+    unmatched_metadata,
+    unmatched_replicas,
+    unmatched_runtime_field,
+)
 
 Json = Mapping[str, Any]
 
@@ -174,19 +181,31 @@ def _standard(service: Json, objects: Objects) -> Iterator[Verdict | None]:
     if not any(rollout):
         # What these say may be of the rollout before, until this one is complete. The first is the nearest to the
         # cause: KServe's condition follows from the route, and its model is Pending while it is not Ready itself.
-        yield from (_route(route) for route in _owned(service, objects.routes))
+        yield from (route_problem(route) for route in _owned(service, objects.routes))
         # Where there is no Gateway API, IngressReady is all there is: KServe sets it when it has made the Ingress, and
         # controllers need not say in an Ingress that they have taken it.
         yield from _conditions(service)
-        yield _model(service)
+        yield _model(service, asleep=_is_asleep(deployments.get(component_name(service, "predictor"))))
+
+
+def _is_asleep(deployment: Json | None) -> bool:
+    return deployment is not None and deployment["spec"].get("replicas", 1) == 0
 
 
 def _component(service: Json, component: str, deployment: Json | None, objects: Objects) -> Verdict | None:
     if deployment is None:
         return _no_deployment(service, component)
-    if field_name := unmatched_field(service["spec"][component], deployment):
+    spec = service["spec"][component]
+    if field_name := unmatched_field(spec, deployment) or unmatched_metadata(service, component, deployment):
         return _not_observed(service, component, field_name)
-    return _rollout(deployment, objects)
+    if verdict := _rollout(deployment, objects, may_be_zero(service, component)):
+        return verdict
+    name = deployment["metadata"]["name"]
+    routes = [route for route in _owned(service, objects.routes) if route["metadata"]["name"] == name]
+    if field_name := unmatched_timeout(spec, routes):
+        return _not_observed(service, component, field_name, "HTTPRoute")
+    field_name = unmatched_replicas(service, component, deployment)
+    return _not_observed(service, component, field_name) if field_name else None
 
 
 def _no_deployment(service: Json, component: str) -> Verdict:
@@ -205,15 +224,16 @@ def _not_reconciled(service: Json, component: str) -> Verdict | None:
     return degraded(verdict.reason, verdict.message) if _status_is_older(service) else verdict
 
 
-def _not_observed(service: Json, component: str, field_name: str) -> Verdict:
+def _not_observed(service: Json, component: str, field_name: str, where: str = "Deployment") -> Verdict:
+    field_path = field_name if field_name.startswith("metadata.") else f"{component}.{field_name}"
     return _not_reconciled(service, component) or progressing(
         "SpecNotObserved",
-        f"The controller has not applied {component}.{field_name} of generation "
-        f"{service['metadata'].get('generation')} to the Deployment; if this lasts, see its log and the events.",
+        f"The controller has not applied {field_path} of generation {service['metadata'].get('generation')} to the "
+        f"{where}; if this lasts, see its log and the events.",
     )
 
 
-def _rollout(deployment: Json, objects: Objects) -> Verdict | None:
+def _rollout(deployment: Json, objects: Objects, zero_is_fine: bool) -> Verdict | None:
     name, status = deployment["metadata"]["name"], deployment.get("status", {})
     if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
         return progressing(
@@ -222,7 +242,7 @@ def _rollout(deployment: Json, objects: Objects) -> Verdict | None:
     wanted = deployment["spec"].get("replicas", 1)
     updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
     old = status.get("replicas", 0) - updated
-    if wanted == 0:
+    if wanted == 0 and not zero_is_fine:
         return progressing("ScaledToZero", f"Deployment {name} is scaled to zero; scale it up to serve.")
     if updated >= wanted and available >= wanted and old <= 0:
         return None
@@ -269,7 +289,7 @@ def _current_set(deployment: Json, replica_sets: Sequence[Json]) -> Json | None:
     return None
 
 
-def _model(service: Json) -> Verdict | None:
+def _model(service: Json, asleep: bool) -> Verdict | None:
     # The controller takes the state from the first pod it happens to list, old or new (PropagateModelStatus).
     # It never clears lastFailureInfo, so the states are judged and that only explains.
     model_status: Json = service.get("status", {}).get("modelStatus", {})
@@ -277,7 +297,8 @@ def _model(service: Json) -> Verdict | None:
     if target == "FailedToLoad":
         said = short((model_status.get("lastFailureInfo") or {}).get("message"))
         return degraded("FailedToLoad", f"The model did not load{f': {said}' if said else ''}; see the logs.")
-    if target in ("Pending", "Loading"):
+    # Pending is also what a service that is scaled to zero says, and a request scales it up.
+    if target in ("Pending", "Loading") and not asleep:
         return progressing("ModelLoading", f"The model is in state {target}.")
     return None
 
@@ -291,26 +312,6 @@ def _conditions(service: Json) -> Iterator[Verdict]:
             yield progressing(f"Not{name}", f"The condition {name} is not True{f': {said}' if said else ''}.")
 
 
-def _route(route: Json) -> Verdict | None:
-    name, generation = route["metadata"]["name"], route["metadata"].get("generation")
-    parents = route.get("status", {}).get("parents") or []
-    if not parents:
-        return progressing(
-            "RouteNotAccepted", f"No gateway has accepted HTTPRoute {name}; check that its Gateway exists."
-        )
-    for parent in parents:
-        for kind, todo in (("Accepted", "check the Gateway's listeners"), ("ResolvedRefs", "check its backends")):
-            condition = _condition({"status": parent}, kind)
-            if condition.get("observedGeneration") != generation:
-                return progressing(
-                    "RouteNotObserved", f"The gateway has not observed the current generation of HTTPRoute {name}."
-                )
-            if condition.get("status") != "True":
-                said = short(condition.get("message")).rstrip(".")
-                return degraded(f"RouteNot{kind}", f"The gateway does not serve HTTPRoute {name}: {said}; {todo}.")
-    return None
-
-
 def _knative(service: Json, objects: Objects) -> Iterator[Verdict | None]:
     """A failed revision makes Ready False, though the one before it still serves, and right after a patch Ready is
     True for the one before: so the latest revision is judged first."""
@@ -319,10 +320,8 @@ def _knative(service: Json, objects: Objects) -> Iterator[Verdict | None]:
         rollout.append(_not_observed(service, "predictor", field_name))
     yield from rollout
     if not any(rollout):
-        states = service.get("status", {}).get("modelStatus", {}).get("states") or {}
-        # Pending is also what a service that is scaled to zero says, and a request wakes it.
-        if states.get("targetModelState") == "FailedToLoad":
-            yield _model(service)
+        # Here KServe says Pending beside a revision that is ready, too.
+        yield _model(service, asleep=True)
         yield from _conditions(service)
 
 
@@ -334,12 +333,15 @@ def _revision(service: Json, component: str, status: Json, objects: Objects) -> 
     deployment = next((d for d in objects.deployments if _labels(d).get(REVISION) == created), None)
     if deployment is None:
         return progressing("RevisionNotReady", f"Knative has not created the Deployment of revision {created} yet.")
-    if field_name := unmatched_field(service["spec"][component], deployment):
+    spec = service["spec"][component]
+    if field_name := unmatched_field(spec, deployment, True) or unmatched_metadata(service, component, deployment):
         return _not_observed(service, component, field_name)
     if created != status.get("latestReadyRevision"):
         return _stuck(deployment, objects) or _unready_revision(service, component, created, deployment, objects)
+    if field_name := unmatched_replicas(service, component, deployment, True):
+        return _not_observed(service, component, field_name)
     # A canary's share is what it is told to be.
-    if service["spec"][component].get("canaryTrafficPercent") is None:
+    if spec.get("canaryTrafficPercent") is None:
         for target in status.get("traffic") or ():
             if target.get("percent") and target.get("revisionName") != created:
                 return progressing(

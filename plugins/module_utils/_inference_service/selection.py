@@ -124,7 +124,12 @@ class _Keep:
         return {**thing, "metadata": _metadata(thing), "spec": spec}
 
     def route(self, thing: Json) -> Json | None:
-        return {**thing, "metadata": _metadata(thing), "spec": {}} if self._meant(owner_name(thing)) else None
+        if not self._meant(owner_name(thing)):
+            return None
+        given: Json = thing.get("spec", {})
+        timeouts = [{"timeouts": rule["timeouts"]} for rule in given.get("rules") or () if rule.get("timeouts")]
+        spec = {"parentRefs": given.get("parentRefs") or (), "rules": timeouts}
+        return {**thing, "metadata": _metadata(thing), "spec": spec}
 
     def _meant(self, name: str | None) -> bool:
         return name is not None and (self._names is None or name in self._names)

@@ -16,12 +16,13 @@ from functools import partial
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.progress import Report
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict import State, Verdict
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, KubeApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Change, Followers
 
 from . import runtimes
-from .diagnosis import diagnose
+from .diagnosis import diagnose, last_words
 from .ignored import ignored_fields
 from .model_probe import Askers, Prediction, Question, ask, target
 from .readiness import Objects, current_pods
@@ -82,7 +83,8 @@ class _Models:
     def __init__(self, api: KubeApi, namespace: str, question: Question, put: Callable[[Any], None]) -> None:
         self._question = question
         asks = partial(ask, api, namespace, question)
-        self.ask = Askers(asks, put).ask
+        self._askers = Askers(asks, put)
+        self.ask, self.stop = self._askers.ask, self._askers.stop
         why = "it is scaled to zero" if question else "model_ready_path is empty"
         self.unasked = f"The model was not asked, since {why}."
 
@@ -107,6 +109,7 @@ def ready(
     limits: Limits,
     check_mode: bool = False,
     warn: Callable[[str], None] = lambda _sentence: None,
+    report: Report | None = None,
 ) -> dict[str, Any]:
     """Wait, and return the result of inference_service_ready.
 
@@ -114,7 +117,8 @@ def ready(
     :raises KServeError: not all serve; the result has the verdicts and what explains them.
     """
     try:
-        outcome = _wait(api, selection, asked, replace(limits, absent_is_fine=check_mode), watch=limits.timeout > 0)
+        limits_now = replace(limits, absent_is_fine=check_mode)
+        outcome = _wait(api, selection, asked, limits_now, watch=limits.timeout > 0, report=report)
         absent = [entry.name for entry in outcome.services if entry.verdict.reason == NOT_FOUND]
         if not outcome.services and selection.names is None:
             raise NotFound(f"No {selection} have the labels {','.join(selection.label_selectors)}; check them.")
@@ -151,13 +155,17 @@ def info(api: KubeApi, selection: Selection, asked: Question) -> dict[str, Any]:
     return {"changed": False, "services": [{k: v for k, v in e.items() if k != "waited_seconds"} for e in entries]}
 
 
-def _wait(api: KubeApi, selection: Selection, asked: Question, limits: Limits, watch: bool) -> Outcome:
+def _wait(
+    api: KubeApi, selection: Selection, asked: Question, limits: Limits, watch: bool, report: Report | None = None
+) -> Outcome:
     if selection.names == ():
         return Outcome([], 0.0, late=False)
     feed = _Feed(api, sources(selection), watch)
+    models = _Models(api, selection.namespace, asked, feed.put)
     try:
-        return wait(feed, _Models(api, selection.namespace, asked, feed.put), selection, limits)
+        return wait(feed, models, selection, limits, report=report)
     finally:
+        models.stop()
         feed.stop()
 
 
@@ -235,15 +243,21 @@ def _warning(facts: Mapping[str, Any]) -> str:
 def _failure(
     api: KubeApi, selection: Selection, limits: Limits, outcome: Outcome, failed: Sequence[Watched]
 ) -> KServeError:
-    facts = _facts(outcome, _diagnosed(api, selection, failed))
+    details = _diagnosed(api, selection, failed)
+    facts = _facts(outcome, details)
+    # What is wanted first comes first: the logs are at the end of a long result.
+    said = {
+        entry.name: entry.verdict.message + last_words(entry.verdict.message, details[entry.name].get("logs") or {})
+        for entry in failed
+    }
     when = f" after {limits.timeout:g} seconds" if outcome.late and not failed[0].settled else ""
     told = failed[:_TOLD]
     other = any(entry.verdict.reason in runtimes.REASONS for entry in told)
     known = f" {runtimes.sentence(api, selection.namespace)}".rstrip() if other else ""
     if len(outcome.services) == 1:
         warning = _warning(facts) if when else ""
-        return KServeError(f"{selection} does not serve{when}: {failed[0].verdict.message}{warning}{known}", **facts)
-    causes = " ".join(f"{entry.name}: {entry.verdict.message}" for entry in told)
+        return KServeError(f"{selection} does not serve{when}: {said[failed[0].name]}{warning}{known}", **facts)
+    causes = " ".join(f"{entry.name}: {said[entry.name]}" for entry in told)
     rest = f" The other {len(failed) - _TOLD} are in services." if len(failed) > _TOLD else ""
     under_way = 0 if outcome.late else sum(not entry.settled for entry in outcome.services)
     given_up = f" The other {under_way} were not waited for, since fail_fast is true." if under_way else ""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff import Backoff
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.progress import Progress, Report
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict import (
     GracePeriod,
     State,
@@ -176,21 +177,29 @@ class Outcome:
 
 
 def wait(
-    feed: Feed, ask: Ask, selection: Selection, limits: Limits, clock: Callable[[], float] = time.monotonic
+    feed: Feed,
+    ask: Ask,
+    selection: Selection,
+    limits: Limits,
+    clock: Callable[[], float] = time.monotonic,
+    report: Report | None = None,
 ) -> Outcome:
     """Follow the feed until every verdict is final, or one is failed and that is enough, or the time is over.
 
     :param clock: seconds of a monotonic clock.
+    :param report: shows how far it has come.
     :raises KServeError: the cluster cannot be read.
     """
     waiting = _Waiting(ask, selection, limits, clock())
     now = waiting.start
+    progress = Progress(report, now)
     while True:
-        for news in feed.next(waiting.left(now)):
+        for news in feed.next(min(waiting.left(now), progress.left(now))):
             waiting.take(news, clock())
         now = clock()
         if waiting.over(now):
             return waiting.outcome(now)
+        progress.at(now, waiting.sentence)
 
 
 class _Waiting:
@@ -245,6 +254,15 @@ class _Waiting:
         # The cluster is read once in any case, and each model asked once, which end by themselves.
         left = self._deadline - now if self._services.complete and now < self._deadline else READ_TIMEOUT
         return max(0.0, min(left, self._calendar[0][0] - now)) if self._calendar else left
+
+    def sentence(self, seconds: float) -> str:
+        """Return how far it has come after so many seconds."""
+        if not self._unsettled:
+            return f"The API server has not listed everything after {seconds} seconds."
+        name = min(self._unsettled)
+        said = f"{name}: {self._watched[name].verdict.message}"
+        count = len(self._watched) - len(self._unsettled) - len(self._failed)
+        return f"{count} of {len(self._watched)} InferenceServices serve after {seconds} seconds. {said}"
 
     def outcome(self, now: float) -> Outcome:
         """Return how it ended."""

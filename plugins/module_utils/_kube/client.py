@@ -9,9 +9,12 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
+import socket
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, suppress
@@ -62,6 +65,12 @@ class Unreachable(KServeError):
     REASON = "APIServerUnreachable"
 
 
+class TooManyFiles(Unreachable):
+    """No request can be sent, since this process may open no more files and connections."""
+
+    REASON = "TooManyOpenFiles"
+
+
 class AnswerTimeout(Unreachable):
     """The API server, or what it was asked to reach, has taken the request and not answered in time."""
 
@@ -83,6 +92,9 @@ class KubeApi(Protocol):
     def watch(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         """Yield events of type and object until the server ends the watch."""
 
+    def end_watches(self) -> None:
+        """End every open watch, as if its connection had broken."""
+
 
 class RestApi:
     """The KubeApi port over the Kubernetes client's ApiClient, with its authentication."""
@@ -91,6 +103,9 @@ class RestApi:
         self._client = client
         self._count = itertools.count()
         self._requests = 0
+        self._watches: set[Any] = set()
+        self._lock = threading.Lock()
+        self._closed = False
 
     @property
     def requests(self) -> int:
@@ -103,7 +118,10 @@ class RestApi:
         return self._client.configuration
 
     def close(self) -> None:
-        """Close the connections; the next request opens one again."""
+        """Close the connections; the next request opens one again, but no watch does."""
+        with self._lock:
+            self._closed = True
+        self.end_watches()
         self._client.rest_client.pool_manager.clear()
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
@@ -124,12 +142,28 @@ class RestApi:
         query = {**query, "watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": WATCH_SECONDS}
         with _TranslatedErrors(path):
             response = self._open("GET", path, query, {"Accept": JSON}, None, WATCH_SECONDS + READ_TIMEOUT)
+            with self._lock:
+                self._watches.add(response)
             try:
-                for line in response:
+                # One that was asked for just before the end would be open for its whole time.
+                for line in () if self._closed else response:
                     if line.strip():
                         yield json.loads(line)
             finally:
-                response.close()
+                with self._lock:
+                    self._watches.discard(response)
+                    response.close()
+
+    def end_watches(self) -> None:
+        """See KubeApi.
+
+        A thread that waits for the server to say something wakes up only when the connection ends.
+        """
+        # Under the lock, so that no number of a closed file is used, which may be another's by now.
+        with self._lock:
+            for response in self._watches:
+                with suppress(OSError, ValueError), socket.socket(fileno=os.dup(response.fileno())) as connection:
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def json(self, *request: Any, **options: Any) -> Any:
         """Send a request as read does, and return the JSON of the answer."""
@@ -227,6 +261,11 @@ def api_error(error: Any, path: str) -> ApiError:
 def connection_error(error: BaseException) -> Unreachable:
     """Return the error for a connection that failed."""
     reason = getattr(error, "reason", None) or error
+    if _error_numbers(reason) & {errno.EMFILE, errno.ENFILE}:
+        return TooManyFiles(
+            "This process has too many open files and connections to reach the cluster's API server; raise the limit "
+            "for the user that runs Ansible (ulimit -n)."
+        )
     if isinstance(reason, urllib3.exceptions.ReadTimeoutError):
         return AnswerTimeout("The API server has not answered in time; see whether it is overloaded.")
     text = " ".join(redact(str(reason)).split())
@@ -238,6 +277,15 @@ def connection_error(error: BaseException) -> Unreachable:
     return Unreachable(
         f"The cluster's API server cannot be reached ({text}); check kubeconfig, context, host and proxy."
     )
+
+
+def _error_numbers(error: BaseException | None) -> set[int | None]:
+    """Return the numbers of the operating system's errors behind an error."""
+    found: set[int | None] = set()
+    while error is not None:
+        found |= {error.errno} if isinstance(error, OSError) else set()
+        error = error.__cause__ or error.__context__
+    return found
 
 
 def session(options: Mapping[str, Any]) -> AbstractContextManager[RestApi]:

@@ -30,12 +30,14 @@ AUTOMATIC = {
 class Manifest:
     """One object as the user wants it.
 
-    source: where it stands, for messages; home: the namespace of the release that it comes with, where it names none.
+    source: where it stands, for messages; home: the namespace of the release that it comes with, where it names none;
+    overrides: whether it takes the place of the same object from elsewhere.
     """
 
     body: Json
     source: str
     home: str = ""
+    overrides: bool = False
 
     @property
     def api_version(self) -> str:

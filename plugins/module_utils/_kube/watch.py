@@ -91,11 +91,13 @@ class Follower:
         pause: Callable[[float], bool],
         reached: threading.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         """:param put: takes the changes.
         :param pause: waits for the given seconds; returns whether to stop.
         :param reached: whether the server has answered to any follower.
         :param clock: seconds of a monotonic clock.
+        :param stopped: says whether to stop.
         """
         self._api = api
         self._name = name
@@ -103,6 +105,7 @@ class Follower:
         self._put = put
         self._pause = pause
         self._reached = reached or threading.Event()
+        self._stopped = stopped
         self._clock = clock
         self._version = ""
         self._listed = False
@@ -120,7 +123,7 @@ class Follower:
         while True:
             try:
                 self._version = self._version or self._list()
-                if not watch:
+                if not watch or self._stopped():
                     return
                 self._watch()
             except Unreachable as error:
@@ -185,10 +188,11 @@ class Followers:
     def __init__(self, api: KubeApi, sources: Mapping[str, Source], watch: bool = True) -> None:
         """:param watch: False for one list of each."""
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._api = api
         self._stop = threading.Event()
         reached = threading.Event()
         for name, source in sources.items():
-            follower = Follower(api, name, source, self._queue.put, self._stop.wait, reached)
+            follower = Follower(api, name, source, self._queue.put, self._stop.wait, reached, stopped=self._stop.is_set)
             # Daemons: one that waits for the server to speak must not keep the process.
             threading.Thread(target=self._run, args=(follower, name, watch), daemon=True).start()
 
@@ -219,8 +223,9 @@ class Followers:
         self._queue.put(change)
 
     def stop(self) -> None:
-        """Let the threads end at their next step."""
+        """Let the threads end at their next step, and their watches at once."""
         self._stop.set()
+        self._api.end_watches()
 
 
 class Store:

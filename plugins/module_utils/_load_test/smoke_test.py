@@ -42,7 +42,7 @@ class Check:
     """The requests to send and the expected answers.
 
     health: kinds of servers whose health endpoints must answer; retry_for: for how many seconds a request without
-    an answer is retried; thresholds: limits of the load's figures.
+    an answer is retried; thresholds: limits of the load's figures; load: whether there is one.
     """
 
     model_name: str
@@ -56,6 +56,7 @@ class Check:
     schema: Schema | None = None
     health: Sequence[str] = ()
     thresholds: Mapping[str, float | None] = field(default_factory=dict)
+    load: bool = True
 
     @classmethod
     def of(
@@ -229,7 +230,8 @@ class SmokeTest:
                 if self.check.schema:
                     with self._checked("schema"):
                         self._compare_schema(self.check.schema, answers)
-                self._measure()
+                if self.check.load:
+                    self._measure()
         except KServeError as error:
             error.result = {**self.result, **error.result, "checks": self.checks}
             raise

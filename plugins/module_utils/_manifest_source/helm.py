@@ -13,9 +13,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +30,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.url_cre
     without_credentials,
 )
 
-from .secrets import HIDDEN, maskable_texts
+from .secrets import HIDDEN, without_values
 
 # Between documents of YAML; what a CRD has; what a document has that is more than comments.
 BETWEEN = re.compile(r"^---(?=\s|$)", re.MULTILINE)
@@ -45,21 +48,29 @@ class Rendered(NamedTuple):
     namespace: str
 
 
-def render_charts(charts: Sequence[Mapping[str, Any]], helm: str, namespace: str | None) -> Iterator[Rendered]:
+def render_charts(charts: Sequence[Mapping[str, Any]], helm: str, namespace: str | None) -> Generator[Rendered]:
     """Render the charts at once and yield the text of each, in order: one can be read while others are rendered.
 
     :param charts: entries of the module's option charts.
     :param helm: the program's name or path.
     :param namespace: that of the releases that name none.
     :raises KServeError: there is no such program, or it does not render a chart.
+
+    When it is closed, or interrupted as by the keyword timeout, the programs that still run are ended.
     """
     for chart in charts:
         for name in _URLS:
             if _is_url(chart[name]):
                 cure = "pass them to helm repo add or helm registry login"
                 reject_credentials(f"charts[].{name}", chart[name], cure)
-    with ThreadPoolExecutor() as pool:
-        yield from pool.map(lambda chart: _rendered(chart, helm, chart["namespace"] or namespace or ""), charts)
+    pool, programs = ThreadPoolExecutor(), _Programs()
+    try:
+        yield from pool.map(
+            lambda chart: _rendered(chart, helm, chart["namespace"] or namespace or "", programs), charts
+        )
+    finally:
+        programs.end()
+        pool.shutdown(cancel_futures=True)
 
 
 def mask_values(charts: Any) -> Any:
@@ -78,7 +89,55 @@ def _is_url(value: Any) -> bool:
     return isinstance(value, str) and "://" in value
 
 
-def _rendered(chart: Mapping[str, Any], helm: str, namespace: str) -> Rendered:
+class _Programs:
+    """The programs that run, for whoever waits for them no longer."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[str]] = set()
+        self._ended = False
+        self._lock = threading.Lock()
+
+    def run(self, command: Sequence[str], given: str, timeout: float) -> subprocess.CompletedProcess[str]:
+        """Run a command with some input, as subprocess.run does."""
+        pipe = subprocess.PIPE
+        # AnsibleModule.run_command is not at hand in the action plugin.
+        # pylint: disable-next=ansible-bad-function
+        with subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        ) as program:
+            self._add(program)
+            try:
+                printed, said = program.communicate(given, timeout)
+            except BaseException:
+                _kill(program)
+                raise
+            finally:
+                with self._lock:
+                    self._running.discard(program)
+        return subprocess.CompletedProcess(command, program.returncode, printed, said)
+
+    def _add(self, program: subprocess.Popen[str]) -> None:
+        with self._lock:
+            self._running.add(program)
+            if self._ended:
+                _kill(program)
+
+    def end(self) -> None:
+        """Kill those that run, and each that is started from now on."""
+        with self._lock:
+            self._ended = True
+            for program in self._running:
+                _kill(program)
+
+
+def _kill(program: subprocess.Popen[str]) -> None:
+    # With what it has started, which would keep its output open.
+    if program.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
+
+
+def _rendered(chart: Mapping[str, Any], helm: str, namespace: str, programs: _Programs) -> Rendered:
     options = {
         "--namespace": namespace,
         "--repo": chart["repository"],
@@ -88,9 +147,10 @@ def _rendered(chart: Mapping[str, Any], helm: str, namespace: str) -> Rendered:
     command = [helm, "template", chart["release"], chart["ref"], "--include-crds", "--values=-", *given]
     parts = None if chart["values"] or chart["repository"] else _parts(Path(chart["ref"]), helm)
     if parts is None:
-        text = _printed(command, chart)
+        text = _printed(command, chart, programs)
     else:
-        text = cached([*map(str.encode, command), *parts], lambda: _printed(command, chart), str, _is_of_definitions)
+        key = [*map(str.encode, command), *parts]
+        text = cached(key, lambda: _printed(command, chart, programs), str, _is_of_definitions)
     return Rendered(f"the chart {chart['ref']}", text, namespace)
 
 
@@ -120,14 +180,11 @@ def _parts(chart: Path, helm: str) -> list[bytes] | None:
     return found
 
 
-def _printed(command: Sequence[str], chart: Mapping[str, Any]) -> str:
+def _printed(command: Sequence[str], chart: Mapping[str, Any], programs: _Programs) -> str:
     helm = command[0]
     try:
         # JSON is YAML, too, and what a file would hold may be secret.
-        given = json.dumps(chart["values"])
-        # AnsibleModule.run_command is not at hand in the action plugin.
-        # pylint: disable-next=ansible-bad-function
-        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=_LONGEST)
+        done = programs.run(command, json.dumps(chart["values"]), _LONGEST)
     except subprocess.TimeoutExpired:
         raise KServeError(
             f"Helm has not rendered the chart {chart['ref']} after {_LONGEST} seconds; check that its repository "
@@ -140,7 +197,8 @@ def _printed(command: Sequence[str], chart: Mapping[str, Any]) -> str:
         ) from None
     if done.returncode:
         # A chart's schema and its templates may repeat the value that they refuse.
-        told = redact(done.stderr, *maskable_texts(chart["values"]))
+        names = [str(chart[name] or "") for name in ("ref", "release", "namespace", "repository", "version")]
+        told = redact(without_values(done.stderr, chart["values"], names))
         said = " ".join(told.split()).removeprefix("Error: ").rstrip(".")
         raise KServeError(
             f"Helm does not render the chart {chart['ref']}: {said}; correct the entry in charts.",

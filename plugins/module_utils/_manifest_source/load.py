@@ -49,7 +49,8 @@ def load(
 ) -> list[Manifest]:
     """Return all manifests in the order to apply them in.
 
-    An object in definitions takes the place of the same object in src and charts.
+    An object in definitions takes the place of the same object in src and charts. Whether two are the same is certain
+    only once each has its namespace, for which one must know the kinds that have any; see placed in _apply.
 
     :param definitions: objects, also of kind List, and texts of YAML with any number of them; empty ones are passed
         over.
@@ -63,12 +64,18 @@ def load(
     :raises KServeError: a file cannot be read, or something in it is no object of Kubernetes.
     """
     excluded = set(exclude_kinds)
-    given = _by_identity(_given(definitions), excluded)
+    given = {
+        key: replace(manifest, overrides=True) for key, manifest in _by_identity(_given(definitions), excluded).items()
+    }
     read = _by_identity((document for path in src for document in _documents(Path(path))), excluded)
-    for chart in charts:
-        for key, manifest in _by_identity(_parsed(chart.source, chart.text), excluded).items():
-            _same(read.setdefault(key, replace(manifest, home=chart.namespace)), manifest)
     found = given | {key: manifest for key, manifest in read.items() if key not in given}
+    for chart in charts:
+        # What names no namespace goes to that of its release: another object in each.
+        for key, manifest in _by_identity(_parsed(chart.source, chart.text), excluded).items():
+            own = replace(manifest, home=chart.namespace)
+            other = found.setdefault(key if manifest.namespace or not chart.namespace else (*key, chart.namespace), own)
+            if not other.overrides:
+                _same(other, manifest)
     if not found and not may_be_empty:
         raise KServeError(
             "There is nothing to apply; give objects in definitions, files in src, or charts.", reason="NoManifests"
@@ -109,7 +116,9 @@ def _given(definitions: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     for index, entry in enumerate(definitions):
         source = f"definitions[{index}]"
         if isinstance(entry, str):
-            yield from _parsed(source, entry)
+            # A document of a text may be a list of objects, as the option itself is.
+            for place, document in _parsed(source, entry):
+                yield from ((place, each) for each in (document if isinstance(document, list) else [document]))
         else:
             yield source, entry
 

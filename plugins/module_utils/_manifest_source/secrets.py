@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import MASK
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Manifest
 
 HIDDEN = "VALUE_HIDDEN"
@@ -21,6 +23,14 @@ HIDDEN = "VALUE_HIDDEN"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 # Shorter values would make every message unreadable, and are no secret.
 _SHORTEST = 4
+# No word of a message is as long.
+_LONG = 20
+_TELLING = re.compile(r"(?i)pass|pwd|secret|token|key|cred|auth|private|cert|salt|dsn")
+# What messages about schemas and manifests consist of, in the spelling of JSON, of Python and of Kubernetes.
+_WORDS = {
+    *("array", "boolean", "integer", "null", "number", "object", "string", "true", "false", "True", "False"),
+    *("http", "https", "grpc", "default", "Always", "IfNotPresent", "Never", "ClusterIP", "LoadBalancer", "NodePort"),
+}
 
 
 def with_encoded_data(body: dict[str, Any]) -> dict[str, Any]:
@@ -69,9 +79,43 @@ def secret_values(manifests: Iterable[Manifest]) -> set[str]:
     return {value for value in values if len(value) >= _SHORTEST}
 
 
-def maskable_texts(value: Any) -> set[str]:
-    """Return every text and number in a value, at any depth, that is long enough to be masked in messages of others."""
-    return {text for text in _leaves(value) if len(text) >= _SHORTEST}
+def without_values(text: str, values: Any, names: Iterable[str]) -> str:
+    """Return a message of others without the values that it repeats, any of which may be secret.
+
+    A value whose field has a telling name, or which is long, is masked also within a word. Any other is masked as a
+    whole word, unless it is one that the message would contain without it: a number of a few digits, a word of schemas
+    and manifests, the name of a field, or one of the given names.
+
+    :param values: texts, numbers, and maps and lists of them.
+    :param names: such as that of the chart.
+    """
+    known = _WORDS | {part for name in names for part in (name, *re.split(r"[/:@]", name))} | set(_keys(values))
+    parts = []
+    for value, secret in sorted(_told(values, secret=False), key=lambda entry: len(entry[0]), reverse=True):
+        if secret or len(value) >= _LONG:
+            parts.append(re.escape(value))
+        elif value not in known and not re.fullmatch(r"[\d.]{1,5}", value):
+            parts.append(rf"(?<![\w-]){re.escape(value)}(?![\w-])")
+    return re.sub("|".join(parts), MASK, text) if parts else text
+
+
+def _told(value: Any, secret: bool) -> Iterator[tuple[str, bool]]:
+    """Return each text and number that is long enough, and whether a field above it has a telling name."""
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            yield from _told(below, secret or bool(_TELLING.search(str(key))))
+    elif isinstance(value, list):
+        for below in value:
+            yield from _told(below, secret)
+    elif value is not None and len(str(value)) >= _SHORTEST:
+        yield str(value), secret and not isinstance(value, bool)
+
+
+def _keys(value: Any) -> Iterator[str]:
+    for below in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _keys(below)
+    if isinstance(value, Mapping):
+        yield from map(str, value)
 
 
 def _values(body: Mapping[str, Any]) -> Iterator[str]:

@@ -15,7 +15,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import LocalFile
@@ -87,9 +87,10 @@ def describe(files: Sequence[LocalFile], name: str, version: str) -> Description
     features = [str(feature) for feature in document.get("features", list) or ()] if "features" in document else []
     columns = _columns(document, features, inputs, instances)
     document.check()
-    assert model and isinstance(model_format, str)
-    _compare_model(document, by_name, model, model_format)
-    return Description(model, model_format, libraries, features, columns, instances, answers)
+    # With these missing, check has raised.
+    model_file, format_name = cast(LocalFile, model), cast(str, model_format)
+    _compare_model(document, by_name, model_file, format_name)
+    return Description(model_file, format_name, libraries, features, columns, instances, answers)
 
 
 class _Document:

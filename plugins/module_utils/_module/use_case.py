@@ -41,12 +41,14 @@ URLS = {
 class Run:
     """What Ansible says about the run of which a use case is a part.
 
-    check_mode: whether nothing may be changed; diff: whether the user wants to see differences; warn: shows a warning.
+    check_mode: whether nothing may be changed; diff: whether the user wants to see differences; warn: shows a warning;
+    report: shows how far a long wait has come, which only the process that runs the task can do.
     """
 
     check_mode: bool
     diff: bool
     warn: Callable[[str], None]
+    report: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
@@ -48,6 +49,8 @@ class S3Store:
         self._client = client
         # Stores with other checksums than the required ones are few besides AWS, and several refuse them.
         self._checksums = client.options.on_aws
+        self._creating = threading.Lock()
+        self._created = False
 
     def close(self) -> None:
         """Close the connections."""
@@ -59,7 +62,13 @@ class S3Store:
         return self._client.requests
 
     def create(self) -> None:
-        """See ObjectStore."""
+        """See ObjectStore; several models of one run may need it at once."""
+        with self._creating:
+            if not self._created:
+                self._create()
+            self._created = True
+
+    def _create(self) -> None:
         region = self._client.options.region
         # AWS takes every region but its first as a constraint, and its first only without one.
         where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}

@@ -9,13 +9,14 @@ import hashlib
 import json
 import socket
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
-from tests.unit.ansible_run import environment, exit_code_and_output
+from tests.unit.ansible_run import environment, exit_code_and_output, run_play
 from tests.unit.plugins.module_utils.model_store_fake import MemoryStore, serving
 
 PLAY = """
@@ -149,3 +150,45 @@ def test_a_models_gate_overrides_only_the_keys_that_it_sets(
         code, said = run(models=models, platform_endpoint_url=store.url)
     assert (code == 2) is bool(fault), said
     assert fault in said.partition("[ERROR]")[2]
+
+
+def test_several_models_are_uploaded_by_one_task_and_their_digests_are_a_fact(tmp_path: Path) -> None:
+    entries = []
+    for number in range(6):
+        folder = tmp_path / f"model-{number}"
+        folder.mkdir()
+        (folder / "model.joblib").write_bytes(b"model %d" % number)
+        about = {"name": folder.name, "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver"}
+        entries.append({**about, "source": {"folder": str(folder)}, "gate": GATE})
+    told = tmp_path / "told.json"
+    copy = {"ansible.builtin.copy": {"content": "{{ model_storage_digests | to_json }}", "dest": str(told)}}
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "roles": ["hashfoundry.kserve.model_storage"],
+        "tasks": [copy],
+    }
+    with serving(MemoryStore()) as server:
+        play["vars"] = {
+            "platform_models": entries,
+            "platform_bucket": "models",
+            "platform_endpoint_url": server.url,
+            "platform_access_key": "the-access-key",
+            "platform_secret_key": "the-secret-key",
+        }
+        env = environment("AWS_", "HASHFOUNDRY_", "SPACES_")
+        run_play(tmp_path, play, env=env)
+        digests = json.loads(told.read_text())
+        wanted = {
+            f"s3://models/{entry['name']}/v1/": "sha256:"
+            + sha256(server.store.content[f"{entry['name']}/v1/manifest.json"]).hexdigest()
+            for entry in entries
+        }
+        assert digests == wanted
+        server.seen.clear()
+        assert "changed=0" in run_play(tmp_path, play, env=env)
+        assert len(server.seen) == len(entries)
+        (Path(entries[2]["source"]["folder"]) / "model.joblib").write_bytes(b"other")
+        (tmp_path / "play.yml").write_text(json.dumps([play]))
+        code, output = exit_code_and_output("ansible-playbook", "play.yml", folder=tmp_path, env=env)
+    assert code == 2 and "The version s3://models/model-2/v1/ is complete and the folder differs" in output

@@ -116,6 +116,35 @@ def test_kserve_is_configured_with_the_object_store_or_uses_aws(
     assert secret["metadata"]["annotations"] == {f"serving.kserve.io/{name}": said for name, said in expected.items()}
 
 
+def test_the_pods_of_a_model_have_an_annotation_that_changes_with_each_of_their_fields(tmp_path: Path) -> None:
+    model = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "r", "storage": "oci", "image": "a:1"}
+    models = [
+        {**model, "resources": {"limits": {"cpu": "1"}}, "scaling": {"min_replicas": 1}},
+        {**model, "resources": {"limits": {"cpu": "1"}}, "scaling": {"min_replicas": 1, "max_replicas": 3}},
+        {**model, "scaling": {"min_replicas": 1}},
+    ]
+    variables = {
+        "__model_serving_models": models,
+        "__model_serving_stored": [],
+        "__model_serving_all_digests": {},
+        "__model_serving_credentials": {"name": "reader"},
+        "model_serving_bucket": "models",
+        "model_serving_namespace": "models",
+        "model_serving_deployment_mode": "Standard",
+        "model_serving_exposure": "public",
+        "model_serving_user": 1000,
+        "model_serving_group": 1000,
+    }
+    text = text_of("model_serving/templates/inference-services.yml.j2", variables, tmp_path)
+    predictors = [thing["spec"]["predictor"] for thing in yaml.safe_load_all(text) if thing]
+    # No field is left of the resources that the third has not.
+    assert ["resources" in one["model"] for one in predictors] == [True, True, False]
+    digests = [one["annotations"]["kserve.hashfoundry.io/pods"] for one in predictors]
+    # More replicas need no other pods.
+    assert digests[0] == digests[1] != digests[2]
+    assert predictors[1]["maxReplicas"] == 3 and predictors[1]["model"]["readinessProbe"]["periodSeconds"] == 2
+
+
 @pytest.mark.parametrize("digest", ["", "sha256:" + "0" * 64], ids=["without a digest", "with a digest"])
 def test_a_model_from_elsewhere_is_served_from_its_uri(digest: str, tmp_path: Path) -> None:
     model = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver", "storage": "uri"}
@@ -137,3 +166,35 @@ def test_a_model_from_elsewhere_is_served_from_its_uri(digest: str, tmp_path: Pa
     wanted = [{"name": "MODEL_DIGEST", "value": digest}] if digest else None
     assert service["spec"]["predictor"]["model"].get("env") == wanted
     assert service["metadata"]["annotations"].get("kserve.hashfoundry.io/digest") == (digest or None)
+
+
+def test_policies_know_both_families_of_addresses(tmp_path: Path) -> None:
+    defaults = yaml.safe_load((ROLES / "namespace_security" / "defaults" / "main.yml").read_text())
+    parts = {"cert-manager": "cert_manager", "kserve": "kserve", "ml-models": "models", "knative-serving": "knative"}
+    variables = {
+        **defaults,
+        "platform_object_storage": False,
+        "namespace_security_namespaces": [{"name": name, "part": part} for name, part in parts.items()],
+        "namespace_security_gateway": "models",
+        "namespace_security_gateway_port": 8443,
+        "__namespace_security_read": {"api_server": {"addresses": ["10.0.0.1", "fd00::1"], "port": 6443}},
+    }
+    documents = list(yaml.safe_load_all(text_of("namespace_security/templates/policies.yml.j2", variables, tmp_path)))
+    rules = [
+        rule
+        for document in filter(None, documents)
+        for kind in ("ingress", "egress")
+        for rule in document["spec"].get(kind) or ()
+    ]
+    peers = [[peer["ipBlock"]["cidr"] for peer in rule.get("to", rule.get("from", ())) if "ipBlock" in peer]
+             for rule in rules]  # fmt: skip
+    blocks = {tuple(cidrs) for cidrs in peers if cidrs}
+    assert blocks == {("0.0.0.0/0", "::/0"), ("10.0.0.1/32", "fd00::1/128")}
+    excepted = {
+        tuple(peer["ipBlock"]["except"])
+        for rule in rules
+        for peer in rule.get("to", ())
+        if peer.get("ipBlock", {}).get("cidr") == "::/0"
+    }
+    # Neither link-local addresses, nor the metadata service of a cloud.
+    assert excepted == {("fc00::/7", "fe80::/10"), ("fe80::/10", "fd00:ec2::254/128")}

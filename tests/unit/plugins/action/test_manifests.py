@@ -60,6 +60,20 @@ def said(folder: Path, **options: Any) -> str:
         ({"definitions": OBJECT, "templates": "one.yml.j2"}, "given twice with different content"),
         ({"templates": ["one.yml.j2", "one.yml.j2", "gone.yml.j2"]}, "Could not find or access 'gone.yml.j2'"),
         ({"templates": ["empty.yml.j2"]}, "There is nothing to apply"),
+        # A text in the place of the list is not split at its commas.
+        (
+            {
+                "definitions": "{apiVersion: v1, kind: ConfigMap, metadata: {name: of-a-template}}",
+                "templates": "one.yml.j2",
+            },
+            "ConfigMap of-a-template is given twice with different content, in definitions[0], document 1 and in",
+        ),
+        (
+            {"definitions": "- {apiVersion: v1, kind: A, metadata: {name: a}}\n- {kind: B, metadata: {name: b}}\n"},
+            "definitions[0], document 1 has no apiVersion",
+        ),
+        ({"definitions": json.dumps([OBJECT, {"kind": "B"}])}, "definitions[1] has no apiVersion"),
+        ({"definitions": " "}, "There is nothing to apply"),
     ],
 )
 def test_templates_become_definitions(tmp_path: Path, options: dict[str, Any], says: str) -> None:

@@ -22,7 +22,7 @@ import yaml
 
 from tests.unit.ansible_run import environment, run_play
 
-from ..module_utils.scripted_server import Authority
+from ..module_utils.scripted_server import Authority, Server, tunnel
 
 CLUSTERS = ("amsterdam", "frankfurt", "new-york", "toronto")
 
@@ -135,6 +135,24 @@ def test_each_host_reaches_the_cluster_of_its_own_kubeconfig(tmp_path: Path, clu
     hosts = dict.fromkeys(CLUSTERS)
     told = uids(tmp_path, hosts, [task, by_environment, keep], "--forks", "4", "-vvv")
     assert told == {name: [name, name] for name in CLUSTERS}
+
+
+def test_each_cluster_is_reached_by_the_proxy_of_its_kubeconfig(tmp_path: Path, clusters: list[Cluster]) -> None:
+    heads: list[str] = []
+    with Server(tunnel(heads)) as proxy:
+        for cluster in clusters:
+            content = cluster.kubeconfig()
+            content["clusters"][0]["cluster"]["proxy-url"] = f"http://me:PLANTED@127.0.0.1:{proxy.port}"
+            (tmp_path / f"{cluster.name}.kubeconfig").write_text(yaml.safe_dump(content))
+        task = {
+            "hashfoundry.kserve.platform_info": {"kubeconfig": "{{ inventory_hostname }}.kubeconfig"},
+            "register": "found",
+        }
+        keep = {"ansible.builtin.set_fact": {"told": "{{ found.cluster.uid }}"}}
+        told = uids(tmp_path, dict.fromkeys(CLUSTERS), [task, keep])
+    assert told == {name: name for name in CLUSTERS}
+    assert len(heads) >= len(CLUSTERS)
+    assert all(head.startswith("CONNECT localhost:") and "bWU6UExBTlRFRA==" in head for head in heads)
 
 
 @pytest.mark.usefixtures("few_files")

@@ -33,7 +33,8 @@ class Listed:
 class Watched:
     """The response to a watch: events of type and object, and how it ends.
 
-    end: "over" like a watch at its timeout, "dropped" by a broken connection, "cut" within an event.
+    end: "over" like a watch at its timeout, "dropped" by a broken connection, "cut" within an event, "silent" for one
+    that stays open until the client ends it.
     """
 
     events: tuple[tuple[str, Any], ...] = ()
@@ -54,6 +55,7 @@ class ApiServer:
     def __init__(self, *steps: Listed | Watched | Refused) -> None:
         self.steps = list(steps)
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.ended_by_client = threading.Semaphore(0)
         self._port = 0
         self._http: ThreadingHTTPServer | None = None
         self.start()
@@ -121,7 +123,11 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             lines = [json.dumps({"type": kind, "object": thing}) + "\n" for kind, thing in step.events]
             self._chunks([*lines, '{"type": "MODIF'] if step.end == "cut" else lines)
-            if step.end == "dropped":
+            if step.end == "silent":
+                with suppress(OSError):
+                    self.connection.recv(1)
+                server.ended_by_client.release()
+            elif step.end == "dropped":
                 with suppress(OSError):
                     self.connection.shutdown(socket.SHUT_RDWR)
             else:

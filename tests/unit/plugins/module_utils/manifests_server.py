@@ -156,6 +156,9 @@ class Server:
     def text(self, path: str, **query: Any) -> str:
         raise AssertionError(path)
 
+    def end_watches(self) -> None:
+        pass
+
     def watch(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         raise AssertionError(path)
 

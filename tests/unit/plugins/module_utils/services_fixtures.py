@@ -127,6 +127,9 @@ class Api:
         self.posted.append((path, body))
         return _said(self.model)
 
+    def end_watches(self) -> None:
+        pass
+
     def watch(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         return iter(())
 

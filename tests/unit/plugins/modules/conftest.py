@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client, client
 
 
 @pytest.fixture
@@ -20,6 +20,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     """Return a function that replaces the API server of the options."""
 
     def use(api: Any) -> None:
-        monkeypatch.setattr(client, "session", lambda _options: nullcontext(api))
+        for kind in (client, apply_client):
+            monkeypatch.setattr(kind, "session", lambda _options: nullcontext(api))
 
     return use

@@ -155,6 +155,7 @@ def test_a_failure_is_explained_without_secrets(run_module, serve) -> None:
     result = run_module(inference_service_ready.main, ARGUMENTS)
     assert (result["failed"], result["verdict"]) == (True, "failed")
     assert "storageUri" in result["message"] and result["message"] in result["msg"]
+    assert result["msg"].endswith(" Its log ends with: aws_secret_access_key = ********.")
     assert {"type": "Ready", "status": "True", "message": ""} in result["conditions"]
     assert [event["reason"] for event in result["events"]] == ["BackOff"]
     assert result["events"][0]["object"] == "Pod/iris-predictor-new-a"

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test impo
 from ansible_collections.hashfoundry.kserve.plugins.modules import inference_smoke_test
 
 from ..module_utils.load_fixtures import World
+from ..module_utils.scripted_server import Connection
+from ..module_utils.scripted_server import Server as ScriptedServer
 
 ARGUMENTS = {
     "host": "iris.example.com",
@@ -217,3 +220,61 @@ def test_planted_secrets_are_in_no_output(run_module, serve, answer: Answer) -> 
     result = run_module(inference_smoke_test.main, ARGUMENTS, diff=True)
     assert "PLANTED" not in json.dumps(result)
     assert "Traceback" not in json.dumps(result)
+
+
+def several(*names: str, **changes: Any) -> dict[str, Any]:
+    same = {key: ARGUMENTS[key] for key in ("instances", "expected")}
+    models = [{"host": f"{name}.example.com", "model_name": name, **same} for name in names]
+    return {"models": models, "retry_for": 0, "token": "PLANTED-TOKEN", **changes}
+
+
+def test_several_models_are_asked_side_by_side_and_without_load(run_module, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each answers only once all have been asked."""
+    names = [f"model-{number}" for number in range(inference_smoke_test.AT_ONCE)]
+    all_asked = threading.Barrier(len(names), timeout=20)
+    paths = []
+
+    class Together(Server):
+        def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
+            paths.append(path)
+            all_asked.wait()
+            return RIGHT
+
+    monkeypatch.setattr(transport, "HttpTransport", lambda _where, _token: Together(RIGHT))
+    result = run_module(inference_smoke_test.main, several(*names, requests=100, thresholds={"p95_ms": 0.0001}))
+    assert [model["model_name"] for model in result["models"]] == names
+    assert all(model["predictions"] == [0, 2] and "load" not in model for model in result["models"])
+    assert sorted(paths) == [f"/v2/models/{name}/infer" for name in names]
+    assert result["changed"] is False and "PLANTED" not in json.dumps(result)
+
+
+def test_several_models_over_real_connections(run_module) -> None:
+    def script(connection: Connection, _number: int) -> None:
+        while connection.request() is not None:
+            connection.answer(RIGHT.body)
+
+    with ScriptedServer(script) as server:
+        where = {"address": "127.0.0.1", "port": server.port, "scheme": "http", "proxy": ""}
+        result = run_module(inference_smoke_test.main, several(*map(str, range(24)), **where))
+        assert server.connections == 24
+    assert [model["predictions"] for model in result["models"]] == [[0, 2]] * 24
+
+
+def test_all_models_are_tested_though_one_fails(run_module, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(where: Any, _token: str) -> Server:
+        return Server(Answer(500, b"broken") if where.host.startswith("b") else RIGHT)
+
+    monkeypatch.setattr(transport, "HttpTransport", connect)
+    result = run_module(inference_smoke_test.main, several("a", "b", "c"))
+    assert (result["failed"], result["reason"]) == (True, "RequestRejected")
+    assert result["msg"].startswith("The server answered 500 (broken)")
+    assert [model.get("failed", False) for model in result["models"]] == [False, True, False]
+    result = run_module(inference_smoke_test.main, several("a", "b1", "b2"))
+    assert "b1 v2: The server answered 500" in result["msg"] and "b2 v2: The server answered 500" in result["msg"]
+
+
+@pytest.mark.parametrize("change", [{"model_name": "iris"}, {"host": "iris"}, {"svg_path": "/a.svg"}])
+def test_options_that_several_models_do_not_share(run_module, serve, change: dict[str, Any]) -> None:
+    server = serve(RIGHT)
+    result = run_module(inference_smoke_test.main, several("a", **change))
+    assert (result["failed"], result["reason"]) == (True, "InvalidOption") and server.sent == []

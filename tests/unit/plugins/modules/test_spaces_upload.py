@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -129,6 +130,74 @@ def test_a_version_that_the_gate_accepts_is_uploaded(run_module, server: S3Serve
     arguments |= {"endpoint_url": server.url, "gate": {**GATE, "metadata": False, "allowed_digests": [digest]}}
     result = run_module(spaces_upload.main, arguments)
     assert result["changed"] is True and result["gate"]["checked"] == ["allowed_digests"]
+
+
+class Together(MemoryStore):
+    """Answers the first requests only once there are so many."""
+
+    def __init__(self, many: int) -> None:
+        super().__init__()
+        self.all_there = threading.Barrier(many, timeout=20)
+
+    def get(self, key: str) -> bytes | None:
+        if not self.content:
+            self.all_there.wait()
+        return super().get(key)
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> dict[str, Any]:
+    """Arguments for five models."""
+    models = []
+    for number in range(5):
+        source = tmp_path / f"model-{number}"
+        source.mkdir()
+        (source / "model.joblib").write_bytes(b"model %d" % number)
+        models.append({"name": f"model-{number}", "version": "1", "source": str(source)})
+    return {"bucket": "models", "models": models, **SECRETS}
+
+
+def test_several_models_are_uploaded_side_by_side(run_module, several: dict[str, Any]) -> None:
+    del several["models"][spaces_upload.AT_ONCE :]
+    with serving(Together(spaces_upload.AT_ONCE)) as server:
+        several |= {"endpoint_url": server.url, "create_bucket": True}
+        first = run_module(spaces_upload.main, several, diff=True)
+        assert [model["name"] for model in first["models"]] == [f"model-{number}" for number in range(4)]
+        assert all(model["changed"] and model["digest"] for model in first["models"]) and len(first["diff"]) == 4
+        assert first["changed"] is True and first["requests"] == len(server.seen)
+        server.seen.clear()
+        again = run_module(spaces_upload.main, several)
+        assert (again["changed"], again["requests"], len(server.seen)) == (False, 4, 4)
+
+
+def test_a_bucket_for_several_models_is_created_once(run_module, several: dict[str, Any], server: S3Server) -> None:
+    server.store.missing = True
+    result = run_module(spaces_upload.main, {**several, "endpoint_url": server.url, "create_bucket": True})
+    assert result["changed"] is True and server.store.calls.count(("create",)) == 1
+
+
+def test_all_models_are_tried_though_one_is_rejected(run_module, several: dict[str, Any], server: S3Server) -> None:
+    several["models"][1]["gate"] = {"load": False}
+    several["models"][3]["source"] = "/nowhere"
+    result = run_module(spaces_upload.main, {**several, "endpoint_url": server.url})
+    assert (result["failed"], result["reason"]) == (True, "MetadataMissing")
+    assert [model.get("reason") for model in result["models"]] == [
+        None,
+        "MetadataMissing",
+        None,
+        "SourceNotFound",
+        None,
+    ]
+    assert "model-3 1: The source /nowhere does not exist" in result["msg"]
+    assert len([key for key in server.store.content if key.endswith("manifest.json")]) == 3
+
+
+@pytest.mark.parametrize("change", [{"name": "iris"}, {"version": "1"}, {"source": "/a"}, {"gate": {}}])
+def test_options_that_several_models_do_not_share(
+    run_module, several: dict[str, Any], server: S3Server, change: dict[str, Any]
+) -> None:
+    result = run_module(spaces_upload.main, {**several, "endpoint_url": server.url, **change})
+    assert (result["failed"], result["reason"]) == (True, "InvalidOption") and server.seen == []
 
 
 def test_upload_info_and_download(run_module, server: S3Server, arguments: dict[str, Any], tmp_path: Path) -> None:

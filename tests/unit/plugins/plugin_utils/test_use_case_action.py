@@ -59,6 +59,8 @@ def run(options, run):
         raise KServeError(f"There is no {options['secret']} here; give another.", reason="NoSecret", told=told)
     if options["end"]:
         sys.exit(options["end"])
+    if options["one"] and not options["secret"] and run.report:
+        run.report(f"Half way with {options['one']}.")
     if options["sleep"]:
         subprocess.run(["sleep", str(options["sleep"])], check=True)
     if options["number"]:
@@ -253,6 +255,11 @@ def test_options_and_keywords_reach_the_use_case(results: dict[str, Results]) ->
     assert here["checked"]["check"] and not here["plain"]["check"]
     assert "diff" in here["shown"] and "diff" not in here["plain"]
     assert here["refused"]["failed"] and here["refused"]["reason"] == "NoSecret"
+
+
+def test_a_report_is_shown_at_once_by_the_process_that_runs_the_task(ran: tuple[dict[str, Results], str]) -> None:
+    # A task with no_log shows none, see test_no_secret_is_in_any_output.
+    assert ran[1].count("[probe] Half way with {{ not a template }}.\n") == 1
 
 
 def test_one_item_of_a_loop_does_not_affect_the_next(ran: tuple[dict[str, Results], str]) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 import base64
 import copy
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +18,15 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.apply im
     apply_manifests,
     unvalidated_warnings,
 )
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.delete import delete_manifests
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, Unreachable
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import Rendered
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.load import load
 
 from ..manifests_server import AWAY, Server, Time, crd, listed, thing
 
+ROLES = "rbac.authorization.k8s.io/v1"
 CONFIG = thing("ConfigMap", "c", data={"a": "1"})
 CHANGED = thing("ConfigMap", "c", data={"a": "2"})
 DEPLOYMENT = thing(
@@ -466,3 +471,58 @@ def test_a_secret_at_the_end_of_a_long_error_is_masked_completely() -> None:
     # The message is truncated to 800 characters; the secret starts before and ends after them.
     server.errors["/s"] = [ApiError("x", 422, "a" * 790 + " PLANTED-AND-LONG-ENOUGH-TO-BE-CUT")]
     assert "PLANTED" not in str(fails(server, [secret]))
+
+
+PLACELESS = thing("ConfigMap", "c", None, data={"a": "1"})
+
+
+@pytest.mark.parametrize(
+    "definitions",
+    [
+        [CONFIG, PLACELESS],
+        [thing("ClusterRole", "c", "models", ROLES), thing("ClusterRole", "c", None, ROLES)],
+    ],
+)
+def test_an_object_that_is_given_with_and_without_its_namespace_is_one(definitions: list[dict[str, Any]]) -> None:
+    server = Server()
+    (done,) = run(server, definitions, namespace="models")["objects"]
+    assert (done["name"], done["action"]) == ("c", "created")
+    assert len(server.sent) == 1
+    assert run(server, definitions, namespace="models")["changed"] is False
+
+
+@pytest.mark.parametrize("apply", [apply_manifests, delete_manifests])
+def test_with_other_content_nothing_is_done(apply: Any) -> None:
+    server = Server(CONFIG)
+    before = copy.deepcopy(server.objects)
+    twice = "ConfigMap models/c is given twice .* definitions\\[0\\] and in definitions\\[1\\]; remove one of them"
+    with pytest.raises(KServeError, match=twice) as error:
+        apply(server, load([PLACELESS, CHANGED], []), Options(namespace="models"), Time().timing)
+    assert error.value.reason == "DuplicateManifest"
+    assert server.objects == before
+
+
+def test_a_definition_replaces_the_same_object_that_names_its_namespace(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(CHANGED))
+    server = Server()
+    result = apply_manifests(server, load([PLACELESS], [str(tmp_path)]), Options(namespace="models"), Time().timing)
+    assert result["counts"]["created"] == 1
+    assert server.objects["/api/v1/namespaces/models/configmaps/c"]["data"] == {"a": "1"}
+
+
+def test_objects_of_two_releases_that_name_no_namespace_are_two() -> None:
+    charts = [Rendered(name, json.dumps(thing("ConfigMap", "c", None, data={"of": name})), name) for name in "ab"]
+    server = Server()
+    server.namespaces |= {"a", "b"}
+    result = apply_manifests(server, load([], [], charts=charts), Options(), Time().timing)
+    assert [entry["namespace"] for entry in result["objects"]] == ["a", "b"]
+
+
+def test_a_long_wait_reports_how_far_it_has_come() -> None:
+    said: list[str] = []
+    time = Time([listed(WEB, deployment(UNAVAILABLE))])
+    timing = replace(time.timing, report=said.append)
+    with pytest.raises(KServeError, match="after 40 seconds"):
+        apply_manifests(waiting_server(UNAVAILABLE), load([DEPLOYMENT], []), Options(wait_timeout=40), timing)
+    message = "0 of 1 replicas are available, 1 of them new and 0 old."
+    assert said == [f"Deployment models/web is not ready after {n} seconds: {message}" for n in (15, 30)]

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.compare import first_difference, projection
 
 from ..manifests_server import MANAGER, thing
+from ..server_side_apply import applied_fields
 
 # Managed fields of a Deployment in Kubernetes 1.35: ports and containers are merged, tolerations and selectors atomic.
 FIELDS = {
@@ -185,14 +186,59 @@ def test_a_string_that_looks_like_a_quantity_is_a_string() -> None:
     assert first_difference(thing("ConfigMap", "c", data={"limits": "1000m"}), body, MANAGER) == "data.limits"
 
 
+def applied(body: dict[str, Any]) -> dict[str, Any]:
+    """The object as it is after its manifest was applied."""
+    entry = {
+        "manager": MANAGER,
+        "operation": "Apply",
+        "apiVersion": body["apiVersion"],
+        "fieldsV1": applied_fields(body),
+    }
+    return {**body, "metadata": {**body["metadata"], "managedFields": [entry]}}
+
+
+@pytest.mark.parametrize(
+    ("api", "kind", "fields", "same"),
+    [
+        # A custom resource is stored as it was sent.
+        ("example.com/v1", "Tool", ("limits", "version"), False),
+        ("example.com/v1", "Tool", ("resources", "limits", "cpu"), False),
+        ("example.com/v1", "Tool", ("default",), False),
+        ("apiextensions.k8s.io/v1", "CustomResourceDefinition", ("default", "resources", "limits", "cpu"), False),
+        # KServe's webhook writes quantities in their shortest form.
+        ("serving.kserve.io/v1beta1", "InferenceService", ("predictor", "model", "resources", "limits", "cpu"), True),
+        ("serving.kserve.io/v1beta1", "InferenceService", ("predictor", "model", "modelFormat", "version"), False),
+        ("apps/v1", "Deployment", ("template", "spec", "containers", 0, "resources", "limits", "cpu"), True),
+        ("apps/v1", "Deployment", ("template", "spec", "nodeSelector", "max"), False),
+        ("v1", "Pod", ("volumes", 0, "emptyDir", "sizeLimit"), True),
+        ("v1", "LimitRange", ("limits", 0, "defaultRequest", "cpu"), True),
+        ("v1", "LimitRange", ("limits", 0, "type"), False),
+        ("v1", "PersistentVolumeClaim", ("resources", "requests", "storage"), True),
+        ("v1", "PersistentVolume", ("capacity", "storage"), True),
+        ("autoscaling/v2", "HorizontalPodAutoscaler", ("metrics", 0, "pods", "target", "averageValue"), True),
+        ("autoscaling/v2", "HorizontalPodAutoscaler", ("metrics", 0, "pods", "metric", "name"), False),
+    ],
+)
+def test_only_fields_that_are_quantities_are_compared_by_value(
+    api: str, kind: str, fields: tuple[Any, ...], same: bool
+) -> None:
+    def holding(value: Any) -> dict[str, Any]:
+        for key in reversed(fields):
+            value = [value] if isinstance(key, int) else {key: value}
+        return thing(kind, "x", api=api, spec=value)
+
+    assert (first_difference(holding("1.0"), applied(holding("1")), MANAGER) is None) is same
+    assert first_difference(holding("1"), applied(holding("1")), MANAGER) is None
+
+
 @pytest.mark.parametrize(("group", "path"), [("", None), ("rbac.authorization.k8s.io", "subjects.0.apiGroup")])
 def test_the_empty_name_of_the_core_group_is_dropped(group: str, path: str | None) -> None:
     subject = {"kind": "ServiceAccount", "name": "x", "namespace": "n"}
     desired = thing("RoleBinding", "x", api="rbac.authorization.k8s.io/v1", subjects=[{"apiGroup": group, **subject}])
     body = {**copy.deepcopy(desired), "subjects": [subject]}
     version = desired["apiVersion"]
-    applied = {"manager": MANAGER, "operation": "Apply", "apiVersion": version, "fieldsV1": {"f:subjects": {}}}
-    body["metadata"]["managedFields"] = [applied]
+    entry = {"manager": MANAGER, "operation": "Apply", "apiVersion": version, "fieldsV1": {"f:subjects": {}}}
+    body["metadata"]["managedFields"] = [entry]
     assert first_difference(desired, body, MANAGER) == path
 
 

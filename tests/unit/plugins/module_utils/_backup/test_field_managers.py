@@ -98,6 +98,15 @@ def test_the_part_that_is_valid_alone_comes_first() -> None:
     assert [(group["field_manager"], group["adds"]) for group in found] == [(SERVING, False), (rotation, True)]
 
 
+def test_what_users_have_added_comes_after_the_part_of_a_role() -> None:
+    small = thing("Namespace", "models", None)
+    small["metadata"]["labels"] = {"a": "b"}
+    large = copy.deepcopy(small)
+    large["metadata"]["labels"] = {"a": "b", **{f"team-{number}": "c" for number in range(9)}}
+    found = backed_up(applied((small, SECURITY), (large, "kubectl-label")))
+    assert [(group["field_manager"], group["adds"]) for group in found] == [(SECURITY, False), (RESTORING, True)]
+
+
 def test_an_object_of_users_is_restored_as_a_whole_and_first() -> None:
     settings = thing("ConfigMap", "settings", data={"a": "b"})
     found = backed_up(applied((SERVICE, SERVING)), applied((settings, "kubectl")), settings)
@@ -115,13 +124,22 @@ def test_fields_of_another_api_version_or_of_the_status_are_no_part() -> None:
 
 
 def test_the_owned_part_of_each_kind_of_list() -> None:
-    body = thing("Thing", "t", spec={"set": ["a", "b"], "map": [{"id": 1, "x": 1, "y": 2}, {"id": 2}], "empty": {}})
+    ports = [{"port": 80, "protocol": "TCP", "name": "http"}, {"port": 53, "protocol": "UDP"}]
+    lists = {"set": ["a", "b"], "map": [{"id": 1, "x": 1, "y": 2}, {"id": 2}], "ports": ports}
+    body = thing("Thing", "t", spec={**lists, "empty": {}})
     owned = {
         "f:spec": {
             "f:set": {'v:"b"': {}},
             "f:map": {'k:{"id":1}': {".": {}, "f:y": {}}},
+            # As a Service's ports are owned that were applied without a protocol.
+            "f:ports": {'k:{"port":80,"protocol":"TCP"}': {".": {}, "f:port": {}, "f:name": {}}},
             "f:empty": {},
             "f:gone": {},
         }
     }
-    assert owned_part(body, [owned])["spec"] == {"set": ["b"], "map": [{"id": 1, "y": 2}], "empty": {}}
+    assert owned_part(body, [owned])["spec"] == {
+        "set": ["b"],
+        "map": [{"id": 1, "y": 2}],
+        "ports": [{"port": 80, "name": "http"}],
+        "empty": {},
+    }

@@ -16,6 +16,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._backup.namespa
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 
+from ..manifests_server import Server
+
 Json = dict[str, Any]
 PLANTED = "PLANTED-SECRET"
 CORE = ["configmaps ConfigMap", "persistentvolumeclaims PersistentVolumeClaim", "pods Pod", "secrets Secret"]
@@ -35,10 +37,16 @@ def thing(name: str, **rest: Any) -> Json:
     return {"metadata": metadata, **rest}
 
 
-class Api:
-    """The KubeApi port: a namespace with objects of several resources."""
+class Api(Server):
+    """The ApplyApi port: a namespace with objects of several resources.
+
+    stale: what the API server last saw of APIs that are not available, by version.
+    """
 
     def __init__(self) -> None:
+        super().__init__()
+        self.stale: dict[str, list[Json]] = {}
+
         def kinds(*names: str) -> Json:
             words = [name.split() for name in names]
             found = [
@@ -93,6 +101,16 @@ class Api:
             raise answer
         return answer
 
+    def discovery(self, path: str = "/apis") -> Json:
+        """See ApplyApi."""
+        split = {version: version.split("/") for version in self.stale}
+        return {
+            "items": [
+                {"metadata": {"name": name}, "versions": [{"version": which, "resources": self.stale[version]}]}
+                for version, (name, which) in split.items()
+            ]
+        }
+
 
 def test_the_backup_can_be_applied_and_contains_no_secret(tmp_path: Path) -> None:
     file = tmp_path / "objects.yml"
@@ -126,6 +144,46 @@ def test_the_backup_can_be_applied_and_contains_no_secret(tmp_path: Path) -> Non
         "metadata": {"name": "iris", "namespace": "models"},
         "spec": {"predictor": {}},
     }
+
+
+METRICS = "metrics.k8s.io/v1beta1"
+OTHER = "wardle.example.com/v1"
+READ_ONLY = {"resource": "flunders", "scope": "Namespaced", "verbs": ["get", "list"]}
+
+
+@pytest.mark.parametrize(
+    ("version", "known", "refused"),
+    [
+        (METRICS, [], False),
+        (OTHER, [READ_ONLY, {**READ_ONLY, "scope": "Cluster", "verbs": ["create", "list"]}], False),
+        (OTHER, [READ_ONLY, {**READ_ONLY, "verbs": ["create", "list"]}], True),
+        # The API server has not seen it since it was started.
+        (OTHER, [], True),
+    ],
+)
+def test_an_api_that_is_not_available(version: str, known: list[Json], refused: bool, tmp_path: Path) -> None:
+    api, warnings = Api(), list[str]()
+    groups = api.answers["/apis"]
+    assert isinstance(groups, dict)
+    groups["groups"].append({"name": version.partition("/")[0], "versions": [{"groupVersion": version}]})
+    api.answers[f"/apis/{version}"] = ApiError("service unavailable", 503)
+    api.stale[version] = known
+    file = tmp_path / "objects.yml"
+    if refused:
+        with pytest.raises(KServeError, match=f"^The API {version} is not available, so the backup would") as error:
+            backup(api, "models", file, check_mode=False, warn=warnings.append)
+        assert error.value.reason == "APINotAvailable" and not warnings and not file.exists()
+    else:
+        result = backup(api, "models", file, check_mode=False, warn=warnings.append)
+        assert result["counts"]["InferenceService"] == 1
+        (said,) = warnings
+        assert said.startswith(f"The API {version} is not available. Nothing is missing")
+
+
+def test_an_api_whose_crd_was_just_deleted(tmp_path: Path) -> None:
+    api = Api()
+    api.answers["/apis/serving.kserve.io/v1alpha1"] = ApiError("404 page not found", 404)
+    assert backup(api, "models", tmp_path / "objects.yml", check_mode=False)["counts"]["InferenceService"] == 1
 
 
 def test_a_second_run_changes_nothing(tmp_path: Path) -> None:

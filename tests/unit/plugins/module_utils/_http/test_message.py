@@ -31,7 +31,7 @@ def test_no_header_can_be_injected() -> None:
 
 def test_a_header_outside_ascii_is_rejected() -> None:
     with pytest.raises(MessageError, match="outside ASCII"):
-        request("GET", "/a", {"Authorization": "Bearer “quoted”"})
+        request("GET", "/a", {"Authorization": "Bearer \u201cquoted\u201d"})
 
 
 WHOLE = {

@@ -226,14 +226,12 @@ def test_v1_sends_rows_for_several_inputs_as_they_are() -> None:
         (["x", 1, "a"], "has 'x' for input months; give whole numbers (INT64)."),
         ([1.5, 1, "a"], "has 1.5 for input months; give whole numbers (INT64)."),
         ([True, 1, "a"], "has True for input months;"),
-        ([None, 1, "a"], "has None for input months;"),
         ([[1], 1, "a"], "has [1] for input months;"),
         ([[], 1, "a"], "has [] for input months;"),
         ([1, "a", 1], "has 'a' for input charge; give numbers (FP64) in lists of shape [1]."),
         ([1, "nan", "a"], "has 'nan' for input charge;"),
         ([1, [1, 2], "a"], "has [1, 2] for input charge;"),
         ([1, 1, 7], "has 7 for input contract; give texts (BYTES)."),
-        ([1, 1, None], "has None for input contract;"),
         ([1, 1], "has 2 values; give one for each of the 3 inputs months, charge, contract, in this order."),
         ({"months": 1, "charge": 1}, "has no value for input contract; add it."),
         (
@@ -285,3 +283,17 @@ def test_health_paths() -> None:
 )
 def test_responses_of_a_health_endpoint(body: bytes, denies: bool) -> None:
     assert says_not_ready(body) is denies
+
+
+def test_v2_sends_null_for_a_missing_value() -> None:
+    (sent,) = json.loads(encode("v2", [[1, None], [3, 4]]))["inputs"]
+    assert (sent["shape"], sent["data"]) == ([2, 2], [1.0, None, 3.0, 4.0])
+    inputs = [Tensor("age", "INT64", (-1,)), Tensor("plan", "BYTES", (-1,))]
+    age, plan = json.loads(encode("v2", [[None, "paid"], [7, None]], inputs))["inputs"]
+    assert (age["data"], plan["data"]) == ([None, 7], ["paid", None])
+
+
+def test_v2_sends_rows_that_are_strings() -> None:
+    inputs = [Tensor("text", "BYTES", (-1,))]
+    (sent,) = json.loads(encode("v2", ["a good film", ["bad"]], inputs))["inputs"]
+    assert (sent["name"], sent["shape"], sent["data"]) == ("text", [2, 1], ["a good film", "bad"])

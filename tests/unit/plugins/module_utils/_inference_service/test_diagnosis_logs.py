@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.pod import is_ready
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.diagnosis import diagnose
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.diagnosis import (
+    diagnose,
+    last_words,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 
 from ..cluster_fixtures import objects
@@ -35,6 +38,9 @@ class Logs:
         if text is None:
             raise ApiError("The API server answered 400: previous terminated container not found", 400)
         return text
+
+    def end_watches(self) -> None:
+        pass
 
     def watch(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         raise AssertionError
@@ -65,3 +71,32 @@ def test_the_log_is_that_of_the_failed_container_run(
     found = objects(CRASHING, {f"Pod/{pod}": {"status": {"containerStatuses": [status]}}})
     logs = diagnose(Logs(now, before), "models", {"rolled": found})["rolled"]["logs"]
     assert logs[f"{pod}/kserve-container"] == [said]
+
+
+CRASHED = "The container kserve-container of pod iris-1 has ended with exit code 1 (Error); see its logs."
+
+
+@pytest.mark.parametrize(
+    ("message", "lines", "said"),
+    [
+        (CRASHED, ["Traceback", "ValueError: no model", ""], " Its log ends with: ValueError: no model."),
+        ("The model did not load; see the logs.", ["why."], " Its log ends with: why."),
+        # The verdict has it already.
+        (CRASHED.replace("(Error)", "(Error): no model"), ["no model"], ""),
+        (CRASHED, [], ""),
+        (CRASHED, ["The credentials lack a permission: pods/log"], ""),
+        (CRASHED, [REMOVED], ""),
+        ("No node takes pod iris-1: none fits.", ["starting"], ""),
+    ],
+)
+def test_the_last_line_of_the_log_is_part_of_the_message(message: str, lines: list[str], said: str) -> None:
+    logs = {"iris-1/storage-initializer": ["downloaded"], "iris-1/kserve-container": lines}
+    if "kserve-container" not in message:
+        logs = {"iris-1/kserve-container": lines}
+    assert last_words(message, logs) == said
+
+
+def test_the_log_is_that_of_the_container_that_the_message_names() -> None:
+    logs = {"iris-1/storage-initializer": ["downloaded"], "iris-1/kserve-container": ["no model"]}
+    assert last_words(CRASHED, logs) == " Its log ends with: no model."
+    assert last_words(CRASHED, {}) == ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+import time
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -29,6 +30,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client im
     ApiError,
     Unreachable,
 )
+
+from ..cluster_fixtures import objects as cluster_objects
 
 READY = Question("/v2/models/{name}/ready")
 
@@ -58,6 +61,9 @@ class Proxy:
             raise self.endpoints
         addresses = [{"ip": "10.0.0.1", "targetRef": {"kind": "Pod", "name": name}} for name in self.endpoints]
         return {"subsets": [{"addresses": addresses}]} if addresses else {}
+
+    def end_watches(self) -> None:
+        pass
 
     def watch(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         raise AssertionError
@@ -279,3 +285,16 @@ def test_models_are_queried_in_parallel_up_to_a_limit() -> None:
     assert found["3"] == Answer("3", 3, Verdict(State.SERVING, "3", ""))
     # An error of one query affects only that service.
     assert found["7"].verdict.reason == "ProbeFailed" and "PLANTED" not in found["7"].verdict.message
+
+    before = threading.active_count()
+    askers.stop()
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before - AT_ONCE and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= before - AT_ONCE
+
+
+def test_a_model_that_is_scaled_to_zero_in_standard_mode_is_not_asked() -> None:
+    asleep = cluster_objects("standard_serving", {"Deployment/iris-predictor": {"spec": {"replicas": 0}}})
+    assert target(asleep, READY) is None
+    assert target(cluster_objects("standard_serving"), READY) == "iris-predictor"

@@ -315,3 +315,26 @@ def test_hundreds_of_models_that_are_not_ready_are_queried_at_a_limited_rate() -
 def test_an_error_of_the_feed_is_reported() -> None:
     with pytest.raises(KServeError):
         run(Cluster((0, [Change("service", error=KServeError("x"))])))
+
+
+def test_a_long_wait_reports_how_far_it_has_come() -> None:
+    said: list[str] = []
+    cluster = Cluster((1, listed(*SLOW, *named("rose", GOOD))), (39, present(*GOOD)))
+    both = Selection("models", ("iris", "rose"))
+    wait(cluster, cluster, both, LIMITS, cluster.clock, said.append)
+    message = "Deployment iris-predictor has 1 of 2 replicas available, 2 of them new and 0 old."
+    assert said == [f"1 of 2 InferenceServices serve after {seconds} seconds. iris: {message}" for seconds in (15, 30)]
+
+
+def test_a_short_wait_reports_nothing() -> None:
+    said: list[str] = []
+    cluster = Cluster((14, listed(*GOOD)))
+    wait(cluster, cluster, IRIS, LIMITS, cluster.clock, said.append)
+    assert said == []
+
+
+def test_reading_the_cluster_for_long_is_reported() -> None:
+    said: list[str] = []
+    cluster = Cluster((20, listed(*GOOD)))
+    wait(cluster, cluster, IRIS, LIMITS, cluster.clock, said.append)
+    assert said == ["The API server has not listed everything after 15 seconds."]

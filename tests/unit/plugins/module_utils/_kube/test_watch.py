@@ -51,6 +51,9 @@ class Script:
             return step
         return {"metadata": {"resourceVersion": "10"}, "items": step}
 
+    def end_watches(self) -> None:
+        pass
+
     def watch(self, path: str, resourceVersion: str, **query: Any) -> Iterator[dict[str, Any]]:
         assert (path, query) == (SOURCE.path, SOURCE.query)
         self.calls.append(("watch", resourceVersion))
@@ -81,6 +84,12 @@ def run(script: Script, source: Source = SOURCE, reached: bool = False) -> tuple
         event.set()
     Follower(script, "pods", source, changes.append, pause, event, lambda: script.now).run()
     return changes, pauses
+
+
+def test_no_watch_is_opened_once_following_has_stopped() -> None:
+    script = Script([pod("a", 3)], [])
+    Follower(script, "pods", SOURCE, lambda _change: None, lambda _seconds: True, stopped=lambda: True).run()
+    assert script.calls == [("list", None)]
 
 
 def kinds(script: Script) -> list[str]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +17,12 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_serv
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.status import ready
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.wait import Limits
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, Unreachable
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import Change, Follower, Source
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch import (
+    Change,
+    Follower,
+    Followers,
+    Source,
+)
 
 from ..api_server import ApiServer, Listed, Refused, Watched
 
@@ -151,3 +157,35 @@ def test_a_cluster_that_rejects_everything_is_reported(serve: Serve) -> None:
     api = serve(*[Refused(403, "pods is forbidden")] * 5).api()
     with pytest.raises(ApiError, match="The credentials lack a permission"):
         ready(api, Selection("models", ("iris",)), Question(), Limits(timeout=30))
+
+
+def test_a_watch_that_says_nothing_is_ended_when_nobody_follows_any_more(serve: Serve) -> None:
+    server = serve(Listed(10), Watched((("ADDED", pod("a", 11)),), end="silent"))
+    feed = Followers(server.api(), {"pods": SOURCE})
+    seen_so_far: list[Change] = []
+    while len(seen_so_far) < 2:
+        seen_so_far += feed.next(5)
+    feed.stop()
+    assert server.ended_by_client.acquire(timeout=5)
+    assert server.kinds() == ["list", "watch 10"]
+
+
+def test_the_end_of_the_session_ends_a_watch_that_was_about_to_be_opened(serve: Serve) -> None:
+    server = serve(Watched(end="silent"))
+    api = server.api()
+    api.close()
+    assert list(api.watch(SOURCE.path)) == []
+    assert server.ended_by_client.acquire(timeout=5)
+
+
+def test_too_many_open_files_are_not_called_an_unreachable_server(serve: Serve) -> None:
+    server = serve(Listed(10))
+    api = server.api()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(Unreachable, match=r"too many open files and connections .* \(ulimit -n\)\.$") as error:
+            api.get(SOURCE.path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert error.value.reason == "TooManyOpenFiles"

@@ -7,6 +7,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,7 @@ import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Options, with_namespace
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.parallel import concurrently
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Kind
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import (
     Rendered,
@@ -152,6 +158,39 @@ def test_values_that_helm_repeats_are_masked(tmp_path: Path) -> None:
     assert "PLANTED" not in str(refused.value)
 
 
+VALUES = {
+    "image": {"repository": "nginx", "pullPolicy": "Always", "tag": "main"},
+    "service": {"port": 8080, "type": "string", "name": "http"},
+    "web": {"enabled": True, "mode": "ingress", "zone": "templates"},
+    "adminPassword": "swordfish",
+    "extra": ["correct-horse-battery-staple"],
+    "phrase": "opensesame",
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        # What has no value in it stays as it is.
+        ("web: service.port: Invalid type. Expected: string, given: integer", None),
+        ("template: web/main/deployment.yaml:8080:12: executing at <.Values.image.tag>", "template: web/********/depl"),
+        ("at '/web/enabled': got true, want string; see https://nginxed.example.com/domain", None),
+        ("parse error at (web/ingresses.yaml:12): mode must be set for http", None),
+        # Values are masked as whole words, and secret or long ones anywhere.
+        ("bad mode ingress", "bad mode ********"),
+        ("cannot use 'opensesame'", "cannot use '********'"),
+        ("dsn user:swordfish@db and xswordfishx", "dsn user:********@db and x********x"),
+        ("got acorrect-horse-battery-stapleb", "got a********b"),
+    ],
+)
+def test_only_values_are_masked_in_helms_message(tmp_path: Path, said: str, shown: str | None) -> None:
+    (tmp_path / "said").write_text(f"Error: {said}")
+    helm = program(tmp_path, f"cat {tmp_path}/said >&2; exit 1")
+    with pytest.raises(KServeError) as refused:
+        list(render_charts([{**CHART, "values": VALUES}], helm, None))
+    assert f"Helm does not render the chart web: {shown or said}" in str(refused.value)
+
+
 def test_a_missing_helm_is_reported(tmp_path: Path) -> None:
     with pytest.raises(KServeError, match=r"/helm cannot be run \(No such file or directory\); install Helm, or set"):
         list(render_charts([CHART], str(tmp_path / "helm"), None))
@@ -187,3 +226,57 @@ def test_objects_without_a_namespace_are_in_that_of_their_release(own: str | Non
         with_namespace(manifest, Kind("configmaps", True), Options(namespace="of-the-objects")).manifest.namespace
         == told
     )
+
+
+SLOW = 'case "$3" in slow) touch {0}/started; sleep 20; touch {0}/finished;; esac; echo "$3"'
+
+
+class Interruption(BaseException):
+    """What the keyword timeout raises in the thread that runs the task, in a handler of SIGALRM."""
+
+
+def interrupted(work: Callable[[], Any], when: Path) -> None:
+    """Do some work, and interrupt it once a file is there."""
+
+    def interrupt(*_arguments: Any) -> None:
+        raise Interruption
+
+    def send() -> None:
+        while not when.exists():
+            time.sleep(0.01)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        threading.Thread(target=send, daemon=True).start()
+        with pytest.raises(Interruption):
+            work()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_an_interruption_ends_helm_too(tmp_path: Path) -> None:
+    helm = program(tmp_path, SLOW.format(tmp_path))
+    interrupted(lambda: list(render_charts([{**CHART, "ref": "slow"}], helm, None)), tmp_path / "started")
+    assert not (tmp_path / "finished").exists()
+
+
+def test_an_error_in_one_chart_ends_helm_for_the_others(tmp_path: Path) -> None:
+    helm = program(tmp_path, SLOW.format(tmp_path))
+    charts = [{**CHART, "ref": ref} for ref in ("not a manifest", "slow")]
+    with closing(render_charts(charts, helm, None)) as rendered, pytest.raises(KServeError, match="not a Kubernetes"):
+        load([], [], charts=rendered)
+    assert not (tmp_path / "finished").exists()
+
+
+def test_an_interruption_does_not_wait_for_what_is_under_way(tmp_path: Path) -> None:
+    go = threading.Event()
+
+    def slow(_number: int) -> None:
+        (tmp_path / "started").touch()
+        if not go.wait(5):
+            (tmp_path / "finished").touch()
+
+    interrupted(lambda: concurrently(slow, range(20)), tmp_path / "started")
+    assert not (tmp_path / "finished").exists()
+    go.set()

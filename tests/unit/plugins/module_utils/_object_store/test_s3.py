@@ -345,7 +345,7 @@ def test_a_bucket_that_was_created_concurrently(server: S3Server, store: s3.S3St
     store.create()
     server.faults = [(lambda method, _target: method == "PUT", "409 BucketAlreadyExists")]
     with pytest.raises(KServeError, match="BucketAlreadyExists"):
-        store.create()
+        s3.connect(replace(OPTIONS, endpoint_url=server.url)).create()
 
 
 PAGE = "<ListBucketResult><IsTruncated>true</IsTruncated>{}</ListBucketResult>"
