@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .estimator import is_missing
+
 # Datatypes of the v2 inference protocol.
 TEXT = "BYTES"
 BOOL = "BOOL"
@@ -244,7 +246,7 @@ def _column(values: Sequence[Any], feature: Feature, datatype: str) -> NDArray[A
         return _complete_column(values, feature, datatype)
     except InvalidRows:
         # Binary data have no null, and NaN instead.
-        absent = [value is None or value != value for value in values]
+        absent = [is_missing(value) for value in values]
         if not any(absent) or not (missing := feature.missing()):
             raise
     # With something valid in their place, so that the values that are there are checked.

@@ -122,9 +122,11 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         made.kubeconfig.write_text(yaml.safe_dump(content))
         server.daemon_threads = True
         Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield made
-        server.shutdown()
-        server.block_on_close = False
+        try:
+            yield made
+        finally:
+            server.shutdown()
+            server.block_on_close = False
 
 
 def _handler(made: Cluster) -> type[BaseHTTPRequestHandler]:

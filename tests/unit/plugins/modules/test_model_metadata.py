@@ -204,7 +204,7 @@ def test_the_command_writes_the_same(tmp_path: Path) -> None:
     again = describe(tmp_path / "v1", examples_path=str(tmp_path / "rows.csv"), description="a size")
     assert not again["changed"]
     done = subprocess.run(
-        [*command[:3], str(tmp_path), *command[4:]], cwd=ROOT, env=env, capture_output=True, text=True
+        [*command[:3], str(tmp_path), *command[4:]], cwd=ROOT, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert done.stderr.startswith("Error: Of .joblib, .pkl, .pickle")

@@ -259,7 +259,7 @@ class Flipping(MemoryStore):
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_damaged_download_is_not_a_corrupt_bucket(store: MemoryStore, dest: Path, name: str) -> None:
-    store = Flipping({key: data for key, data in store.content.items()})
+    store = Flipping(dict(store.content))
     with pytest.raises(KServeError, match="is intact; see the disk and the connection, and run again") as caught:
         run(store, dest)
     assert caught.value.reason == "DownloadDamaged"
