@@ -132,6 +132,7 @@ def test_the_pods_of_a_model_have_an_annotation_that_changes_with_each_of_their_
         "model_serving_namespace": "models",
         "model_serving_deployment_mode": "Standard",
         "model_serving_exposure": "public",
+        "model_serving_resources": {},
         "model_serving_user": 1000,
         "model_serving_group": 1000,
     }
@@ -158,6 +159,7 @@ def test_a_model_from_elsewhere_is_served_from_its_uri(digest: str, tmp_path: Pa
         "model_serving_exposure": "gateway",
         "model_serving_deployment_mode": "Standard",
         "model_serving_namespace": "ml-models",
+        "model_serving_resources": {},
         "model_serving_user": 1000,
         "model_serving_group": 1000,
     }
