@@ -27,7 +27,8 @@ MODEL = b"a model"
 @pytest.fixture
 def minimal() -> dict[str, Any]:
     """The example of the documentation, for this model file."""
-    document: dict[str, Any] = json.loads((ROOT / "docs" / "examples" / "metadata.json").read_text())
+    guide = (ROOT / "docs" / "docsite" / "rst" / "own_model.rst").read_text()
+    document: dict[str, Any] = json.JSONDecoder().raw_decode(guide.partition(".. code-block:: json")[2].lstrip())[0]
     file = {"sha256": hashlib.sha256(MODEL).hexdigest(), "size_bytes": len(MODEL)}
     return document | {"model_file": document["model_file"] | file}
 
