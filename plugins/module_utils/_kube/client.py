@@ -162,7 +162,11 @@ class RestApi:
         # Under the lock, so that no number of a closed file is used, which may be another's by now.
         with self._lock:
             for response in self._watches:
-                with suppress(OSError, ValueError), socket.socket(fileno=os.dup(response.fileno())) as connection:
+                # One that the server has just ended has no descriptor: http.client then has no file to ask.
+                with (
+                    suppress(OSError, ValueError, AttributeError),
+                    socket.socket(fileno=os.dup(response.fileno())) as connection,
+                ):
                     connection.shutdown(socket.SHUT_RDWR)
 
     def json(self, *request: Any, **options: Any) -> Any:

@@ -178,6 +178,15 @@ def test_the_end_of_the_session_ends_a_watch_that_was_about_to_be_opened(serve: 
     assert server.ended_by_client.acquire(timeout=5)
 
 
+def test_a_watch_that_the_server_has_just_ended_is_no_error(serve: Serve) -> None:
+    api = serve(Listed(10)).api()
+    # Its only line has no end, so it is read to the end of the answer, after which the connection is gone.
+    watch = api.watch(SOURCE.path)
+    next(watch)
+    api.end_watches()
+    assert list(watch) == []
+
+
 def test_too_many_open_files_are_not_called_an_unreachable_server(serve: Serve) -> None:
     server = serve(Listed(10))
     api = server.api()
