@@ -96,7 +96,7 @@ DRY = ("create", "delete", "label", "patch", "run")
         (("get", "secrets", "-A"), None),
         (("get", "secrets", "-n", "ml-models"), None),  # get by name is allowed
         (("get", "pods", "-n", "kube-system"), None),
-        (("get", "nodes"), None),
+        (("label", "nodes", "--all", "hashfoundry.local/mine=yes"), None),  # to list them is allowed
         (("create", "-f", "-"), BINDING),
         (("create", "-f", "-"), ROLE),
         (("patch", "clusterrole", "kserve-manager-role", "-p", '{"rules": []}'), None),
@@ -107,7 +107,7 @@ DRY = ("create", "delete", "label", "patch", "run")
         (("label", "namespace", "ml-models", "pod-security.kubernetes.io/enforce=privileged", "--overwrite"), None),
         (("delete", "validatingwebhookconfiguration", "inferenceservice.serving.kserve.io"), None),
         (("delete", "deployment", "coredns", "-n", "kube-system"), None),
-        (("delete", "inferenceservice", "iris-classifier", "-n", "ml-models"), None),
+        (("delete", "resourcequota", "models", "-n", "ml-models"), None),
         (("run", "stranger", "-n", "ml-models", "--image=none.invalid/none"), None),
         (("create", "token", "kserve-controller-manager", "-n", "kserve"), None),
         (("exec", "-n", "kserve", "deploy/kserve-controller-manager", "--", "true"), None),
