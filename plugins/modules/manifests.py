@@ -238,7 +238,7 @@ options:
       label_selectors:
         description:
           - Label selectors of the objects. At least one must name a label that the objects have, as C(name),
-            C(name=value) or C(name in (value, value)) do. An empty list or string is an error, and nothing is applied.
+            C(name=value) or V(name in (value, value\)) do. An empty list or string is an error, and nothing is applied.
         type: list
         elements: str
         required: true
