@@ -102,12 +102,25 @@ def _only_model(folder: Path, files: Sequence[LocalFile]) -> LocalFile:
 
 
 def _known(before: bytes) -> dict[str, Any]:
-    """Return what an existing metadata.json holds; a broken one is written anew."""
+    """Return what an existing metadata.json contains.
+
+    :raises KServeError: it cannot be read. To write it anew would lose what only people know, such as its examples.
+    """
+    if not before:
+        return {}
+    fault = "is no JSON object"
     try:
-        content = json.loads(before) if before else {}
-    except ValueError:
-        content = {}
-    return content if isinstance(content, dict) else {}
+        content = json.loads(before)
+    except ValueError as error:
+        content, fault = None, f"is no JSON ({error})"
+    if isinstance(content, dict) and not isinstance(content.get("examples", {}), dict):
+        content, fault = None, "has examples that are no object with instances and predictions"
+    if not isinstance(content, dict):
+        raise KServeError(
+            f"The {METADATA} of the folder {fault}; correct it, or remove it to have another one written.",
+            reason="InvalidMetadata",
+        )
+    return content
 
 
 def _examples(request: Request, known: dict[str, Any]) -> tuple[list[Any], list[str]]:
@@ -117,8 +130,7 @@ def _examples(request: Request, known: dict[str, Any]) -> tuple[list[Any], list[
     if request.examples is not None:
         rows = list(request.examples)
     else:
-        examples = known.get("examples")
-        instances = examples.get("instances") if isinstance(examples, dict) else None
+        instances = known.get("examples", {}).get("instances")
         rows = instances if isinstance(instances, list) else []
     if rows and isinstance(rows[0], dict):
         return rows, list(rows[0])

@@ -138,6 +138,16 @@ def test_what_the_module_does_not_know_is_retained(tmp_path: Path) -> None:
     assert found["examples"]["instances"] == ROWS
 
 
+@pytest.mark.parametrize("content", ["{broken", "[]", '{"examples": 3}'])
+def test_a_file_that_cannot_be_read_is_not_overwritten(tmp_path: Path, content: str) -> None:
+    store(tmp_path, Ridge().fit(ROWS, [0.0, 1.0, 2.0]))
+    (tmp_path / "metadata.json").write_text(content)
+    with pytest.raises(KServeError, match="correct it, or remove it") as caught:
+        describe(tmp_path)
+    assert caught.value.reason == "InvalidMetadata"
+    assert (tmp_path / "metadata.json").read_text() == content
+
+
 def test_rows_of_a_file_have_the_types_that_the_model_takes(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"code": ["007", "008"], "size": [1.0, None]})
