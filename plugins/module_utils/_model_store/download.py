@@ -26,6 +26,7 @@ from .location import Target
 from .manifest import MANIFEST, Entry, Manifest, parse, shortened
 from .staging import not_writable, staging_folder
 from .transfer import PART_SIZE
+from .verify import contains
 
 
 @dataclass(frozen=True)
@@ -211,10 +212,7 @@ class _Source:
 
         To upload the version again is advised only if the object itself is seen to be another one.
         """
-        digest = hashlib.sha256()
-        for start in range(0, entry.size, PART_SIZE):
-            digest.update(self.store.read(self.key(name), start, min(PART_SIZE, entry.size - start)))
-        if digest.hexdigest() == entry.sha256:
+        if contains(self.store, self.key(name), entry.size, entry.sha256):
             return KServeError(
                 f"{path} is not what was downloaded to it, though the object {self.key(name)} is intact; see the disk "
                 "and the connection, and run again.",
