@@ -1,63 +1,137 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Models that are no longer listed, on an API server without KServe's controller."""
+"""The role compares the models with the room of the cluster before it sends anything.
+
+It asks an API server over HTTP that has few objects and refuses what is not there.
+"""
 
 from __future__ import annotations
 
-import re
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from .conftest import Run
-from .http_cluster import MODEL, Cluster
+from tests.unit.ansible_run import environment, exit_code_and_output
 
-ROSE = {**MODEL, "name": "rose"}
-DIGESTS = {f"s3://models/{name}/v1/": f"sha256:{name}" for name in ("iris", "rose")}
+SPACE = "ml-models"
+NODE = {
+    "metadata": {"name": "a"},
+    "spec": {},
+    "status": {
+        "allocatable": {"cpu": "2", "memory": "4Gi", "pods": "110"},
+        "conditions": [{"type": "Ready", "status": "True"}],
+    },
+}
+OBJECTS: dict[str, Any] = {
+    "/version": {"major": "1", "minor": "35", "gitVersion": "v1.35.4"},
+    "/api": {"kind": "APIVersions", "versions": ["v1"]},
+    "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []},
+    "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": []},
+    "/api/v1/nodes": {"items": [NODE]},
+    "/api/v1/pods": {"items": []},
+    f"/api/v1/namespaces/{SPACE}/resourcequotas": {"items": []},
+    f"/api/v1/namespaces/{SPACE}/limitranges": {"items": []},
+}
+MODEL = {
+    "name": "iris",
+    "version": "v1",
+    "format": "sklearn",
+    "runtime": "sklearnserver",
+    "storage": "oci",
+    "image": "x/y:1",
+    "resources": {"requests": {"cpu": "1500m", "memory": "1Gi"}, "limits": {"cpu": 2, "memory": "1Gi"}},
+    "scaling": {"min_replicas": 3},
+}
 
 
-def test_a_model_that_is_no_longer_listed_is_reported_until_it_is_absent(run: Run, api: Cluster) -> None:
-    assert run(["model_serving"], "v1", models=[MODEL, ROSE], model_serving_digests=DIGESTS)[0] == 2
-    reported = "Without an entry in the list of models, rose in the namespace models goes on serving."
+class ApiServer:
+    """The server, its kubeconfig, and the requests that it has got."""
 
-    code, said = run(["model_serving"], "v1", "--check", "--diff", model_serving_digests=DIGESTS)
-    assert code == 0 and reported in said, said
-    advice = re.search(r"To delete a model, list it as (\{.*?\})", said)
-    assert advice, said
-    absent = {"models": [MODEL, yaml.safe_load(advice[1])], "model_serving_digests": DIGESTS}
-    code, said = run(["model_serving"], "v1", "--check", "--diff", **absent)
-    assert code == 0 and reported not in said, said
-    assert "--- before: InferenceService models/rose" in said
-    assert api.models().keys() == {"iris", "rose"}
+    def __init__(self, folder: Path) -> None:
+        self.requests: list[tuple[str, str]] = []
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+        server = f"http://127.0.0.1:{self._http.server_port}"
+        self.kubeconfig = folder / "kubeconfig"
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "one", "cluster": {"server": server}}],
+            "users": [{"name": "one", "user": {"token": "a-token"}}],
+            "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
+            "current-context": "one",
+        }
+        self.kubeconfig.write_text(yaml.safe_dump(config))
 
-    assert "changed=1" in run(["model_serving"], "v1", **absent)[1]
-    assert api.models().keys() == {"iris"}
+    def stop(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        requests = self.requests
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0]
+                requests.append((self.command, path))
+                status = 200 if path in OBJECTS else 404
+                refused = {"kind": "Status", "apiVersion": "v1", "code": status, "message": "not found"}
+                body = json.dumps(OBJECTS.get(path, refused)).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_PATCH = do_POST = do_GET
+
+            def log_message(self, *arguments: Any) -> None:
+                pass
+
+        return Handler
 
 
-def test_the_last_model_can_be_deleted_too(run: Run, api: Cluster) -> None:
-    assert run(["model_serving"], "v1")[0] == 2
-    code, said = run(["model_serving"], "v1", models=[])
-    assert code == 0 and "iris in the namespace models goes on serving" in said, said
-    code, said = run(["model_serving"], "v1", models=[{**MODEL, "state": "absent"}])
-    assert code == 0 and not api.models(), said
-    assert "changed=0" in run(["model_serving"], "v1", models=[{**MODEL, "state": "absent"}])[1]
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ApiServer]:
+    running = ApiServer(tmp_path)
+    yield running
+    running.stop()
 
 
-def test_a_model_that_another_manager_has_applied_is_not_deleted(run: Run, api: Cluster) -> None:
-    assert run(["model_serving"], "v1")[0] == 2
-    api.models()["iris"]["metadata"]["managedFields"] = [{"manager": "kubectl", "operation": "Apply"}]
-    code, said = run(["model_serving"], "v1", models=[{**MODEL, "state": "absent"}])
-    assert code == 2 and api.models()
-    assert (
-        "InferenceService models/iris was not deleted, because hashfoundry.kserve.model_serving has not applied it."
-        in said
+@pytest.mark.parametrize("capacity", ["fail", "warn", "ignore"])
+def test_models_without_room(tmp_path: Path, server: ApiServer, capacity: str) -> None:
+    variables = {
+        "platform_kubeconfig": str(server.kubeconfig),
+        "platform_bucket": "models",
+        "platform_capacity": capacity,
+        "models": [MODEL],
+        "model_namespace_quota": {"requests.cpu": "4"},
+    }
+    role = {"name": "hashfoundry.kserve.model_serving", "tasks_from": "capacity.yml"}
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": variables,
+        "tasks": [{"ansible.builtin.include_role": role}],
+    }
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    env = environment("K8S_", "HASHFOUNDRY_", "HTTP_PROXY", "http_proxy", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    code, output = exit_code_and_output("ansible-playbook", "play.yml", folder=tmp_path, env=env)
+    said = " ".join(output.split())
+    sentence = (
+        "There is no room for the models on localhost: ResourceQuota models of namespace ml-models has 4 of "
+        "requests.cpu left, and 4.5 more are asked for; 2 of 3 pods fit on no node: together they request 4.5 of cpu, "
+        "3Gi of memory, and the nodes have 2 of cpu, 4Gi of memory left."
     )
-
-
-@pytest.mark.parametrize("own", [{}, {"resources": {"requests": {"memory": "2Gi"}}}])
-def test_a_model_without_resources_has_those_of_the_inventory(run: Run, api: Cluster, own: dict[str, object]) -> None:
-    """KServe's runtimes request a whole CPU, for which a small cluster has no room."""
-    small = {"requests": {"cpu": "100m"}}
-    assert run(["model_serving"], "v1", models=[{**MODEL, **own}], model_serving_resources=small)[0] == 2
-    assert api.models()["iris"]["spec"]["predictor"]["model"]["resources"] == own.get("resources", small)
+    assert code == (2 if capacity == "fail" else 0), output
+    assert (sentence in said) == (capacity != "ignore"), said
+    assert {method for method, _path in server.requests} == (set() if capacity == "ignore" else {"GET"})
