@@ -189,15 +189,15 @@ class _Reader:
     def _initializer(self, namespace: str) -> Json:
         try:
             data = self._api.get(f"/api/v1/namespaces/{namespace}/configmaps/inferenceservice-config")["data"]
-            said = json.loads(data["storageInitializer"])
+            config = json.loads(data["storageInitializer"])
         except (ApiError, KeyError, ValueError):
-            said = {}
+            config = {}
         # The chart's values where the configuration cannot be read.
         return {
             "name": "storage-initializer",
             "resources": {
-                "requests": {"cpu": said.get("cpuRequest", "100m"), "memory": said.get("memoryRequest", "100Mi")},
-                "limits": {"cpu": said.get("cpuLimit", "1"), "memory": said.get("memoryLimit", "1Gi")},
+                "requests": {"cpu": config.get("cpuRequest", "100m"), "memory": config.get("memoryRequest", "100Mi")},
+                "limits": {"cpu": config.get("cpuLimit", "1"), "memory": config.get("memoryLimit", "1Gi")},
             },
         }
 

@@ -59,10 +59,7 @@ class Pods:
 
         https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#resource-sharing-within-containers
         """
-        total: Amounts = {}
-        for container in self.containers:
-            for name, amount in getattr(container, part).items():
-                total[name] = total.get(name, Decimal(0)) + amount
+        total = added(getattr(container, part) for container in self.containers)
         for container in self.init:
             for name, amount in getattr(container, part).items():
                 total[name] = max(total.get(name, Decimal(0)), amount)
@@ -181,6 +178,15 @@ def limits_of(ranges: Iterable[Json], kind: str) -> Iterator[Json]:
         for limit in (entry.get("spec") or {}).get("limits") or ():
             if limit.get("type") == kind:
                 yield limit
+
+
+def added(parts: Iterable[Amounts]) -> Amounts:
+    """Return the sum of amounts, by resource."""
+    total: Amounts = {}
+    for part in parts:
+        for name, amount in part.items():
+            total[name] = total.get(name, Decimal(0)) + amount
+    return total
 
 
 def amounts(given: Any) -> Amounts:

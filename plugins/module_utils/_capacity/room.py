@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from .demand import Amounts, Pods, amounts, limits_of
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.resources import MEBIBYTE
+
+from .demand import Amounts, Pods, added, amounts, limits_of
 
 Json = Mapping[str, Any]
 
-_MEBIBYTE = Decimal(1024**2)
 # Quota keys of compute resources without a prefix are about requests.
 _REQUESTS = ("cpu", "memory", "ephemeral-storage")
 
@@ -33,10 +34,10 @@ class Node:
     free: Amounts
 
 
-def said(name: str, amount: Decimal) -> str:
+def text(name: str, amount: Decimal) -> str:
     """Return an amount of a resource for people, such as 1.5 or 512Mi."""
     if any(word in name for word in ("memory", "storage", "hugepages")):
-        mebibytes = amount / _MEBIBYTE
+        mebibytes = amount / MEBIBYTE
         return f"{mebibytes / 1024:.4g}Gi" if abs(mebibytes) >= 1024 else f"{mebibytes:.4g}Mi"
     return f"{amount.normalize():f}"
 
@@ -50,8 +51,8 @@ def container_faults(pods: Iterable[Pods], ranges: Sequence[Json]) -> Iterator[s
                 limit = container.limits.get(name)
                 if limit is not None and amount > limit:
                     yield (
-                        f"{who} requests {said(name, amount)} of {name}, and its limit from the serving runtime or a "
-                        f"LimitRange is {said(name, limit)} (set limits.{name})"
+                        f"{who} requests {text(name, amount)} of {name}, and its limit from the serving runtime or a "
+                        f"LimitRange is {text(name, limit)} (set limits.{name})"
                     )
             for bounds in limits_of(ranges, "Container"):
                 yield from _out_of_bounds(who, container.requests, container.limits, bounds)
@@ -74,7 +75,7 @@ def _out_of_bounds(who: str, requests: Amounts, limits: Amounts, bounds: Json) -
         for name, bound in amounts(bounds.get(part)).items():
             amount = given.get(name, bound)
             if sign * amount > sign * bound:
-                yield f"{who} has {said(name, amount)} of {name}, and the {part} of a LimitRange is {said(name, bound)}"
+                yield f"{who} has {text(name, amount)} of {name}, and the {part} of a LimitRange is {text(name, bound)}"
 
 
 def quota_need(entry: Pods, key: str) -> Decimal | None:
@@ -108,7 +109,7 @@ def quota_faults(pods: Sequence[Pods], claims: Sequence[Json], quota: Json) -> I
         elif key == "requests.storage":
             total = sum((_storage(claim) for claim in claims), Decimal(0))
         if max(total, single) > max(free, Decimal(0)):
-            yield f"{name} has {said(key, free)} of {key} left, and {said(key, max(total, single))} more are asked for"
+            yield f"{name} has {text(key, free)} of {key} left, and {text(key, max(total, single))} more are asked for"
         for entry, need in known:
             bare = _without(entry, key)
             if need == 0 and bare:
@@ -152,14 +153,9 @@ def nodes_with_room(nodes: Iterable[Json], pods: Iterable[Json]) -> list[Node]:
 
 
 def _requested(spec: Json) -> Amounts:
-    total: Amounts = {}
-    for container in [
-        *(spec.get("containers") or ()),
-        *(one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"),
-    ]:
-        for name, amount in amounts((container.get("resources") or {}).get("requests")).items():
-            total[name] = total.get(name, Decimal(0)) + amount
-    return total
+    sidecars = [one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"]
+    running = [*(spec.get("containers") or ()), *sidecars]
+    return added(amounts((container.get("resources") or {}).get("requests")) for container in running)
 
 
 def _take(node: Node, requested: Amounts) -> None:
@@ -174,43 +170,40 @@ def _fits(node: Node, requested: Amounts) -> bool:
 def place(requests: Sequence[Amounts], nodes: Sequence[Node]) -> list[Amounts]:
     """Return the pods that no node has room for, if the largest are placed first."""
     room = [Node(node.name, dict(node.free)) for node in nodes]
-    homeless = []
+    unplaced = []
     for requested in sorted(requests, key=lambda one: (-one.get("memory", 0), -one.get("cpu", 0))):
         node = next((node for node in room if _fits(node, requested)), None)
         if node:
             _take(node, requested)
         else:
-            homeless.append(requested)
-    return homeless
+            unplaced.append(requested)
+    return unplaced
 
 
 def node_fault(pods: Sequence[Pods], nodes: Sequence[Node]) -> str | None:
     """Return why the nodes have no room for the pods, or None. Pods that choose their nodes are left out."""
     free = [entry for entry in pods if not entry.bound]
     asked = [entry.amounts("requests") for entry in free if not entry.turn for _each in range(entry.count)]
-    homeless = place(asked, nodes)
-    if not homeless:
+    unplaced = place(asked, nodes)
+    if not unplaced:
         turns = [[entry.amounts("requests")] * entry.count for entry in free if entry.turn]
         asked = next((requests for requests in turns if place(requests, nodes)), [])
-        homeless = place(asked, nodes)
-    if not homeless:
+        unplaced = place(asked, nodes)
+    if not unplaced:
         return None
-    total: Amounts = {}
-    for requested in asked:
-        for name, amount in requested.items():
-            total[name] = total.get(name, Decimal(0)) + amount
+    total = added(asked)
     there: Amounts = dict.fromkeys(total, Decimal(0))
     for node in nodes:
         for name in total:
             there[name] += max(node.free.get(name, Decimal(0)), Decimal(0))
     return (
-        f"{len(homeless)} of {len(asked)} pods fit on no node: together they request {_listed(total)}, and the nodes "
+        f"{len(unplaced)} of {len(asked)} pods fit on no node: together they request {_listed(total)}, and the nodes "
         f"have {_listed(there)} left"
     )
 
 
 def _listed(amounts: Amounts) -> str:
-    return ", ".join(f"{said(name, amount)} of {name}" for name, amount in sorted(amounts.items()))
+    return ", ".join(f"{text(name, amount)} of {name}" for name, amount in sorted(amounts.items()))
 
 
 def at_once(pods: Sequence[Pods], quotas: Iterable[Json], nodes: Sequence[Node] | None) -> int:

@@ -23,7 +23,7 @@ _SUFFIXES = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "
 _SUFFIXES |= {letter: Decimal(1000) ** power for power, letter in enumerate("MGTPE", 2)}
 _SUFFIXES |= {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)}
 
-_MEBIBYTE = Decimal(1024**2)
+MEBIBYTE = Decimal(1024**2)
 _BYTES = ("memory", "ephemeral-storage", "storage", "hugepages-")
 _CONTAINER = ("cpu", "memory", "ephemeral-storage", "hugepages-")
 _MEANT = {"mem": "memory", "ram": "memory", "cpus": "cpu", "gpu": "nvidia.com/gpu", "gpus": "nvidia.com/gpu"}
@@ -76,7 +76,7 @@ def amount_fault(name: str, amount: Any) -> str | None:
         unit = "Gi" if name == "storage" else "Mi"
         if not whole:
             return f", which is {number.normalize():f} bytes, since m is a thousandth; write {digits}{unit}"
-        if 0 < number < _MEBIBYTE and not name.startswith("ephemeral"):
+        if 0 < number < MEBIBYTE and not name.startswith("ephemeral"):
             return f", which is only {number:f} bytes; write {digits}{unit}"
     elif name == "cpu":
         if str(amount).endswith("i"):
