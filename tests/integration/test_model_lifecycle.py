@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import pytest
@@ -218,15 +218,24 @@ def requests(figures: list[dict[str, Any]]) -> int:
     return sum(told["load"]["requests"] for told in figures if "load" in told)
 
 
+L = TypeVar("L", bound=Lifecycle)
+
+
+@contextmanager
+def deployed(models: L) -> Iterator[L]:
+    """The models at v2 after v1, which remains in the bucket; deleted at the end."""
+    try:
+        models.play("train", "storage", "serving", listed="v1")
+        models.play("train", "storage", "serving", listed="v2")
+        yield models
+    finally:
+        models.clear()
+
+
 @pytest.fixture(scope="module")
 def models(settings, playbook, kubectl, tmp_path_factory) -> Iterator[Lifecycle]:
-    made = Lifecycle(settings, playbook, kubectl, tmp_path_factory.mktemp("models"))
-    try:
-        made.play("train", "storage", "serving", listed="v1")
-        made.play("train", "storage", "serving", listed="v2")
+    with deployed(Lifecycle(settings, playbook, kubectl, tmp_path_factory.mktemp("models"))) as made:
         yield made
-    finally:
-        made.clear()
 
 
 def test_one_command_rolls_back_to_the_previous_version_and_no_request_fails(models, capsys) -> None:

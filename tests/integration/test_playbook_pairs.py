@@ -14,7 +14,7 @@ import pytest
 
 from .conftest import reason
 from .helpers import objects
-from .test_model_lifecycle import EXPECTED, Lifecycle
+from .test_model_lifecycle import EXPECTED, Lifecycle, deployed
 
 LOST = "networkpolicies,resourcequotas,limitranges"
 MANAGED = ("inferenceservices", "resourcequotas", "limitranges", "serviceaccounts")
@@ -28,13 +28,8 @@ class Pairs(Lifecycle):
 
 @pytest.fixture(scope="module")
 def models(settings, playbook, kubectl, tmp_path_factory) -> Iterator[Pairs]:
-    made = Pairs(settings, playbook, kubectl, tmp_path_factory.mktemp("pairs"))
-    try:
-        made.play("train", "storage", "serving", listed="v1")
-        made.play("train", "storage", "serving", listed="v2")
+    with deployed(Pairs(settings, playbook, kubectl, tmp_path_factory.mktemp("pairs"))) as made:
         yield made
-    finally:
-        made.clear()
 
 
 def pairs(names: Sequence[str]) -> Iterator[str]:
