@@ -16,7 +16,9 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[1]
 # The folder that contains ansible_collections: of an installed collection, or the link in a checkout.
-_COLLECTIONS = _ROOT.parents[2] if _ROOT.parents[1].name == "ansible_collections" else _ROOT / "collections"
+_COLLECTIONS = next(
+    (folder.parent for folder in _ROOT.parents if folder.name == "ansible_collections"), _ROOT / "collections"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
