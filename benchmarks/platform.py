@@ -198,7 +198,7 @@ def _timed(config: Settings, work: Callable[[], Mapping[str, float]]) -> Measure
     parts = work()
     ended = time.time()
     found = [request for request in audit.read(config.audit_log, began) if request.began <= ended]
-    return Measured(ended - began, audit.asked_by(found, USER), parts, audit.kinds_of(found, USER))
+    return Measured(ended - began, audit.count_of_user(found, USER), parts, audit.kinds_of(found, USER))
 
 
 def _objects(config: Settings) -> set[str]:

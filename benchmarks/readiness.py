@@ -124,14 +124,14 @@ def _measure_one(cluster: Measured, found: Tools, report: Report, rounds: int) -
 
 def _verdict(cluster: Measured, done: Timed) -> float:
     """When the API server returned the response of the model, which is the last request before the verdict."""
-    asked = [
+    ended = [
         request.ended
         for request in audit.read(cluster.settings.audit_log, done.started)
         if request.resource == "services/proxy" and request.agent.startswith(PYTHON) and request.ended <= done.ended
     ]
-    if not asked:
+    if not ended:
         raise MeasurementError("A request to the model was not found in the audit log.")
-    return max(asked)
+    return max(ended)
 
 
 def _measure_many(cluster: Measured, found: Tools, report: Report) -> None:
@@ -161,7 +161,9 @@ def _measure_many(cluster: Measured, found: Tools, report: Report) -> None:
         cluster.wait_until(True, names, 600)
         seen = _seen(done, names) if tool == KUBECTL else names
         log = audit.read(cluster.settings.audit_log, done.started)
-        counts = audit.asked([one for one in log if one.began <= done.ended], GO if tool == KUBECTL else PYTHON)
+        counts = audit.counts_by_agent(
+            [one for one in log if one.began <= done.ended], GO if tool == KUBECTL else PYTHON
+        )
         # kubectl wait finishes when its service is ready for the first time. Under load some services become not ready
         # again.
         seconds = done.seconds if tool == LOOP else done.ended - _event(cluster, done, seen, first=tool == KUBECTL)

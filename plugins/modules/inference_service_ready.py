@@ -314,9 +314,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Wait until the services serve their current specs."""
     limits = Limits(**{key: options[key] for key in LIMITS})
-    asked = status.question(options)
+    question = status.question(options)
     with client.session(options) as api:
-        return status.ready(api, Selection.of(options), asked, limits, run.check_mode, run.warn, run.report)
+        return status.ready(api, Selection.of(options), question, limits, run.check_mode, run.warn, run.report)
 
 
 USE_CASE = UseCase(

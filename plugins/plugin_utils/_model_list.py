@@ -111,7 +111,7 @@ def checked(
         return [], ["The models must be a list, and are a string that is not JSON; write them as a list in JSON."]
     if not isinstance(models, list):
         return [], [f"The models must be a list, and are {_kind(models)}."]
-    done, faults = [], []
+    complete, faults = [], []
     for number, entry in enumerate(models, 1):
         if not isinstance(entry, Mapping):
             faults.append(f"Model {number} of the list must be a dictionary, and is {_kind(entry)}.")
@@ -121,9 +121,9 @@ def checked(
             faults += [] if isinstance(entry.get("name"), str) else [f"{who}: missing required arguments: name."]
             continue
         model, found = _model(entry, around)
-        done.append(model)
+        complete.append(model)
         faults += [f"{who}: {fault.rstrip('.')}." for fault in found]
-    named = [*done, *filter(_is_absent, models)]
+    named = [*complete, *filter(_is_absent, models)]
     names = Counter(model["name"] for model in named if isinstance(model.get("name"), str))
     faults += [
         f"Model {name}: name stands {count} times in the list; each model has one entry, with one version."
@@ -136,7 +136,7 @@ def checked(
         for name in names
         if f"{name}-predictor" in names
     ]
-    return done, faults
+    return complete, faults
 
 
 def absent_names(models: Any) -> list[str]:

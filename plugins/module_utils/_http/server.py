@@ -263,8 +263,8 @@ def unanswered(server: Server, error: Exception) -> Unanswered:
         )
     if isinstance(error, ssl.SSLError):
         if "alert" in text and any(sign in text.replace("_", " ").lower() for sign in _WANTS_CERTIFICATE):
-            said = "does not accept the client's certificate" if server.client_cert else "wants a client's certificate"
-            return Unanswered(f"{where} {said} ({text}); set client_cert and client_key.", retry=False)
+            fault = "does not accept the client's certificate" if server.client_cert else "wants a client's certificate"
+            return Unanswered(f"{where} {fault} ({text}); set client_cert and client_key.", retry=False)
         # A gateway that has not taken up its listener yet ends the handshake.
         return Unanswered(f"There is no TLS connection to {where} ({text}); check the gateway's listener.", retry=True)
     if isinstance(error, MessageError):

@@ -200,11 +200,11 @@ class Followers:
         try:
             follower.run(watch)
         except Exception as error:  # a thread that ended without a word would be waited for
-            said = short(f"{error.__class__.__name__}: {error}")
+            message = short(f"{error.__class__.__name__}: {error}")
             self._queue.put(
                 Change(
                     name,
-                    error=KServeError(f"The API server's answer cannot be parsed ({said}).", reason="InvalidAnswer"),
+                    error=KServeError(f"The API server's answer cannot be parsed ({message}).", reason="InvalidAnswer"),
                 )
             )
 

@@ -113,8 +113,8 @@ def publish(
     if missing and not check_mode:
         store.create()
     run = _Run(store, target, files, released, connections, check_mode, overwrite)
-    done = run.complete(withdraw=content is not None, empty=warning is not None, warning=warning)
-    return replace(done, gate=passed)
+    result = run.complete(withdraw=content is not None, empty=warning is not None, warning=warning)
+    return replace(result, gate=passed)
 
 
 def _without_own_manifest(files: Sequence[LocalFile]) -> list[LocalFile]:

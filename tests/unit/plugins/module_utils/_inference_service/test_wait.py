@@ -64,7 +64,7 @@ class Cluster:
     answers: the responses of the models in order, the last one repeated; took: the seconds of each response.
     """
 
-    unasked = "Not asked."
+    not_queried = "Not asked."
 
     def __init__(
         self, *steps: tuple[float, Sequence[Change]], answers: Sequence[Verdict] | None = None, took: float = 0
