@@ -69,7 +69,7 @@ faults:
   elements: str
   returned: success
   sample:
-    - ResourceQuota models of namespace ml-models has 1.5 of requests.cpu left, and 6 more are asked for
+    - ResourceQuota models of namespace ml-models has 1.5 of requests.cpu left, and 6 more are requested
 msg:
   description: The first faults in one line; empty if there are none.
   type: str

@@ -129,6 +129,6 @@ def test_a_missing_permission_is_reported_in_one_sentence(playbook: Playbook, se
     account = ("-e", f"platform_kubeconfig={settings.state / 'deployer.kubeconfig'}")
     done = playbook("playbooks/addons.yml", *words, *account)
     assert done.returncode != 0
-    said = " ".join(done.stdout.split())
-    assert "The credentials lack the permission to apply Namespace ml-models: " in said
-    assert "an administrator of the cluster can grant get, list, watch, create and patch on namespaces" in said
+    output = " ".join(done.stdout.split())
+    assert "The credentials lack the permission to apply Namespace ml-models: " in output
+    assert "an administrator of the cluster can grant get, list, watch, create and patch on namespaces" in output

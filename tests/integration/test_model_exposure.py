@@ -73,8 +73,8 @@ def ask(made: Cluster, settings: Settings) -> Callable[[], str]:
     return post
 
 
-def predicts(said: str) -> bool:
-    return '"predictions":[0,2]' in said.replace(" ", "")
+def predicts(answer: str) -> bool:
+    return '"predictions":[0,2]' in answer.replace(" ", "")
 
 
 def names(made: Cluster, kind: str) -> list[str]:

@@ -92,8 +92,8 @@ def test_one_variable_creates_secret_annotations_and_service_account(
     assert "reader-secret-word" not in done.stdout
     secret = json.loads(kubectl("get", "secret", "reader", "-n", namespace, "-o", "json"))
     assert set(secret["data"]) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-    told = {key.rpartition("/")[2]: value for key, value in secret["metadata"]["annotations"].items()}
-    assert told == {
+    annotations = {key.rpartition("/")[2]: value for key, value in secret["metadata"]["annotations"].items()}
+    assert annotations == {
         "s3-endpoint": "nyc3.digitaloceanspaces.com",
         "s3-usehttps": "1",
         "s3-verifyssl": "1",
@@ -122,5 +122,5 @@ def test_external_secrets_by_reference(
 def test_missing_credentials(playbook: Playbook) -> None:
     done = run(playbook, "models-without-keys", {**STORE, "access_key": "", "secret_key": ""})
     assert done.returncode != 0
-    said = " ".join(done.stdout.split())
-    assert "model_namespace_credentials has neither access_key and secret_key nor external_secret" in said
+    output = " ".join(done.stdout.split())
+    assert "model_namespace_credentials has neither access_key and secret_key nor external_secret" in output

@@ -160,9 +160,9 @@ def test_a_changed_file_is_rejected_unless_overwrite_is_set(modules: Modules, la
     first = modules.upload(large)
     (large / "metadata.json").write_bytes(b"[]")
     assert "is complete and the folder differs from it (changed: metadata.json)" in modules.upload(large)["msg"]
-    told = modules.upload(large, overwrite=True)
-    assert told["uploaded"] == ["manifest.json", "metadata.json"] and told["unchanged"] == ["model.bin"]
-    assert told["digest"] != first["digest"]
+    result = modules.upload(large, overwrite=True)
+    assert result["uploaded"] == ["manifest.json", "metadata.json"] and result["unchanged"] == ["model.bin"]
+    assert result["digest"] != first["digest"]
 
 
 def test_an_upload_interrupted_within_a_file(modules: Modules, large: Path) -> None:

@@ -188,11 +188,11 @@ def test_a_corrupt_version_fails_the_play_with_the_jobs_message_and_a_second_run
     models.put("v1/model.bin", b"mOdel")
     done = models.load("v1")
     assert done.returncode != 0
-    said = one_line(done.stdout)
-    assert "the container loader of pod load-model-" in said
+    output = one_line(done.stdout)
+    assert "the container loader of pod load-model-" in output
     what = f"The object s3://{models.bucket}/model/v1/model.bin is not what the version's manifest says"
-    assert f"{what}, its sha256 differs: upload the version again with overwrite" in said
-    assert "exit code 1" in said and "Traceback" not in said
+    assert f"{what}, its sha256 differs: upload the version again with overwrite" in output
+    assert "exit code 1" in output and "Traceback" not in output
     models.publish("v1", b"model")
     done = models.load("v1")
     assert done.returncode == 0, reason(done)
@@ -206,8 +206,8 @@ def test_a_full_volume_fails_the_play(models: Models) -> None:
     models.publish("v2", os.urandom(65 * MIB))
     done = models.load("v2")
     assert done.returncode != 0
-    said = one_line(done.stdout)
-    assert "bytes left and model v2 needs 68157440: make it larger, or keep fewer versions" in said
+    output = one_line(done.stdout)
+    assert "bytes left and model v2 needs 68157440: make it larger, or keep fewer versions" in output
 
 
 # Waits on the node until loading has begun, and kills the loader. The version is in the environment, so that the
@@ -257,8 +257,8 @@ def test_a_quota_without_room_for_a_loader(models: Models) -> None:
     models.publish("v6", b"model")
     done = models.load("v6", model_namespace_quota={"pods": "0"})
     assert done.returncode != 0
-    said = one_line(done.stdout)
-    assert f"ResourceQuota models of namespace {NAMESPACE} has 0 of pods left, and 1 more are asked for" in said
+    output = one_line(done.stdout)
+    assert f"ResourceQuota models of namespace {NAMESPACE} has 0 of pods left, and 1 more are requested" in output
     assert not [job for job in models.jobs() if job["metadata"]["labels"]["kserve.hashfoundry.io/version"] == "v6"]
 
 
@@ -267,6 +267,6 @@ def test_refused_pods_of_a_loader_are_reported_at_once(models: Models) -> None:
     began = time.monotonic()
     done = models.load("v7", model_namespace_quota={"pods": "0"}, platform_capacity="ignore")
     assert done.returncode != 0 and time.monotonic() - began < 60
-    said = one_line(done.stdout)
-    assert "Kubernetes refuses the pods of Job " in said
-    assert "exceeded quota: models" in said and "raise the quota or ask for less." in said
+    output = one_line(done.stdout)
+    assert "Kubernetes refuses the pods of Job " in output
+    assert "exceeded quota: models" in output and "raise the quota or ask for less." in output

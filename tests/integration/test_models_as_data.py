@@ -118,7 +118,7 @@ def test_kserve_and_the_api_server_accept_every_key_of_an_entry(playbook: Playbo
     tags = ("--check", "--diff", "--tags", "cluster_preflight,model_serving")
     done = playbook("playbooks/serving.yml", *tags, "-e", json.dumps({"models": models}))
     assert done.returncode == 0, reason(done)
-    for said in (
+    for sentence in (
         "storageUri: oci://registry.example.com/m:1",
         "storageUri: s3://hashfoundry-ml-models/twice/v1/",
         "storageUri: gs://public/iris",
@@ -126,7 +126,7 @@ def test_kserve_and_the_api_server_accept_every_key_of_an_entry(playbook: Playbo
         "PodDisruptionBudget ml-models/twice",
         "topologyKey: kubernetes.io/hostname",
     ):
-        assert said in done.stdout
+        assert sentence in done.stdout
     assert done.stdout.count("networking.kserve.io/visibility: cluster-local") == 2
 
 
@@ -142,10 +142,10 @@ def test_models_without_room_are_rejected_before_anything_is_sent(playbook: Play
     models = [{**plain, "name": f"too-large-{number}", "resources": large} for number in range(2)]
     done = playbook("playbooks/serving.yml", "-e", json.dumps({"models": models}))
     assert done.returncode != 0
-    said = one_line(done.stdout)
-    assert "There is no room for the models on local: ResourceQuota models of namespace ml-models has " in said
-    assert "of requests.cpu left, and 6 more are asked for" in said
-    assert "2 of 2 pods fit on no node: together they request 6 of cpu, 2Gi of memory" in said
+    output = one_line(done.stdout)
+    assert "There is no room for the models on local: ResourceQuota models of namespace ml-models has " in output
+    assert "of requests.cpu left, and 6 more are requested" in output
+    assert "2 of 2 pods fit on no node: together they request 6 of cpu, 2Gi of memory" in output
     assert "changed=0" in done.stdout
     names = kubectl("get", "inferenceservices", "-n", "ml-models", "-o", "name")
     assert "too-large" not in names
@@ -185,8 +185,8 @@ def test_a_digest_that_does_not_match_the_bucket_stops_the_rollout(
     try:
         done = playbook("playbooks/serving.yml", "--tags", "cluster_preflight,model_serving", "-e", json.dumps(words))
         assert done.returncode != 0
-        said = one_line(done.stdout)
-        assert f"MODEL_DIGEST is {wrong}, but the version in /mnt/models has {right}" in said
+        output = one_line(done.stdout)
+        assert f"MODEL_DIGEST is {wrong}, but the version in /mnt/models has {right}" in output
         # The previous pod still serves.
         assert predicts(settings)
     finally:
@@ -202,10 +202,10 @@ def test_a_pod_whose_object_store_does_not_match_the_inventory(playbook: Playboo
     tags = "cluster_preflight,model_storage,model_serving"
     done = playbook("playbooks/serving.yml", "--tags", tags, "-e", json.dumps(words))
     assert done.returncode != 0
-    said = one_line(done.stdout)
-    assert "of model iris-classifier has AWS_ENDPOINT_URL http://object-storage." in said
-    assert "and not https://elsewhere.example.com; see the annotations of the Secret model-reader." in said
-    assert "has AWS_DEFAULT_REGION us-east-1 and not nyc3" in said
+    output = one_line(done.stdout)
+    assert "of model iris-classifier has AWS_ENDPOINT_URL http://object-storage." in output
+    assert "and not https://elsewhere.example.com; see the annotations of the Secret model-reader." in output
+    assert "has AWS_DEFAULT_REGION us-east-1 and not nyc3" in output
 
 
 def test_a_model_of_other_library_versions_is_not_uploaded(
@@ -220,6 +220,6 @@ def test_a_model_of_other_library_versions_is_not_uploaded(
     words = iris(name="misfit-classifier", source={"folder": str(folder)})
     done = playbook("playbooks/storage.yml", "--tags", "model_storage", "-e", json.dumps(words))
     assert done.returncode != 0
-    said = one_line(done.stdout)
-    assert "scikit-learn" in said and "1.7.0" in said and "1.5" in said
+    output = one_line(done.stdout)
+    assert "scikit-learn" in output and "1.7.0" in output and "1.5" in output
     assert keys(store, "misfit-classifier") == []

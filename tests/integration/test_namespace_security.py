@@ -69,8 +69,8 @@ def test_no_pod_violates_the_standard(kubectl: Kubectl, namespaces: list[str]) -
     """A server-side dry run of the label warns of pods that violate the standard of their namespace."""
     for name in namespaces:
         label = f"pod-security.kubernetes.io/enforce={STANDARDS[name]}"
-        said = kubectl("label", "namespace", name, label, "--overwrite", "--dry-run=server")
-        assert "violate" not in said, name
+        output = kubectl("label", "namespace", name, label, "--overwrite", "--dry-run=server")
+        assert "violate" not in output, name
 
 
 def test_each_namespace_denies_by_default(policies: list[Json], namespaces: list[str]) -> None:

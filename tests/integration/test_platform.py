@@ -309,11 +309,11 @@ def test_a_manifest_is_downloaded_once_and_only_with_its_checksum(
 ):
     manifest = settings.state / "sources" / "contour" / "examples" / "render" / "contour-gateway-provisioner.yaml"
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
-    asked: list[str] = []
+    paths: list[str] = []
 
     class Mirror(SimpleHTTPRequestHandler):
         def log_message(self, *_words: object) -> None:
-            asked.append(self.path)
+            paths.append(self.path)
 
     cache = {"XDG_CACHE_HOME": str(tmp_path)}
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Mirror, directory=manifest.parent)) as server:
@@ -325,7 +325,7 @@ def test_a_manifest_is_downloaded_once_and_only_with_its_checksum(
         right = playbook(*words, f"gateway_manifest_sha256={digest}", env=cache)
         assert right.returncode == 0, right.stdout
         assert [path.read_bytes() for path in tmp_path.rglob("*.yaml")] == [manifest.read_bytes()]
-        before = len(asked)
+        before = len(paths)
         assert playbook(*words, f"gateway_manifest_sha256={digest}", env=cache).returncode == 0
-        assert len(asked) == before
+        assert len(paths) == before
         server.shutdown()

@@ -77,8 +77,8 @@ def test_each_playbook_runs_after_each_other_one(models: Pairs, tmp_path: Path) 
             assert "hashfoundry.kserve" not in applied, thing["metadata"]["name"]
 
 
-def changes(said: str) -> str:
-    return next(word for word in said.rpartition("PLAY RECAP")[2].split() if word.startswith("changed="))
+def changes(output: str) -> str:
+    return next(word for word in output.rpartition("PLAY RECAP")[2].split() if word.startswith("changed="))
 
 
 def test_site_runs_clean_after_a_restore_of_lost_policies(playbook, kubectl, tmp_path: Path) -> None:

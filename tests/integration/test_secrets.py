@@ -226,8 +226,8 @@ def test_a_wrong_key_fails_with_one_sentence_without_the_key(recorded, playbook,
         "playbooks/storage.yml", "--tags", "model_storage", *words, "-e", f"model_storage_secret_key={wrong}"
     )
     assert done.returncode != 0
-    said = " ".join(done.stdout.split())
-    assert "does not accept the signature, so the secret key is wrong; check access_key, secret_key" in said
+    output = " ".join(done.stdout.split())
+    assert "does not accept the signature, so the secret key is wrong; check access_key, secret_key" in output
     assert "Traceback (most recent call last)" not in done.stdout
     search = Search.of({**recorded.values, "the wrong key": wrong, "the key": recorded.old}, recorded.public)
     assert search.leaks(done.stdout) == []

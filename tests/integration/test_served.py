@@ -86,9 +86,9 @@ def test_every_place_names_the_serving_version(kubectl: Kubectl, settings: Setti
         assert labels["kserve.hashfoundry.io/version"] == "v1"
         assert digest.startswith(f"sha256:{labels['kserve.hashfoundry.io/digest']}")
     proxy = f"/api/v1/namespaces/ml-models/services/http:{name}-predictor:80/proxy/v2/models/{name}"
-    said = json.loads(kubectl("get", "--raw", proxy))
-    assert said["versions"] == ["v1"]
-    assert said["properties"] == {"sha256": sha256, "digest": digest}
+    answer = json.loads(kubectl("get", "--raw", proxy))
+    assert answer["versions"] == ["v1"]
+    assert answer["properties"] == {"sha256": sha256, "digest": digest}
 
 
 def test_v2_returns_the_same_predictions(ask: Callable[..., Answer]) -> None:
@@ -128,9 +128,9 @@ def test_invalid_input_is_a_client_error(ask: Callable[..., Answer], path: str, 
 
 
 def test_a_client_without_the_ca_does_not_trust_it(ask: Callable[..., Answer]) -> None:
-    status, said = ask(V1, "{}", ca=Path("/etc/ssl/certs/ca-certificates.crt"))
+    status, answer = ask(V1, "{}", ca=Path("/etc/ssl/certs/ca-certificates.crt"))
     assert status < 0
-    assert "certificate" in said.lower()
+    assert "certificate" in answer.lower()
 
 
 def test_another_host_is_not_routed_to_the_model(ask: Callable[..., Answer]) -> None:
@@ -197,8 +197,8 @@ def rejected(settings: Settings) -> Callable[..., str]:
 
 
 def test_the_namespace_rejects_a_pod_that_is_not_restricted(rejected: Callable[..., str]) -> None:
-    said = rejected("run", "root", "-n", "ml-models", "--image=none.invalid/none", "--dry-run=server")
-    assert "violates PodSecurity" in said
+    message = rejected("run", "root", "-n", "ml-models", "--image=none.invalid/none", "--dry-run=server")
+    assert "violates PodSecurity" in message
 
 
 def test_kserve_routes_through_the_gateway(kubectl: Kubectl) -> None:
@@ -222,8 +222,8 @@ def test_the_webhooks_reject_what_kserve_does_not_allow(rejected: Callable[..., 
         "metadata": {"name": "refused", "namespace": "ml-models"},
         "spec": {"predictor": predictor},
     }
-    said = rejected("create", "--dry-run=server", "-f", "-", manifest=service)
-    assert 'admission webhook "inferenceservice.kserve-webhook-server.validator" denied' in said
+    message = rejected("create", "--dry-run=server", "-f", "-", manifest=service)
+    assert 'admission webhook "inferenceservice.kserve-webhook-server.validator" denied' in message
 
 
 def test_the_bucket_contains_the_trained_models(settings: Settings) -> None:

@@ -63,5 +63,5 @@ def test_without_a_certificate_the_gateway_is_not_changed(playbook: Playbook) ->
     lost = ["-e", "knative_networking_tls_secret=lost"]
     done = playbook("playbooks/addons.yml", "--tags", "knative_networking", *lost)
     assert done.returncode != 0
-    said = " ".join(done.stdout.split())
-    assert "The TLS Secret kourier-system/lost is missing." in said
+    output = " ".join(done.stdout.split())
+    assert "The TLS Secret kourier-system/lost is missing." in output

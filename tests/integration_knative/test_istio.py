@@ -52,14 +52,14 @@ def namespace(kubectl: Callable[..., str]) -> Iterator[str]:
     kubectl("delete", "namespace", "istio-system")
 
 
-def told(done: Any) -> str:
+def message_of(done: Any) -> str:
     return " ".join(done.stdout.split())
 
 
 def test_without_a_certificate_nothing_is_installed(install: Any, namespace: str, kubectl: Callable[..., str]) -> None:
     done = install()
     assert done.returncode != 0
-    assert f"The TLS Secret {namespace}/models-tls is missing." in told(done)
+    assert f"The TLS Secret {namespace}/models-tls is missing." in message_of(done)
     assert kubectl("get", "deployments", "-n", namespace, "-o", "name") == ""
 
 
@@ -78,9 +78,9 @@ def test_a_webhook_without_a_ca_stops_before_the_gateway(
         knative_networking_istio_values={}, knative_networking_istio_replicas=0, knative_networking_timeout=15
     )
     assert done.returncode != 0
-    said = told(done)
-    assert "ValidatingWebhookConfiguration istiod-default-validator is not ready after 15 seconds: " in said
-    assert "caBundle of its webhook validation.istio.io" in said
+    output = message_of(done)
+    assert "ValidatingWebhookConfiguration istiod-default-validator is not ready after 15 seconds: " in output
+    assert "caBundle of its webhook validation.istio.io" in output
     assert "istio-ingressgateway" not in kubectl("get", "deployments", "-n", certified, "-o", "name")
 
 
@@ -147,4 +147,4 @@ def test_a_second_run_changes_nothing_and_keeps_what_istio_writes(
 def test_a_missing_crd_of_an_existing_istio_is_reported(install: Any) -> None:
     done = install(knative_networking_state="existing")
     assert done.returncode != 0
-    assert "The existing Istio is not healthy: the cluster does not serve VirtualService" in told(done)
+    assert "The existing Istio is not healthy: the cluster does not serve VirtualService" in message_of(done)

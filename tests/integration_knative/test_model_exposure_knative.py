@@ -113,8 +113,8 @@ def curl(settings: Settings, address: str, port: int) -> str:
     return done.stderr or done.stdout
 
 
-def predicts(said: str) -> bool:
-    return '"predictions":[0,2]' in said.replace(" ", "")
+def predicts(answer: str) -> bool:
+    return '"predictions":[0,2]' in answer.replace(" ", "")
 
 
 def test_an_ingress_routes_to_the_model_and_scales_it_from_zero(
@@ -135,7 +135,7 @@ def test_without_an_ingress_the_controller_has_no_route(
     settings: Settings, controller: str, expose: Callable[[str], str]
 ) -> None:
     assert "changed=1" in expose("gateway")
-    wait_until(lambda: curl(settings, controller, NODE_PORT), lambda said: said.startswith("curl: "), 30)
+    wait_until(lambda: curl(settings, controller, NODE_PORT), lambda answer: answer.startswith("curl: "), 30)
     assert predicts(curl(settings, "127.0.0.1", settings.https_port))
 
 
@@ -143,8 +143,8 @@ def test_a_cluster_local_model_is_not_exposed(settings: Settings, kubectl: Kubec
     service = ("label", "inferenceservice", "iris-classifier", "-n", NAMESPACE, "--overwrite")
     kubectl(*service, "networking.knative.dev/visibility=cluster-local")
     try:
-        said = wait_until(lambda: curl(settings, "127.0.0.1", settings.https_port), lambda text: "404" in text, 60)
-        assert "curl: (22)" in said
+        answer = wait_until(lambda: curl(settings, "127.0.0.1", settings.https_port), lambda text: "404" in text, 60)
+        assert "curl: (22)" in answer
     finally:
         kubectl(*service, "networking.knative.dev/visibility-")
     wait_until(lambda: curl(settings, "127.0.0.1", settings.https_port), predicts, 60)

@@ -20,12 +20,12 @@ def test_existing_components_are_detected_and_not_changed(playbook: Playbook, ku
     done = playbook(*PLATFORM, *EXISTING)
     printed = " ".join(done.stdout.split())
     assert done.returncode == 0 and "changed=0" in printed
-    for said in (
+    for sentence in (
         "The existing Knative Serving is healthy: version 1.21.1, namespace knative-serving.",
         "The existing Kourier is healthy: version 1.21.0",
         "The existing KServe is healthy: version v0.20.0, namespace kserve.",
     ):
-        assert said in printed
+        assert sentence in printed
 
 
 def test_an_untested_pair_of_versions(playbook: Playbook, kubectl: Kubectl):

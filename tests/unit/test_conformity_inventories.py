@@ -157,4 +157,4 @@ def test_a_correct_tree_has_no_fault(tree: Path) -> None:
 )
 def test_a_broken_tree_has_the_fault(tree: Path, check: Check, file: str, text: str, fault: str) -> None:
     (tree / "inventories" / file).write_text(text)
-    assert any(fault in said for said in check(tree))
+    assert any(fault in found for found in check(tree))

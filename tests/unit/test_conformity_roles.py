@@ -293,9 +293,9 @@ argument_specs:
       ansible.builtin.wait_for: {port: 80}
     - name: Read
       kubernetes.core.k8s_log: {name: a}
-      register: __probe_said
+      register: __probe_result
     - name: Show
-      ansible.builtin.debug: {msg: "{{ __probe_said.log | hashfoundry.kserve.redacted }}"}
+      ansible.builtin.debug: {msg: "{{ __probe_result.log | hashfoundry.kserve.redacted }}"}
     - name: Apply
       hashfoundry.kserve.manifests: {field_manager: hashfoundry.kserve.probe}
   rescue:
@@ -387,7 +387,7 @@ def test_a_role_without_the_file_has_the_fault(role: Path, file: str) -> None:
 def test_a_broken_role_has_the_fault(role: Path, check: Check, file: str, old: str, new: str, fault: str) -> None:
     assert old in FILES[file]
     (role / file).write_text(FILES[file].replace(old, new))
-    assert any(fault in said for said in check(role))
+    assert any(fault in found for found in check(role))
 
 
 PROGRAM = "- name: Train\n  ansible.builtin.command: {argv: [python3], chdir: /tmp, creates: /tmp/model}\n"

@@ -60,5 +60,5 @@ def test_an_import_that_violates_a_contract_is_found(tmp_path: Path, file: str, 
         text.write(f"{line}\n")
     done = lint(tmp_path)
     assert done.returncode == 1
-    broken = [said for said in done.stdout.splitlines() if " BROKEN" in said]
+    broken = [output_line for output_line in done.stdout.splitlines() if " BROKEN" in output_line]
     assert any(line.startswith(contract) for line in broken), done.stdout

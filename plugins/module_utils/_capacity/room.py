@@ -109,7 +109,7 @@ def quota_faults(pods: Sequence[Pods], claims: Sequence[Json], quota: Json) -> I
         elif key == "requests.storage":
             total = sum((_storage(claim) for claim in claims), Decimal(0))
         if max(total, single) > max(free, Decimal(0)):
-            yield f"{name} has {text(key, free)} of {key} left, and {text(key, max(total, single))} more are asked for"
+            yield f"{name} has {text(key, free)} of {key} left, and {text(key, max(total, single))} more are requested"
         for entry, need in known:
             bare = _without(entry, key)
             if need == 0 and bare:

@@ -86,7 +86,7 @@ class _Models:
         self._askers = Askers(asks, put)
         self.ask, self.stop = self._askers.ask, self._askers.stop
         why = "it is scaled to zero" if question else "model_ready_path is empty"
-        self.not_queried = f"The model was not asked, since {why}."
+        self.not_queried = f"The model was not queried, since {why}."
 
     def target(self, objects: Objects) -> str | Verdict | None:
         """See Ask."""

@@ -147,8 +147,8 @@ def _handler(made: Cluster) -> type[BaseHTTPRequestHandler]:
             except ApiError as error:
                 self._send(error.status, {"kind": "Status", "code": error.status, "message": error.text})
 
-        def _send(self, status: int, told: Any) -> None:
-            content = json.dumps(told).encode()
+        def _send(self, status: int, document: Any) -> None:
+            content = json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))

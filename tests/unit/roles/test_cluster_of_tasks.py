@@ -73,9 +73,9 @@ def run(tmp_path: Path, ports: tuple[int, int]) -> Run:
 def test_the_tasks_of_a_role_use_the_cluster_of_platform_kubeconfig(
     run: Run, ports: tuple[int, int], role: str, words: dict[str, str]
 ) -> None:
-    said = run(role, **words)
-    assert str(ports[0]) in said
-    assert str(ports[1]) not in said
+    output = run(role, **words)
+    assert str(ports[0]) in output
+    assert str(ports[1]) not in output
 
 
 def test_a_manifest_is_downloaded_to_the_cache_before_it_is_applied(
@@ -89,9 +89,9 @@ def test_a_manifest_is_downloaded_to_the_cache_before_it_is_applied(
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/contour.yaml"
-        said = run("gateway", gateway_manifest=url)
+        output = run("gateway", gateway_manifest=url)
         server.shutdown()
     name = hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest()
     cached = tmp_path / "cache" / "hashfoundry-kserve" / "manifests" / f"{name}.yaml"
     assert "projectcontour" in cached.read_text()
-    assert str(ports[0]) in said
+    assert str(ports[0]) in output

@@ -71,16 +71,18 @@ def kubeconfig(server: str) -> str:
 
 
 def test_an_api_server_that_cannot_be_reached(tmp_path: Path, closed: str) -> None:
-    said = preflight(tmp_path, kubeconfig(closed))
-    assert "does not answer" in said and "(APIServerUnreachable)" in said
+    output = preflight(tmp_path, kubeconfig(closed))
+    assert "does not answer" in output and "(APIServerUnreachable)" in output
 
 
 def test_credentials_that_are_not_accepted(tmp_path: Path, unauthorized: str) -> None:
-    said = preflight(tmp_path, kubeconfig(unauthorized))
-    assert "does not answer" not in said and "does not accept the credentials" in said and "(Unauthorized)" in said
+    output = preflight(tmp_path, kubeconfig(unauthorized))
+    assert (
+        "does not answer" not in output and "does not accept the credentials" in output and "(Unauthorized)" in output
+    )
 
 
 def test_a_kubeconfig_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    said = preflight(tmp_path, "kind: Config\n")
-    assert "does not answer" not in said and "(InvalidKubeconfig)" in said
-    assert f"in {tmp_path}/kubeconfig" in said
+    output = preflight(tmp_path, "kind: Config\n")
+    assert "does not answer" not in output and "(InvalidKubeconfig)" in output
+    assert f"in {tmp_path}/kubeconfig" in output

@@ -92,9 +92,9 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_check_mode_succeeds_before_the_object_store_is_installed(run: Run, closed_url: str) -> None:
-    code, said = run("--check", platform_endpoint_url=closed_url, platform_object_storage=True)
-    assert code == 0, said
-    assert NOT_INSTALLED in said
+    code, output = run("--check", platform_endpoint_url=closed_url, platform_object_storage=True)
+    assert code == 0, output
+    assert NOT_INSTALLED in output
 
 
 @pytest.mark.parametrize(
@@ -103,15 +103,15 @@ def test_check_mode_succeeds_before_the_object_store_is_installed(run: Run, clos
 def test_an_unreachable_store_fails_elsewhere(
     run: Run, closed_url: str, words: tuple[str, ...], in_cluster: bool
 ) -> None:
-    code, said = run(*words, platform_endpoint_url=closed_url, platform_object_storage=in_cluster)
+    code, output = run(*words, platform_endpoint_url=closed_url, platform_object_storage=in_cluster)
     assert code == 2
-    assert f"{closed_url} cannot be reached" in said
+    assert f"{closed_url} cannot be reached" in output
 
 
 def test_wrong_credentials_fail_in_check_mode_too(run: Run, rejecting: str) -> None:
-    code, said = run("--check", platform_endpoint_url=rejecting, platform_object_storage=True)
+    code, output = run("--check", platform_endpoint_url=rejecting, platform_object_storage=True)
     assert code == 2
-    assert NOT_INSTALLED not in said
+    assert NOT_INSTALLED not in output
 
 
 @pytest.mark.parametrize(
@@ -147,9 +147,9 @@ def test_a_models_gate_overrides_only_the_keys_that_it_sets(
     model = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver"}
     models = [{**model, "source": {"folder": str(folder)}, "gate": gate}]
     with serving(MemoryStore()) as store:
-        code, said = run(models=models, platform_endpoint_url=store.url)
-    assert (code == 2) is bool(fault), said
-    assert fault in said.partition("[ERROR]")[2]
+        code, output = run(models=models, platform_endpoint_url=store.url)
+    assert (code == 2) is bool(fault), output
+    assert fault in output.partition("[ERROR]")[2]
 
 
 def test_several_models_are_uploaded_by_one_task_and_their_digests_are_a_fact(tmp_path: Path) -> None:
@@ -160,8 +160,8 @@ def test_several_models_are_uploaded_by_one_task_and_their_digests_are_a_fact(tm
         (folder / "model.joblib").write_bytes(b"model %d" % number)
         about = {"name": folder.name, "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver"}
         entries.append({**about, "source": {"folder": str(folder)}, "gate": GATE})
-    told = tmp_path / "told.json"
-    copy = {"ansible.builtin.copy": {"content": "{{ model_storage_digests | to_json }}", "dest": str(told)}}
+    digests_file = tmp_path / "digests.json"
+    copy = {"ansible.builtin.copy": {"content": "{{ model_storage_digests | to_json }}", "dest": str(digests_file)}}
     play = {
         "hosts": "localhost",
         "gather_facts": False,
@@ -178,7 +178,7 @@ def test_several_models_are_uploaded_by_one_task_and_their_digests_are_a_fact(tm
         }
         env = environment("AWS_", "HASHFOUNDRY_", "SPACES_")
         run_play(tmp_path, play, env=env)
-        digests = json.loads(told.read_text())
+        digests = json.loads(digests_file.read_text())
         wanted = {
             f"s3://models/{entry['name']}/v1/": "sha256:"
             + sha256(server.store.content[f"{entry['name']}/v1/manifest.json"]).hexdigest()

@@ -126,12 +126,12 @@ def test_models_without_room(tmp_path: Path, server: ApiServer, capacity: str) -
     (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
     env = environment("K8S_", "HASHFOUNDRY_", "HTTP_PROXY", "http_proxy", XDG_CACHE_HOME=str(tmp_path / "cache"))
     code, output = exit_code_and_output("ansible-playbook", "play.yml", folder=tmp_path, env=env)
-    said = " ".join(output.split())
+    text = " ".join(output.split())
     sentence = (
         "There is no room for the models on localhost: ResourceQuota models of namespace ml-models has 4 of "
-        "requests.cpu left, and 4.5 more are asked for; 2 of 3 pods fit on no node: together they request 4.5 of cpu, "
+        "requests.cpu left, and 4.5 more are requested; 2 of 3 pods fit on no node: together they request 4.5 of cpu, "
         "3Gi of memory, and the nodes have 2 of cpu, 4Gi of memory left."
     )
     assert code == (2 if capacity == "fail" else 0), output
-    assert (sentence in said) == (capacity != "ignore"), said
+    assert (sentence in text) == (capacity != "ignore"), text
     assert {method for method, _path in server.requests} == (set() if capacity == "ignore" else {"GET"})

@@ -74,8 +74,8 @@ def test_check_mode_warns_of_what_it_could_not_validate(
     monkeypatch.setattr(AnsibleModule, "warn", lambda self, text: warnings.append(text))
     unknown = [thing("Certificate", name, api="cert-manager.io/v1") for name in ("a", "b")]
     run_module(manifests.main, {"definitions": [CONFIG, *unknown], "namespace": "models"}, check_mode=True)
-    said = "The cluster does not know the kind yet. Check mode could not validate Certificate models/a, models/b."
-    assert said in str(warnings)
+    message = "The cluster does not know the kind yet. Check mode could not validate Certificate models/a, models/b."
+    assert message in str(warnings)
 
 
 def test_options_reach_the_server(run_module, server: Server, arguments: dict[str, Any]) -> None:

@@ -174,7 +174,7 @@ def test_a_file_names_the_features_of_a_model_without_names(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, "cannot be read .No such file or directory.; set examples_path"),
         (b"\xff\xfe\n1", "is no CSV file in UTF-8"),
@@ -182,11 +182,11 @@ def test_a_file_names_the_features_of_a_model_without_names(tmp_path: Path) -> N
         (b"a,b\n1\n", "has 1 values in row 2 and 2 names in its first line"),
     ],
 )
-def test_a_wrong_file_of_examples_is_rejected(tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_a_wrong_file_of_examples_is_rejected(tmp_path: Path, content: bytes | None, message: str) -> None:
     store(tmp_path / "v1", Ridge().fit(ROWS, [0, 1, 2]))
     if content is not None:
         (tmp_path / "rows.csv").write_bytes(content)
-    with pytest.raises(KServeError, match=said):
+    with pytest.raises(KServeError, match=message):
         describe(tmp_path / "v1", examples_path=str(tmp_path / "rows.csv"))
     assert not (tmp_path / "v1" / "metadata.json").exists()
 

@@ -44,7 +44,7 @@ def test_a_third_model_takes_one_entry() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"version": None}, "missing required arguments: version"),
         ({"state": "gone"}, "value of state must be one of: present, absent, got: gone"),
@@ -114,12 +114,12 @@ def test_a_third_model_takes_one_entry() -> None:
         ({"labels": {"serving.kserve.io/x": "x"}}, "is set by the role or KServe itself"),
     ],
 )
-def test_a_fault_names_the_model_and_the_key(change: dict[str, Any], said: str) -> None:
+def test_a_fault_names_the_model_and_the_key(change: dict[str, Any], message: str) -> None:
     other = {**IRIS, "name": "other"}
     model = {key: value for key, value in {**IRIS, **change}.items() if value is not None}
     _models, (fault,) = checked([other, model], ["models"])
     assert fault.startswith(f"Model {model['name']}: ") and fault.endswith(".")
-    assert said in fault
+    assert message in fault
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_name_and_a_domain_give_a_host_name_of_at_most_253_characters() -> Non
 
 
 @pytest.mark.parametrize(
-    ("models", "said"),
+    ("models", "message"),
     [
         ("iris", "The models must be a list, and are a string that is not JSON; write them as a list in JSON."),
         (trust_as_template("{}"), "The models must be a list, and are a dictionary."),
@@ -158,9 +158,9 @@ def test_a_name_and_a_domain_give_a_host_name_of_at_most_253_characters() -> Non
         ([IRIS, {**IRIS, "version": "v2"}], "Model iris: name stands 2 times in the list; each model has one entry"),
     ],
 )
-def test_faults_of_the_list_itself(models: Any, said: str) -> None:
+def test_faults_of_the_list_itself(models: Any, message: str) -> None:
     _models, (fault,) = checked(models)
-    assert said in fault
+    assert message in fault
 
 
 def test_the_filter_reports_all_faults() -> None:

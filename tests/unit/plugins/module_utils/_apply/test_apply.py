@@ -232,15 +232,15 @@ def test_a_crd_and_its_object_in_one_call() -> None:
 def test_a_controller_is_applied_once_its_crds_are_discoverable() -> None:
     server, time = Server(), Time()
     server.late = 3
-    asked: list[int] = []
+    discoveries: list[int] = []
     discovery = server.discovery
-    server.discovery = lambda path="/apis": asked.append(len(server.sent)) or discovery(path)  # type: ignore
+    server.discovery = lambda path="/apis": discoveries.append(len(server.sent)) or discovery(path)  # type: ignore
     result = run(server, [crd(), DEPLOYMENT], time, wait=False)
     assert [entry["action"] for entry in result["objects"]] == ["created"] * 2
     # Only the CRD had been sent while discovery did not list it.
-    assert asked == [1, 1, 1, 1] and 0 < time.passed < 5
+    assert discoveries == [1, 1, 1, 1] and 0 < time.passed < 5
     # An unchanged CRD needs no discovery.
-    assert run(server, [crd(), CONFIG], wait=False)["counts"]["created"] == 1 and len(asked) == 4
+    assert run(server, [crd(), CONFIG], wait=False)["counts"]["created"] == 1 and len(discoveries) == 4
 
 
 def test_a_crd_that_never_becomes_discoverable_fails() -> None:
@@ -519,10 +519,10 @@ def test_objects_of_two_releases_that_name_no_namespace_are_two() -> None:
 
 
 def test_a_long_wait_reports_how_far_it_has_come() -> None:
-    said: list[str] = []
+    reports: list[str] = []
     time = Time([listed(WEB, deployment(UNAVAILABLE))])
-    timing = replace(time.timing, report=said.append)
+    timing = replace(time.timing, report=reports.append)
     with pytest.raises(KServeError, match="after 40 seconds"):
         apply_manifests(waiting_server(UNAVAILABLE), load([DEPLOYMENT], []), Options(wait_timeout=40), timing)
     message = "0 of 1 replicas are available, 1 of them new and 0 old."
-    assert said == [f"Deployment models/web is not ready after {n} seconds: {message}" for n in (15, 30)]
+    assert reports == [f"Deployment models/web is not ready after {n} seconds: {message}" for n in (15, 30)]

@@ -35,7 +35,7 @@ def test_each_resource_is_read_once_in_the_preferred_version() -> None:
     assert [item["metadata"]["name"] for item in found[ISVC].roots] == ["iris", "rose"]
     assert {item["apiVersion"] for item in found[ISVC].roots} == {"serving.kserve.io/v1beta1"}
     # Neither subresources nor resources of other groups, nor a resource again in an older version.
-    assert sorted(path for path in api.asked if path.count("/") == 4) == [
+    assert sorted(path for path in api.paths if path.count("/") == 4) == [
         "/apis/serving.kserve.io/v1alpha1/servingruntimes",
         "/apis/serving.kserve.io/v1beta1/inferenceservices",
     ]

@@ -31,8 +31,8 @@ ANSWERS = {"/version": {"gitVersion": "v1.35.4", "major": "1", "minor": "35"}, "
 
 def api_server(connection: Connection, _number: int) -> None:
     """Answer as an API server, and as one behind an HTTP proxy, which gets the whole URL."""
-    while (asked := connection.request()) is not None:
-        path = asked[0].split()[1].removeprefix("http://api.example.com")
+    while (received := connection.request()) is not None:
+        path = received[0].split()[1].removeprefix("http://api.example.com")
         connection.answer(json.dumps(ANSWERS.get(path, {})).encode(), "200 OK", "Content-Type: application/json")
 
 
@@ -135,9 +135,9 @@ def test_the_proxy_of_the_kubeconfig_is_used(monkeypatch: pytest.MonkeyPatch, tm
         ask = connection.request
 
         def request() -> tuple[str, bytes] | None:
-            if (asked := ask()) is not None:
-                heads.append(asked[0])
-            return asked
+            if (received := ask()) is not None:
+                heads.append(received[0])
+            return received
 
         connection.request = request  # type: ignore[method-assign]
         api_server(connection, number)
