@@ -94,7 +94,7 @@ def bare(config: Settings) -> Iterator[None]:
 
 
 def _run(command: Sequence[str | Path], env: Mapping[str, str]) -> str:
-    done = subprocess.run(
+    result = subprocess.run(
         command,
         cwd=ROOT,
         env=dict(env),
@@ -104,9 +104,9 @@ def _run(command: Sequence[str | Path], env: Mapping[str, str]) -> str:
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise MeasurementError(f"{command[0]} failed:\n{done.stdout[-3000:]}")
-    return done.stdout
+    if result.returncode:
+        raise MeasurementError(f"{command[0]} failed:\n{result.stdout[-3000:]}")
+    return result.stdout
 
 
 def variables(config: Settings) -> dict[str, Any]:

@@ -36,9 +36,9 @@ NAME = "hashfoundry.kserve"
 
 def run(*command: str | Path, env: Mapping[str, str] | None = None) -> None:
     """Run a program in the checkout; SystemExit with its code where it fails."""
-    done = subprocess.run([str(word) for word in command], cwd=ROOT, env=env, stdin=subprocess.DEVNULL, check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
+    result = subprocess.run([str(word) for word in command], cwd=ROOT, env=env, stdin=subprocess.DEVNULL, check=False)
+    if result.returncode:
+        sys.exit(result.returncode)
 
 
 def environment() -> Path:

@@ -39,11 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     request = Request(folder, options.name, options.version, options.description, examples_file=options.examples)
     try:
         trial = GateOptions(isolated=not options.not_isolated, python=options.python).trial(PACKAGES)
-        done = result(request, *describe_model(request, trial), check_mode=False, diff=False)
+        written = result(request, *describe_model(request, trial), check_mode=False, diff=False)
     except KServeError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    print(f"{done['path']}: {'written' if done['changed'] else 'unchanged'}.")
+    print(f"{written['path']}: {'written' if written['changed'] else 'unchanged'}.")
     return 0
 
 

@@ -79,6 +79,6 @@ def test_the_example_answers_what_the_page_shows(
         "NO_PROXY": "*",
         "no_proxy": "*",
     }
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    assert within(shown, json.loads(done.stdout)), done.stdout
+    result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    assert within(shown, json.loads(result.stdout)), result.stdout

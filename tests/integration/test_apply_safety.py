@@ -204,5 +204,5 @@ def test_several_first_runs_have_one_ca(settings: Settings, kubectl: Kubectl, sp
     # What was created exclusively is the role's own: it can delete it.
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ca", "namespace": space, "labels": {}}}
     secret["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "hashfoundry.kserve"}
-    gone = {"definitions": [secret], "state": "absent", "field_manager": "hashfoundry.kserve.certificates"}
-    assert ended(started(settings, "manifests", gone))["counts"]["deleted"] == 1
+    deletion = {"definitions": [secret], "state": "absent", "field_manager": "hashfoundry.kserve.certificates"}
+    assert ended(started(settings, "manifests", deletion))["counts"]["deleted"] == 1

@@ -52,8 +52,8 @@ class Batch:
     def play(self, key: str, **options: Any) -> tuple[int, str]:
         words = {"model": MODEL, "version": VERSION, "input": key, "batch_inference_bucket": self.name}
         words |= {"batch_inference_namespace": self.name, **options}
-        done = self.playbook("playbooks/batch.yml", "-e", json.dumps(words))
-        return done.returncode, " ".join(done.stdout.split())
+        result = self.playbook("playbooks/batch.yml", "-e", json.dumps(words))
+        return result.returncode, " ".join(result.stdout.split())
 
     def pods(self) -> list[str]:
         words = ("get", "pods", "-n", self.name, "-l", "app.kubernetes.io/name=batch-inference", "-o", "name")

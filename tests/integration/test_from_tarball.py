@@ -113,10 +113,10 @@ def answer(settings: Settings, name: str) -> Any:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def finished(done: subprocess.CompletedProcess[str]) -> int:
+def finished(result: subprocess.CompletedProcess[str]) -> int:
     """Assert that a run has succeeded, and return its number of changed tasks."""
-    assert done.returncode == 0, reason(done)
-    return int(re.findall(r"changed=(\d+)", done.stdout)[-1])
+    assert result.returncode == 0, reason(result)
+    return int(re.findall(r"changed=(\d+)", result.stdout)[-1])
 
 
 @pytest.fixture(scope="module")

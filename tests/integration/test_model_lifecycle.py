@@ -95,17 +95,17 @@ class Lifecycle:
         """Run playbooks on these models, in the listed version, and return the output."""
         output = ""
         for name in names:
-            done = self.playbook(f"playbooks/{name}.yml", *flags, "-e", self._words(listed, options))
-            output += " ".join(done.stdout.split())
-            assert done.returncode == 0 or options.get("fails"), f"{name}: {reason(done)}"
+            result = self.playbook(f"playbooks/{name}.yml", *flags, "-e", self._words(listed, options))
+            output += " ".join(result.stdout.split())
+            assert result.returncode == 0 or options.get("fails"), f"{name}: {reason(result)}"
         return output
 
     def check(self, *names: str, listed: str = "v1", **options: Any) -> str:
         """Run playbooks in check mode, in one run of Ansible, assert that it succeeds, and return the output."""
         files = [f"playbooks/{name}.yml" for name in names]
-        done = self.playbook(*files, "--check", "--diff", "-e", self._words(listed, options))
-        assert done.returncode == 0, f"{' '.join(files)} --check: {reason(done)}"
-        return " ".join(done.stdout.split())
+        result = self.playbook(*files, "--check", "--diff", "-e", self._words(listed, options))
+        assert result.returncode == 0, f"{' '.join(files)} --check: {reason(result)}"
+        return " ".join(result.stdout.split())
 
     def bucket(self, key: tuple[str, str] | None = None) -> Any:
         access_key, secret_key = key or self.key
@@ -133,10 +133,10 @@ class Lifecycle:
         ]
         command += ["--cacert", str(self.settings.state / "ca.crt"), "--resolve", f"{authority}:127.0.0.1"]
         command += [] if body is None else ["-H", "Content-Type: application/json", "--data-binary", json.dumps(body)]
-        done = subprocess.run(
+        result = subprocess.run(
             [*command, f"https://{authority}{path}"], capture_output=True, text=True, check=True, timeout=120
         )
-        return json.loads(done.stdout)
+        return json.loads(result.stdout)
 
     def serves(self, name: str) -> dict[str, Any]:
         """The version and digest that the model reports, and its predictions."""
@@ -184,7 +184,7 @@ class Lifecycle:
             "thresholds": {"error_rate": 1},
             "retry_for": 0,
         }
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "ansible_collections.hashfoundry.kserve.plugins.modules.inference_smoke_test"],
             env={"PYTHONPATH": str(REPOSITORY / "collections")},
             input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
@@ -192,7 +192,7 @@ class Lifecycle:
             text=True,
             check=False,
         )
-        figures: dict[str, Any] = json.loads(done.stdout)
+        figures: dict[str, Any] = json.loads(result.stdout)
         return figures
 
     def clear(self) -> None:

@@ -211,10 +211,10 @@ def small_disk(loader: Loader) -> Any:
         # The remaining files are listed inside the mount namespace, since the tmpfs is unmounted with it.
         script = f'{disk} && "$@"; code=$?; find {volume} -path "*/v1*"; exit $code'
         command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", *loader.command()]
-        done = subprocess.run(command, env=loader.env, capture_output=True, text=True, check=False)
-        if "unshare failed" in done.stderr or "permission denied" in done.stderr.lower():
+        result = subprocess.run(command, env=loader.env, capture_output=True, text=True, check=False)
+        if "unshare failed" in result.stderr or "permission denied" in result.stderr.lower():
             pytest.skip("only root may mount a disk on this machine")
-        return done.returncode, (done.stdout + done.stderr).strip()
+        return result.returncode, (result.stdout + result.stderr).strip()
 
     return run
 

@@ -206,8 +206,8 @@ def test_objects_without_a_manifest_are_completed(modules: Modules, large: Path)
     content = (large / "metadata.json").read_bytes()
     modules.store.put("model/v1/metadata.json", content, hashlib.sha256(content).hexdigest())
     (large / "model.bin").write_bytes(b"model")
-    done = modules.upload(large)
-    assert done["unchanged"] == ["metadata.json"] and done["uploaded"] == ["manifest.json", "model.bin"]
+    result = modules.upload(large)
+    assert result["unchanged"] == ["metadata.json"] and result["uploaded"] == ["manifest.json", "model.bin"]
 
 
 def test_a_truncated_object(modules: Modules, large: Path, tmp_path: Path) -> None:

@@ -60,9 +60,9 @@ def test_a_pod_that_is_not_restricted_is_rejected(settings: Settings) -> None:
     command = [settings.state / "bin" / "kubectl", f"--kubeconfig={settings.kubeconfig}"]
     for name in ("kserve", "hashfoundry-system", "object-storage"):
         words = ["run", "root", "-n", name, "--image=none.invalid/none", "--dry-run=server"]
-        done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
-        assert done.returncode != 0
-        assert "violates PodSecurity" in done.stderr, name
+        result = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+        assert result.returncode != 0
+        assert "violates PodSecurity" in result.stderr, name
 
 
 def test_no_pod_violates_the_standard(kubectl: Kubectl, namespaces: list[str]) -> None:

@@ -83,11 +83,11 @@ def changes(output: str) -> str:
 
 def test_site_runs_clean_after_a_restore_of_lost_policies(playbook, kubectl, tmp_path: Path) -> None:
     folder = ("-e", f"folder={tmp_path / 'backup'}")
-    done = playbook("playbooks/backup.yml", *folder)
-    assert done.returncode == 0, reason(done)
+    result = playbook("playbooks/backup.yml", *folder)
+    assert result.returncode == 0, reason(result)
     kubectl("delete", LOST, "--all", "-n", "ml-models")
     for name, words in (("restore", folder), ("site", ())):
-        done = playbook(f"playbooks/{name}.yml", *words)
-        assert done.returncode == 0, f"{name}: {reason(done)}"
-    assert changes(done.stdout) == "changed=0"
+        result = playbook(f"playbooks/{name}.yml", *words)
+        assert result.returncode == 0, f"{name}: {reason(result)}"
+    assert changes(result.stdout) == "changed=0"
     assert objects(kubectl, "networkpolicies", "-n", "ml-models")

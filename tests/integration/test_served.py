@@ -40,13 +40,13 @@ def ask(settings: Settings) -> Callable[..., Answer]:
         command += ["--cacert", str(ca or settings.state / "ca.crt"), "--resolve", f"{authority}:127.0.0.1"]
         for header in headers or ("Content-Type: application/json",):
             command += ["-H", header]
-        done = subprocess.run(
+        result = subprocess.run(
             [*command, "--data-binary", "@-", f"https://{authority}{path}"],
             input=body, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        if done.returncode:
-            return -done.returncode, done.stderr
-        text, _newline, status = done.stdout.rpartition("\n")
+        if result.returncode:
+            return -result.returncode, result.stderr
+        text, _newline, status = result.stdout.rpartition("\n")
         try:
             return int(status), json.loads(text)
         except ValueError:
@@ -63,13 +63,13 @@ def pod_of(kubectl: Kubectl, name: str) -> dict[str, Any]:
 
 
 def test_the_readme_curl_line_answers(settings: Settings) -> None:
-    done = subprocess.run(demo.curl(settings), capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == {"predictions": [0, 2]}
+    result = subprocess.run(demo.curl(settings), capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout) == {"predictions": [0, 2]}
 
 
 def test_the_second_model_answers_too(settings: Settings) -> None:
-    done = subprocess.run(demo.curl(settings, "churn-classifier"), capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == {"predictions": [1, 0]}
+    result = subprocess.run(demo.curl(settings, "churn-classifier"), capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout) == {"predictions": [1, 0]}
 
 
 @pytest.mark.parametrize("name", demo.QUESTIONS)
@@ -187,11 +187,11 @@ def rejected(settings: Settings) -> Callable[..., str]:
 
     def ask_for(*words: str, manifest: dict[str, Any] | None = None) -> str:
         command = [settings.state / "bin" / "kubectl", f"--kubeconfig={settings.kubeconfig}", *words]
-        done = subprocess.run(
+        result = subprocess.run(
             command, input=yaml.safe_dump(manifest or {}), capture_output=True, text=True, check=False
         )
-        assert done.returncode != 0, done.stdout
-        return done.stderr
+        assert result.returncode != 0, result.stdout
+        return result.stderr
 
     return ask_for
 
@@ -241,6 +241,6 @@ def test_the_bucket_contains_the_trained_models(settings: Settings) -> None:
 
 
 def test_site_works_in_check_mode(playbook: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    done = playbook("playbooks/site.yml", "--check", "--diff")
-    assert done.returncode == 0, reason(done)
-    assert "changed=0" in done.stdout
+    result = playbook("playbooks/site.yml", "--check", "--diff")
+    assert result.returncode == 0, reason(result)
+    assert "changed=0" in result.stdout

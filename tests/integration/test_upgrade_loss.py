@@ -39,9 +39,9 @@ def test_a_loss_fails_the_upgrade_and_the_backup_restores_it(
     book = tmp_path / "loss.yml"
     book.write_text(LOSS)
     words = ("-e", f"platform_upgrade_backup_folder={tmp_path}/backups")
-    done = playbook(book, *words)
+    result = playbook(book, *words)
     printed = says(
-        done,
+        result,
         "1 custom resources were deleted or re-created: clusterservingruntimes.serving.kserve.io kserve-pmmlserver",
     )
     # The command of the message, as a user copies it.
@@ -56,6 +56,6 @@ def test_a_loss_fails_the_upgrade_and_the_backup_restores_it(
 def test_site_changes_nothing_after_the_restore(playbook: Playbook) -> None:
     # The first run takes over what the command of the message has applied.
     for _run in range(2):
-        done = playbook("playbooks/site.yml")
-        assert done.returncode == 0, reason(done)
-    assert recap(done, "changed") == 0, [line for line in done.stdout.splitlines() if line.startswith("changed")]
+        result = playbook("playbooks/site.yml")
+        assert result.returncode == 0, reason(result)
+    assert recap(result, "changed") == 0, [line for line in result.stdout.splitlines() if line.startswith("changed")]

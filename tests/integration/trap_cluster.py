@@ -122,15 +122,15 @@ class Cluster:
     def kubectl(self, *words: str, stdin: str | None = None) -> str:
         """Run kubectl and return its output; retry while KServe's webhook is unavailable."""
         program = [str(self.settings.state / "bin" / "kubectl"), f"--kubeconfig={self.settings.kubeconfig}"]
-        done = wait_until(
+        result = wait_until(
             lambda: subprocess.run([*program, *words], input=stdin, capture_output=True, text=True, check=False),
-            lambda done: not done.returncode or "failed calling webhook" not in done.stderr,
+            lambda result: not result.returncode or "failed calling webhook" not in result.stderr,
             60,
             pause=1,
             what="KServe's webhook answers",
         )
-        assert not done.returncode, f"kubectl {' '.join(words)}: {done.stderr.strip()}"
-        return done.stdout
+        assert not result.returncode, f"kubectl {' '.join(words)}: {result.stderr.strip()}"
+        return result.stdout
 
     def apply(self, *things: Json) -> None:
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(things)})

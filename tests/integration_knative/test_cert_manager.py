@@ -70,9 +70,9 @@ def issue(playbook: Playbook, kubectl: Kubectl) -> Iterator[Callable[..., str]]:
         certificate = {"namespace": "trouble", "secret": "lost", "dns_names": ["lost.example.com"]}
         certificate |= {key: options.pop(key) for key in ("issuer",) if key in options}
         words = {"certificates_issued": [certificate], "certificates_timeout": SECONDS, **options}
-        done = playbook("playbooks/addons.yml", "--tags", "certificates", "-e", json.dumps(words))
-        assert done.returncode != 0
-        return " ".join(done.stdout.split())
+        result = playbook("playbooks/addons.yml", "--tags", "certificates", "-e", json.dumps(words))
+        assert result.returncode != 0
+        return " ".join(result.stdout.split())
 
     yield run
     kubectl("delete", "namespace", "trouble", "--ignore-not-found")

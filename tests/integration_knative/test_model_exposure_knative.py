@@ -71,16 +71,16 @@ def controller(
     apply(namespace, copy, PLAIN)
     port = ("-e", f"gateway_https_port={NODE_PORT}")
     try:
-        done = playbook(play, *port)
-        assert done.returncode == 0, reason(done)
+        result = playbook(play, *port)
+        assert result.returncode == 0, reason(result)
         node = json.loads(kubectl("get", "nodes", "-o", "json"))["items"][0]["status"]["addresses"]
         yield {entry["type"]: entry["address"] for entry in node}["InternalIP"]
     finally:
         kubectl("delete", "secret", "models-tls", "-n", "projectcontour", "--ignore-not-found")
         kubectl("delete", "service", "kourier-plain", "-n", "kourier-system", "--ignore-not-found")
-        done = playbook(play, *port, "-e", "gateway_state=absent")
+        result = playbook(play, *port, "-e", "gateway_state=absent")
         kubectl("delete", "namespace", "projectcontour", "--ignore-not-found", "--wait=false")
-        assert done.returncode == 0, reason(done)
+        assert result.returncode == 0, reason(result)
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +91,9 @@ def expose(playbook: Playbook) -> Callable[[str], str]:
             "model_exposure_networking_service": {"namespace": "kourier-system", "name": "kourier-plain", "port": 80},
         }
         tags = ("--tags", "cluster_preflight,model_exposure")
-        done = playbook("playbooks/serving.yml", *tags, "-e", json.dumps(given))
-        assert done.returncode == 0, reason(done)
-        return done.stdout
+        result = playbook("playbooks/serving.yml", *tags, "-e", json.dumps(given))
+        assert result.returncode == 0, reason(result)
+        return result.stdout
 
     return run
 
@@ -104,13 +104,13 @@ def curl(settings: Settings, address: str, port: int) -> str:
     command = ["curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "60"]
     command += ["--cacert", str(Path(settings.state) / "ca.crt"), "--resolve", f"{authority}:{address}"]
     command += ["-H", "Content-Type: application/json", "--data-binary", BODY]
-    done = subprocess.run(
+    result = subprocess.run(
         [*command, f"https://{authority}/v1/models/iris-classifier:predict"],
         capture_output=True,
         text=True,
         check=False,
     )
-    return done.stderr or done.stdout
+    return result.stderr or result.stdout
 
 
 def predicts(answer: str) -> bool:

@@ -59,14 +59,14 @@ class _Action:
 class _Report:
     """What has been done so far; it is shown on failure, too."""
 
-    done: list[_Action] = field(default_factory=list)
+    entries: list[_Action] = field(default_factory=list)
 
     def result(self, api: ApplyApi, waiter: Waiter) -> dict[str, Any]:
-        actions = [entry.action for entry in self.done]
+        actions = [entry.action for entry in self.entries]
         return {
             "changed": any(action != "unchanged" for action in actions),
-            "objects": [{**identity(entry.target), "action": entry.action} for entry in self.done],
-            "unvalidated": [{**identity(entry.target), "reason": entry.why} for entry in self.done if entry.why],
+            "objects": [{**identity(entry.target), "action": entry.action} for entry in self.entries],
+            "unvalidated": [{**identity(entry.target), "reason": entry.why} for entry in self.entries if entry.why],
             "counts": {action: actions.count(action) for action in _ACTIONS},
             "requests": api.requests,
             "waited_seconds": round(waiter.seconds, 1),
@@ -91,7 +91,7 @@ def apply_manifests(
         raise KServeError(redact(str(error), *secrets), **report.result(api, waiter), **result) from None
     result = report.result(api, waiter)
     if options.diff:
-        result["diff"] = [_diff(entry) for entry in report.done if entry.action != "unchanged"]
+        result["diff"] = [_diff(entry) for entry in report.entries if entry.action != "unchanged"]
     return _with_pruned(result, api, report, options, timing) if options.prune else result
 
 
@@ -99,7 +99,7 @@ def _with_pruned(
     result: dict[str, Any], api: ApplyApi, report: _Report, options: Options, timing: Timing
 ) -> dict[str, Any]:
     try:
-        pruned = prune(api, options.prune, (entry.target for entry in report.done), options, timing)
+        pruned = prune(api, options.prune, (entry.target for entry in report.entries), options, timing)
     except KServeError as error:
         raise KServeError(str(error), reason=error.reason, **_merged(result, error.result)) from None
     return _merged(result, pruned)
@@ -184,11 +184,11 @@ class _ApplyRun:
                 # What the kind's objects were before could not be read before it was there.
                 live = self._read(target) if any(entry.action != "unchanged" for entry in crds) else None
             action = self._apply_one(target, live)
-            self._report.done.append(action)
+            self._report.entries.append(action)
             if target.manifest.is_crd:
                 crds.append(action)
         if self._options.wait and not self._options.check_mode:
-            self._wait(self._report.done)
+            self._wait(self._report.entries)
 
     def _await_kinds(self, crds: Sequence[_Action]) -> None:
         """Wait until CRDs are established and the discovery lists what they define."""
@@ -215,8 +215,8 @@ class _ApplyRun:
         masked = ApiError(redact(str(error), *self._secrets), error.status, redact(error.text, *self._secrets))
         return refusal(target, masked, self._options.webhook_timeout)
 
-    def _wait(self, done: Sequence[_Action]) -> None:
-        self._waiter.wait([(entry.target, entry.after) for entry in done], self._options.wait_timeout)
+    def _wait(self, actions: Sequence[_Action]) -> None:
+        self._waiter.wait([(entry.target, entry.after) for entry in actions], self._options.wait_timeout)
 
     def _kind(self, manifest: Manifest, kinds: dict[tuple[str, str], Kind]) -> Kind:
         kind = kinds.get((manifest.api_version, manifest.kind))

@@ -171,7 +171,7 @@ def _reconciled(
 ) -> dict[str, Any]:
     """Issue what is due.
 
-    :param done: why Secrets were written, also by earlier attempts of this run.
+    :param reconciled: why Secrets were written, also by earlier attempts of this run.
     :raises _TakenError: a Secret that was absent is there.
     """
     soon = now + timedelta(days=wanted.renew_days)

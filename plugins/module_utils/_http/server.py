@@ -75,7 +75,7 @@ class Load(Protocol):
     """How many connections to open before the first request."""
 
     def start(self, clock: Clock, send: Callable[[int, int, Done], None], finished: Callable[[], None]) -> None:
-        """Send by send(connection, body, done), where both are counted from 0, and call finished at the end."""
+        """Send by send(connection, body, on_end), where both are counted from 0, and call finished at the end."""
 
 
 class Transport(Protocol):

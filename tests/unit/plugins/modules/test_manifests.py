@@ -157,8 +157,8 @@ def test_images_and_absent(run_module, server: Server) -> None:
     run_module(manifests.main, {"definitions": [config], "images": images})
     live = server.objects["/api/v1/namespaces/models/configmaps/c"]
     assert live["data"] == {"an-image": f"mirror.example.com/a/b:v1@sha256:{'0' * 64}"}
-    gone = run_module(manifests.main, {"definitions": [config], "state": "absent"})
-    assert gone["counts"] == {"deleted": 1, "kept": 0, "absent": 0} and server.objects == {}
+    deleted = run_module(manifests.main, {"definitions": [config], "state": "absent"})
+    assert deleted["counts"] == {"deleted": 1, "kept": 0, "absent": 0} and server.objects == {}
     assert run_module(manifests.main, {"definitions": [config], "state": "absent"})["changed"] is False
     wrong = run_module(manifests.main, {"definitions": [config], "images": {"digests": {"a:b": "latest"}}})
     assert (wrong["failed"], wrong["reason"]) == (True, "InvalidOption")

@@ -99,10 +99,10 @@ KINDS: dict[str, tuple[Any, list[Any], list[dict[str, Any]], list[tuple[str, str
 def test_a_model_of_each_kind_is_described(tmp_path: Path, kind: str, given: bool) -> None:
     model, rows, inputs, outputs = KINDS[kind]
     store(tmp_path, model)
-    done = describe(tmp_path, examples=rows if given else None)
-    assert done["changed"]
+    result = describe(tmp_path, examples=rows if given else None)
+    assert result["changed"]
     found = json.loads((tmp_path / "metadata.json").read_text())
-    assert found == done["metadata"]
+    assert found == result["metadata"]
     assert found["inputs"] == inputs
     assert [(each["name"], each["datatype"], each["shape"]) for each in found["outputs"]] == outputs
     if given:
@@ -128,11 +128,11 @@ def test_what_the_module_does_not_know_is_retained(tmp_path: Path) -> None:
     path = tmp_path / "metadata.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": 42}))
     store(tmp_path, Ridge(alpha=2).fit(ROWS, [0, 1, 2]))
-    done = describe(tmp_path, check_mode=True, version="v2")
+    result = describe(tmp_path, check_mode=True, version="v2")
     assert json.loads(path.read_text())["version"] == "v1", "check mode has written"
-    assert done["changed"]
-    assert '"version": "v1"' in done["diff"]["before"]
-    assert '"version": "v2"' in done["diff"]["after"]
+    assert result["changed"]
+    assert '"version": "v1"' in result["diff"]["before"]
+    assert '"version": "v2"' in result["diff"]["after"]
     found = describe(tmp_path, version="v2")["metadata"]
     assert (found["seed"], found["description"]) == (42, "the size of a flower")
     assert found["examples"]["instances"] == ROWS
@@ -209,13 +209,13 @@ def test_the_command_writes_the_same(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "model.describe", str(tmp_path / "v1" / "model.pkl"), "--name", "kind"]
     command += ["--version", "v1", "--examples", str(tmp_path / "rows.csv"), "--description", "a size"]
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/v1/metadata.json: written.\n"), done.stderr
+    result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, f"{tmp_path}/v1/metadata.json: written.\n"), result.stderr
     again = describe(tmp_path / "v1", examples_path=str(tmp_path / "rows.csv"), description="a size")
     assert not again["changed"]
-    done = subprocess.run(
+    result = subprocess.run(
         [*command[:3], str(tmp_path), *command[4:]], cwd=ROOT, env=env, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error: Of .joblib, .pkl, .pickle")
-    assert "Traceback" not in done.stderr
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: Of .joblib, .pkl, .pickle")
+    assert "Traceback" not in result.stderr

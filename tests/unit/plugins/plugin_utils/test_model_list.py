@@ -32,10 +32,10 @@ def test_a_checked_list_is_unchanged() -> None:
 
 
 def test_an_absent_entry_needs_a_name_only_and_is_left_out() -> None:
-    gone = {"name": "churn", "state": "absent"}
-    assert checked([IRIS, gone]) == checked([IRIS])
+    absent = {"name": "churn", "state": "absent"}
+    assert checked([IRIS, absent]) == checked([IRIS])
     assert checked([{**IRIS, "state": "absent"}]) == ([], [])
-    assert absent_names([{**IRIS, "state": "present"}, gone]) == ["churn"]
+    assert absent_names([{**IRIS, "state": "present"}, absent]) == ["churn"]
 
 
 def test_a_third_model_takes_one_entry() -> None:

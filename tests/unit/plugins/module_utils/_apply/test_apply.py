@@ -426,8 +426,8 @@ def test_a_failed_workload_is_not_waited_for() -> None:
 
 
 def test_an_object_that_is_deleted_during_the_wait_is_reported() -> None:
-    gone = listed(WEB, deployment(UNAVAILABLE))
-    time = Time([type(gone)(WEB, listed={})])
+    removed = listed(WEB, deployment(UNAVAILABLE))
+    time = Time([type(removed)(WEB, listed={})])
     assert "it has been deleted" in str(fails(waiting_server(UNAVAILABLE), [DEPLOYMENT], time))
 
 
@@ -485,8 +485,8 @@ PLACELESS = thing("ConfigMap", "c", None, data={"a": "1"})
 )
 def test_an_object_that_is_given_with_and_without_its_namespace_is_one(definitions: list[dict[str, Any]]) -> None:
     server = Server()
-    (done,) = run(server, definitions, namespace="models")["objects"]
-    assert (done["name"], done["action"]) == ("c", "created")
+    (entry,) = run(server, definitions, namespace="models")["objects"]
+    assert (entry["name"], entry["action"]) == ("c", "created")
     assert len(server.sent) == 1
     assert run(server, definitions, namespace="models")["changed"] is False
 

@@ -46,8 +46,8 @@ def run(
 
 
 def actions(result: dict[str, Any]) -> list[tuple[str, str]]:
-    done = [(entry["action"], entry["reason"]) for entry in result["certificates"]]
-    return [(result["ca_action"], result["ca_reason"]), *done]
+    entries = [(entry["action"], entry["reason"]) for entry in result["certificates"]]
+    return [(result["ca_action"], result["ca_reason"]), *entries]
 
 
 UNCHANGED = ("unchanged", "")

@@ -291,11 +291,11 @@ def test_absent_services_are_no_failure_in_check_mode() -> None:
 
 
 def test_services_selected_by_labels_may_appear_and_disappear() -> None:
-    gone = next(thing for thing in named("rose", SLOW) if thing["kind"] == "InferenceService")
+    removed = next(thing for thing in named("rose", SLOW) if thing["kind"] == "InferenceService")
     cluster = Cluster(
         (1, listed(*SLOW, *named("rose", SLOW))),
         (3, present(*named("lily", GOOD))),
-        (4, [Change("service", absent=gone)]),
+        (4, [Change("service", absent=removed)]),
         (5, present(*GOOD)),
     )
     outcome = run(cluster, Selection("models", None, ("team=a",)))

@@ -125,8 +125,8 @@ def test_another_token_is_requested_if_the_existing_one_is_unusable(
     api.now = now
     looked = reconcile(api, wanted, at, now, check_mode=True)
     assert (looked["changed"], looked["reason"], len(api.requests)) == (True, reason, 1)
-    done = reconcile(api, wanted, at, now, check_mode=False)
-    assert (done["changed"], done["reason"], len(api.requests)) == (True, reason, 2)
+    renewed = reconcile(api, wanted, at, now, check_mode=False)
+    assert (renewed["changed"], renewed["reason"], len(api.requests)) == (True, reason, 2)
     assert stat.S_IMODE(wanted.path.stat().st_mode) == 0o600
 
 

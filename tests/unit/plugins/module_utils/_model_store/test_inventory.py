@@ -80,8 +80,8 @@ def test_the_details_of_a_version(store: MemoryStore) -> None:
 
 @pytest.mark.parametrize("key", ["customers.csv", "incoming/customers.CSV", "incoming/2026/11/customers.parquet"])
 def test_the_files_and_predictions_of_batches_are_no_models(key: str) -> None:
-    done = f"{key}.predictions/churn-v1-0123456789ab/"
-    names = [key, f"{done}part-00000.csv", f"{done}manifest.json", f"{done}progress.json"]
+    folder = f"{key}.predictions/churn-v1-0123456789ab/"
+    names = [key, f"{folder}part-00000.csv", f"{folder}manifest.json", f"{folder}progress.json"]
     store = MemoryStore({**dict.fromkeys(names, b"{}"), "iris/1/manifest.json": IRIS.content})
     assert [each["name"] for each in versions(store, "models", None, None)] == ["iris"]
 

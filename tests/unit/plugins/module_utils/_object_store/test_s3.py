@@ -501,8 +501,8 @@ print(sum("botocore" in path and ".json" in path for path in opened))
 def test_a_client_reads_nothing_that_was_preloaded(preload: str, reads: bool) -> None:
     command = [sys.executable, "-c", OPENED.format(preload=preload)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert (int(done.stdout) > 0) is reads
+    result = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert (int(result.stdout) > 0) is reads
 
 
 def test_an_unreachable_server(monkeypatch: pytest.MonkeyPatch) -> None:
