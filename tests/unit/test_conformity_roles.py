@@ -34,7 +34,10 @@ UNSEEN = {
 WITHOUT_CLUSTER = {FACTS, "model_storage", "model_training", "model_verification"}
 ENVIRONMENT = "{{ platform_environment }}"
 # A restore applies what each role had applied as that role.
-AS_OTHERS = {"model_backup": "{{ __model_backup_item.field_manager }}"}
+AS_OTHERS = {
+    "model_backup": "{{ __model_backup_item.field_manager }}",
+    "platform_upgrade": "{{ __platform_upgrade_item.field_manager }}",
+}
 WAITS_FOR = {"active_connection_states", "host", "path", "port", "search_regex"}
 
 
