@@ -237,9 +237,9 @@ class _Deletion:
         if not in_time:
             live = self._read(left[0].target) or {"metadata": {}}
             finalizers = live["metadata"].get("finalizers") or (live.get("spec") or {}).get("finalizers") or []
-            reason = f"its finalizers {', '.join(finalizers)} remain" if finalizers else "no finalizer explains why"
+            cause = f"its finalizers {', '.join(finalizers)} remain" if finalizers else "no finalizer explains why"
             raise KServeError(
-                f"{left[0].target} is not gone after {self._options.wait_timeout:g} seconds: {reason}; see that the "
+                f"{left[0].target} is not gone after {self._options.wait_timeout:g} seconds: {cause}; see that the "
                 "controllers that clean up after it run, and run again.",
                 reason="DeletionTimeout",
             )

@@ -71,8 +71,8 @@ def _request_state(request: Json) -> str:
 
 def _state(thing: Json) -> str:
     status = _status(thing)
-    reason = short(status.get("reason")).rstrip(".")
-    return f"{status.get('state') or 'not processed'}{f': {reason}' if reason else ''}"
+    cause = short(status.get("reason")).rstrip(".")
+    return f"{status.get('state') or 'not processed'}{f': {cause}' if cause else ''}"
 
 
 def _message_of(condition: Json) -> str:
