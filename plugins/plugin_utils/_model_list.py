@@ -170,7 +170,7 @@ def _model(entry: Mapping[str, Any], around: Surroundings) -> tuple[dict[str, An
     result = ArgumentSpecValidator(MODEL, required_if=REQUIRED_IF).validate(given)
     faults = [_sentence(error) for error in result.errors.errors]
     model: dict[str, Any] = _without_null(result.validated_parameters)
-    # What has the wrong type is said already, and cannot be looked into.
+    # A value of the wrong type is reported already, and cannot be inspected.
     return model, faults or list(_faults(model, around))
 
 

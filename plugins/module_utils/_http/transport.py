@@ -245,7 +245,7 @@ class _Line:
             return
         self._connection = connection
         if connection.transport is None or connection.transport.is_closing():
-            self.lost(connection, None)  # the end came before this task was told of the beginning
+            self.lost(connection, None)  # the end came before this task was notified of the connection
         else:
             connection.transport.write(self._request)
 
@@ -297,7 +297,7 @@ async def _open(line: _Line, server: Server, context: ssl.SSLContext | None) -> 
 
 
 class _Tunnel(asyncio.Protocol):
-    """What is said to a proxy before it passes bytes on."""
+    """The CONNECT request to a proxy, before it forwards bytes."""
 
     def __init__(self) -> None:
         self._reader = AnswerReader(to_connect=True)

@@ -140,8 +140,8 @@ def _log(api: KubeApi, path: str, container: Json) -> list[str]:
     if "waiting" in state and not restarted:
         return []  # it has not run yet
     ended = state.get("terminated", {}).get("exitCode", 0) != 0
-    # A container that is started again has said why it ended in its life before. One that had ended when it was looked
-    # at may have been started since, and has not said anything yet.
+    # The log of a restarted container's previous run has the reason for its exit. A container that had exited when its
+    # status was read may have been restarted since, and its log is still empty.
     now: dict[str, str] = {}
     before = {"previous": "true"}
     lives = [now, before] if ended else [before, now] if restarted else [now]

@@ -74,7 +74,7 @@ class Objects:
 
 
 def judge(objects: Objects) -> Verdict:
-    """Say what can be said from the objects; serving here means that only the model itself is left to ask."""
+    """Return the verdict on the objects; serving means here that only the model itself remains to be queried."""
     service = objects.service
     if service is None:
         return failed("NotFound", "The InferenceService does not exist; create it, or check name and namespace.")
@@ -340,7 +340,7 @@ def _revision(service: Json, component: str, status: Json, objects: Objects) -> 
         return _stuck(deployment, objects) or _unready_revision(service, component, created, deployment, objects)
     if field_name := unmatched_replicas(service, component, deployment, True):
         return _not_observed(service, component, field_name)
-    # A canary's share is what it is told to be.
+    # A canary's share is that of its spec.
     if spec.get("canaryTrafficPercent") is None:
         for target in status.get("traffic") or ():
             if target.get("percent") and target.get("revisionName") != created:

@@ -56,7 +56,7 @@ class Feed(Protocol):
 
 
 class Ask(Protocol):
-    """How models are asked; the answers come through the feed.
+    """How models are queried; the answers come through the feed.
 
     not_queried: a sentence on a model that serves and was not queried.
     """
@@ -73,7 +73,7 @@ class Ask(Protocol):
 class Watched:
     """One InferenceService, its verdict, and what is known of its model.
 
-    model_ready: None while it was not asked; seconds: when the verdict last became what it is.
+    model_ready: None while it was not queried; seconds: when the verdict last became what it is.
     """
 
     def __init__(self, name: str, grace_period: float) -> None:
@@ -91,7 +91,7 @@ class Watched:
 
     @property
     def model_ready(self) -> bool | None:
-        """Whether the model said that it is ready; None when it was not asked."""
+        """Whether the model reported that it is ready; None if it was not queried."""
         return None if self._answer is None else self._answer.state is State.SERVING
 
     @property
@@ -146,7 +146,7 @@ class Watched:
         if about != self._about:
             self._about = about
             self._due = now
-            if self.model_ready:  # what other pods have said; a doubt stays until it is answered
+            if self.model_ready:  # the answer of other pods; a degraded verdict remains until the next answer
                 self._answer = None
         if not self._asking and self._due is not None and self._due <= now:
             self._asking, self._due = True, None

@@ -183,7 +183,7 @@ class Follower:
 
 
 class Followers:
-    """Threads that follow several sources, and what they have said so far."""
+    """Threads that watch several sources, and their events so far."""
 
     def __init__(self, api: KubeApi, sources: Mapping[str, Source], watch: bool = True) -> None:
         """:param watch: False for one list of each."""
