@@ -109,7 +109,7 @@ def managers(kubectl: Kubectl, space: str) -> set[str]:
     return {entry["manager"] for entry in found["metadata"]["managedFields"]}
 
 
-def test_a_role_takes_over_what_the_field_manager_of_before_has_applied(
+def test_a_role_adopts_objects_of_its_previous_field_manager(
     kubectl: Kubectl, manifests: Module, space: str, tmp_path: Path
 ) -> None:
     manifests(definitions=[settings_map(space, a="1", b="1")], field_manager=BEFORE)

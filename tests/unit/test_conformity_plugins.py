@@ -129,7 +129,7 @@ Check = Callable[[Path], list[str]]
 CHECKS: list[Check] = [action_group_faults, code_length_faults, attribute_faults, private_name_faults, reason_faults]
 
 
-def test_there_is_a_module() -> None:
+def test_the_collection_has_modules() -> None:
     assert modules(ROOT)
 
 

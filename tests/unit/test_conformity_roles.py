@@ -249,7 +249,7 @@ CHECKS: list[Check] = [
 ]
 
 
-def test_there_is_a_role() -> None:
+def test_the_collection_has_roles() -> None:
     assert ROLES
 
 

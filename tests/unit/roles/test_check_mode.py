@@ -62,7 +62,7 @@ def connections() -> Iterator[tuple[int, list[object]]]:
 
 
 @pytest.mark.parametrize(("version", "verified"), [("v1", True), ("v2", False)])
-def test_only_a_model_that_stays_as_it_is_is_verified(
+def test_only_an_unchanged_model_is_verified(
     run: Run, connections: tuple[int, list[object]], tmp_path: Path, version: str, verified: bool
 ) -> None:
     """The examples are those of the new version, and the previous one serves."""

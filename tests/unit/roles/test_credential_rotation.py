@@ -46,7 +46,7 @@ def marked(api: Cluster) -> bool:
 
 
 @pytest.mark.parametrize("old", [{}, {"access_key": "the-access-key", "secret_key": "the-secret-key"}])
-def test_unchanged_credentials_restart_nothing_and_none_are_to_be_deleted(
+def test_unchanged_credentials_restart_no_pod_and_advise_no_deletion(
     run: Run, api: Cluster, where: dict[str, object], old: dict[str, str]
 ) -> None:
     given = {f"credential_rotation_old_{name}": value for name, value in old.items()}

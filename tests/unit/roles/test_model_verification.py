@@ -118,7 +118,7 @@ LOADS: dict[str, tuple[dict[str, Any], set[str]]] = {
 
 
 @pytest.mark.parametrize("case", LOADS)
-def test_all_models_are_asked_and_those_that_have_changed_are_measured(tmp_path: Path, case: str) -> None:
+def test_all_models_are_queried_and_changed_ones_are_load_tested(tmp_path: Path, case: str) -> None:
     variables, measured = LOADS[case]
     code, output, requests = verified(tmp_path, **variables)
     assert code == 0, output

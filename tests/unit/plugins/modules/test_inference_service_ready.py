@@ -308,7 +308,7 @@ UNKNOWN = {
 }
 
 
-def test_a_wrong_runtime_lists_those_that_there_are(run_module, serve) -> None:
+def test_a_wrong_runtime_lists_the_existing_ones(run_module, serve) -> None:
     serve(Api(changes=UNKNOWN))
     result = run_module(inference_service_ready.main, ARGUMENTS)
     assert result["reason"] == "RuntimeNotRecognized"

@@ -228,7 +228,7 @@ def several(*names: str, **changes: Any) -> dict[str, Any]:
     return {"models": models, "retry_for": 0, "token": "PLANTED-TOKEN", **changes}
 
 
-def test_several_models_are_asked_side_by_side_and_without_load(run_module, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_models_are_queried_in_parallel_and_without_load(run_module, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each answers only once all have been asked."""
     names = [f"model-{number}" for number in range(inference_smoke_test.AT_ONCE)]
     all_requested = threading.Barrier(len(names), timeout=20)

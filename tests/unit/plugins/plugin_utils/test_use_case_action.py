@@ -220,7 +220,7 @@ def _of_the_result(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", BOTH_WAYS)
-def test_both_ways_return_the_same(results: dict[str, Results], name: str) -> None:
+def test_the_action_plugin_and_the_module_return_the_same(results: dict[str, Results], name: str) -> None:
     assert _of_the_result(results["here"][name]) == _of_the_result(results["process"][name])
 
 

@@ -399,7 +399,7 @@ def test_refused_pods_of_a_job_are_reported_within_the_grace_period(limit: str, 
 @pytest.mark.parametrize(
     ("status", "name"), [({"active": 1}, "load"), ({"failed": 1}, "load"), ({}, "load-of-another")]
 )
-def test_events_of_others_or_of_before_are_no_refusal(status: dict[str, Any], name: str) -> None:
+def test_events_of_other_or_previous_objects_are_no_rejection(status: dict[str, Any], name: str) -> None:
     server = refusing_server(QUOTA.format(limit="50m"), name)
     time = Time([listed(LOAD, {**JOB, "status": status})])
     failure = fails(server, [JOB], time, wait_timeout=200, grace_period=60)
@@ -492,7 +492,7 @@ def test_an_object_that_is_given_with_and_without_its_namespace_is_one(definitio
 
 
 @pytest.mark.parametrize("apply", [apply_manifests, delete_manifests])
-def test_with_other_content_nothing_is_done(apply: Any) -> None:
+def test_an_object_that_is_given_twice_with_other_content_is_rejected(apply: Any) -> None:
     server = Server(CONFIG)
     before = copy.deepcopy(server.objects)
     twice = "ConfigMap models/c is given twice .* definitions\\[0\\] and in definitions\\[1\\]; remove one of them"

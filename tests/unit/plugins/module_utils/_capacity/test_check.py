@@ -105,7 +105,7 @@ def cluster() -> Iterator[Cluster]:
     yield Cluster()
 
 
-def test_what_fits_has_no_fault(cluster: Cluster) -> None:
+def test_requests_that_fit_have_no_fault(cluster: Cluster) -> None:
     cluster.quota({"requests.cpu": "4", "requests.memory": "8Gi", "pods": "40"})
     result = check(cluster, [service("iris"), service("churn"), job("load-iris")], "kserve")
     assert (result["faults"], result["msg"], result["pods"], result["unchecked"]) == ([], "", 3, [])
@@ -238,7 +238,7 @@ def test_devices_and_the_number_of_pods_of_a_node(cluster: Cluster) -> None:
     assert sentence(cluster, service("iris", replicas=2)).startswith("1 of 2 pods fit on no node")
 
 
-def test_what_is_applied_asks_for_nothing_and_reads_no_nodes(cluster: Cluster) -> None:
+def test_applied_objects_request_nothing_and_nodes_are_not_read(cluster: Cluster) -> None:
     cluster.quota({"pods": "1"}, {"pods": "1"})
     live = service("iris")
     live["spec"]["predictor"]["model"]["name"] = ""  # a default of the API server
@@ -282,7 +282,7 @@ def deployment(replicas: int, cpu: str) -> dict[str, Any]:
     ("replicas", "cpu", "pods"),
     [(2, "0.5", 0), (1, "500m", 0), (3, "500m", 1), (2, "600m", 1), (2, None, 2)],
 )
-def test_a_deployment_that_runs_asks_for_nothing(cluster: Cluster, replicas: int, cpu: str | None, pods: int) -> None:
+def test_a_running_deployment_requests_nothing(cluster: Cluster, replicas: int, cpu: str | None, pods: int) -> None:
     live = deployment(2, "500m")
     live["spec"]["template"]["spec"]["containers"].append({"name": "sidecar"})
     path = "/apis/apps/v1/namespaces/kserve/deployments"
@@ -314,7 +314,7 @@ def test_loads_run_one_after_another_where_there_is_no_room_for_more(cluster: Cl
     assert check(cluster, loads, "kserve")["loads_at_once"] == 2
 
 
-def test_what_may_not_be_read_is_named(cluster: Cluster) -> None:
+def test_unreadable_resources_are_named(cluster: Cluster) -> None:
     cluster.refused = {"/api/v1/pods": 403, f"/api/v1/namespaces/{SPACE}/resourcequotas": 403}
     result = check(cluster, [service("iris", resources("5", "1Gi"))], "kserve")
     assert result["unchecked"] == [

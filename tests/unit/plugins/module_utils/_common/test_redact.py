@@ -135,7 +135,7 @@ def found_by_the_scanner(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("text", [*LINES, *(f'x = "{secret}"' for secret in ISSUED)])
-def test_a_secret_scanner_finds_nothing_that_is_left(text: str) -> None:
+def test_a_secret_scanner_finds_nothing_in_masked_text(text: str) -> None:
     left = redact(text)
     assert found_by_the_scanner(left) <= {MASK}
     assert not {secret for secret in found_by_the_scanner(text) if secret in left}

@@ -50,7 +50,7 @@ def test_anything_else_is_no_quantity(value: Any) -> None:
         ("requests", "disk", "1Gi", "is not a resource of Kubernetes; a device has a name such as nvidia.com/gpu"),
     ],
 )
-def test_an_amount_is_rejected_with_what_was_meant(part: str, name: str, amount: Any, says: str) -> None:
+def test_a_wrong_unit_is_rejected_with_the_intended_one(part: str, name: str, amount: Any, says: str) -> None:
     (fault,) = container_faults({part: {name: amount}})
     assert fault.startswith(f"{part}.{name} is ") and says in fault
 

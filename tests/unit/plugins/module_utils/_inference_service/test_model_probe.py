@@ -294,7 +294,7 @@ def test_models_are_queried_in_parallel_up_to_a_limit() -> None:
     assert threading.active_count() <= before - AT_ONCE
 
 
-def test_a_model_that_is_scaled_to_zero_in_standard_mode_is_not_asked() -> None:
+def test_a_model_that_is_scaled_to_zero_in_standard_mode_is_not_queried() -> None:
     asleep = cluster_objects("standard_serving", {"Deployment/iris-predictor": {"spec": {"replicas": 0}}})
     assert target(asleep, READY) is None
     assert target(cluster_objects("standard_serving"), READY) == "iris-predictor"

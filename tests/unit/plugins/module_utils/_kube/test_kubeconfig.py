@@ -131,9 +131,7 @@ def test_another_token_is_requested_if_the_existing_one_is_unusable(
 
 
 @pytest.mark.parametrize("longest", [3600, 3700, 600])
-def test_a_server_that_caps_lifetimes_is_asked_when_the_granted_one_ends(
-    api: Api, wanted: Wanted, longest: int
-) -> None:
+def test_a_capped_token_is_renewed_when_its_lifetime_ends(api: Api, wanted: Wanted, longest: int) -> None:
     api.longest = longest
     first = reconcile(api, wanted, AT, NOW, check_mode=False)
     assert (first["changed"], first["seconds"]) == (True, longest)

@@ -169,7 +169,7 @@ def test_options_take_precedence(tmp_path: Path) -> None:
     assert proxy_options(options(kubeconfig=by_content), environ)["proxy"] == "http://other:1"
 
 
-def test_what_is_no_kubeconfig_is_left_to_the_client(tmp_path: Path) -> None:
+def test_an_invalid_kubeconfig_has_no_proxy_options(tmp_path: Path) -> None:
     (tmp_path / "none").write_text("[")
     for path in (tmp_path / "none", tmp_path / "absent"):
         assert proxy_options(options(kubeconfig=str(path)), {"HTTPS_PROXY": PROXY}) == {}
