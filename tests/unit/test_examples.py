@@ -15,7 +15,7 @@ import yaml
 
 from tests.unit.ansible_run import ROOT
 
-MARK = "# - name: the next model, with its hyphen in this column"
+MARK = "# - name: the next model, indented like this"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "docsite" / "rst").glob("*.rst"))]
 
 
