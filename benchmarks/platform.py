@@ -251,7 +251,7 @@ def many(config: Settings, way: str, count: int) -> dict[str, Any]:
         "model_namespace_quota": {"pods": "200"},
         "model_serving_timeout": 1200,
         # Otherwise the pods of all models request more CPU than the node has, by the container that loads the model.
-        "kserve_config": {"storageInitializer": {"cpuRequest": "10m"}},
+        "kserve_values": {"kserve": {"storage": {"resources": {"requests": {"cpu": "10m"}}}}},
     }
 
 
