@@ -33,12 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         describe_model,
         result,
     )
-    from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import GateOptions
+    from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import trial_of
+    from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GateOptions
 
     folder: Path = options.model if options.model.is_dir() else options.model.parent
     request = Request(folder, options.name, options.version, options.description, examples_file=options.examples)
     try:
-        trial = GateOptions(isolated=not options.not_isolated, python=options.python).trial(PACKAGES)
+        trial = trial_of(GateOptions(isolated=not options.not_isolated, python=options.python), PACKAGES)
         done = result(request, *describe_model(request, trial), check_mode=False, diff=False)
     except KServeError as error:
         print(f"Error: {error}", file=sys.stderr)

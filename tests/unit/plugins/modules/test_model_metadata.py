@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import GateOptions, check_model
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import check_model
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GateOptions
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import scan
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import Run
 from ansible_collections.hashfoundry.kserve.plugins.modules import model_metadata
