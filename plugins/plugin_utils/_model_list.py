@@ -243,6 +243,11 @@ def _uri_faults(model: Mapping[str, Any]) -> Iterator[str]:
     elif "@" in rest.partition("/")[0]:
         # Without the value, which has a password.
         yield "uri has a user or a password in it, which everybody could read; put them into the model Secret"
+    elif scheme == "s3" and "digest" not in model:
+        yield (
+            "uri is in S3 object storage and has no digest, so nothing would verify its content; set storage to s3, "
+            "which verifies the version of this name in the bucket, or set digest"
+        )
     if "digest" in model and not _DIGEST.fullmatch(model["digest"]):
         yield f"digest is {model['digest']}, and must be sha256: and 64 hexadecimal digits in lower case"
     if "source" in model:

@@ -50,6 +50,11 @@ def test_the_keys_of_a_gate_are_those_of_the_upload_without_defaults() -> None:
     assert list(MODEL["gate"]["options"]) == list(GATE_ARGUMENTS)
 
 
+def test_a_model_in_another_bucket_has_a_digest() -> None:
+    there = {**IRIS, "storage": "uri", "uri": "s3://other/m", "digest": "sha256:" + "0" * 64}
+    assert checked([there]) == ([there], [])
+
+
 def test_a_third_model_takes_one_entry() -> None:
     others = [{**IRIS, "name": name} for name in ("churn", "fraud")]
     assert [model["name"] for model in checked([IRIS, *others])[0]] == ["iris", "churn", "fraud"]
@@ -86,6 +91,7 @@ def test_a_third_model_takes_one_entry() -> None:
         ({"storage": "uri", "uri": "gs://"}, "uri must begin with one of gs://"),
         ({"storage": "uri", "uri": "pvc://v/m"}, "for pvc:// and oci:// set storage"),
         ({"storage": "uri", "uri": "https://me:secret-word@host/m"}, "uri has a user or a password in it, which every"),
+        ({"storage": "uri", "uri": "s3://b/m"}, "nothing would verify its content; set storage to s3, which verifies"),
         ({"storage": "uri", "uri": "gs://b/m", "digest": "1234"}, "digest is 1234, and must be sha256: and 64 hexa"),
         (
             {"storage": "uri", "uri": "gs://b/m", "source": {"folder": "/x"}},
