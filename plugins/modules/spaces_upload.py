@@ -102,8 +102,9 @@ options:
     suboptions: &gate
       metadata:
         description:
-          - Whether the folder must contain a valid C(metadata.json). M(hashfoundry.kserve.model_metadata) writes one for
-            a scikit-learn model, and the role model_storage runs it where there is none.
+          - Whether the folder must contain a valid C(metadata.json).
+          - M(hashfoundry.kserve.model_metadata) writes one for a scikit-learn model, and the role model_storage runs it
+            where there is none.
           - It must have C(name) and C(version) as they are here, C(model_format), C(model_file) with C(name),
             C(sha256) and C(size_bytes), C(libraries) (versions by name, of Python as C(python)), C(inputs) and
             C(outputs) with C(name), C(datatype) and C(shape) as in the Open Inference Protocol, and C(examples) with
