@@ -103,6 +103,8 @@ options:
       metadata:
         description:
           - Whether the folder must contain a valid C(metadata.json).
+          - M(hashfoundry.kserve.model_metadata) writes one for a scikit-learn model, and the role model_storage runs it
+            where there is none.
           - It must have C(name) and C(version) as they are here, C(model_format), C(model_file) with C(name),
             C(sha256) and C(size_bytes), C(libraries) (versions by name, of Python as C(python)), C(inputs) and
             C(outputs) with C(name), C(datatype) and C(shape) as in the Open Inference Protocol, and C(examples) with
@@ -312,7 +314,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import GATE_ARGUMENTS, gate_for
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import gate_for
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GATE_ARGUMENTS
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import scan
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import Target
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.upload import publish

@@ -60,7 +60,7 @@ def silent_port() -> Iterator[int]:
 
 def test_a_missing_kubeconfig(playbook):
     result = playbook("playbooks/serving.yml", "-e", "platform_kubeconfig=/nonexistent")
-    says(result, "The kubeconfig /nonexistent of local is missing.", "or set platform_kubeconfig.")
+    says(result, "The kubeconfig /nonexistent of local is missing;", "platform_kubeconfig or K8S_AUTH_KUBECONFIG, or")
     assert len(errors(result)) == 1
 
 

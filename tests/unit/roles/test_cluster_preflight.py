@@ -48,12 +48,13 @@ def closed() -> Iterator[str]:
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
-def preflight(folder: Path, text: str) -> str:
-    """Run the role with a kubeconfig, and return the last error in one line."""
-    (folder / "kubeconfig").write_text(text)
+def preflight(folder: Path, text: str | None, **variables: object) -> str:
+    """Run the role with a kubeconfig, or without one, and return the last error in one line."""
+    if text is not None:
+        (folder / "kubeconfig").write_text(text)
     play = {"hosts": "localhost", "gather_facts": False, "roles": ["hashfoundry.kserve.cluster_preflight"]}
     (folder / "play.yml").write_text(yaml.safe_dump([play]))
-    given = {"platform_kubeconfig": str(folder / "kubeconfig"), "platform_domain": "models.example.com"}
+    given = {"platform_kubeconfig": str(folder / "kubeconfig"), "platform_domain": "models.example.com", **variables}
     env = environment("K8S_", "HASHFOUNDRY_", "KUBECONFIG")
     words = ("play.yml", "-e", json.dumps(given))
     code, output = exit_code_and_output("ansible-playbook", *words, folder=folder, env=env)
@@ -86,3 +87,40 @@ def test_a_kubeconfig_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     output = preflight(tmp_path, "kind: Config\n")
     assert "does not answer" not in output and "(InvalidKubeconfig)" in output
     assert f"in {tmp_path}/kubeconfig" in output
+
+
+def test_a_fault_of_the_list_of_models_comes_before_that_of_the_kubeconfig(tmp_path: Path) -> None:
+    model = {"name": "iris", "version": "v1", "format": "sklearn", "runtme": "kserve-sklearnserver"}
+    output = preflight(tmp_path, None, models=[model])
+    assert "Model iris: runtme is not a key of a model; the keys are: digest, exposure" in output
+    assert "is missing" not in output
+
+
+def test_a_missing_kubeconfig_names_each_place_to_set_another(tmp_path: Path) -> None:
+    output = preflight(tmp_path, None, models=[])
+    assert f"The kubeconfig {tmp_path}/kubeconfig of localhost is missing; create the cluster" in output
+    for place in ("platform_kubeconfig", "K8S_AUTH_KUBECONFIG", "KUBECONFIG or ~/.kube/config"):
+        assert place in output
+    assert "(KubeconfigMissing)" in output
+
+
+@pytest.mark.parametrize("place", ["option", "K8S_AUTH_KUBECONFIG", "KUBECONFIG", "home"])
+def test_each_place_of_a_kubeconfig_is_read(
+    tmp_path: Path, unauthorized: str, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    file = tmp_path / ".kube" / "config"
+    file.parent.mkdir()
+    file.write_text(kubeconfig(unauthorized))
+    play = {"hosts": "localhost", "gather_facts": False, "roles": ["hashfoundry.kserve.cluster_preflight"]}
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    if place != "home":
+        monkeypatch.setenv("HOME", str(tmp_path / "other"))
+    env = environment("K8S_", "HASHFOUNDRY_", "KUBECONFIG")
+    env |= {place: str(file)} if place.isupper() else {"HOME": str(tmp_path)} if place == "home" else {}
+    given = {"platform_domain": "models.example.com"}
+    if place != "K8S_AUTH_KUBECONFIG":
+        given["platform_kubeconfig"] = str(file) if place == "option" else ""
+    code, output = exit_code_and_output(
+        "ansible-playbook", "play.yml", "-e", json.dumps(given), folder=tmp_path, env=env
+    )
+    assert code == 2 and "does not accept the credentials" in " ".join(output.split())

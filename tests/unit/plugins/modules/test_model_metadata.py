@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import GateOptions, check_model
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import check_model
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GateOptions
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import scan
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import Run
 from ansible_collections.hashfoundry.kserve.plugins.modules import model_metadata
@@ -32,6 +34,9 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
+
+from model.describe import in_own_words
+from model.describe import main as describe_command
 
 ROOT = Path(__file__).resolve().parents[4]
 ROWS = [[5.1, 3.5], [7.0, 3.2], [6.3, 3.3]]
@@ -219,3 +224,39 @@ def test_the_command_writes_the_same(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr.startswith("Error: Of .joblib, .pkl, .pickle")
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("path", ["describe", "sandbox"])
+def test_the_command_names_its_own_options_in_each_error(path: str) -> None:
+    source = (ROOT / "plugins" / "module_utils" / "_model_gate" / f"{path}.py").read_text()
+    assert not re.search(r"gate\.[a-z]|examples_path", in_own_words(source))
+
+
+@pytest.mark.parametrize(
+    ("words", "output"),
+    [
+        (["--name", "X X"], "argument --name: 'X X' cannot be the name of an InferenceService: use lower-case letters"),
+        (["--name", "Wine"], "argument --name: 'Wine' cannot be the name of an InferenceService"),
+        (["--version", "v 1"], "argument --version: 'v 1' is not a valid version: use at most 63 letters"),
+    ],
+)
+def test_the_command_rejects_names_that_cannot_be_served(
+    words: list[str], output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        describe_command(["model.pkl", "--name", "kind", "--version", "v1", *words])
+    assert output in capsys.readouterr().err
+
+
+def test_the_command_asks_for_another_file_of_examples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store(tmp_path, Ridge().fit(ROWS, [0, 1, 2]))
+    words = [str(tmp_path), "--name", "kind", "--version", "v1", "--examples", str(tmp_path / "rows.csv")]
+    assert describe_command(words) == 1
+    assert capsys.readouterr().err.endswith("(No such file or directory); set --examples to a CSV file.\n")
+    assert describe_command([*words[:5], "--memory", "2GB"]) == 1
+    assert capsys.readouterr().err.startswith("Error: --memory is '2GB'; give bytes")
+
+
+def test_the_module_rejects_names_that_cannot_be_uploaded(tmp_path: Path) -> None:
+    with pytest.raises(KServeError, match="The name 'X X' is not valid"):
+        describe(tmp_path, name="X X")
