@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.proxy import proxy_of
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.proxy import DEFAULT_PORTS, proxy_of
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.url_credentials import (
     reject_credentials,
@@ -312,7 +312,7 @@ def _proxies(endpoint: str, bucket: str) -> dict[str, str]:
     """Return the proxy by the URL's scheme, or nothing; the bucket may be a part of the host name."""
     parts = _url_parts(endpoint)
     host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    port = parts.port or DEFAULT_PORTS.get(parts.scheme, 80)
     proxy = proxy_of(parts.scheme, (host, f"{bucket}.{host}"), port, os.environ)
     return {parts.scheme: proxy} if proxy else {}
 
