@@ -298,11 +298,12 @@ def connect(options: S3Options) -> S3Client:
                 **credentials,
             )
 
-        client = client_with(None)
+        # boto3 reads the proxies of the environment, too, but knows no network in NO_PROXY.
+        client = client_with(_proxies(options.endpoint_url, options.bucket) if options.endpoint_url else None)
         # The configuration of boto3 may have an endpoint, too.
         reject_credentials("endpoint_url", client.meta.endpoint_url, "set access_key and secret_key")
-        if any(name.lower().endswith("_proxy") for name in os.environ):
-            # boto3 knows no network in NO_PROXY, and only now its endpoint is known.
+        if not options.endpoint_url and any(name.lower().endswith("_proxy") for name in os.environ):
+            # Only a client tells the endpoint that boto3 chooses.
             client = client_with(_proxies(client.meta.endpoint_url, options.bucket))
         found = replace(options, endpoint_url=client.meta.endpoint_url, region=client.meta.region_name)
     return S3Client(found, client, lambda: _secrets(options, session))
