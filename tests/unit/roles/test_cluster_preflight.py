@@ -6,51 +6,18 @@
 from __future__ import annotations
 
 import json
-import socket
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
-import pytest
 import yaml
 
 from tests.unit.ansible_run import environment, exit_code_and_output
 
-
-class Unauthorized(BaseHTTPRequestHandler):
-    """An API server that does not accept the token."""
-
-    def do_GET(self) -> None:
-        body = json.dumps({"kind": "Status", "status": "Failure", "message": "Unauthorized", "code": 401}).encode()
-        self.send_response(401)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_words: object) -> None:
-        """Print nothing."""
+from .conftest import Serve
+from .http_cluster import write_kubeconfig
 
 
-@pytest.fixture
-def unauthorized() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Unauthorized) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.fixture
-def closed() -> Iterator[str]:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
-
-
-def preflight(folder: Path, text: str) -> str:
-    """Run the role with a kubeconfig, and return the last error in one line."""
-    (folder / "kubeconfig").write_text(text)
+def preflight(folder: Path) -> str:
+    """Run the role with the kubeconfig of a folder, and return the last error in one line."""
     play = {"hosts": "localhost", "gather_facts": False, "roles": ["hashfoundry.kserve.cluster_preflight"]}
     (folder / "play.yml").write_text(yaml.safe_dump([play]))
     given = {"platform_kubeconfig": str(folder / "kubeconfig"), "platform_domain": "models.example.com"}
@@ -61,26 +28,20 @@ def preflight(folder: Path, text: str) -> str:
     return " ".join(output.split("Assert that the cluster")[-1].split())
 
 
-def kubeconfig(server: str) -> str:
-    context = {"name": "one", "context": {"cluster": "one", "user": "one"}}
-    cluster = {"name": "one", "cluster": {"server": server}}
-    user = {"name": "one", "user": {"token": "PLANTED"}}
-    return yaml.safe_dump(
-        {"clusters": [cluster], "contexts": [context], "users": [user], "current-context": "one", "kind": "Config"}
-    )
-
-
-def test_an_api_server_that_cannot_be_reached(tmp_path: Path, closed: str) -> None:
-    said = preflight(tmp_path, kubeconfig(closed))
+def test_an_api_server_that_cannot_be_reached(tmp_path: Path, closed_url: str) -> None:
+    said = preflight(write_kubeconfig(tmp_path / "kubeconfig", closed_url).parent)
     assert "does not answer" in said and "(APIServerUnreachable)" in said
 
 
-def test_credentials_that_are_not_accepted(tmp_path: Path, unauthorized: str) -> None:
-    said = preflight(tmp_path, kubeconfig(unauthorized))
+def test_credentials_that_are_not_accepted(tmp_path: Path, serve: Serve) -> None:
+    refusal = {"kind": "Status", "status": "Failure", "message": "Unauthorized", "code": 401}
+    url = serve(lambda _method, _path: (401, refusal))
+    said = preflight(write_kubeconfig(tmp_path / "kubeconfig", url).parent)
     assert "does not answer" not in said and "does not accept the credentials" in said and "(Unauthorized)" in said
 
 
 def test_a_kubeconfig_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    said = preflight(tmp_path, "kind: Config\n")
+    (tmp_path / "kubeconfig").write_text("kind: Config\n")
+    said = preflight(tmp_path)
     assert "does not answer" not in said and "(InvalidKubeconfig)" in said
     assert f"in {tmp_path}/kubeconfig" in said
