@@ -184,6 +184,16 @@ def field_manager_faults(role: Path) -> list[str]:
     ]
 
 
+def previous_manager_faults(role: Path) -> list[str]:
+    """Check that a task names the field managers that it replaces only if they are not the module's default."""
+    named = [(file, actions(task).get("manifests") or {}) for file, task in tasks(role)]
+    return [
+        f"{file}: previous_field_managers is the default of manifests"
+        for file, options in named
+        if options.get("previous_field_managers") == ["hashfoundry.kserve"]
+    ]
+
+
 def log_faults(role: Path) -> list[str]:
     """Check that the log of a container is shown without what looks like a secret in it."""
     found = [(file, task) for file, task in tasks(role) if "k8s_log" in actions(task)]
@@ -245,6 +255,7 @@ CHECKS: list[Check] = [
     action_faults,
     cluster_faults,
     field_manager_faults,
+    previous_manager_faults,
     log_faults,
 ]
 
@@ -311,6 +322,21 @@ argument_specs:
 }
 
 
+@pytest.mark.parametrize(
+    "file",
+    [
+        "certificates/tasks/ordered.yml",  # namespaces, whose labels are another role's
+        "credential_rotation/tasks/pods.yml",  # a label of an InferenceService
+        "model_backup/tasks/restore_objects.yml",  # what others have added to the objects of a role
+        "platform_upgrade/tasks/restore.yml",
+    ],
+)
+def test_a_task_that_applies_only_a_part_of_an_object_takes_nothing_over(file: str) -> None:
+    role, _slash, path = file.partition("/")
+    named = [actions(task).get("manifests") or {} for name, task in tasks(ROOT / "roles" / role) if name == path]
+    assert [] in [options.get("previous_field_managers") for options in named]
+
+
 @pytest.fixture
 def role(tmp_path: Path) -> Path:
     """A role that violates no rule."""
@@ -370,6 +396,13 @@ def test_a_role_without_the_file_has_the_fault(role: Path, file: str) -> None:
             "{field_manager: hashfoundry.kserve.probe}",
             "{}",
             "is None, not hash",
+        ),
+        (
+            previous_manager_faults,
+            "tasks/main.yml",
+            "{field_manager:",
+            "{previous_field_managers: [hashfoundry.kserve], field_manager:",
+            "is the default of manifests",
         ),
         (log_faults, "tasks/main.yml", " | hashfoundry.kserve.redacted", "", "is used without the filter redacted"),
         (field_manager_faults, "tasks/main.yml", "kserve.probe", "kserve.other", "is hashfoundry.kserve.other, not"),

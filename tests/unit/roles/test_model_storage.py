@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import socket
-from collections.abc import Callable, Iterator
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from tests.unit.ansible_run import environment, exit_code_and_output, run_play
 from tests.unit.plugins.module_utils.model_store_fake import MemoryStore, serving
+
+from .conftest import Run, Serve
 
 PLAY = """
 - hosts: localhost
@@ -26,42 +24,14 @@ PLAY = """
 """
 # The folder contains no real model.
 GATE = {"load": False, "metadata": False}
-Run = Callable[..., tuple[int, str]]
 NOT_INSTALLED = "The in-cluster object store is not installed yet, so check mode could not compare iris with it."
 
 
-class Rejects(BaseHTTPRequestHandler):
+@pytest.fixture
+def rejecting(serve: Serve) -> str:
     """An object store that rejects the access key."""
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        body = b"<Error><Code>InvalidAccessKeyId</Code><Message>Unknown</Message></Error>"
-        self.send_response(403)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, *_words: object) -> None:
-        """Print nothing."""
-
-
-@pytest.fixture
-def rejecting() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Rejects) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.fixture
-def closed_url() -> Iterator[str]:
-    """A URL at which nothing listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+    refusal = b"<Error><Code>InvalidAccessKeyId</Code><Message>Unknown</Message></Error>"
+    return serve(lambda _method, _path: (403, refusal))
 
 
 @pytest.fixture

@@ -85,6 +85,45 @@ def test_options_reach_the_server(run_module, server: Server, arguments: dict[st
 
 
 @pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ({"field_manager": "hashfoundry.kserve.gateway"}, {"hashfoundry.kserve.gateway"}),
+        ({"field_manager": "example.com/mine"}, {MANAGER, "example.com/mine"}),
+        ({"field_manager": "hashfoundry.kserved"}, {MANAGER, "hashfoundry.kserved"}),
+        (
+            {"field_manager": "hashfoundry.kserve.gateway", "previous_field_managers": []},
+            {MANAGER, "hashfoundry.kserve.gateway"},
+        ),
+        ({"field_manager": "mine", "previous_field_managers": [MANAGER]}, {"mine"}),
+    ],
+)
+def test_only_a_field_manager_of_the_collection_replaces_the_default_unless_the_task_names_it(
+    run_module, server: Server, given: dict[str, Any], left: set[str]
+) -> None:
+    both = thing("ConfigMap", "c", data={"a": "1", "b": "1"})
+    assert run_module(manifests.main, {"definitions": [both]})["counts"]["created"] == 1
+    result = run_module(manifests.main, {"definitions": [thing("ConfigMap", "c", data={"a": "1"})], **given})
+    assert result["counts"]["configured"] == 1
+    live = server.objects["/api/v1/namespaces/models/configmaps/c"]
+    assert {entry["manager"] for entry in live["metadata"]["managedFields"]} == left
+    # What the manifest has no more is removed only with the manager that had applied it.
+    assert ("b" in live["data"]) is (MANAGER in left)
+
+
+@pytest.mark.parametrize("manager", ["hashfoundry.kserve.gateway", "mine"])
+def test_what_the_default_field_manager_has_applied_is_not_pruned_by_another(
+    run_module, server: Server, manager: str
+) -> None:
+    listed = thing("ConfigMap", "c", data={"a": "1"})
+    listed["metadata"]["labels"] = {"list": "ours"}
+    run_module(manifests.main, {"definitions": [listed]})
+    selection = {"kind": "ConfigMap", "namespace": "models", "label_selectors": ["list=ours"]}
+    result = run_module(manifests.main, {"field_manager": manager, "prune": [selection]})
+    assert [entry["reason"] for entry in result["kept"]] == [f"{manager} has not applied it"]
+    assert server.deleted == []
+
+
+@pytest.mark.parametrize(
     "change",
     [{}, {"wait_timeout": "soon"}, {"definitions": [SECRET, "PLANTED"]}, {"patches": [PATCH, "PLANTED"]}],
 )
