@@ -149,14 +149,14 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def send(self, status: int, told: Any) -> None:
-        content = told if isinstance(told, bytes) else json.dumps(told).encode()
+    def send(self, status: int, content: Any) -> None:
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/xml" if isinstance(told, bytes) else "application/json")
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Type", "application/xml" if isinstance(content, bytes) else "application/json")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(content)
+            self.wfile.write(body)
 
     def log_message(self, *_words: object) -> None:
         """Print nothing."""

@@ -83,5 +83,5 @@ def test_models_without_room(tmp_path: Path, serve: Serve, capacity: str) -> Non
         "3Gi of memory, and the nodes have 2 of cpu, 4Gi of memory left."
     )
     assert code == (2 if capacity == "fail" else 0), output
-    assert (sentence in said) == (capacity != "ignore"), said
+    assert (sentence in text) == (capacity != "ignore"), text
     assert methods == (set() if capacity == "ignore" else {"GET"})
