@@ -1,0 +1,155 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the NetworkPolicies of the role namespace_security allow, and whether the API server would accept them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.integration.network_ways import Connection, End, denials
+
+from .test_templates import ROLES, text_of
+
+Json = dict[str, Any]
+Render = Callable[..., list[Json]]
+PARTS = ("models", "kserve", "cert_manager", "contour", "knative", "kourier", "istio", "object_storage")
+ADDRESSES = {"IPv4": ["10.0.0.1"], "IPv6": ["fd00::1"], "dual stack": ["10.0.0.1", "fd00::1"]}
+URI_HOSTS = [{"to": [{"ipBlock": {"cidr": "fd12::/64"}}], "port": "8443"}]
+
+
+@pytest.fixture(scope="module")
+def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
+    """The policies with the role's defaults, each case rendered once: render(in_cluster=False)."""
+    done: dict[str, list[Json]] = {}
+
+    def policies(stack: str = "dual stack", in_cluster: bool = True, **more: Any) -> list[Json]:
+        variables = {
+            **yaml.safe_load((ROLES / "namespace_security" / "defaults" / "main.yml").read_text()),
+            "platform_object_storage": in_cluster,
+            "platform_object_storage_namespace": "object_storage",
+            "namespace_security_namespaces": [{"name": part, "part": part} for part in PARTS],
+            "namespace_security_gateway": "models",
+            "namespace_security_gateway_port": 8443,
+            "namespace_security_metrics_namespaces": ["monitoring"],
+            "__namespace_security_read": {"api_server": {"addresses": ADDRESSES[stack], "port": 6443}},
+            **more,
+        }
+        case = str((stack, in_cluster, more))
+        if case not in done:
+            folder = tmp_path_factory.mktemp("policies")
+            text = text_of("namespace_security/templates/policies.yml.j2", variables, folder)
+            done[case] = [document for document in yaml.safe_load_all(text) if document]
+        return done[case]
+
+    return policies
+
+
+def model(storage: str) -> End:
+    labels = {"serving.kserve.io/inferenceservice": "iris"}
+    return End("10.1.0.9", "models", storage, labels | ({"kserve.hashfoundry.io/storage": storage} if storage else {}))
+
+
+JOB = End("10.1.0.8", "models", "load", {"app.kubernetes.io/name": "model-loader"})
+STRANGER = End("10.1.0.7", "models", "stranger", {"app": "stranger"})
+TARGETS = {
+    "store": (End("10.1.0.5", "object_storage", "store", {"app.kubernetes.io/name": "object-storage"}), 7070),
+    "DNS": (End("10.1.0.4", "kube-system", "dns", {"k8s-app": "kube-dns"}), 53),
+    "API server": (End("10.0.0.1"), 6443),
+    "public": (End("203.0.113.7"), 443),
+    "public, IPv6": (End("2001:db8::7"), 443),
+    "private": (End("10.99.0.7"), 443),
+    "private, IPv6": (End("fd12::7"), 443),
+    "public, 8443": (End("203.0.113.7"), 8443),
+    "private, IPv6, 8443": (End("fd12::7"), 8443),
+    "metadata": (End("169.254.169.254"), 443),
+    "metadata, IPv6": (End("fd00:ec2::254"), 443),
+    "model": (End("10.1.0.6", "models", "other", {"serving.kserve.io/inferenceservice": "other"}), 8080),
+}
+PUBLIC = {"public", "public, IPv6"}
+
+
+def reached(source: End, policies: list[Json]) -> set[str]:
+    """The targets to which a pod may open a connection; whether they take it is another question."""
+    return {
+        name
+        for name, (target, port) in TARGETS.items()
+        if "Egress" not in list(denials(Connection(source, target, "TCP", port), policies))
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "reaches"),
+    [
+        (model("s3"), {}, {"DNS", "store"}),
+        (model("s3"), {"in_cluster": False}, {"DNS", *PUBLIC}),
+        (model(""), {}, {"DNS", "store"}),  # of an InferenceService that the role model_serving has not created
+        (model("pvc"), {}, set()),
+        (model("pvc"), {"in_cluster": False}, set()),
+        (model("oci"), {"in_cluster": False}, set()),
+        (model("uri"), {}, {"DNS", *PUBLIC}),
+        (model("uri"), {"namespace_security_uri_hosts": URI_HOSTS}, {"DNS", "private, IPv6, 8443"}),
+        (JOB, {}, {"DNS", "store"}),
+        (STRANGER, {}, set()),
+    ],
+)
+def test_a_pod_of_the_models_reaches_its_storage_and_nothing_else(
+    render: Render, source: End, options: Json, reaches: set[str]
+) -> None:
+    assert reached(source, render(**options)) == reaches
+
+
+def blocks(policies: list[Json]) -> Iterator[Json]:
+    for document in policies:
+        for direction, peers in (("ingress", "from"), ("egress", "to")):
+            for rule in document["spec"].get(direction) or ():
+                yield from (peer["ipBlock"] for peer in rule.get(peers) or () if "ipBlock" in peer)
+
+
+@pytest.mark.parametrize("stack", ADDRESSES)
+def test_the_api_server_accepts_each_block_of_addresses(render: Render, stack: str) -> None:
+    """Kubernetes: the CIDRs of `except` are of the block's family and strictly inside it."""
+    found = list(blocks(render(stack, in_cluster=False)))
+    assert len(found) > 10
+    for block in found:
+        around = ip_network(block["cidr"])
+        for cidr in block.get("except") or ():
+            inside = ip_network(cidr)
+            assert inside.version == around.version and inside.prefixlen > around.prefixlen
+            assert inside.subnet_of(around)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("stack", ADDRESSES)
+def test_the_api_server_is_named_by_its_addresses_of_each_family(render: Render, stack: str) -> None:
+    hosts = {
+        block["cidr"]
+        for block in blocks(render(stack, in_cluster=False))
+        if ip_network(block["cidr"]).num_addresses == 1
+    }
+    assert hosts == {"10.0.0.1/32", "fd00::1/128"} & {f"{at}/{128 if ':' in at else 32}" for at in ADDRESSES[stack]}
+
+
+@pytest.mark.parametrize("stack", ADDRESSES)
+def test_what_is_open_to_the_outside_is_so_by_both_families(render: Render, stack: str) -> None:
+    """Which family a pod has, and by which it is reached, the role does not know."""
+    for document in render(stack, in_cluster=False):
+        for rule in document["spec"].get("egress") or ():
+            wide = [ip_network(peer["ipBlock"]["cidr"]) for peer in rule.get("to") or () if "ipBlock" in peer]
+            wide = [network for network in wide if network.prefixlen == 0]
+            assert sorted(network.version for network in wide) in ([], [4, 6]), document["metadata"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_pod_reaches_the_metadata_service_of_a_cloud(render: Render, part: str) -> None:
+    """It gives credentials to whoever asks."""
+    policies = render(in_cluster=False)
+    there = [document["spec"]["podSelector"] for document in policies if document["metadata"]["namespace"] == part]
+    pods = [End("10.1.0.3", part, "pod", selector.get("matchLabels", {})) for selector in there]
+    pods += [model(storage) for storage in ("s3", "uri", "")]
+    for pod in pods:
+        assert reached(pod, policies) & {"metadata", "metadata, IPv6"} == set(), pod.labels
