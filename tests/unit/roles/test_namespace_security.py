@@ -104,6 +104,23 @@ def test_a_pod_of_the_models_reaches_its_storage_and_nothing_else(
     assert reached(source, render(**options)) == reaches
 
 
+@pytest.mark.parametrize(
+    ("part", "labels", "port"),
+    [
+        ("contour", {"app": "envoy-models"}, 8080),
+        ("kourier", {"app": "3scale-kourier-gateway"}, 8012),
+        ("istio", {"istio": "ingressgateway"}, 8012),
+        ("knative", {}, 9090),
+    ],
+)
+def test_a_gateway_reaches_the_models_of_every_namespace(render: Render, part: str, labels: Json, port: int) -> None:
+    """Several inventories, each with its model namespace, share a platform."""
+    source = End("10.1.0.2", part, "gateway", labels)
+    for name, own, reached_by in (("served", {"serving.kserve.io/inferenceservice": "x"}, True), ("other", {}, False)):
+        target = End("10.1.2.2", "other-models", name, own)
+        assert (list(denials(Connection(source, target, "TCP", port), render())) == []) is reached_by, name
+
+
 def blocks(policies: list[Json]) -> Iterator[Json]:
     for document in policies:
         for direction, peers in (("ingress", "from"), ("egress", "to")):
