@@ -5,13 +5,21 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from ipaddress import ip_network
+from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
 import yaml
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform.enforcement import CONNECTED
 from tests.integration.network_ways import Connection, End, denials
 
 from .test_templates import ROLES, text_of
@@ -170,3 +178,47 @@ def test_no_pod_reaches_the_metadata_service_of_a_cloud(render: Render, part: st
     pods += [model(storage) for storage in ("s3", "uri", "")]
     for pod in pods:
         assert reached(pod, policies) & {"metadata", "metadata, IPv6"} == set(), pod.labels
+
+
+def probe(folder: Path, **more: Any) -> Json:
+    """The Job that tests the network."""
+    variables = {
+        "__namespace_security_probed": "kserve",
+        "namespace_security_probe_image": "kserve/storage-initializer:v0.20.0",
+        "namespace_security_images": {},
+        **more,
+    }
+    job: Json = yaml.safe_load(text_of("namespace_security/templates/policy-probe.yml.j2", variables, folder))
+    return job
+
+
+def test_another_image_is_another_job(tmp_path: Path) -> None:
+    """A Job is immutable."""
+    mirror = {"registries": {"docker.io": "mirror.example.com"}}
+    cases: list[Json] = [{}, {"namespace_security_probe_image": "x:1"}, {"namespace_security_images": mirror}]
+    names = {probe(tmp_path, **case)["metadata"]["name"] for case in cases}
+    assert len(names) == 3 and all(len(name) <= 63 for name in names)
+
+
+def test_the_probe_of_the_network_says_what_it_has_seen(tmp_path: Path) -> None:
+    job = probe(tmp_path)
+    assert job["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"] == [CONNECTED]
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    # Shorter than in a cluster, which a network may take to enforce the policies of a new pod.
+    program = container["args"][0].replace("time.monotonic() + 10", "time.monotonic() + 3")
+    assert program != container["args"][0]
+
+    def run(port: int) -> int:
+        service = "KSERVE_WEBHOOK_SERVER_SERVICE_SERVICE_"
+        env = {**os.environ, f"{service}HOST": "127.0.0.1", f"{service}PORT": str(port)}
+        return subprocess.run([sys.executable, "-c", program], env=env, check=False, timeout=20).returncode
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert run(port) == CONNECTED
+        # A network that enforces them after a second.
+        Timer(1, server.close).start()
+        started = time.monotonic()
+        assert run(port) == 0
+        assert time.monotonic() - started > 1
+    assert run(port) == 0
