@@ -129,3 +129,18 @@ def test_traffic_that_nothing_needs_is_denied(policies: list[Json], known: dict[
         Connection(outside, controller, "TCP", 9443),
     ):
         assert list(denials(allowed, policies)) == [], str(allowed)
+
+
+def test_a_server_has_neither_credentials_of_the_store_nor_a_token(kubectl: Kubectl) -> None:
+    """Its pod may reach the object store, because its init container must."""
+    models = objects(kubectl, "pods", "-n", "ml-models", "-l", "kserve.hashfoundry.io/storage=s3")
+    assert models
+    for pod in models:
+        spec = pod["spec"]
+        [loader] = spec["initContainers"]
+        assert "AWS_SECRET_ACCESS_KEY" in {entry["name"] for entry in loader["env"]}
+        for container in spec["containers"]:
+            said = json.dumps([container.get("env"), container.get("envFrom")])
+            assert "AWS_" not in said and "secretRef" not in said, container["name"]
+        mounted = json.dumps([volume for volume in spec["volumes"] if "emptyDir" not in volume])
+        assert "serviceAccountToken" not in mounted and '"secret"' not in mounted
