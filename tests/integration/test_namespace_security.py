@@ -103,10 +103,12 @@ def test_the_observed_traffic_is_allowed(
 
 
 def test_traffic_that_nothing_needs_is_denied(policies: list[Json], known: dict[str, End]) -> None:
-    def one(namespace: str, label: str) -> End:
-        return next(pod for pod in known.values() if pod.namespace == namespace and label in pod.labels)
+    def one(namespace: str, label: str, value: str = "") -> End:
+        of_namespace = [pod for pod in known.values() if pod.namespace == namespace]
+        return next(pod for pod in of_namespace if label in pod.labels and value in ("", pod.labels[label]))
 
-    model = one("ml-models", "serving.kserve.io/inferenceservice")
+    model = one("ml-models", "kserve.hashfoundry.io/storage", "s3")
+    mounting = one("ml-models", "kserve.hashfoundry.io/storage", "pvc")
     controller, store = one("kserve", "control-plane"), one("object-storage", "app.kubernetes.io/name")
     stranger = End("10.244.99.1", "default", "stranger", {})
     dns = next(pod for pod in known.values() if pod.labels.get("k8s-app") == "kube-dns")
@@ -121,6 +123,8 @@ def test_traffic_that_nothing_needs_is_denied(policies: list[Json], known: dict[
         Connection(store, outside, "TCP", 443),
         Connection(model, dns, "TCP", 9153),
         Connection(model, End("169.254.169.254"), "TCP", 80),
+        Connection(mounting, store, "TCP", 7070),
+        Connection(mounting, dns, "UDP", 53),
     ):
         assert list(denials(denied, policies)), str(denied)
     for allowed in (
