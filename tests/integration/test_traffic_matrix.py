@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ from typing import Any
 import pytest
 
 from local import demo
-from local.run import run
 from local.settings import REPOSITORY, Settings
 from tests.integration.conftest import OnNode
 
@@ -48,11 +48,17 @@ MODELS, ELSEWHERE = "ml-models", "traffic-matrix"
 IMAGE = "kserve/storage-initializer:v0.20.0"  # on every cluster, and it contains Python
 PORTS = (8080, 8012)  # of the pods of this test
 SETTLED = 30  # seconds within which the network enforces the policies of a new pod
-# Outside of the cluster: a public address, a private one and that of the metadata services of clouds. They are behind
+# Outside of the cluster: public and private addresses, and those of the metadata services of clouds. They are behind
 # the node, in a network namespace of their own.
-OUTSIDE = {"203.0.113.7": "public address", "10.99.0.7": "private address", "169.254.169.254": "metadata service"}
+OUTSIDE = {
+    "public address": ("203.0.113.7", "2001:db8:0:1::7"),
+    "private address": ("10.99.0.7", "fd12::7"),
+    "metadata service": ("169.254.169.254", "fd00:ec2::254"),
+}
 OUTSIDE_PORTS = (80, 443)
-NETNS, LINK, HERE, THERE = "outside", "outside0", "192.0.2.1", "192.0.2.0"
+NETNS, LINK = "outside", "outside0"
+# The two ends of the link to that namespace: the node's, and the other.
+ENDS = (("192.0.2.1/31", "192.0.2.0/31"), ("2001:db8::1/127", "2001:db8::/127"))
 NODE = "node, API server"
 STRANGER = "pod of another namespace"
 
@@ -70,13 +76,18 @@ class Matrix:
         """Whether the policies allow a connection. Kubernetes always allows a node to reach its own pods."""
         if source.name == NODE:
             return True
-        of_family = [end for end in source.ends if (":" in end.address) == (":" in target.end.address)]
+        of_family = [end for end in source.ends if is_6(end.address) == is_6(target.end.address)]
         connection = Connection(of_family[0], target.end, target.protocol, target.port)
         return not list(denials(connection, self.policies))
 
     def wanted(self, source: Party) -> list[Target]:
-        """Not to itself: such packets do not leave the pod."""
-        return [target for target in self.targets if target.party is not source]
+        """Not to the pod itself, whose packets do not leave it; the node's connections show what listens at all."""
+        if source.name == NODE:
+            return self.targets
+        families = {is_6(end.address) for end in source.ends}
+        return [
+            target for target in self.targets if target.party is not source and is_6(target.end.address) in families
+        ]
 
 
 def stranger(name: str, namespace: str, labels: Json) -> Json:
@@ -137,26 +148,46 @@ def strangers(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Ite
         kubectl("delete", "-f", str(file), "--ignore-not-found", "--wait=false")
 
 
+def is_6(address: str) -> bool:
+    return ":" in address
+
+
 @pytest.fixture(scope="module")
-def outside(on_node: OnNode) -> Iterator[list[Party]]:
-    """Addresses outside of the cluster, at which something listens."""
+def outside(on_node: OnNode, kubectl: Kubectl) -> Iterator[list[Party]]:
+    """Addresses outside of the cluster at which something listens, of the families that the node has."""
+    has_6 = any(is_6(address) for address in node_addresses(kubectl))
     commands = [
         f"ip netns add {NETNS}",
         f"ip link add {LINK} type veth peer name eth0 netns {NETNS}",
-        f"ip address add {HERE}/31 dev {LINK}",
         f"ip link set {LINK} up",
         f"ip -n {NETNS} link set lo up",
-        f"ip -n {NETNS} address add {THERE}/31 dev eth0",
         f"ip -n {NETNS} link set eth0 up",
-        f"ip -n {NETNS} route add default via {HERE}",
-        *(f"ip -n {NETNS} address add {address}/32 dev eth0" for address in OUTSIDE),
-        *(f"ip route add {address}/32 via {THERE} dev {LINK}" for address in OUTSIDE),
     ]
+    for here, there in ENDS if has_6 else ENDS[:1]:
+        alone = "nodad" if is_6(here) else ""
+        commands += [
+            f"ip address add {here} dev {LINK} {alone}",
+            f"ip -n {NETNS} address add {there} dev eth0 {alone}",
+            f"ip -n {NETNS} {'-6' * is_6(here)} route add default via {here.partition('/')[0]}",
+        ]
+        for address in (address for pair in OUTSIDE.values() for address in pair if is_6(address) == is_6(here)):
+            commands += [
+                f"ip -n {NETNS} address add {address} dev eth0 {alone}",
+                f"ip route add {address} via {there.partition('/')[0]} dev {LINK}",
+            ]
     try:
         on_node("sh", "-ec", "\n".join(commands))
-        yield [Party(name, (End(address),)) for address, name in OUTSIDE.items()]
+        yield [
+            Party(name, tuple(End(address) for address in pair if has_6 or not is_6(address)))
+            for name, pair in OUTSIDE.items()
+        ]
     finally:
         on_node("sh", "-c", f"ip netns pids {NETNS} | xargs -r kill; ip netns delete {NETNS}")
+
+
+def node_addresses(kubectl: Kubectl) -> list[str]:
+    (node,) = objects(kubectl, "nodes")
+    return [entry["address"] for entry in node["status"]["addresses"] if entry["type"] == "InternalIP"]
 
 
 @pytest.fixture(scope="module")
@@ -169,11 +200,13 @@ def matrix(
     strangers: dict[str, tuple[str, str]],
     outside: list[Party],
 ) -> Matrix:
-    run(demo.curl(settings))  # in Knative mode a model has a pod only after a request
+    subprocess.run(
+        demo.curl(settings), capture_output=True, check=True
+    )  # in Knative mode a model has a pod only after a request
     listed = objects(kubectl, "pods", "-A")
     named = {place: party for party, place in strangers.items()}
     policies = objects(kubectl, "networkpolicies", "-A")
-    secured = {policy["metadata"]["namespace"] for policy in policies}
+    secured = {policy["metadata"]["namespace"] for policy in policies if policy["metadata"]["name"] == "default-deny"}
     platform = [
         pod
         for pod in listed
@@ -191,20 +224,21 @@ def matrix(
         words = ("nsenter", f"--net={path}", "perl", "-e", SERVER, str(LIFETIME), *map(str, ports))
         docker("exec", "--detach", node, *words)
     dns = next(party for party in found.values() if party.ends[0].labels.get("k8s-app") == "kube-dns")
-    host = next(iter(objects(kubectl, "nodes")))
-    hosts = tuple(End(entry["address"]) for entry in host["status"]["addresses"] if entry["type"] == "InternalIP")
-    here = Party(NODE, hosts)
+    here = Party(NODE, tuple(End(address) for address in node_addresses(kubectl)))
     aims = [
-        *(
-            target
-            for party in found.values()
-            for target in targets(party, PORTS if party.name in strangers else party.place.ports if party.place else ())
-        ),
+        *(target for party in found.values() for target in listening(party, party.name in strangers)),
         *(Target(dns, end, "UDP", 53) for end in dns.ends),
         *targets(here, (6443, 10250)),
         *(target for party in outside for target in targets(party, OUTSIDE_PORTS)),
     ]
-    return Matrix([here, *found.values()], aims, policies, on_node)
+    # The cluster's DNS servers are of another namespace, and stand for nothing else as a source.
+    return Matrix([here, *(party for party in found.values() if party is not dns)], aims, policies, on_node)
+
+
+def listening(party: Party, is_stranger: bool) -> list[Target]:
+    """The ports of a pod; those of this test's pods did not listen yet when the node was read."""
+    assert party.place is not None
+    return targets(party, PORTS) if is_stranger else targets(party, party.place.ports, party.place.ports6)
 
 
 @pytest.fixture(scope="module")
@@ -239,17 +273,17 @@ def enforces_nothing(matrix: Matrix, found: Cells) -> bool:
     return all(denied)
 
 
-def of_others(cells: Cells) -> tuple[Cells, list[str]]:
-    """The table without its column for the node, which reaches every pod, and the names of the others."""
-    rest = {key: is_open for key, is_open in cells.items() if key[0] != NODE}
-    return rest, list(dict.fromkeys(source for source, _target in rest))
+def rows_of(matrix: Matrix, cells: Cells, *, families: tuple[bool, ...] = (False, True)) -> list[tuple[str, str, str]]:
+    """The table without the node's connections, which are all open; families: whether of IPv6."""
+    names = [source.name for source in matrix.sources if source.name != NODE]
+    wanted = [target for target in matrix.targets if is_6(target.end.address) in families]
+    return table(cells, names, wanted)
 
 
 def test_each_connection_is_as_the_policies_say(
     matrix: Matrix, cells: Cells, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rest, sources = of_others(cells)
-    rows = table(rest, sources)
+    rows = rows_of(matrix, cells)
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     with capsys.disabled():
         print(f"\n{len(cells)} connections; the node reaches every pod; open from other pods:")
@@ -273,13 +307,13 @@ def test_every_kind_of_party_is_in_the_matrix(matrix: Matrix, settings: Settings
     if settings.mode == "Knative":
         gateway = {"kourier-system/3scale-kourier-gateway", "knative-serving/activator", "knative-serving/autoscaler"}
     kinds = {"model (s3)", "model (pvc)", "model (oci)", "model (uri)", "loader Job", "batch Job", STRANGER, NODE}
-    assert kinds | gateway | {"kserve/kserve-controller-manager", "kube-system/coredns"} <= names, names
+    assert kinds | gateway | {"kserve/kserve-controller-manager"} <= names, names
 
 
-def test_security_rst_has_the_table(cells: Cells, settings: Settings) -> None:
+def test_security_rst_has_the_table(matrix: Matrix, cells: Cells, settings: Settings) -> None:
     """The documentation has one table for each deployment mode, between two comments."""
     begin, end = (f".. {word} of the traffic in {settings.mode} mode\n" for word in ("Begin", "End"))
-    written = list_table(f"{settings.mode} mode", table(*of_others(cells)))
+    written = list_table(f"{settings.mode} mode", rows_of(matrix, cells, families=(False,)))
     before, _begin, rest = DOCS.read_text().partition(begin)
     was, _end, after = rest.partition(end)
     if os.environ.get("HASHFOUNDRY_RECORD"):

@@ -87,10 +87,11 @@ BOUND = 2  # seconds within which a connection is open, or counts as refused
 
 @dataclass(frozen=True)
 class Place:
-    """A network namespace of the node: its file, and the ports at which something in it listens."""
+    """A network namespace of the node: its file, and the ports at which something in it listens by IPv4 and IPv6."""
 
     path: str
-    ports: frozenset[int]
+    ports: frozenset[int] = frozenset()
+    ports6: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,12 @@ def places(scanned: str) -> dict[str, Place]:
     for part in scanned.split("netns ")[1:]:
         path, _newline, rest = part.partition("\n")
         sockets = [match for line in rest.splitlines() if (match := _LISTENS.match(line))]
-        ports = frozenset(int(match[2], 16) for match in sockets if match[1] not in _LOOPBACK)
+        reachable = [(len(match[1]) > 8, int(match[2], 16)) for match in sockets if match[1] not in _LOOPBACK]
+        ports6 = frozenset(port for is_6, port in reachable if is_6)
+        # A socket of all IPv6 addresses accepts IPv4 as well.
+        ports = ports6 | {port for _is_6, port in reachable}
         for address in _ADDRESS.findall(rest):
-            found[address] = Place(path, ports)
+            found[address] = Place(path, ports, ports6)
     return found
 
 
@@ -164,31 +168,34 @@ def parties(listed: Iterable[Json], known: Mapping[str, Place]) -> dict[str, Par
     return found
 
 
-def targets(party: Party, ports: Iterable[int]) -> list[Target]:
-    """The ports of a party at each of its addresses."""
-    return [Target(party, end, "TCP", port) for end in party.ends for port in sorted(ports)]
+def targets(party: Party, ports: Iterable[int], ports6: Iterable[int] | None = None) -> list[Target]:
+    """The ports of a party at each of its addresses; ports6: those at its IPv6 addresses, if they are others."""
+    six = ports if ports6 is None else ports6
+    return [
+        Target(party, end, "TCP", port) for end in party.ends for port in sorted(six if ":" in end.address else ports)
+    ]
 
 
 def tried(on_node: OnNode, wanted: Mapping[Party, list[Target]]) -> dict[tuple[str, Target], bool]:
     """Whether each connection is open, all at the same time."""
 
     def one(source: Party) -> dict[tuple[str, Target], bool]:
-        by_words = {target.words: target for target in wanted[source]}
         inside = ("nsenter", f"--net={source.place.path}") if source.place else ()
-        said = on_node(*inside, "perl", "-e", CLIENT, str(BOUND), *by_words)
-        lines = [line.split(" ", 1) for line in said.splitlines()]
-        assert len(lines) == len(by_words), said
-        return {(source.name, by_words[words]): result == "open" for words, result in lines}
+        said = on_node(*inside, "perl", "-e", CLIENT, str(BOUND), *(target.words for target in wanted[source]))
+        results = dict(line.split(" ", 1) for line in said.splitlines())
+        return {(source.name, target): results[target.words] == "open" for target in wanted[source]}
 
     sources = [source for source in wanted if wanted[source]]
     with ThreadPoolExecutor(16) as pool:
         return {key: is_open for part in pool.map(one, sources) for key, is_open in part.items()}
 
 
-def table(cells: Mapping[tuple[str, Target], bool], sources: list[str]) -> list[tuple[str, str, str]]:
+def table(
+    cells: Mapping[tuple[str, Target], bool], sources: list[str], wanted: Iterable[Target]
+) -> list[tuple[str, str, str]]:
     """Who reaches which port: rows of the party, its ports and the sources; ports with the same sources in one row."""
     rows: dict[tuple[str, str], list[str]] = {}
-    for target in dict.fromkeys(target for _source, target in cells):
+    for target in wanted:
         reached_by = [name for name in sources if cells.get((name, target))]
         rows.setdefault((target.party.name, ", ".join(reached_by) or "none"), []).append(target.port_name)
     return [(name, ", ".join(ports), reached_by) for (name, reached_by), ports in rows.items()]

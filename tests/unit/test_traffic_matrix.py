@@ -26,7 +26,7 @@ SCANNED = """netns /run/netns/cni-a
    1: 0000000000000000FFFF00000100007F:24E4 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000
 netns /run/netns/empty
 """
-IRIS = Place("/run/netns/cni-a", frozenset({8080, 9443}))
+IRIS = Place("/run/netns/cni-a", frozenset({8080, 9443}), frozenset({9443}))
 
 
 def pod(name: str, labels: dict[str, str], *addresses: str, **spec: Any) -> dict[str, Any]:
@@ -71,11 +71,18 @@ def test_ports_that_the_same_pods_reach_share_a_row() -> None:
     aims.append(Target(model, model.ends[0], "UDP", 53))
     opened = {("envoy", aims[0]), ("envoy", aims[2]), ("job", aims[2])}
     cells = {(source, aim): (source, aim) in opened for source in ("envoy", "job") for aim in aims}
-    assert table(cells, ["envoy", "job"]) == [
+    assert table(cells, ["envoy", "job"], aims) == [
         ("model", "8080", "envoy"),
         ("model", "8081, 8081 (IPv6), 53/UDP", "none"),
         ("model", "8080 (IPv6)", "envoy, job"),
     ]
+
+
+def test_each_family_has_its_ports() -> None:
+    model = Party("model", (End("10.1.0.9"), End("fd00::9")))
+    assert [str(target) for target in targets(model, {9443, 8080}, {9443})] == [
+        "model 8080", "model 9443", "model 9443 (IPv6)",
+    ]  # fmt: skip
 
 
 def test_the_table_of_the_documentation() -> None:
