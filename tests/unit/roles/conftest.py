@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,25 @@ import yaml
 
 from tests.unit.ansible_run import environment, exit_code_and_output
 
-from .http_cluster import MODEL, Cluster, cluster
+from .http_cluster import MODEL, Answer, Cluster, answering, cluster, serving
 
 Run = Callable[..., tuple[int, str]]
+Serve = Callable[[Answer], str]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start a server with these answers, and return its URL."""
+    with ExitStack() as servers:
+        yield lambda answer: servers.enter_context(serving(answering(answer)))
+
+
+@pytest.fixture
+def closed_url() -> Iterator[str]:
+    """A URL at which nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 @pytest.fixture
