@@ -66,6 +66,10 @@ options:
         the network enforces NetworkPolicies. The module warns if it does not, or if that could not be tested. The
         credentials need C(get) on C(jobs) in that namespace.
     type: str
+  policy_probe_timeout:
+    description: How many seconds to wait at most for that Job to finish.
+    type: int
+    default: 0
 seealso:
   - module: hashfoundry.kserve.manifests
 """
@@ -113,7 +117,7 @@ api_server:
 network_policies:
   description:
     - Whether the network enforces NetworkPolicies, as the Job O(policy_probe) has found, V(enforced) or
-      V(not_enforced). It is V(pending) while the Job runs, V(unknown) if its pod did not run, and null without
+      V(not_enforced). It is V(pending) if the Job still runs, V(unknown) if its pod did not run, and null without
       O(policy_probe) or without the Job.
   type: str
   returned: success
@@ -178,6 +182,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "verify": {"type": "bool", "default": False},
     "api_server": {"type": "bool", "default": False},
     "policy_probe": {"type": "str"},
+    "policy_probe_timeout": {"type": "int", "default": 0},
 }
 
 
@@ -186,7 +191,8 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     with apply_client.session(options) as api:
         result = platform_info(api, options["components"], options["verify"], options["api_server"])
         job = options["policy_probe"] or ""
-        found = enforcement.enforcement(api, job) if job else None
+        patience = enforcement.Patience(options["policy_probe_timeout"])
+        found = enforcement.enforcement(api, job, patience) if job else None
     if text := enforcement.warning(found, job):
         run.warn(text)
     return {**result, "network_policies": found.value if found else None}

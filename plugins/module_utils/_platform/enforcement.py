@@ -12,11 +12,14 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff import Backoff, Retry
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 
 Json = Mapping[str, Any]
@@ -37,6 +40,7 @@ class Enforcement(StrEnum):
 _REASONS = {
     Enforcement.NOT_ENFORCED: "NetworkPoliciesNotEnforced",
     Enforcement.UNKNOWN: "NetworkPoliciesNotTested",
+    Enforcement.PENDING: "NetworkPoliciesNotTested",
 }
 
 
@@ -47,11 +51,27 @@ class Reader(Protocol):
         """Return the object at a path."""
 
 
-def enforcement(api: Reader, job: str) -> Enforcement | None:
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a Job; clock: seconds of a monotonic clock."""
+
+    seconds: float = 0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+def enforcement(api: Reader, job: str, patience: Patience) -> Enforcement | None:
     """Return what the Job namespace/name says, or None if it is missing.
 
     :raises KServeError: the Job cannot be read.
     """
+    retry = Retry(patience.clock() + patience.seconds, Backoff(0.25, 1), patience.clock, patience.sleep)
+    while (found := _read(api, job)) is Enforcement.PENDING and retry.pause():
+        pass
+    return found
+
+
+def _read(api: Reader, job: str) -> Enforcement | None:
     namespace, _slash, name = job.partition("/")
     try:
         return verdict(api.get(f"/apis/batch/v1/namespaces/{quote(namespace, safe='')}/jobs/{quote(name, safe='')}"))
@@ -84,7 +104,7 @@ def warning(found: Enforcement | None, job: str) -> str:
         f"{job} could open a connection that the NetworkPolicy {namespace}/default-deny denies. Install a network "
         "plugin that enforces them, such as Calico or Cilium"
         if found is Enforcement.NOT_ENFORCED
-        else "Whether the cluster's network enforces NetworkPolicies was not tested, because the pod of Job "
-        f"{job} did not run. Read its events"
+        else f"Whether the cluster's network enforces NetworkPolicies was not tested, because Job {job} did "
+        "not finish. Read its events"
     )
     return f"{text}, then run `kubectl delete job -n {namespace} {name}` and this playbook ({_REASONS[found]})."

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform.enforcement import (
     Enforcement,
+    Patience,
     enforcement,
     verdict,
     warning,
@@ -57,14 +58,30 @@ class Api:
 
 def test_the_job_is_read_by_its_name() -> None:
     api = Api(job(("Complete", "True", "")))
-    assert enforcement(api, "kserve/probe") is Enforcement.ENFORCED
+    assert enforcement(api, "kserve/probe", Patience()) is Enforcement.ENFORCED
     assert api.paths == ["/apis/batch/v1/namespaces/kserve/jobs/probe"]
 
 
+@pytest.mark.parametrize(("seconds", "says"), [(0, "pending"), (3, "pending"), (60, "enforced")])
+def test_a_running_job_is_waited_for(seconds: float, says: str) -> None:
+    now = 100.0
+    api = Api({})
+
+    def sleep(pause: float) -> None:
+        nonlocal now
+        now += pause
+        if now > 104:
+            api.answer = job(("Complete", "True", ""))
+
+    found = enforcement(api, "kserve/probe", Patience(seconds, lambda: now, sleep))
+    assert found is not None and found.value == says
+    assert now <= 100 + seconds
+
+
 def test_a_missing_job_says_nothing_and_another_error_is_raised() -> None:
-    assert enforcement(Api(ApiError("jobs not found", 404)), "kserve/probe") is None
+    assert enforcement(Api(ApiError("jobs not found", 404)), "kserve/probe", Patience()) is None
     with pytest.raises(ApiError, match="forbidden"):
-        enforcement(Api(ApiError("jobs is forbidden", 403)), "kserve/probe")
+        enforcement(Api(ApiError("jobs is forbidden", 403)), "kserve/probe", Patience())
 
 
 @pytest.mark.parametrize(
@@ -73,7 +90,7 @@ def test_a_missing_job_says_nothing_and_another_error_is_raised() -> None:
         (Enforcement.NOT_ENFORCED, "(NetworkPoliciesNotEnforced)."),
         (Enforcement.UNKNOWN, "(NetworkPoliciesNotTested)."),
         (Enforcement.ENFORCED, ""),
-        (Enforcement.PENDING, ""),
+        (Enforcement.PENDING, "(NetworkPoliciesNotTested)."),
         (None, ""),
     ],
 )
