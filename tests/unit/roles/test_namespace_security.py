@@ -28,6 +28,7 @@ Json = dict[str, Any]
 Render = Callable[..., list[Json]]
 PARTS = ("models", "kserve", "cert_manager", "contour", "knative", "kourier", "istio", "object_storage")
 ADDRESSES = {"IPv4": ["10.0.0.1"], "IPv6": ["fd00::1"], "dual stack": ["10.0.0.1", "fd00::1"]}
+NODE_DNS = [{"ipBlock": {"cidr": "169.254.20.10/32"}}]
 URI_HOSTS = [{"to": [{"ipBlock": {"cidr": "fd12::/64"}}], "port": "8443"}]
 
 
@@ -77,6 +78,7 @@ TARGETS = {
     "private, IPv6, 8443": (End("fd12::7"), 8443),
     "metadata": (End("169.254.169.254"), 443),
     "metadata, IPv6": (End("fd00:ec2::254"), 443),
+    "node's DNS": (End("169.254.20.10"), 53),
     "model": (End("10.1.0.6", "models", "other", {"serving.kserve.io/inferenceservice": "other"}), 8080),
 }
 PUBLIC = {"public", "public, IPv6"}
@@ -101,7 +103,11 @@ def reached(source: End, policies: list[Json]) -> set[str]:
         (model("pvc"), {"in_cluster": False}, set()),
         (model("oci"), {"in_cluster": False}, set()),
         (model("uri"), {}, {"DNS", *PUBLIC}),
-        (model("uri"), {"namespace_security_uri_hosts": URI_HOSTS}, {"DNS", "private, IPv6, 8443"}),
+        (
+            model("uri"),
+            {"namespace_security_uri_hosts": URI_HOSTS, "namespace_security_dns_peers": NODE_DNS},
+            {"DNS", "node's DNS", "private, IPv6, 8443"},
+        ),
         (JOB, {}, {"DNS", "store"}),
         (STRANGER, {}, set()),
     ],
