@@ -60,6 +60,16 @@ options:
         C(endpointslices) in the namespace C(default) for that.
     type: bool
     default: false
+  policy_probe:
+    description:
+      - The Job, as C(namespace/name), with which the role P(hashfoundry.kserve.namespace_security#role) tests whether
+        the network enforces NetworkPolicies. The module warns if it does not, or if that could not be tested. The
+        credentials need C(get) on C(jobs) in that namespace.
+    type: str
+  policy_probe_timeout:
+    description: How many seconds to wait at most for that Job to finish.
+    type: int
+    default: 0
 seealso:
   - module: hashfoundry.kserve.manifests
 """
@@ -104,6 +114,14 @@ api_server:
       description: The port; null where there is no address.
       type: int
   sample: {addresses: [172.18.0.2], port: 6443}
+network_policies:
+  description:
+    - Whether the network enforces NetworkPolicies, as the Job O(policy_probe) has found, V(enforced) or
+      V(not_enforced). It is V(pending) if the Job still runs, V(unknown) if its pod did not run, and null without
+      O(policy_probe) or without the Job.
+  type: str
+  returned: success
+  sample: enforced
 components:
   description: The components by their names in O(components).
   type: dict
@@ -155,7 +173,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_cas
     UseCase,
     run_module,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform import components
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform import components, enforcement
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform.info import platform_info
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -163,13 +181,21 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "components": {"type": "list", "elements": "str", "choices": sorted(components.COMPONENTS), "default": []},
     "verify": {"type": "bool", "default": False},
     "api_server": {"type": "bool", "default": False},
+    "policy_probe": {"type": "str"},
+    "policy_probe_timeout": {"type": "int", "default": 0},
 }
 
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Tell which components the cluster has."""
     with apply_client.session(options) as api:
-        return platform_info(api, options["components"], options["verify"], options["api_server"])
+        result = platform_info(api, options["components"], options["verify"], options["api_server"])
+        job = options["policy_probe"] or ""
+        patience = enforcement.Patience(options["policy_probe_timeout"])
+        found = enforcement.enforcement(api, job, patience) if job else None
+    if text := enforcement.warning(found, job):
+        run.warn(text)
+    return {**result, "network_policies": found.value if found else None}
 
 
 USE_CASE = UseCase(ARGUMENT_SPEC, run)

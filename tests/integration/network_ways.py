@@ -129,6 +129,18 @@ def _is_peer(peer: Json, own: End, other: End) -> bool:
 def _matches(selector: Json, labels: Json) -> bool:
     exact = selector.get("matchLabels") or {}
     return all(labels.get(key) == value for key, value in exact.items()) and all(
-        entry["key"] in labels and (entry["operator"] == "Exists" or labels[entry["key"]] in entry["values"])
-        for entry in selector.get("matchExpressions") or []
+        _holds(entry, labels) for entry in selector.get("matchExpressions") or []
     )
+
+
+def _holds(entry: Json, labels: Json) -> bool:
+    match entry["operator"]:
+        case "Exists":
+            return entry["key"] in labels
+        case "DoesNotExist":
+            return entry["key"] not in labels
+        case "In":
+            return labels.get(entry["key"]) in entry["values"]
+        case "NotIn":  # also of what has no such label
+            return labels.get(entry["key"]) not in entry["values"]
+    raise ValueError(f"No operator of a label selector: {entry['operator']}")

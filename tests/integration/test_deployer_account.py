@@ -62,13 +62,16 @@ def test_site_runs_as_the_account_and_creates_missing_objects(
         ("networkpolicy", "models", "-n", "ml-models"),
         ("service", "kserve-controller-manager-metrics-service", "-n", "kserve"),
     ]
-    for words in deleted:
+    # The Job that tests the network, whose name depends on its image.
+    probe = ("job", "-n", "kserve", "-l", "app.kubernetes.io/name=network-policy-probe")
+    for words in (*deleted, probe):
         kubectl("delete", *words, "--wait=true")
     account = ("-e", f"platform_kubeconfig={settings.state / 'deployer.kubeconfig'}")
     result = playbook("playbooks/site.yml", *account, timeout=600)
     assert result.returncode == 0, reason(result)
     for words in deleted:
         kubectl("get", *words)
+    assert "network-policy-probe" in kubectl("get", *probe)
 
 
 BINDING = {

@@ -103,10 +103,12 @@ def test_the_observed_traffic_is_allowed(
 
 
 def test_traffic_that_nothing_needs_is_denied(policies: list[Json], known: dict[str, End]) -> None:
-    def one(namespace: str, label: str) -> End:
-        return next(pod for pod in known.values() if pod.namespace == namespace and label in pod.labels)
+    def one(namespace: str, label: str, value: str = "") -> End:
+        of_namespace = [pod for pod in known.values() if pod.namespace == namespace]
+        return next(pod for pod in of_namespace if label in pod.labels and value in ("", pod.labels[label]))
 
-    model = one("ml-models", "serving.kserve.io/inferenceservice")
+    model = one("ml-models", "kserve.hashfoundry.io/storage", "s3")
+    mounting = one("ml-models", "kserve.hashfoundry.io/storage", "pvc")
     controller, store = one("kserve", "control-plane"), one("object-storage", "app.kubernetes.io/name")
     stranger = End("10.244.99.1", "default", "stranger", {})
     dns = next(pod for pod in known.values() if pod.labels.get("k8s-app") == "kube-dns")
@@ -121,6 +123,8 @@ def test_traffic_that_nothing_needs_is_denied(policies: list[Json], known: dict[
         Connection(store, outside, "TCP", 443),
         Connection(model, dns, "TCP", 9153),
         Connection(model, End("169.254.169.254"), "TCP", 80),
+        Connection(mounting, store, "TCP", 7070),
+        Connection(mounting, dns, "UDP", 53),
     ):
         assert list(denials(denied, policies)), str(denied)
     for allowed in (
@@ -129,3 +133,18 @@ def test_traffic_that_nothing_needs_is_denied(policies: list[Json], known: dict[
         Connection(outside, controller, "TCP", 9443),
     ):
         assert list(denials(allowed, policies)) == [], str(allowed)
+
+
+def test_a_server_has_neither_credentials_of_the_store_nor_a_token(kubectl: Kubectl) -> None:
+    """Its pod may reach the object store, because its init container must."""
+    models = objects(kubectl, "pods", "-n", "ml-models", "-l", "kserve.hashfoundry.io/storage=s3")
+    assert models
+    for pod in models:
+        spec = pod["spec"]
+        [loader] = spec["initContainers"]
+        assert "AWS_SECRET_ACCESS_KEY" in {entry["name"] for entry in loader["env"]}
+        for container in spec["containers"]:
+            said = json.dumps([container.get("env"), container.get("envFrom")])
+            assert "AWS_" not in said and "secretRef" not in said, container["name"]
+        mounted = json.dumps([volume for volume in spec["volumes"] if "emptyDir" not in volume])
+        assert "serviceAccountToken" not in mounted and '"secret"' not in mounted

@@ -22,6 +22,10 @@ def policy(selector: dict[str, Any], types: list[str], **rules: Any) -> dict[str
     return {"metadata": metadata, "spec": {"podSelector": selector, "policyTypes": types, **rules}}
 
 
+def selector(operator: str, key: str, *values: str) -> dict[str, Any]:
+    return {"matchExpressions": [{"key": key, "operator": operator, **({"values": list(values)} if values else {})}]}
+
+
 DENY = policy({}, ["Ingress", "Egress"])
 PORTS = [{"protocol": "TCP", "port": 8080}]
 
@@ -68,6 +72,11 @@ GATEWAY = {"namespaceSelector": named("gateway"), "podSelector": {}}
             ["Egress"],
         ),
         ([policy({"matchExpressions": [{"key": "no", "operator": "Exists"}]}, ["Egress"])], MODEL, OUTSIDE, 443, []),
+        ([policy(selector("DoesNotExist", "no"), ["Egress"])], MODEL, OUTSIDE, 443, ["Egress"]),
+        ([policy(selector("DoesNotExist", "app"), ["Egress"])], MODEL, OUTSIDE, 443, []),
+        ([policy(selector("In", "app", "iris"), ["Egress"])], MODEL, OUTSIDE, 443, ["Egress"]),
+        ([policy(selector("NotIn", "app", "iris"), ["Egress"])], MODEL, OUTSIDE, 443, []),
+        ([policy(selector("NotIn", "no", "iris"), ["Egress"])], MODEL, OUTSIDE, 443, ["Egress"]),
     ],
 )
 def test_policies_are_additive(

@@ -165,38 +165,8 @@ def test_a_model_from_elsewhere_is_served_from_its_uri(digest: str, tmp_path: Pa
     }
     service = rendered("model_serving/templates/inference-services.yml.j2", variables, tmp_path)
     assert service["spec"]["predictor"]["model"]["storageUri"] == "gs://public/iris"
+    # By which NetworkPolicies select its pods.
+    assert service["metadata"]["labels"]["kserve.hashfoundry.io/storage"] == "uri"
     wanted = [{"name": "MODEL_DIGEST", "value": digest}] if digest else None
     assert service["spec"]["predictor"]["model"].get("env") == wanted
     assert service["metadata"]["annotations"].get("kserve.hashfoundry.io/digest") == (digest or None)
-
-
-def test_policies_know_both_families_of_addresses(tmp_path: Path) -> None:
-    defaults = yaml.safe_load((ROLES / "namespace_security" / "defaults" / "main.yml").read_text())
-    parts = {"cert-manager": "cert_manager", "kserve": "kserve", "ml-models": "models", "knative-serving": "knative"}
-    variables = {
-        **defaults,
-        "platform_object_storage": False,
-        "namespace_security_namespaces": [{"name": name, "part": part} for name, part in parts.items()],
-        "namespace_security_gateway": "models",
-        "namespace_security_gateway_port": 8443,
-        "__namespace_security_read": {"api_server": {"addresses": ["10.0.0.1", "fd00::1"], "port": 6443}},
-    }
-    documents = list(yaml.safe_load_all(text_of("namespace_security/templates/policies.yml.j2", variables, tmp_path)))
-    rules = [
-        rule
-        for document in filter(None, documents)
-        for kind in ("ingress", "egress")
-        for rule in document["spec"].get(kind) or ()
-    ]
-    peers = [[peer["ipBlock"]["cidr"] for peer in rule.get("to", rule.get("from", ())) if "ipBlock" in peer]
-             for rule in rules]  # fmt: skip
-    blocks = {tuple(cidrs) for cidrs in peers if cidrs}
-    assert blocks == {("0.0.0.0/0", "::/0"), ("10.0.0.1/32", "fd00::1/128")}
-    excepted = {
-        tuple(peer["ipBlock"]["except"])
-        for rule in rules
-        for peer in rule.get("to", ())
-        if peer.get("ipBlock", {}).get("cidr") == "::/0"
-    }
-    # Neither link-local addresses, nor the metadata service of a cloud.
-    assert excepted == {("fc00::/7", "fe80::/10"), ("fe80::/10", "fd00:ec2::254/128")}

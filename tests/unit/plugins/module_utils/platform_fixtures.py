@@ -33,7 +33,10 @@ def deployment(name: str, namespace: str, image: str, labels: dict[str, str] | N
 
 
 class Platform:
-    """The InfoApi port; deployments: by their label selector; applied: paths and queries of applies."""
+    """The InfoApi port.
+
+    deployments: by their label selector; jobs: by their paths; applied: paths and queries of applies.
+    """
 
     def __init__(self, *served: str) -> None:
         """:param served: the components whose CRDs exist."""
@@ -42,6 +45,7 @@ class Platform:
         self.deployments: dict[str, list[dict[str, Any]]] = {}
         self.annotations: dict[str, str] = {}
         self.lists: dict[str, list[dict[str, Any]]] = {MUTATING: [], VALIDATING: [], SLICES: []}
+        self.jobs: dict[str, dict[str, Any]] = {}
         self.applied: list[tuple[str, dict[str, Any]]] = []
         self.refusals: list[ApiError] = []
 
@@ -52,6 +56,10 @@ class Platform:
             return {"metadata": {"uid": "cluster-uid"}}
         if path == "/apis/apps/v1/deployments":
             return {"items": copy.deepcopy(self.deployments.get(query["labelSelector"], []))}
+        if path.startswith("/apis/batch/v1/"):
+            if path not in self.jobs:
+                raise ApiError("not found", 404, "not found")
+            return copy.deepcopy(self.jobs[path])
         return {"items": copy.deepcopy(self.lists[path])}
 
     def discovery(self, path: str = "/apis") -> dict[str, Any]:

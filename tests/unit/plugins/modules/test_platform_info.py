@@ -8,6 +8,7 @@ import json
 from contextlib import nullcontext
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import Unreachable
@@ -36,3 +37,20 @@ def test_a_cluster_that_does_not_answer(run_module, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(apply_client, "session", session)
     assert run_module(platform_info.main, {})["reason"] == "APIServerUnreachable"
     assert run_module(platform_info.main, {"components": ["x"]})["reason"] == "InvalidOption"
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_network_that_does_not_enforce_policies_is_a_warning(
+    run_module, monkeypatch: pytest.MonkeyPatch, check_mode: bool
+) -> None:
+    api = kserve()
+    monkeypatch.setattr(apply_client, "session", lambda _options: nullcontext(api))
+    failed = {"type": "Failed", "status": "True", "reason": "PodFailurePolicy"}
+    api.jobs["/apis/batch/v1/namespaces/kserve/jobs/probe"] = {"status": {"conditions": [failed]}}
+    warnings: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda self, text: warnings.append(text))
+    result = run_module(platform_info.main, {"policy_probe": "kserve/probe"}, check_mode=check_mode)
+    assert result["network_policies"] == "not_enforced" and result["changed"] is False
+    assert len(warnings) == 1 and "(NetworkPoliciesNotEnforced)" in warnings[0]
+    assert run_module(platform_info.main, {"policy_probe": "kserve/other"})["network_policies"] is None
+    assert run_module(platform_info.main, {})["network_policies"] is None

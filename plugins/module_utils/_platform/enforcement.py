@@ -1,0 +1,110 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether the network enforces NetworkPolicies, by a Job whose pod tries a connection that they deny.
+
+The Job of the role namespace_security completes if the connection was refused. If it was open, its pod exits with
+CONNECTED, which the Job's podFailurePolicy turns into its failure; every other failure says nothing of the network.
+
+This file is private to the collection and may change at any time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff import Backoff, Retry
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
+
+Json = Mapping[str, Any]
+
+# The exit code of a pod whose connection was open.
+CONNECTED = 42
+
+
+class Enforcement(StrEnum):
+    """What a probe says of a network."""
+
+    ENFORCED = "enforced"
+    NOT_ENFORCED = "not_enforced"
+    PENDING = "pending"
+    UNKNOWN = "unknown"
+
+
+_REASONS = {
+    Enforcement.NOT_ENFORCED: "NetworkPoliciesNotEnforced",
+    Enforcement.UNKNOWN: "NetworkPoliciesNotTested",
+    Enforcement.PENDING: "NetworkPoliciesNotTested",
+}
+
+
+class Reader(Protocol):
+    """What reads objects; raises ApiError."""
+
+    def get(self, path: str) -> Any:
+        """Return the object at a path."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a Job; clock: seconds of a monotonic clock."""
+
+    seconds: float = 0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+def enforcement(api: Reader, job: str, patience: Patience) -> Enforcement | None:
+    """Return what the Job namespace/name says, or None if it is missing.
+
+    :raises KServeError: the Job cannot be read.
+    """
+    retry = Retry(patience.clock() + patience.seconds, Backoff(0.25, 1), patience.clock, patience.sleep)
+    while (found := _read(api, job)) is Enforcement.PENDING and retry.pause():
+        pass
+    return found
+
+
+def _read(api: Reader, job: str) -> Enforcement | None:
+    namespace, _slash, name = job.partition("/")
+    try:
+        return verdict(api.get(f"/apis/batch/v1/namespaces/{quote(namespace, safe='')}/jobs/{quote(name, safe='')}"))
+    except ApiError as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+def verdict(job: Json) -> Enforcement:
+    """Return what a Job says of the network."""
+    conditions = {
+        entry["type"]: entry for entry in job.get("status", {}).get("conditions") or () if entry["status"] == "True"
+    }
+    if "Complete" in conditions:
+        return Enforcement.ENFORCED
+    if "Failed" in conditions:
+        connected = conditions["Failed"].get("reason") == "PodFailurePolicy"
+        return Enforcement.NOT_ENFORCED if connected else Enforcement.UNKNOWN
+    return Enforcement.PENDING
+
+
+def warning(found: Enforcement | None, job: str) -> str:
+    """Return what a user must know, in one sentence with its reason, or an empty string."""
+    if found not in _REASONS:
+        return ""
+    namespace, _slash, name = job.partition("/")
+    text = (
+        "The cluster's network does not enforce NetworkPolicies, so each pod can reach every other: the pod of Job "
+        f"{job} could open a connection that the NetworkPolicy {namespace}/default-deny denies. Install a network "
+        "plugin that enforces them, such as Calico or Cilium"
+        if found is Enforcement.NOT_ENFORCED
+        else f"Whether the cluster's network enforces NetworkPolicies was not tested, because Job {job} did "
+        "not finish. Read its events"
+    )
+    return f"{text}, then run `kubectl delete job -n {namespace} {name}` and this playbook ({_REASONS[found]})."

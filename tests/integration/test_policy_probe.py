@@ -1,0 +1,92 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""addons.yml says whether the network enforces NetworkPolicies, and its result is read until the Job expires."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import reason
+from .helpers import objects, one_line
+
+Kubectl = Callable[..., str]
+Playbook = Callable[..., Any]
+LABEL = "app.kubernetes.io/name=network-policy-probe"
+# With it the network treats the probe's pod as one that enforces nothing treats every pod.
+OPEN = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "NetworkPolicy",
+    "metadata": {"name": "open-to-the-probe", "namespace": "kserve"},
+    "spec": {
+        "podSelector": {"matchLabels": dict([LABEL.split("=")])},
+        "policyTypes": ["Egress"],
+        "egress": [{}],
+    },
+}
+
+
+@pytest.fixture
+def addons(playbook: Playbook) -> Callable[..., str]:
+    """Run the part of addons.yml that is about namespaces and their policies, and return its output in one line."""
+
+    def run(*words: str) -> str:
+        done = playbook("playbooks/addons.yml", "--tags", "namespace_security", *words)
+        assert done.returncode == 0, reason(done)
+        return one_line(done.stdout)
+
+    return run
+
+
+@pytest.fixture
+def opened(kubectl: Kubectl, addons: Callable[..., str], tmp_path: Path) -> Iterator[None]:
+    """A network that lets the probe's pod through; afterwards the Job has its usual result again."""
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps(OPEN))
+    kubectl("apply", "-f", str(file))
+    kubectl("delete", "job", "-n", "kserve", "-l", LABEL)
+    yield
+    kubectl("delete", "-f", str(file))
+    kubectl("delete", "job", "-n", "kserve", "-l", LABEL)
+    addons()
+
+
+def jobs(kubectl: Kubectl) -> list[tuple[str, str]]:
+    """The UIDs of the probe's Jobs, and what became of them."""
+    ended = [
+        (job["metadata"]["uid"], condition["type"])
+        for job in objects(kubectl, "jobs", "-n", "kserve", "-l", LABEL)
+        for condition in job["status"]["conditions"]
+    ]
+    return [(uid, kind) for uid, kind in ended if kind in ("Complete", "Failed")]
+
+
+def test_a_network_that_enforces_policies_is_tested_once(kubectl: Kubectl, addons: Callable[..., str]) -> None:
+    kubectl("delete", "job", "-n", "kserve", "-l", LABEL)
+    assert "(NetworkPolicies" not in addons("--check")
+    assert jobs(kubectl) == []
+    assert "(NetworkPolicies" not in addons()
+    [(uid, result)] = jobs(kubectl)
+    assert result == "Complete"
+    assert " changed=0 " in addons()
+    assert jobs(kubectl) == [(uid, "Complete")]
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_network_that_enforces_no_policies_is_reported_once_in_each_run(
+    kubectl: Kubectl, addons: Callable[..., str]
+) -> None:
+    for words in ((), ("--check",)):
+        said = addons(*words)
+        assert said.count("(NetworkPoliciesNotEnforced)") == 1
+        assert " changed=0 " in said and " failed=0 " in said
+        assert [result for _uid, result in jobs(kubectl)] == ["Failed"]
+
+
+def test_a_test_that_is_switched_off_is_reported(addons: Callable[..., str]) -> None:
+    assert "(NetworkPoliciesNotTested)" in addons("-e", "namespace_security_probe=false")

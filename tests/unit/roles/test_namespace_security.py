@@ -1,0 +1,230 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the NetworkPolicies of the role namespace_security allow, and whether the API server would accept them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import ip_network
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform.enforcement import CONNECTED
+from tests.integration.network_ways import Connection, End, denials
+
+from .test_templates import ROLES, text_of
+
+Json = dict[str, Any]
+Render = Callable[..., list[Json]]
+PARTS = ("models", "kserve", "cert_manager", "contour", "knative", "kourier", "istio", "object_storage")
+ADDRESSES = {"IPv4": ["10.0.0.1"], "IPv6": ["fd00::1"], "dual stack": ["10.0.0.1", "fd00::1"]}
+NODE_DNS = [{"ipBlock": {"cidr": "169.254.20.10/32"}}]
+URI_HOSTS = [{"to": [{"ipBlock": {"cidr": "fd12::/64"}}], "port": "8443"}]
+
+
+@pytest.fixture(scope="module")
+def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
+    """The policies with the role's defaults, each case rendered once: render(in_cluster=False)."""
+    done: dict[str, list[Json]] = {}
+
+    def policies(stack: str = "dual stack", in_cluster: bool = True, **more: Any) -> list[Json]:
+        variables = {
+            **yaml.safe_load((ROLES / "namespace_security" / "defaults" / "main.yml").read_text()),
+            "platform_object_storage": in_cluster,
+            "platform_object_storage_namespace": "object_storage",
+            "namespace_security_namespaces": [{"name": part, "part": part} for part in PARTS],
+            "namespace_security_gateway": "models",
+            "namespace_security_gateway_port": 8443,
+            "namespace_security_metrics_namespaces": ["monitoring"],
+            "__namespace_security_read": {"api_server": {"addresses": ADDRESSES[stack], "port": 6443}},
+            **more,
+        }
+        case = str((stack, in_cluster, more))
+        if case not in done:
+            folder = tmp_path_factory.mktemp("policies")
+            text = text_of("namespace_security/templates/policies.yml.j2", variables, folder)
+            done[case] = [document for document in yaml.safe_load_all(text) if document]
+        return done[case]
+
+    return policies
+
+
+def model(storage: str) -> End:
+    labels = {"serving.kserve.io/inferenceservice": "iris"}
+    return End("10.1.0.9", "models", storage, labels | ({"kserve.hashfoundry.io/storage": storage} if storage else {}))
+
+
+JOB = End("10.1.0.8", "models", "load", {"app.kubernetes.io/name": "model-loader"})
+STRANGER = End("10.1.0.7", "models", "stranger", {"app": "stranger"})
+TARGETS = {
+    "store": (End("10.1.0.5", "object_storage", "store", {"app.kubernetes.io/name": "object-storage"}), 7070),
+    "DNS": (End("10.1.0.4", "kube-system", "dns", {"k8s-app": "kube-dns"}), 53),
+    "API server": (End("10.0.0.1"), 6443),
+    "public": (End("203.0.113.7"), 443),
+    "public, IPv6": (End("2001:db8::7"), 443),
+    "private": (End("10.99.0.7"), 443),
+    "private, IPv6": (End("fd12::7"), 443),
+    "public, 8443": (End("203.0.113.7"), 8443),
+    "private, IPv6, 8443": (End("fd12::7"), 8443),
+    "metadata": (End("169.254.169.254"), 443),
+    "metadata, IPv6": (End("fd00:ec2::254"), 443),
+    "node's DNS": (End("169.254.20.10"), 53),
+    "model": (End("10.1.0.6", "models", "other", {"serving.kserve.io/inferenceservice": "other"}), 8080),
+}
+PUBLIC = {"public", "public, IPv6"}
+
+
+def reached(source: End, policies: list[Json]) -> set[str]:
+    """The targets to which a pod may open a connection; whether they take it is another question."""
+    return {
+        name
+        for name, (target, port) in TARGETS.items()
+        if "Egress" not in list(denials(Connection(source, target, "TCP", port), policies))
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "reaches"),
+    [
+        (model("s3"), {}, {"DNS", "store"}),
+        (model("s3"), {"in_cluster": False}, {"DNS", *PUBLIC}),
+        (model(""), {}, {"DNS", "store"}),  # of an InferenceService that the role model_serving has not created
+        (model("pvc"), {}, set()),
+        (model("pvc"), {"in_cluster": False}, set()),
+        (model("oci"), {"in_cluster": False}, set()),
+        (model("uri"), {}, {"DNS", *PUBLIC}),
+        (
+            model("uri"),
+            {"namespace_security_uri_hosts": URI_HOSTS, "namespace_security_dns_peers": NODE_DNS},
+            {"DNS", "node's DNS", "private, IPv6, 8443"},
+        ),
+        (JOB, {}, {"DNS", "store"}),
+        (STRANGER, {}, set()),
+    ],
+)
+def test_a_pod_of_the_models_reaches_its_storage_and_nothing_else(
+    render: Render, source: End, options: Json, reaches: set[str]
+) -> None:
+    assert reached(source, render(**options)) == reaches
+
+
+@pytest.mark.parametrize(
+    ("part", "labels", "port"),
+    [
+        ("contour", {"app": "envoy-models"}, 8080),
+        ("kourier", {"app": "3scale-kourier-gateway"}, 8012),
+        ("istio", {"istio": "ingressgateway"}, 8012),
+        ("knative", {}, 9090),
+    ],
+)
+def test_a_gateway_reaches_the_models_of_every_namespace(render: Render, part: str, labels: Json, port: int) -> None:
+    """Several inventories, each with its model namespace, share a platform."""
+    source = End("10.1.0.2", part, "gateway", labels)
+    for name, own, reached_by in (("served", {"serving.kserve.io/inferenceservice": "x"}, True), ("other", {}, False)):
+        target = End("10.1.2.2", "other-models", name, own)
+        assert (list(denials(Connection(source, target, "TCP", port), render())) == []) is reached_by, name
+
+
+def blocks(policies: list[Json]) -> Iterator[Json]:
+    for document in policies:
+        for direction, peers in (("ingress", "from"), ("egress", "to")):
+            for rule in document["spec"].get(direction) or ():
+                yield from (peer["ipBlock"] for peer in rule.get(peers) or () if "ipBlock" in peer)
+
+
+@pytest.mark.parametrize("stack", ADDRESSES)
+def test_the_api_server_accepts_each_block_of_addresses(render: Render, stack: str) -> None:
+    """Kubernetes: the CIDRs of `except` are of the block's family and strictly inside it."""
+    found = list(blocks(render(stack, in_cluster=False)))
+    assert len(found) > 10
+    for block in found:
+        around = ip_network(block["cidr"])
+        for cidr in block.get("except") or ():
+            inside = ip_network(cidr)
+            assert inside.version == around.version and inside.prefixlen > around.prefixlen
+            assert inside.subnet_of(around)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("stack", ADDRESSES)
+def test_the_api_server_is_named_by_its_addresses_of_each_family(render: Render, stack: str) -> None:
+    hosts = {
+        block["cidr"]
+        for block in blocks(render(stack, in_cluster=False))
+        if ip_network(block["cidr"]).num_addresses == 1
+    }
+    assert hosts == {"10.0.0.1/32", "fd00::1/128"} & {f"{at}/{128 if ':' in at else 32}" for at in ADDRESSES[stack]}
+
+
+@pytest.mark.parametrize("stack", ADDRESSES)
+def test_what_is_open_to_the_outside_is_so_by_both_families(render: Render, stack: str) -> None:
+    """Which family a pod has, and by which it is reached, the role does not know."""
+    for document in render(stack, in_cluster=False):
+        for rule in document["spec"].get("egress") or ():
+            wide = [ip_network(peer["ipBlock"]["cidr"]) for peer in rule.get("to") or () if "ipBlock" in peer]
+            wide = [network for network in wide if network.prefixlen == 0]
+            assert sorted(network.version for network in wide) in ([], [4, 6]), document["metadata"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_pod_reaches_the_metadata_service_of_a_cloud(render: Render, part: str) -> None:
+    """It gives credentials to whoever asks."""
+    policies = render(in_cluster=False)
+    there = [document["spec"]["podSelector"] for document in policies if document["metadata"]["namespace"] == part]
+    pods = [End("10.1.0.3", part, "pod", selector.get("matchLabels", {})) for selector in there]
+    pods += [model(storage) for storage in ("s3", "uri", "")]
+    for pod in pods:
+        assert reached(pod, policies) & {"metadata", "metadata, IPv6"} == set(), pod.labels
+
+
+def probe(folder: Path, **more: Any) -> Json:
+    """The Job that tests the network."""
+    variables = {
+        "__namespace_security_probed": "kserve",
+        "namespace_security_probe_image": "kserve/storage-initializer:v0.20.0",
+        "namespace_security_images": {},
+        **more,
+    }
+    job: Json = yaml.safe_load(text_of("namespace_security/templates/policy-probe.yml.j2", variables, folder))
+    return job
+
+
+def test_another_image_is_another_job(tmp_path: Path) -> None:
+    """A Job is immutable."""
+    mirror = {"registries": {"docker.io": "mirror.example.com"}}
+    cases: list[Json] = [{}, {"namespace_security_probe_image": "x:1"}, {"namespace_security_images": mirror}]
+    names = {probe(tmp_path, **case)["metadata"]["name"] for case in cases}
+    assert len(names) == 3 and all(len(name) <= 63 for name in names)
+
+
+def test_the_probe_of_the_network_says_what_it_has_seen(tmp_path: Path) -> None:
+    job = probe(tmp_path)
+    assert job["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"] == [CONNECTED]
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    # Shorter than in a cluster, which a network may take to enforce the policies of a new pod.
+    program = container["args"][0].replace("time.monotonic() + 10", "time.monotonic() + 3")
+    assert program != container["args"][0]
+
+    def run(port: int) -> int:
+        service = "KSERVE_WEBHOOK_SERVER_SERVICE_SERVICE_"
+        env = {**os.environ, f"{service}HOST": "127.0.0.1", f"{service}PORT": str(port)}
+        return subprocess.run([sys.executable, "-c", program], env=env, check=False, timeout=20).returncode
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert run(port) == CONNECTED
+        # A network that enforces them after a second.
+        Timer(1, server.close).start()
+        started = time.monotonic()
+        assert run(port) == 0
+        assert time.monotonic() - started > 1
+    assert run(port) == 0
