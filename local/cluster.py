@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from local import dual_stack, images, node, programs, releases
+from local import images, node, programs, releases
 from local.engine import Engine
 from local.errors import LocalError
 from local.progress import Progress
@@ -50,17 +50,10 @@ def config(settings: Settings, table: Table, image: str, built: bool) -> str:
     if built:
         cluster["etcd"] = {"local": {"imageTag": table.node["etcd_tag"]}}
         networking |= {"disableDefaultCNI": True, "kubeProxyMode": "nftables"}
-    dual = settings.ip_family == "dual"
-    if dual:
-        networking["ipFamily"] = "dual"
     if settings.pods > KUBELET_PODS:
-        size = "node-cidr-mask-size-ipv4" if dual else "node-cidr-mask-size"
-        cluster["controllerManager"] = {"extraArgs": {size: str(POD_SUBNET_BITS)}}
+        cluster["controllerManager"] = {"extraArgs": {"node-cidr-mask-size": str(POD_SUBNET_BITS)}}
     if settings.audit:
         cluster["apiServer"] = _audited()
-    mounts = [_audit_mount(settings)] if settings.audit else []
-    if built and dual:
-        mounts.append({"hostPath": str(_cni(settings)), "containerPath": dual_stack.CNI_FILE, "readOnly": True})
     ports = ((HTTPS_NODE_PORT, settings.https_port), (S3_NODE_PORT, settings.s3_port))
     return yaml.safe_dump(
         {
@@ -77,7 +70,7 @@ def config(settings: Settings, table: Table, image: str, built: bool) -> str:
                         {"containerPort": inner, "hostPort": outer, "listenAddress": "127.0.0.1"}
                         for inner, outer in ports
                     ],
-                    **({"extraMounts": mounts} if mounts else {}),
+                    **({"extraMounts": [_audit_mount(settings)]} if settings.audit else {}),
                 }
             ],
         },
@@ -92,12 +85,7 @@ def _audited() -> dict[str, Any]:
     return {"extraArgs": arguments, "extraVolumes": [volume]}
 
 
-def _cni(settings: Settings) -> Path:
-    """The network configuration of a cluster with IPv6, which replaces that of the node image."""
-    return settings.state / "cni.conflist"
-
-
-def _audit_mount(settings: Settings) -> dict[str, Any]:
+def _audit_mount(settings: Settings) -> dict[str, str]:
     return {"hostPath": str(settings.audit_log.parent), "containerPath": AUDIT}
 
 
@@ -219,7 +207,6 @@ class Cluster:
         file.write_text(config(self.settings, self.table, image, built))
         if self.settings.audit:
             _write_audit_policy(self.settings)
-        _cni(self.settings).write_text(json.dumps(dual_stack.cni(), indent=2))
         # Into the state folder, not into the user's kubeconfig.
         self._kind(
             "create", "cluster", "--config", file, "--kubeconfig", self.settings.kubeconfig, "--wait=180s",

@@ -9,17 +9,17 @@ Only on a node image that was built here, whose network is Debian's CNI plugins:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from local import dual_stack
 from local.cluster import Cluster
 from local.errors import LocalError
 
 PROGRAM = "kube-router"
 MANIFEST = Path(__file__).with_name("kube-router.yaml")
 TIMEOUT = "180s"
+# The agent leaves its rules in the kernel when it ends, so that a restart opens nothing; its --cleanup-config, too.
+REMOVE_RULES = (
+    "set -o pipefail; iptables-save -t filter | sed -E '/KUBE-(ROUTER|POD-FW|NWPLCY)-/d' | iptables-restore -T filter"
+)
 
 
 def apply(cluster: Cluster, built: bool) -> None:
@@ -39,32 +39,10 @@ def apply(cluster: Cluster, built: bool) -> None:
         )
 
 
-def manifest(dual: bool) -> str:
-    """The manifest of the agent; dual: the cluster has IPv6 addresses, too."""
-    documents: list[Any] = list(yaml.safe_load_all(MANIFEST.read_text()))
-    if dual:
-        pod = documents[-1]["spec"]["template"]["spec"]
-        pod["initContainers"][0]["command"][-1] += " && echo 1 >/proc/sys/net/bridge/bridge-nf-call-ip6tables"
-        kept = [word for word in pod["containers"][0]["args"] if not word.startswith("--service-cluster-ip-range")]
-        more = ["--enable-ipv6=true", f"--service-cluster-ip-range={dual_stack.SERVICE_SUBNETS}"]
-        pod["containers"][0]["args"] = [*kept, *more]
-    return yaml.safe_dump_all(documents, sort_keys=False)
-
-
-def _dual(cluster: Cluster) -> bool:
-    """Whether the pods of the cluster, which may have been created with another setting, have IPv6 addresses."""
-    subnets = cluster.kubectl(
-        "get", "nodes", "--output=jsonpath={.items[*].spec.podCIDRs}", hint="inspect the cluster."
-    )
-    return ":" in subnets
-
-
 def enforce(cluster: Cluster) -> None:
     """Start the agent and wait until it is ready."""
-    file = cluster.settings.state / MANIFEST.name
-    file.write_text(manifest(_dual(cluster)))
     hint = "see `kubectl --namespace kube-system logs daemonset/kube-router --all-containers`."
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename", file, hint=hint)
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename", MANIFEST, hint=hint)
     cluster.kubectl(
         "rollout", "status", "daemonset/kube-router", "--namespace=kube-system", f"--timeout={TIMEOUT}", hint=hint
     )
@@ -76,15 +54,4 @@ def stop(cluster: Cluster) -> None:
         "delete", "--ignore-not-found", "--cascade=foreground", f"--timeout={TIMEOUT}", "--filename", MANIFEST,
         hint="inspect the cluster.",
     )  # fmt: skip
-    cluster.engine.docker("exec", cluster.node, "bash", "-o", "pipefail", "-c", removal(_dual(cluster)))
-
-
-def removal(dual: bool) -> str:
-    """The command that removes the agent's rules from the node.
-
-    The agent leaves them in the kernel when it ends, so that a restart opens nothing. Its --cleanup-config does, too.
-    """
-    return " && ".join(
-        f"{ip}tables-save -t filter | sed -E '/KUBE-(ROUTER|POD-FW|NWPLCY)-/d' | {ip}tables-restore -T filter"
-        for ip in (("ip", "ip6") if dual else ("ip",))
-    )
+    cluster.engine.docker("exec", cluster.node, "bash", "-c", REMOVE_RULES)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,6 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 KUBELET_PODS = 110  # the kubelet's default of maxPods
 IMAGE_SOURCES = ("auto", "pull", "build")
 MODES = ("Standard", "Knative")
-IP_FAMILIES = ("ipv4", "dual")
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,6 @@ class Settings:
     mode: KServe's deployment mode, Standard or Knative (HASHFOUNDRY_MODE; defaults to the existing cluster's mode).
     audit: whether the API server writes an audit log to the state folder (HASHFOUNDRY_AUDIT).
     pods: the maximum number of pods on the node (HASHFOUNDRY_PODS).
-    ip_family: ipv4, or dual for IPv4 and IPv6 (HASHFOUNDRY_IP_FAMILY).
     network_policies: whether the cluster enforces NetworkPolicies (HASHFOUNDRY_NETWORK_POLICIES).
     """
 
@@ -46,7 +44,6 @@ class Settings:
     mode: str
     audit: bool
     pods: int
-    ip_family: str
     network_policies: bool
 
     @property
@@ -67,14 +64,6 @@ def _number(environment: Mapping[str, str], name: str, default: int, most: int, 
 
 def _port(environment: Mapping[str, str], name: str, default: int) -> int:
     return _number(environment, name, default, 65535, "a port")
-
-
-def _one_of(environment: Mapping[str, str], name: str, values: Sequence[str]) -> str:
-    """The setting, which defaults to the first of its values."""
-    text = environment.get(name) or values[0]
-    if text not in values:
-        raise LocalError(f"{name}={text} is not supported: set it to one of {', '.join(values)}.")
-    return text
 
 
 def _switch(environment: Mapping[str, str], name: str, default: bool) -> bool:
@@ -106,6 +95,9 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         raise LocalError(
             f"HASHFOUNDRY_SEED={seed} is not a folder: set it to a folder of prebuilt binaries, or unset it."
         )
+    images = environment.get("HASHFOUNDRY_IMAGES") or "auto"
+    if images not in IMAGE_SOURCES:
+        raise LocalError(f"HASHFOUNDRY_IMAGES={images} is not supported: set it to one of {', '.join(IMAGE_SOURCES)}.")
     state = Path(environment.get("HASHFOUNDRY_STATE") or REPOSITORY / ".local").absolute()
     return Settings(
         cache=Path(environment.get("HASHFOUNDRY_CACHE") or default_cache).absolute(),
@@ -114,10 +106,9 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         cluster=environment.get("HASHFOUNDRY_CLUSTER") or "hashfoundry",
         https_port=_port(environment, "HASHFOUNDRY_HTTPS_PORT", 8443),
         s3_port=_port(environment, "HASHFOUNDRY_S3_PORT", 7070),
-        images=_one_of(environment, "HASHFOUNDRY_IMAGES", IMAGE_SOURCES),
+        images=images,
         mode=_mode(environment, state),
         audit=environment.get("HASHFOUNDRY_AUDIT", "") not in ("", "0"),
         pods=_number(environment, "HASHFOUNDRY_PODS", KUBELET_PODS, 1000, "a number of pods"),
-        ip_family=_one_of(environment, "HASHFOUNDRY_IP_FAMILY", IP_FAMILIES),
         network_policies=_switch(environment, "HASHFOUNDRY_NETWORK_POLICIES", True),
     )

@@ -92,32 +92,18 @@ def test_the_agent_may_only_read() -> None:
     assert not resources & {"*", "secrets", "configmaps"}
 
 
-@pytest.mark.parametrize("families", [["ip"], ["ip", "ip6"]])
 @pytest.mark.parametrize(("saved", "left"), [(SAVED, LEFT), (NO_TABLE, NO_TABLE)])
-def test_only_the_rules_of_the_agent_are_removed(saved: str, left: str, families: list[str], tmp_path: Path) -> None:
+def test_only_the_rules_of_the_agent_are_removed(saved: str, left: str, tmp_path: Path) -> None:
     """The command of the node, with iptables-save and iptables-restore that read and write files."""
     (tmp_path / "saved").write_text(saved)
-    for family in families:
-        for name, script in (("save", f"cat {tmp_path}/saved"), ("restore", f"cat >{tmp_path}/{family}")):
-            program = tmp_path / f"{family}tables-{name}"
-            program.write_text(f"#!/bin/sh\n{script}\n")
-            program.chmod(0o755)
-    command = ["bash", "-o", "pipefail", "-c", network_policies.removal("ip6" in families)]
+    for name, script in (("save", 'cat "$0.d/../saved"'), ("restore", 'cat >"$0.d/../restored"')):
+        program = tmp_path / f"iptables-{name}"
+        program.with_name(f"{program.name}.d").mkdir()
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    command = ["bash", "-c", network_policies.REMOVE_RULES]
     subprocess.run(command, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
-    for family in families:
-        assert (tmp_path / family).read_text() == left
-
-
-def test_an_agent_of_two_families_checks_both() -> None:
-    plain, dual = (list(yaml.safe_load_all(network_policies.manifest(both))) for both in (False, True))
-    assert plain == list(yaml.safe_load_all(network_policies.MANIFEST.read_text()))
-    assert plain[:-1] == dual[:-1]
-    pod = dual[-1]["spec"]["template"]["spec"]
-    arguments = pod["containers"][0]["args"]
-    assert "--enable-ipv6=true" in arguments
-    ranges = [word for word in arguments if word.startswith("--service-cluster-ip-range=")]
-    assert ranges == ["--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112"]
-    assert "bridge-nf-call-ip6tables" in pod["initContainers"][0]["command"][-1]
+    assert (tmp_path / "restored").read_text() == left
 
 
 def test_the_network_of_a_pulled_node_cannot_be_changed() -> None:

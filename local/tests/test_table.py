@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from local import __main__, cluster, dual_stack, node, programs, settings, table
+from local import __main__, cluster, node, programs, settings, table
 from local.settings import REPOSITORY
 
 ROWS = table.load()
@@ -73,22 +73,6 @@ def test_a_benchmark_cluster_has_an_audit_log_and_more_pods() -> None:
     assert mount["hostPath"] == str(measured.audit_log.parent)
     assert mount["containerPath"] == server["extraVolumes"][0]["hostPath"]
     assert server["extraArgs"]["audit-log-path"] == f"{mount['containerPath']}/{measured.audit_log.name}"
-
-
-def test_a_dual_stack_cluster_has_addresses_of_both_families(monkeypatch: pytest.MonkeyPatch) -> None:
-    dual = settings.load({"HOME": "/home/me", "HASHFOUNDRY_IP_FAMILY": "dual", "HASHFOUNDRY_PODS": "400"})
-    built, pulled = (yaml.safe_load(cluster.config(dual, ROWS, "node:1", built=built)) for built in (True, False))
-    assert built["networking"]["ipFamily"] == pulled["networking"]["ipFamily"] == "dual"
-    patches = {patch["kind"]: patch for patch in map(yaml.safe_load, built["kubeadmConfigPatches"])}
-    # The controller manager rejects node-cidr-mask-size for two families.
-    arguments = patches["ClusterConfiguration"]["controllerManager"]["extraArgs"]
-    assert arguments == {"node-cidr-mask-size-ipv4": "22"}
-    (mount,) = built["nodes"][0]["extraMounts"]
-    assert mount["containerPath"] == dual_stack.CNI_FILE
-    assert "extraMounts" not in pulled["nodes"][0]
-    ranges = dual_stack.cni()["plugins"][0]["ipam"]["ranges"]  # type: ignore[index]
-    assert [one["subnet"] for (one,) in ranges] == ["10.244.0.0/16", "fd00:10:244::/64"]
-    assert len(node.CNI["plugins"][0]["ipam"]["ranges"]) == 1  # type: ignore[index]
 
 
 def test_an_additional_table_adds_its_rows(tmp_path: Path) -> None:
