@@ -94,12 +94,12 @@ def _ready(service: dict[str, Any]) -> bool:
     return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
 
 
-def asked(found: Iterable[Request], agent: str) -> dict[str, int]:
+def counts_by_agent(found: Iterable[Request], agent: str) -> dict[str, int]:
     """The number of requests with a user agent, by verb and resource. Each audit ID is counted once."""
     return _kinds(request for request in found if request.agent.startswith(agent))
 
 
-def asked_by(found: Iterable[Request], user: str) -> int:
+def count_of_user(found: Iterable[Request], user: str) -> int:
     """The number of requests of a user. Each audit ID is counted once."""
     return len({request.id for request in found if request.user == user})
 

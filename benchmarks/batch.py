@@ -76,14 +76,16 @@ def _timed(command: Sequence[str | Path], server: Store) -> tuple[float, float]:
     """Run a command on one core; return the rows per second of its loop, and the seconds of the whole process."""
     environment = {**os.environ, **server.env, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     began = time.monotonic()
-    done = subprocess.run(
+    result = subprocess.run(
         ["taskset", "--cpu-list", "1", *map(str, command)],
         env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
     seconds = time.monotonic() - began
-    match = re.search(r"^(\d+) rows predicted (?:and 0 rejected )?in ([\d.]+) s\.$", done.stdout, re.MULTILINE)
-    if done.returncode or not match or int(match[1]) != ROWS:
-        raise MeasurementError(f"{command[1]} did not predict {ROWS} rows:\n{done.stdout[-500:]}{done.stderr[-1500:]}")
+    match = re.search(r"^(\d+) rows predicted (?:and 0 rejected )?in ([\d.]+) s\.$", result.stdout, re.MULTILINE)
+    if result.returncode or not match or int(match[1]) != ROWS:
+        raise MeasurementError(
+            f"{command[1]} did not predict {ROWS} rows:\n{result.stdout[-500:]}{result.stderr[-1500:]}"
+        )
     return ROWS / float(match[2]), seconds
 
 

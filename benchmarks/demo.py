@@ -23,10 +23,10 @@ SITE = "playbooks/site.yml"
 def make(target: str) -> str:
     """Run a target of the Makefile and return what it printed."""
     command = ["make", "--no-print-directory", target]
-    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise MeasurementError(f"make {target} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.stdout
+    result = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise MeasurementError(f"make {target} failed:\n{result.stdout[-2000:]}{result.stderr[-2000:]}")
+    return result.stdout
 
 
 def stages(output: str) -> dict[str, float]:

@@ -72,13 +72,13 @@ def _from_zero(cluster: Served, server: Server) -> Start:
     """Wait until the service is scaled to zero, then send a prediction request."""
     cluster.annotate(server, "serving.kserve.io/stop=false")
     cluster.wait_until_ready(server)
-    cluster.wait_until_gone(server)
+    cluster.wait_until_deleted(server)
     with cluster.created(server) as created:
-        asked = time.time()
+        requested = time.time()
         answered = served.first_answer(lambda: _Connection(cluster.settings, server.name), server)
     start = cluster.timeline(server, created[0], answered)
     cluster.stop(server)
-    return Start({"to the pod's creation": created[0] - asked, **start.parts}, start.log_line)
+    return Start({"to the pod's creation": created[0] - requested, **start.parts}, start.log_line)
 
 
 class _Connection(HTTPSConnection):

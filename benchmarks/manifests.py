@@ -105,14 +105,14 @@ def _measured(report: Report, found: Tools, source: Source, rounds: int) -> None
                 api_server.running(found, Path(folder)) as server,
             ):
                 env = {"K8S_AUTH_KUBECONFIG": str(server.kubeconfig)}
-                done = play(found, [*begin, *named], env=env, counted=server.log).tasks
+                timed = play(found, [*begin, *named], env=env, counted=server.log).tasks
             for when in seconds:
-                parts = [done[f"{when} {i}"] for i in range(len(steps))]
+                parts = [timed[f"{when} {i}"] for i in range(len(steps))]
                 seconds[when][tool].append(sum(part.seconds for part in parts))
                 requests[when][tool].append(sum(part.lines for part in parts))
-            if not _changed(done[f"first {len(steps) - 1}"].result):
+            if not _changed(timed[f"first {len(steps) - 1}"].result):
                 raise MeasurementError(f"{tool} did not apply {source.name}.")
-            again = "changed" if _changed(done[f"again {len(steps) - 1}"].result) else "unchanged"
+            again = "changed" if _changed(timed[f"again {len(steps) - 1}"].result) else "unchanged"
             took = ", ".join(f"{when} {seconds[when][tool][-1]:.2f} s" for when in seconds)
             print(f"    round {number + 1}, {source.name}, {tool}: {took}, {again}", flush=True)
     for when, what in (("first", source.name), ("again", f"{source.name}, again")):

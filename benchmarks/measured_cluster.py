@@ -157,7 +157,7 @@ def running() -> Iterator[Measured]:
 
 def _install(config: Settings, progress: Progress) -> None:
     with progress.stage("playbooks/addons.yml"):
-        done = subprocess.run(
+        result = subprocess.run(
             playbook_command("playbooks/addons.yml"),
             cwd=REPOSITORY,
             env=playbook_env(config),
@@ -165,5 +165,5 @@ def _install(config: Settings, progress: Progress) -> None:
             capture_output=True,
             check=False,
         )
-    if done.returncode:
-        raise MeasurementError(f"playbooks/addons.yml failed:\n{done.stdout.decode(errors='replace')[-3000:]}")
+    if result.returncode:
+        raise MeasurementError(f"playbooks/addons.yml failed:\n{result.stdout.decode(errors='replace')[-3000:]}")

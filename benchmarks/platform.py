@@ -94,7 +94,7 @@ def bare(config: Settings) -> Iterator[None]:
 
 
 def _run(command: Sequence[str | Path], env: Mapping[str, str]) -> str:
-    done = subprocess.run(
+    result = subprocess.run(
         command,
         cwd=ROOT,
         env=dict(env),
@@ -104,9 +104,9 @@ def _run(command: Sequence[str | Path], env: Mapping[str, str]) -> str:
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise MeasurementError(f"{command[0]} failed:\n{done.stdout[-3000:]}")
-    return done.stdout
+    if result.returncode:
+        raise MeasurementError(f"{command[0]} failed:\n{result.stdout[-3000:]}")
+    return result.stdout
 
 
 def variables(config: Settings) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def _timed(config: Settings, work: Callable[[], Mapping[str, float]]) -> Measure
     parts = work()
     ended = time.time()
     found = [request for request in audit.read(config.audit_log, began) if request.began <= ended]
-    return Measured(ended - began, audit.asked_by(found, USER), parts, audit.kinds_of(found, USER))
+    return Measured(ended - began, audit.count_of_user(found, USER), parts, audit.kinds_of(found, USER))
 
 
 def _objects(config: Settings) -> set[str]:
@@ -250,6 +250,8 @@ def many(config: Settings, way: str, count: int) -> dict[str, Any]:
         "model_verification_thresholds": {},
         "model_namespace_quota": {"pods": "200"},
         "model_serving_timeout": 1200,
+        # Otherwise the pods of all models request more CPU than the node has, by the container that loads the model.
+        "kserve_values": {"kserve": {"storage": {"resources": {"requests": {"cpu": "10m"}}}}},
     }
 
 

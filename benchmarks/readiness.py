@@ -81,9 +81,9 @@ def _after_a_while(cluster: Measured, name: str, seconds: float) -> Callable[[],
     return switch
 
 
-def _event(cluster: Measured, done: Timed, names: Sequence[str], first: bool = False) -> float:
+def _event(cluster: Measured, timed: Timed, names: Sequence[str], first: bool = False) -> float:
     """The time of the write by which the last of the services became ready; first: see audit.became_ready."""
-    log = [one for one in audit.read(cluster.settings.audit_log, done.started) if one.ended <= done.ended]
+    log = [one for one in audit.read(cluster.settings.audit_log, timed.started) if one.ended <= timed.ended]
     found = audit.became_ready(log, NAMESPACE, first)
     if missing := set(names) - set(found):
         raise MeasurementError(f"The audit log does not say when {', '.join(sorted(missing)[:3])} became ready.")
@@ -100,12 +100,12 @@ def _measure_one(cluster: Measured, found: Tools, report: Report, rounds: int) -
             cluster.switch(ONE, on=False)
             cluster.wait_until(False, [ONE], 120)
             tasks = [EMPTY, {"name": "wait", **one_task(tool)}]
-            done = play(found, tasks, env=cluster.env, during=_after_a_while(cluster, ONE, pause)).tasks
-            event = _event(cluster, done["wait"], [ONE])
-            late[tool].append(done["wait"].ended - event)
-            starts.append(done["empty"].seconds)
+            timed = play(found, tasks, env=cluster.env, during=_after_a_while(cluster, ONE, pause)).tasks
+            event = _event(cluster, timed["wait"], [ONE])
+            late[tool].append(timed["wait"].ended - event)
+            starts.append(timed["empty"].seconds)
             if tool == OURS:
-                verdicts.append((_verdict(cluster, done["wait"]) - event) * 1000)
+                verdicts.append((_verdict(cluster, timed["wait"]) - event) * 1000)
             print(f"    round {number + 1}, {tool}: {late[tool][-1]:.3f} s", flush=True)
     start = statistics.median(starts)
     ours, kubectl, loop = (statistics.median(late[tool]) for tool in (OURS, KUBECTL, LOOP))
@@ -122,16 +122,16 @@ def _measure_one(cluster: Measured, found: Tools, report: Report, rounds: int) -
     report.rows.append(Row("an empty task", "ansible.builtin.ping", starts))
 
 
-def _verdict(cluster: Measured, done: Timed) -> float:
+def _verdict(cluster: Measured, timed: Timed) -> float:
     """When the API server returned the response of the model, which is the last request before the verdict."""
-    asked = [
+    ended = [
         request.ended
-        for request in audit.read(cluster.settings.audit_log, done.started)
-        if request.resource == "services/proxy" and request.agent.startswith(PYTHON) and request.ended <= done.ended
+        for request in audit.read(cluster.settings.audit_log, timed.started)
+        if request.resource == "services/proxy" and request.agent.startswith(PYTHON) and request.ended <= timed.ended
     ]
-    if not asked:
+    if not ended:
         raise MeasurementError("A request to the model was not found in the audit log.")
-    return max(asked)
+    return max(ended)
 
 
 def _measure_many(cluster: Measured, found: Tools, report: Report) -> None:
@@ -156,22 +156,24 @@ def _measure_many(cluster: Measured, found: Tools, report: Report) -> None:
         run = play(
             found, [EMPTY, {"name": "wait", **many_task(tool, names)}], env=cluster.env, memory=True, during=during
         )
-        done = run.tasks["wait"]
+        timed = run.tasks["wait"]
         # A failed wait finishes before its service is ready.
         cluster.wait_until(True, names, 600)
-        seen = _seen(done, names) if tool == KUBECTL else names
-        log = audit.read(cluster.settings.audit_log, done.started)
-        counts = audit.asked([one for one in log if one.began <= done.ended], GO if tool == KUBECTL else PYTHON)
+        seen = _seen(timed, names) if tool == KUBECTL else names
+        log = audit.read(cluster.settings.audit_log, timed.started)
+        counts = audit.counts_by_agent(
+            [one for one in log if one.began <= timed.ended], GO if tool == KUBECTL else PYTHON
+        )
         # kubectl wait finishes when its service is ready for the first time. Under load some services become not ready
         # again.
-        seconds = done.seconds if tool == LOOP else done.ended - _event(cluster, done, seen, first=tool == KUBECTL)
+        seconds = timed.seconds if tool == LOOP else timed.ended - _event(cluster, timed, seen, first=tool == KUBECTL)
         late[tool], memory[tool] = [seconds * factor[tool]], [run.peak_mib]
         requests[tool] = [sum(counts.values()) * factor[tool]]
         print(f"    {tool}: {late[tool][0]:.1f} s, {memory[tool][0]:.0f} MiB, {counts}", flush=True)
         if tool == OURS:
-            _lists_and_watches(report, len(names), counts, done)
+            _lists_and_watches(report, len(names), counts, timed)
         if failed := len(names) - len(seen):
-            why = (done.result["stderr_lines"] or ["no error output"])[-1]
+            why = (timed.result["stderr_lines"] or ["no error output"])[-1]
             report.notes.append(
                 f"{failed} of the {len(names)} kubectl wait commands failed, for example: {why}. The time is from the "
                 "last event of the services whose command succeeded."
@@ -186,25 +188,25 @@ def _measure_many(cluster: Measured, found: Tools, report: Report) -> None:
     )
 
 
-def _seen(done: Timed, names: Sequence[str]) -> list[str]:
+def _seen(timed: Timed, names: Sequence[str]) -> list[str]:
     """The services that kubectl wait reported as ready."""
     printed = {
-        line.partition(" ")[0].rpartition("/")[2] for line in done.result["stdout_lines"] if "condition met" in line
+        line.partition(" ")[0].rpartition("/")[2] for line in timed.result["stdout_lines"] if "condition met" in line
     }
     return [name for name in names if name in printed]
 
 
-def _lists_and_watches(report: Report, services: int, counts: dict[str, int], done: Timed) -> None:
+def _lists_and_watches(report: Report, services: int, counts: dict[str, int], timed: Timed) -> None:
     for verb in ("list", "watch"):
         found = {what.split()[1]: count for what, count in counts.items() if what.startswith(f"{verb} ")}
         values = [float(count) for count in found.values()] or [0.0]
         # The API server closes a watch after a minute. The next one resumes from its resourceVersion.
-        most = 1 + int(done.seconds // WATCH_S) if verb == "watch" else 1
+        most = 1 + int(timed.seconds // WATCH_S) if verb == "watch" else 1
         met = bool(found) and max(values) <= most
-        limit = "one" if most == 1 else f"one at a time, {most} in {done.seconds:.0f} s"
+        limit = "one" if most == 1 else f"one at a time, {most} in {timed.seconds:.0f} s"
         figure = f"{services} services: {verb} requests a kind"
         report.rows.append(Row(figure, OURS, values, "requests", limit, met, note=", ".join(found)))
-    report.notes.append(f"Its requests for the {services} services, in {done.seconds:.0f} s: {counts}.")
+    report.notes.append(f"Its requests for the {services} services, in {timed.seconds:.0f} s: {counts}.")
 
 
 def measure(rounds: int = ROUNDS) -> Report:

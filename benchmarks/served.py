@@ -133,9 +133,9 @@ class Served:
     def stop(self, server: Server) -> None:
         """Stop the service, and wait until its pods are deleted."""
         self.annotate(server, "serving.kserve.io/stop=true")
-        self.wait_until_gone(server)
+        self.wait_until_deleted(server)
 
-    def wait_until_gone(self, server: Server) -> None:
+    def wait_until_deleted(self, server: Server) -> None:
         """Wait until the service has no pod."""
         deadline = time.monotonic() + TIMEOUT_S
         while self.pods(server):

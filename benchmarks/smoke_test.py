@@ -116,11 +116,11 @@ def _command(*argv: str) -> Task:
     return {"ansible.builtin.command": {"argv": list(argv)}}
 
 
-def figures(tool: str, done: Timed) -> tuple[float, float]:
+def figures(tool: str, timed: Timed) -> tuple[float, float]:
     """p50 in milliseconds and requests per second, as the tool reports them."""
     if tool == OURS:
-        return done.result["latency_ms"]["p50"], done.result["load"]["throughput"]
-    output = str(done.result["stdout"])
+        return timed.result["latency_ms"]["p50"], timed.result["load"]["throughput"]
+    output = str(timed.result["stdout"])
     patterns = (
         (r"50%+ in ([\d.]+) secs", r"Requests/sec:\s+([\d.]+)") if tool == HEY else (r"p50_us (\d+)", r"rate ([\d.]+)")
     )
@@ -156,13 +156,13 @@ def _single(url: str) -> dict[str, dict[str, float]]:
     for tool in single_requests.TOOLS:
         command = ["taskset", "--cpu-list", str(GENERATOR_CORE), sys.executable, "-m", "benchmarks.single_requests"]
         environment = {**os.environ, "PYTHONPATH": str(COLLECTIONS.parent)}
-        done = subprocess.run(
+        timed = subprocess.run(
             [*command, tool, f"{url}/v1/models/{MODEL}:predict", BODY],
             cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        if done.returncode:
-            raise MeasurementError(f"Single requests by {tool} failed:\n{done.stderr[-1000:]}")
-        found[tool] = json.loads(done.stdout)
+        if timed.returncode:
+            raise MeasurementError(f"Single requests by {tool} failed:\n{timed.stderr[-1000:]}")
+        found[tool] = json.loads(timed.stdout)
         print(f"    single requests, {tool}: {found[tool]}", flush=True)
     return found
 
@@ -185,9 +185,9 @@ def measure(rounds: int = ROUNDS) -> Report:
                     {"name": str(connections), **task(tool, found, url, connections, Path(name))}
                     for connections in (1, CONNECTIONS)
                 ]
-                done = play(found, tasks, core=GENERATOR_CORE).tasks
-                latency[tool].append(figures(tool, done["1"])[0])
-                rate[tool].append(figures(tool, done[str(CONNECTIONS)])[1])
+                timed = play(found, tasks, core=GENERATOR_CORE).tasks
+                latency[tool].append(figures(tool, timed["1"])[0])
+                rate[tool].append(figures(tool, timed[str(CONNECTIONS)])[1])
                 print(f"    round {number + 1}, {tool}: {latency[tool][-1]:.3f} ms, {rate[tool][-1]:.0f}/s", flush=True)
             singles.append(_single(url))
             highest.append(_highest(found, url))

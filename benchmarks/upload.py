@@ -234,13 +234,13 @@ def _measured(found: Tools, server: Store, shape: str, source: Path, rounds: int
             prefix = f"round-{number}"
             one = task(tool, found, server.url, source, prefix)
             tasks = [EMPTY, {"name": "first", **one}, {"name": "again", **one}]
-            done = play(found, tasks, env=server.env, counted=server.log).tasks
+            timed = play(found, tasks, env=server.env, counted=server.log).tasks
             if server.uploaded_bytes(prefix) * factor != count * size:
                 raise MeasurementError(f"{tool} did not upload {shape}.")
-            print(f"    round {number + 1}, {shape}, {server.url}, {tool}: {done['first'].seconds:.2f} s", flush=True)
-            measured.first[tool].append(done["first"].seconds * factor)
-            measured.again[tool].append((done["again"].seconds - done["empty"].seconds) * factor)
-            measured.requests[tool].append(done["again"].lines * factor)
+            print(f"    round {number + 1}, {shape}, {server.url}, {tool}: {timed['first'].seconds:.2f} s", flush=True)
+            measured.first[tool].append(timed["first"].seconds * factor)
+            measured.again[tool].append((timed["again"].seconds - timed["empty"].seconds) * factor)
+            measured.requests[tool].append(timed["again"].lines * factor)
     return measured
 
 

@@ -36,9 +36,9 @@ NAME = "hashfoundry.kserve"
 
 def run(*command: str | Path, env: Mapping[str, str] | None = None) -> None:
     """Run a program in the checkout; SystemExit with its code where it fails."""
-    done = subprocess.run([str(word) for word in command], cwd=ROOT, env=env, stdin=subprocess.DEVNULL, check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
+    result = subprocess.run([str(word) for word in command], cwd=ROOT, env=env, stdin=subprocess.DEVNULL, check=False)
+    if result.returncode:
+        sys.exit(result.returncode)
 
 
 def environment() -> Path:
@@ -65,9 +65,9 @@ def add_computed_defaults(role: Path) -> None:
     for entry in specs["argument_specs"].values():
         for name, option in (entry.get("options") or {}).items():
             if "default" not in option and defaults.get(name) is not None:
-                told = option.get("description") or []
-                told = [told] if isinstance(told, str) else told
-                option["description"] = [*told, f"Defaults to {markup(defaults[name])}."]
+                description = option.get("description") or []
+                description = [description] if isinstance(description, str) else description
+                option["description"] = [*description, f"Defaults to {markup(defaults[name])}."]
     path.write_text(yaml.safe_dump(specs, sort_keys=False, width=1000))
 
 

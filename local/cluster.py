@@ -150,8 +150,8 @@ class Cluster:
     def _container(self, template: str) -> str:
         """A property of the node's container, or an empty string if there is no container."""
         command = ["docker", "container", "inspect", "--format", template, self.node]
-        done = subprocess.run(command, env=self.engine.env, capture_output=True, text=True, check=False)
-        return done.stdout.strip()
+        result = subprocess.run(command, env=self.engine.env, capture_output=True, text=True, check=False)
+        return result.stdout.strip()
 
     def exists(self) -> bool:
         """Whether a completely created cluster exists, running or stopped."""

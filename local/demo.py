@@ -63,8 +63,10 @@ def run_demo(cluster: Cluster, progress: Progress) -> None:
     config = cluster.settings
     with progress.stage("playbooks/site.yml"):
         command = playbook_command("playbooks/site.yml")
-        done = subprocess.run(command, cwd=REPOSITORY, env=playbook_env(config), stdin=subprocess.DEVNULL, check=False)
-        if done.returncode:
+        result = subprocess.run(
+            command, cwd=REPOSITORY, env=playbook_env(config), stdin=subprocess.DEVNULL, check=False
+        )
+        if result.returncode:
             raise LocalError("playbooks/site.yml failed: fix the error above, then run `make demo` again.")
     with progress.stage("prediction"):
         hint = "the playbook's smoke tests passed, but curl failed: see the message."

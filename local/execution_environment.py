@@ -110,8 +110,8 @@ def build(config: Settings, rows: Table) -> None:
         arguments = {"EE_BASE_IMAGE": controller.ref(python), "PYCMD": "/usr/bin/python3", "PYPKG": "python3"}
         command += [f"--build-arg={name}={value}" for name, value in arguments.items()]
         command += ["--extra-build-cli-args=--network=host"]
-        done = subprocess.run([str(word) for word in command], env=docker.env, stdin=subprocess.DEVNULL, check=False)
-    if done.returncode:
+        result = subprocess.run([str(word) for word in command], env=docker.env, stdin=subprocess.DEVNULL, check=False)
+    if result.returncode:
         raise LocalError("ansible-builder failed: fix the error above.")
 
 

@@ -32,29 +32,31 @@ def run(
     source = stdin.open("rb") if stdin else subprocess.DEVNULL
     sink = stdout.open("wb") if stdout else subprocess.PIPE
     try:
-        done = subprocess.run(argv, cwd=cwd, env=env, stdin=source, stdout=sink, stderr=subprocess.PIPE, check=False)
+        completed = subprocess.run(
+            argv, cwd=cwd, env=env, stdin=source, stdout=sink, stderr=subprocess.PIPE, check=False
+        )
     except FileNotFoundError:
         raise LocalError(f"The command {argv[0]} was not found: {hint}") from None
     finally:
         for stream in (source, sink):
             if not isinstance(stream, int):
                 stream.close()
-    if done.returncode:
-        output = (done.stderr + (done.stdout or b"")).decode(errors="replace").strip()
+    if completed.returncode:
+        output = (completed.stderr + (completed.stdout or b"")).decode(errors="replace").strip()
         if "No space left on device" in output:
             hint = DISK_FULL
         last = "\n".join(f"    {line}" for line in output.splitlines()[-TAIL_LINES:])
-        raise LocalError(f"`{' '.join(argv[:3])} …` failed with exit code {done.returncode}: {hint}\n{last}")
-    return (done.stdout or b"").decode(errors="replace")
+        raise LocalError(f"`{' '.join(argv[:3])} …` failed with exit code {completed.returncode}: {hint}\n{last}")
+    return (completed.stdout or b"").decode(errors="replace")
 
 
 def succeeds(command: Sequence[str | Path], env: Mapping[str, str] | None = None, timeout: float = 60) -> bool:
     """Whether a command exists and succeeds within timeout seconds."""
     argv = [str(part) for part in command]
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=timeout
         )
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return False
-    return done.returncode == 0
+    return completed.returncode == 0

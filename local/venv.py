@@ -19,8 +19,8 @@ OLDEST = (3, 11)
 
 
 def _run(*command: str | Path, hint: str) -> None:
-    done = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, check=False)
-    if done.returncode:
+    result = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, check=False)
+    if result.returncode:
         sys.exit(f"\nError: {hint}")
 
 

@@ -14,6 +14,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from model.errors import ModelError
+from model.metadata import check_version
+
 _ROOT = Path(__file__).resolve().parents[1]
 # The folder that contains ansible_collections: of an installed collection, or the link in a checkout.
 _COLLECTIONS = next(
@@ -21,11 +24,22 @@ _COLLECTIONS = next(
 )
 
 
+# What the module's options, which its errors name, are called here; the first that fits.
+_OWN_WORDS = (
+    ("set gate.isolated to false, which lets", "give --not-isolated, which lets"),
+    (", or set gate.load to false", ""),
+    ("examples_path", "--examples"),
+    ("gate.python", "--python"),
+    ("gate.timeout", "--timeout"),
+    ("gate.memory", "--memory"),
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Describe the model. If that fails, return 1 after printing one sentence to stderr."""
-    options = _parser().parse_args(arguments)
     if str(_COLLECTIONS) not in sys.path:
         sys.path.append(str(_COLLECTIONS))
+    options = _parser().parse_args(arguments)
     from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
     from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.describe import (
         PACKAGES,
@@ -33,28 +47,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
         describe_model,
         result,
     )
-    from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import GateOptions
+    from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import trial_of
+    from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GateOptions
 
     folder: Path = options.model if options.model.is_dir() else options.model.parent
     request = Request(folder, options.name, options.version, options.description, examples_file=options.examples)
     try:
-        trial = GateOptions(isolated=not options.not_isolated, python=options.python).trial(PACKAGES)
-        done = result(request, *describe_model(request, trial), check_mode=False, diff=False)
+        trial = trial_of(
+            GateOptions(
+                isolated=not options.not_isolated,
+                python=options.python,
+                timeout=options.timeout,
+                memory=options.memory,
+            ),
+            PACKAGES,
+        )
+        written = result(request, *describe_model(request, trial), check_mode=False, diff=False)
     except KServeError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"Error: {in_own_words(str(error))}", file=sys.stderr)
         return 1
-    print(f"{done['path']}: {'written' if done['changed'] else 'unchanged'}.")
+    print(f"{written['path']}: {'written' if written['changed'] else 'unchanged'}.")
     return 0
+
+
+def in_own_words(text: str) -> str:
+    """Return an error with the options of this command line in the place of the module's."""
+    for theirs, own in _OWN_WORDS:
+        text = text.replace(theirs, own)
+    return text
+
+
+def _name(text: str) -> str:
+    from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service import limits
+
+    if not limits.NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} cannot be the name of an InferenceService: use lower-case letters, digits and hyphens, "
+            "beginning with a letter and not ending with a hyphen"
+        )
+    return text
+
+
+def _version(text: str) -> str:
+    try:
+        return check_version(text)
+    except ModelError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m model.describe", description="Write metadata.json of a model.")
     parser.add_argument("model", type=Path, help="the model file, the only one in its folder, or the folder")
-    parser.add_argument("--name", required=True, help="the model's name")
-    parser.add_argument("--version", required=True, help="the version's name")
+    parser.add_argument("--name", type=_name, required=True, help="the model's name")
+    parser.add_argument("--version", type=_version, required=True, help="the version's name")
     parser.add_argument("--description", help="what the model is for, in words")
     parser.add_argument("--examples", type=Path, help="a CSV file with rows to predict, and a first line with names")
     parser.add_argument("--python", help="interpreter with the serving image's packages (default: this one)")
+    parser.add_argument("--timeout", type=float, default=60.0, help="seconds to load the model (default: %(default)s)")
+    parser.add_argument("--memory", default="2Gi", help="address space to load it in (default: %(default)s)")
     parser.add_argument(
         "--not-isolated", action="store_true", help="load the model without namespaces: its code has network and files"
     )

@@ -137,18 +137,18 @@ class Molecule:
                 continue
             if row.core:
                 # The core has no time limit. It first deletes what an interrupted run has left.
-                done = self._run(row, "destroy").and_then(self._run(row, "test", "--destroy=never"))
-            elif usable or (done := self._run(row, "converge")).passed:
-                done = self._run(row, "verify")
+                result = self._run(row, "destroy").and_then(self._run(row, "test", "--destroy=never"))
+            elif usable or (result := self._run(row, "converge")).passed:
+                result = self._run(row, "verify")
             else:
-                done.line = "site.yml fails on the cluster"
-            usable = done.passed
-            if not done.passed:
+                result.line = "site.yml fails on the cluster"
+            usable = result.passed
+            if not result.passed:
                 self._run(row, "cleanup")
-            self._results.record(row.name, done)
-        gone = self._run(first, "destroy")
-        if not gone.passed:
-            self._results.record(f"{first.name} destroy", gone)
+            self._results.record(row.name, result)
+        destroyed = self._run(first, "destroy")
+        if not destroyed.passed:
+            self._results.record(f"{first.name} destroy", destroyed)
 
 
 def build(results: Results, mode: str, rows: Sequence[Scenario]) -> CheckResult:
@@ -163,13 +163,13 @@ def clusters(results: Results, rows: Sequence[Scenario]) -> list[Molecule]:
     lanes = []
     for mode in dict.fromkeys(row.cluster for row in rows):
         mine = [row for row in rows if row.cluster == mode]
-        done = build(results, mode, mine)
-        if done.passed:
+        result = build(results, mode, mine)
+        if result.passed:
             lanes.append(Molecule(results, mine))
             continue
         for row in mine:
-            line = f"not run, because the images of its cluster were not built: {done.line}"
-            results.record(row.name, CheckResult(False, line, done.seconds))
+            line = f"not run, because the images of its cluster were not built: {result.line}"
+            results.record(row.name, CheckResult(False, line, result.seconds))
     return lanes
 
 
@@ -203,12 +203,12 @@ def summary(results: Results, order: Sequence[str], choice: Choice) -> str:
     lines = ["", "=== summary"]
     checks = results.checks
     for name in sorted(checks, key=lambda name: order.index(name) if name in order else len(order)):
-        done = checks[name]
-        line = "; ".join(done.summaries) or done.line
-        lines.append(f"{name:<18} {'passed' if done.passed else 'FAILED'}  {done.seconds:6.0f} s  {line}")
-        lines += [f"  {fault}" for fault in done.faults if not done.passed]
+        check = checks[name]
+        line = "; ".join(check.summaries) or check.line
+        lines.append(f"{name:<18} {'passed' if check.passed else 'FAILED'}  {check.seconds:6.0f} s  {line}")
+        lines += [f"  {fault}" for fault in check.faults if not check.passed]
     lines += skipped_lines({**choice.skipped, **results.skipped})
-    failed = sum(not done.passed for done in checks.values())
+    failed = sum(not check.passed for check in checks.values())
     lines.append(f"{'total':<18}         {results.seconds:6.0f} s")
     return "\n".join([*lines, "", f"checks: {len(checks) - failed} passed, {failed} failed"])
 
@@ -232,7 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A default run has a time limit, so that it finishes on a slow machine, too.
     results = Results(None if given.scenarios else scenarios.BUDGET)
     run(results, given.checks, choice)
-    passed = all(done.passed for done in results.checks.values())
+    passed = all(check.passed for check in results.checks.values())
     if passed and given.scenarios == ALL:
         print(f"\n{scenarios.record()}")
     print(summary(results, [*given.checks, *(row.name for row in rows.scenarios)], choice))

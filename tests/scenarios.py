@@ -97,10 +97,10 @@ def _git(root: Path, *arguments: str) -> str | None:
     """The output of git, or None if it fails or is not installed."""
     command = ["git", "-C", str(root), *arguments]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return None
-    return done.stdout if done.returncode == 0 else None
+    return result.stdout if result.returncode == 0 else None
 
 
 def history(root: Path = ROOT, passed: Path = PASSED) -> History:

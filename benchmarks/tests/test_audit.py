@@ -76,7 +76,7 @@ def test_the_start_and_end_of_a_watch_are_one_request() -> None:
         line(4, "pods", "list", userAgent="another/v1"),
         line(5, "", "get", userAgent="kubectl/v1", objectRef=None),
     ]
-    counts = audit.asked(audit.requests(lines), "kubectl")
+    counts = audit.counts_by_agent(audit.requests(lines), "kubectl")
     assert counts == {"get discovery": 1, "list pods": 1, "watch pods": 1}
 
 
@@ -84,4 +84,4 @@ def test_the_requests_of_a_user_are_counted_for_all_user_agents() -> None:
     admin, other = {"user": {"username": "kubernetes-admin"}}, {"user": {"username": "system:node:one"}}
     again = line(3, "pods", "get", **admin)  # a watch is logged at the start and at the end of its response
     lines = [line(1, "pods", "get", **other), line(2, "pods", "list", userAgent="helm", **admin), again, again]
-    assert audit.asked_by(audit.requests(lines), "kubernetes-admin") == 2
+    assert audit.count_of_user(audit.requests(lines), "kubernetes-admin") == 2

@@ -49,9 +49,9 @@ def test_the_times_of_a_task_are_those_of_its_host() -> None:
         '{"what": "ok", "task": "a", "time": 12.5, "lines": 5, "result": {"changed": true}}',
         '{"what": "start", "task": "b", "time": 13.0, "lines": 5}',
     ]
-    done = dict(playbook.timed(lines))
-    assert list(done) == ["a"]
-    assert (done["a"].seconds, done["a"].lines, done["a"].result) == (2.5, 2, {"changed": True})
+    timed = dict(playbook.timed(lines))
+    assert list(timed) == ["a"]
+    assert (timed["a"].seconds, timed["a"].lines, timed["a"].result) == (2.5, 2, {"changed": True})
 
 
 def test_a_child_process_is_found() -> None:

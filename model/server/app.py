@@ -25,8 +25,8 @@ from .sklearn_model import SklearnModel
 # A pod of 512 MiB can process two such requests at a time, one of 1 GiB five.
 MAX_BODY_BYTES = 8 * 1024 * 1024
 # Requests below both limits are predicted in the event loop, because a thread costs more than the prediction of a few
-# rows. Others are predicted in a thread, so that probes are still answered. 16 KiB, about 700 rows of iris, take half a
-# millisecond.
+# rows. Other requests are predicted in a thread, so that probes are still answered. A request of 16 KiB, about 700 rows
+# of iris, takes half a millisecond.
 INLINE_BYTES = 16 * 1024
 INLINE_SECONDS = 0.005
 
@@ -126,8 +126,8 @@ class App:
             return _error(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} does not support {method}: use {allowed}.")
         name, version = self._model.name, self._model.version
         if path.startswith(f"/v2/models/{name}/versions/"):
-            said = f"has the version {version}: request that" if version else "has no version: leave /versions/ out"
-            return _error(HTTPStatus.NOT_FOUND, f"The path {path:.200} was not found: the model {name} {said}.")
+            fault = f"has the version {version}: request that" if version else "has no version: leave /versions/ out"
+            return _error(HTTPStatus.NOT_FOUND, f"The path {path:.200} was not found: the model {name} {fault}.")
         return _error(HTTPStatus.NOT_FOUND, f"The path {path:.200} was not found: this server serves the model {name}.")
 
     async def _post(self, handler: Handler, scope: dict[str, Any], receive: Receive) -> Response:

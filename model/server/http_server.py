@@ -27,17 +27,18 @@ KEEP_ALIVE_S = 3700
 GRACE_S = 15
 
 
-# A request with a longer head is rejected by the parser.
+# The parser rejects a request with a longer head.
 MAX_HEAD_BYTES = 64 * 1024
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _UPGRADE = re.compile(rb"\nupgrade[ \t]*:[^\r\n]*", re.IGNORECASE)
 
 
 class Protocol(HttpToolsProtocol):
-    """HTTP/1.1 that stays HTTP/1.1 whatever a client offers to upgrade to.
+    """HTTP/1.1 without protocol upgrades.
 
-    Java's client offers h2c with its first request. A server may ignore that (RFC 9110, section 7.8), but the parser
-    takes the body for the new protocol's, so the header is removed before it is parsed.
+    Java's client offers an upgrade to h2c with its first request. A server may ignore the header Upgrade (RFC 9110,
+    section 7.8), but the parser would then treat the body as data of the new protocol. So the header is renamed before
+    the request is parsed.
     """
 
     def __init__(self, *arguments: object, **options: object) -> None:

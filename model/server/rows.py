@@ -245,13 +245,13 @@ def _column(values: Sequence[Any], feature: Feature, datatype: str) -> NDArray[A
     try:
         return _complete_column(values, feature, datatype)
     except InvalidRows:
-        # Binary data have no null, and NaN instead.
+        # Binary data have NaN instead of null.
         absent = [is_missing(value) for value in values]
         if not any(absent) or not (missing := feature.missing()):
             raise
-    # With something valid in their place, so that the values that are there are checked.
+    # Missing values are replaced by a valid one, so that the existing values are checked.
     filler = {TEXT: "", BOOL: False}.get(feature.datatype, 0)
-    sent = [filler if gone else value for value, gone in zip(values, absent, strict=True)]
+    sent = [filler if missed else value for value, missed in zip(values, absent, strict=True)]
     column = _complete_column(sent, feature, datatype)
     column = column.astype(object if feature.datatype in _NOT_NUMERIC else np.float64)
     column[absent] = missing[0]

@@ -37,7 +37,7 @@ VALID = "a,basic,1.5,30\nb,more,2,31\n"
 
 
 @pytest.mark.parametrize("text", [VALID, VALID.rstrip("\n"), VALID.replace("\n", "\r\n")])
-def test_plain_rows(text: str) -> None:
+def test_csv_rows_are_parsed(text: str) -> None:
     chunk = parse(text)
     assert values(chunk) == [(2, 30, 1.5, "basic"), (3, 31, 2.0, "more")]
     assert chunk.kept["id"].to_pylist() == ["a", "b"]

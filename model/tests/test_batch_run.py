@@ -109,8 +109,8 @@ FILE = b"x1,id,x0\n0,a,0\n1,b,1\n1,c,1\n0,d,0\n1,e,1\n"
 def test_a_file_in_parts(memory: Memory, model: Any) -> None:
     memory.content["in/rows.csv"] = FILE
     job = batch_job(memory, keep=("id",))
-    done = predict(memory, model, job)
-    assert (done.rows, done.rejected) == (5, 0)
+    result = predict(memory, model, job)
+    assert (result.rows, result.rejected) == (5, 0)
     assert memory.written().keys() == {"manifest.json", "part-00000.csv", "part-00001.csv", "part-00002.csv"}
     assert memory.written()["part-00001.csv"] == b'"line","id","prediction"\n4,"c","yes"\n5,"d","no"\n'
     manifest = json.loads(memory.written()["manifest.json"])
@@ -143,9 +143,9 @@ def test_a_run_that_is_interrupted_anywhere_resumes_with_the_same_result(
     assert not run.is_complete(memory, job)
     interrupted = memory.written()
     memory.uploads_left = None
-    done = predict(memory, model, job)
+    result = predict(memory, model, job)
     assert memory.written() == complete
-    assert (done.rows, done.rejected) == (5, 1)
+    assert (result.rows, result.rejected) == (5, 1)
     assert all(complete[name] == text for name, text in interrupted.items() if name != "progress.json")
 
 
@@ -168,8 +168,8 @@ def test_bad_rows_up_to_a_limit(memory: Memory, model: Any) -> None:
     ):
         predict(memory, model, batch_job(memory))
     assert "manifest.json" not in memory.written()
-    done = predict(memory, model, batch_job(memory, max_rejected=2))
-    assert (done.rows, done.rejected) == (3, 2)
+    result = predict(memory, model, batch_job(memory, max_rejected=2))
+    assert (result.rows, result.rejected) == (3, 2)
     assert memory.written()["rejected-00001.csv"] == (b'"line","reason"\n5,"has 2 values, but the first line has 3"\n')
 
 
@@ -200,9 +200,9 @@ def parquet(memory: Memory) -> Iterator[bytes]:
 def test_predictions_of_parquet_are_parquet(memory: Memory, model: Any, parquet: bytes) -> None:
     memory.content["in/rows.parquet"] = parquet
     job = batch_job(memory, key="in/rows.parquet", keep=("id",), max_rejected=1)
-    done = predict(memory, model, job)
-    assert (done.rows, done.rejected) == (4, 1)
-    parts = [pq.read_table(io.BytesIO(memory.written()[name])) for name in done.parts]
+    result = predict(memory, model, job)
+    assert (result.rows, result.rejected) == (4, 1)
+    parts = [pq.read_table(io.BytesIO(memory.written()[name])) for name in result.parts]
     assert pa.concat_tables(parts).to_pydict() == {
         "row": [1, 2, 4, 5],
         "id": ["a", "b", "d", "e"],
@@ -292,8 +292,8 @@ class SelectiveModel:
 def test_a_row_that_has_a_prediction_and_no_probabilities_is_rejected(memory: Memory) -> None:
     memory.content["in/rows.csv"] = b"x0,x1\n1,1\n-1,1\n2,1\n"
     job = batch_job(memory, probabilities=True, max_rejected=1)
-    done = predict(memory, SelectiveModel(), job, chunk_rows=100)
-    assert (done.rows, done.rejected) == (2, 1)
+    result = predict(memory, SelectiveModel(), job, chunk_rows=100)
+    assert (result.rows, result.rejected) == (2, 1)
     assert memory.written()["rejected-00000.csv"] == (b'"line","reason"\n3,"The model rejected these rows: negative"\n')
 
 
@@ -349,8 +349,8 @@ def test_a_row_that_the_model_itself_rejects_is_found(memory: Memory, tmp_path: 
     (folder / "metadata.json").write_text(json.dumps(metadata))
     model = predictor.load("plans", folder, probabilities=False)
     memory.content["in/rows.csv"] = b"plan\n" + b"basic\nmore\n" * 8 + b"gold\nbasic\nsilver\n"
-    done = predict(memory, model, batch_job(memory, max_rejected=2), chunk_rows=100)
-    assert (done.rows, done.rejected) == (17, 2)
+    result = predict(memory, model, batch_job(memory, max_rejected=2), chunk_rows=100)
+    assert (result.rows, result.rejected) == (17, 2)
     rejected = memory.written()["rejected-00000.csv"].decode().splitlines()[1:]
     assert [line.split(",")[0] for line in rejected] == ["18", "20"]
     assert "unknown categories" in rejected[0]

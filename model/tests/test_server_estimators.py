@@ -123,10 +123,10 @@ def fitted(name: str) -> tuple[Any, Any]:
 def test_each_estimator_is_served_or_refused_for_the_true_reason(name: str, tmp_path: Path) -> None:
     model, rows = fitted(name)
     if not hasattr(model, "predict"):
-        said = refusal(model, tmp_path)
-        assert name in said
-        assert "no predict" in said or "novelty=True" in said, said
-        assert "scikit-learn version" not in said
+        message = refusal(model, tmp_path)
+        assert name in message
+        assert "no predict" in message or "novelty=True" in message, message
+        assert "scikit-learn version" not in message
         return
     if name == "RadiusNeighborsClassifier":
         # Which rows have neighbours only an example can tell.

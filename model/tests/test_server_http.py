@@ -508,8 +508,8 @@ def test_no_start_with_a_description_of_other_features(tmp_path: Path, folder: P
 @pytest.mark.parametrize("stored", [{"a": "dictionary"}, LogisticRegression()], ids=["dictionary", "not fitted"])
 def test_no_start_with_an_object_that_is_not_a_model(tmp_path: Path, stored: Any) -> None:
     joblib.dump(stored, tmp_path / "model.joblib")
-    said = start_error(tmp_path)
-    assert "cannot be served: dict has no predict" in said or "LogisticRegression is not fitted; fit it" in said
+    message = start_error(tmp_path)
+    assert "cannot be served: dict has no predict" in message or "LogisticRegression is not fitted; fit it" in message
 
 
 def test_no_start_with_a_model_that_cannot_predict(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_a_version_is_downloaded(tmp_path: Path, endpoint: str) -> None:
     assert "planted-secret" not in result.stdout + result.stderr
 
 
-def test_several_pairs(tmp_path: Path, endpoint: str) -> None:
+def test_several_models_are_downloaded(tmp_path: Path, endpoint: str) -> None:
     result = run(
         *("s3://models/iris/v1/", str(tmp_path / "a"), "s3://models/iris/v10/", str(tmp_path / "b")), endpoint=endpoint
     )

@@ -20,10 +20,10 @@ def checked_models(
 
     models: the list as the inventory has it; volumes, domain: where they are known.
     """
-    done, faults = checked(models, volumes, deployment_mode, domain or "")
+    complete, faults = checked(models, volumes, deployment_mode, domain or "")
     if faults:
         raise AnsibleFilterError("\n".join(faults))
-    return done
+    return complete
 
 
 class FilterModule:

@@ -29,7 +29,7 @@ def version_faults(
     version_set: the name of the chosen set; None for the default.
     file: of version sets of one's own; None for the collection's.
     """
-    # Ansible shows a warning once in a run, however many clusters it is said of.
+    # Ansible shows a warning once in a run, however many clusters it is about.
     if warning := _tested_platforms.untested_python(sys.version_info[:2]):
         Display().warning(warning)
     versions, unknown = {}, []

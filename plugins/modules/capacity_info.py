@@ -14,16 +14,17 @@ version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Sums up what the pods and claims of objects ask for that are not applied yet, with the containers that KServe and
-    Knative add, the resources of the serving runtime, and the defaults of LimitRanges. Compares that with the
-    ResourceQuotas and LimitRanges of the namespaces, and with what the nodes have left.
-  - Objects that exist as they are given ask for nothing. Pods of a changed object are created beside the previous ones,
-    so they count. Pods of Jobs count one at a time.
-  - Pods with a node selector, an affinity or tolerations are not compared with the nodes, and neither are nodes with
-    taints. A cluster autoscaler may add nodes, which is not known here.
+  - Adds up the resource requests of the pods and PVCs of objects that are not applied yet, with the containers that
+    KServe and Knative add, the resources of the serving runtime, and the defaults of LimitRanges. Compares the sum with
+    the ResourceQuotas and LimitRanges of the namespaces, and with the free capacity of the nodes.
+  - Objects that exist unchanged count as zero. The pods of a changed object count, because they are created before the
+    previous ones are deleted. Pods of Jobs count one at a time.
+  - Pods with a node selector, an affinity or tolerations are not compared with the nodes. Nodes with taints are
+    ignored. The module does not consider that a cluster autoscaler may add nodes.
   - The credentials need C(list) on the kinds in O(definitions), on C(resourcequotas) and C(limitranges), C(get) on the
     serving runtimes and on the ConfigMap C(inferenceservice-config), and C(list) on C(nodes) and on C(pods) of all
-    namespaces. What they may not read is in RV(unchecked). If only C(pods) may not be listed, the nodes count as empty.
+    namespaces. Resources that they cannot read are in RV(unchecked). Without C(list) on C(pods), the nodes count as
+    empty.
 requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0
@@ -69,7 +70,7 @@ faults:
   elements: str
   returned: success
   sample:
-    - ResourceQuota models of namespace ml-models has 1.5 of requests.cpu left, and 6 more are asked for
+    - ResourceQuota models of namespace ml-models has 1.5 of requests.cpu left, and 6 more are requested
 msg:
   description: The first faults in one line; empty if there are none.
   type: str

@@ -18,7 +18,9 @@ description:
     resource that has objects. Secrets are not included, since they are in no such group.
   - C(restore/) in the folder contains what users created, without status and other fields that the API server sets.
     M(hashfoundry.kserve.manifests) takes that folder as its O(hashfoundry.kserve.manifests#module:src). C(owned/)
-    contains what controllers created, which they re-create. C(index.json) is written last and lists everything.
+    contains what controllers created, which they re-create. C(applied.yaml) contains the objects of C(restore/) in the
+    parts that each field manager had applied, for the role P(hashfoundry.kserve.platform_upgrade#role).
+    C(index.json) is written last and lists everything.
   - The files have mode 0600, since specs can contain confidential values.
   - CRDs are not included; the roles that install the platform apply them.
   - The credentials need C(list) on all resources of the groups.

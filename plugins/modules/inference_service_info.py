@@ -147,9 +147,9 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_cas
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Return the verdict on each service."""
-    asked = status.question(options)
+    question = status.question(options)
     with client.session(options) as api:
-        return status.info(api, Selection.of(options), asked)
+        return status.info(api, Selection.of(options), question)
 
 
 USE_CASE = UseCase(

@@ -21,17 +21,17 @@ description:
     of the current ReplicaSet and available, no previous one may remain, the model must be loaded, and all conditions
     must be true. The gateway must have accepted the current generation of KServe's HTTPRoutes.
   - In Knative mode the module compares the spec with the latest created revision in the same way. This revision must
-    be the latest ready one. It must get all requests, or the share that C(canaryTrafficPercent) sets.
+    be the latest ready one. It must receive all requests, or the share that C(canaryTrafficPercent) sets.
   - Finally it queries the model server, through the API server, for the model's readiness, or sends O(prediction). A
     model that its autoscaler has scaled to zero is not queried, since that would scale it up; it counts as serving.
     That is a model with C(minReplicas=0) in Knative mode, and in Standard mode with the autoscaler class C(keda) or
     C(external).
-  - It fails at once when waiting cannot help. Examples are a missing serving runtime or ServiceAccount, a pod that
-    requests more than the ResourceQuota, and a pod that violates the Pod Security Standard.
+  - It fails at once if the cause cannot resolve without a change. Examples are a missing serving runtime or
+    ServiceAccount, a pod that requests more than the ResourceQuota, and a pod that violates the Pod Security Standard.
   - It fails after O(grace_period) when the cause may still resolve. Examples are a crashing container, a missing
     Secret, and a ResourceQuota that other pods have used up.
-  - While it waits on the control node, it reports on standard error every 15 seconds how far it has come, unless the
-    task has C(no_log).
+  - While it waits on the control node, it reports its progress on standard error every 15 seconds, unless the task has
+    C(no_log).
   - It watches the objects, resumes after a lost connection or a restart of the API server, and changes nothing. Each
     resource is listed once and watched once, whatever the number of services.
   - The credentials need C(get), C(list) and C(watch) on C(inferenceservices.serving.kserve.io), C(deployments.apps),
@@ -52,8 +52,9 @@ attributes:
   check_mode:
     support: full
     details:
-      - Does the same, since it only reads. A missing InferenceService is no failure in check mode. When it is the only
-        one, or nothing has the labels, or KServe is not installed, the result is skipped.
+      - Does the same, because it only reads. A missing InferenceService does not fail the task in check mode. The
+        result is skipped if the only InferenceService is missing, if none has the labels, or if KServe is not
+        installed.
   diff_mode:
     support: none
     details:
@@ -314,9 +315,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Wait until the services serve their current specs."""
     limits = Limits(**{key: options[key] for key in LIMITS})
-    asked = status.question(options)
+    question = status.question(options)
     with client.session(options) as api:
-        return status.ready(api, Selection.of(options), asked, limits, run.check_mode, run.warn, run.report)
+        return status.ready(api, Selection.of(options), question, limits, run.check_mode, run.warn, run.report)
 
 
 USE_CASE = UseCase(

@@ -198,11 +198,13 @@ options:
     description:
       - Field managers that O(field_manager) replaces. Their fields are taken over without a conflict. Those that the
         manifest does not have are removed, as if O(field_manager) had applied them.
+      - Without it, a O(field_manager) that begins with C(hashfoundry.kserve.) replaces V(hashfoundry.kserve), the
+        default of O(field_manager), and every other one replaces none. Set V([]) where the manifests are only a part
+        of objects that V(hashfoundry.kserve) may have applied, such as a label.
       - With O(state=absent), what they have applied is deleted, too. What O(prune) selects is not, unless
         O(field_manager) has applied it.
     type: list
     elements: str
-    default: []
   adopt:
     description:
       - Whether to adopt CRDs that another owner has created, such as a Helm release. If V(false), nothing is applied
@@ -472,8 +474,12 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.apply im
     unvalidated_warnings,
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.delete import delete_manifests
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import (
+    FIELD_MANAGER,
+    Timing,
+    previous_field_managers,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Options as Applying
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.options import Timing
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._apply.prune import selections_of_kinds
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.helm import (
@@ -522,8 +528,8 @@ CHARTS: dict[str, Any] = {
 }
 APPLYING: dict[str, Any] = {
     "namespace": {"type": "str"},
-    "field_manager": {"type": "str", "default": "hashfoundry.kserve"},
-    "previous_field_managers": {"type": "list", "elements": "str", "default": []},
+    "field_manager": {"type": "str", "default": FIELD_MANAGER},
+    "previous_field_managers": {"type": "list", "elements": "str"},
     "force_conflicts": {"type": "bool", "default": False},
     "adopt": {"type": "bool", "default": False},
     "in_use": {"type": "str", "choices": ["fail", "keep"], "default": "fail"},
@@ -549,6 +555,8 @@ STATE: dict[str, Any] = {"state": {"type": "str", "choices": ["present", "absent
 def run(options: Options, run: Run) -> dict[str, Any]:
     """Apply the objects, or delete them."""
     applying = {key: options[key] for key in APPLYING}
+    if applying["previous_field_managers"] is None:
+        applying["previous_field_managers"] = previous_field_managers(applying["field_manager"])
     applying["prune"] = selections_of_kinds(applying["prune"], options["only_kinds"], options["exclude_kinds"])
     how = Applying(**applying, check_mode=run.check_mode, diff=run.diff)
     loading = {key: options[key] for key in LOADING}

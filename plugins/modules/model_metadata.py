@@ -18,12 +18,13 @@ description:
     the model server reads it.
   - The model is loaded in a process without network. Features, their datatypes and categories, classes, inputs and
     outputs are read from the fitted model, versions from the interpreter that loads it, SHA-256 and size from the file.
-  - Predictions and probabilities of the examples are the model's own. They prove that the model is served as it is, not
-    that it is right. Without examples one row is predicted that the model accepts.
-  - Any fitted estimator or pipeline with C(predict) is described, classifiers as well as regressors. One that no server
-    can serve is rejected with the reason.
+  - The expected predictions and probabilities of the examples are those of the model itself. They verify that the
+    served model predicts the same as the stored one, not that its predictions are right. Without examples the module
+    chooses one row that the model accepts.
+  - The module describes any fitted classifier, regressor or pipeline with C(predict). It rejects a model that no server
+    can serve, with the reason.
 notes:
-  - A model is a pickle, and a pickle is code, which this module runs. See the notes of
+  - A model is a pickle, and a pickle is code. This module runs it. See the notes of
     M(hashfoundry.kserve.spaces_upload) on what O(gate.isolated) prevents.
   - C(python -m model.describe model.pkl --name NAME --version VERSION) does the same without Ansible.
 extends_documentation_fragment:
@@ -145,7 +146,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.des
     describe_model,
     result,
 )
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import LOAD_ARGUMENTS, GateOptions
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import trial_of
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import LOAD_ARGUMENTS, GateOptions
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import (
     Options,
     Run,
@@ -169,7 +171,7 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     names = {key: options[key] for key in ("name", "version", "description", "examples")}
     rows = options["examples_path"]
     request = Request(Path(options["source"]), examples_file=Path(rows) if rows else None, **names)
-    before, after = describe_model(request, GateOptions(**options["gate"]).trial(PACKAGES))
+    before, after = describe_model(request, trial_of(GateOptions(**options["gate"]), PACKAGES))
     return result(request, before, after, run.check_mode, run.diff)
 
 

@@ -19,23 +19,23 @@ description:
   - A version is immutable. The object C(manifest.json), written after all others have been uploaded and verified,
     lists each file with its size and SHA-256. A version is complete when it has one, and its digest is the SHA-256 of
     that object. A folder that differs from a complete version is rejected, unless O(overwrite).
-  - A re-run with nothing new costs one request, whatever the number and size of files. The folder is read and compared
-    with the manifest.
-  - Files of 16 MiB and more are sent in parts of that size. O(connections) files are uploaded at once, or half as many
-    parts, and each is tried up to five times, with backoff.
-  - A run after an interrupted one, even a killed one, uploads only what is missing. It costs a request for each
-    thousand objects and for the unfinished uploads, and one for each thousand parts of an unfinished file. Unusable
-    unfinished uploads are aborted. Objects and parts of an earlier run are recognised by their MD5. With SSE-KMS or
-    SSE-C, complete files are uploaded again.
+  - A second run of an unchanged folder sends one request, whatever the number and size of files. It reads the folder
+    and compares it with the manifest.
+  - Files of 16 MiB and more are uploaded in parts of that size. O(connections) files are uploaded at once, or half as
+    many parts. Each request is tried up to five times, with backoff.
+  - A run after an interrupted one uploads only the missing files and parts. To find them it sends a request for each
+    thousand objects, one for the unfinished uploads, and one for each thousand parts of an unfinished file. It aborts
+    unfinished uploads that it cannot use. Objects and parts of an earlier run are recognised by their MD5. With SSE-KMS
+    or SSE-C, complete files are uploaded again.
   - Data that is corrupted in transit is rejected by the object storage, because each request is signed with the
     SHA-256 of its content. Parts over TLS have an unsigned payload, as with AWS's own clients. Amazon S3 receives and
     stores this checksum of each part and object. Other products do not receive the header, since several reject it.
-  - Many models are pickles, such as C(model.joblib), and a pickle is code. Whoever may write to the bucket may run
-    code in every pod that loads a model from it. O(gate) validates a model before it is uploaded.
+  - Many models are pickles, such as C(model.joblib), and a pickle is code. Everyone with write access to the bucket can
+    run code in every pod that loads a model from it. O(gate) validates a model before it is uploaded.
 notes:
-  - The gate limits what a model can do while it is validated, and finds models that do not fit. It is no sandbox
-    against a determined attacker. It does not prevent exploits of the kernel, or of what loads the model, nor harm
-    that a model does later, in its pod, nor a model that only knows its examples. For models from elsewhere use
+  - The gate limits what a model can do while it is validated, and finds incompatible models. It is not a security
+    sandbox. It does not prevent exploits of the kernel or of the libraries that load the model. It does not find models
+    that do harm later, in their pods, or that predict only their examples correctly. For models from elsewhere use
     O(gate.allowed_digests).
   - While a model is validated it can read the interpreter, its packages and C(/usr), use one processor up to
     O(gate.timeout), and have 64 processes of O(gate.memory) each. It can write 64 MiB, which are memory. It has no
@@ -103,6 +103,8 @@ options:
       metadata:
         description:
           - Whether the folder must contain a valid C(metadata.json).
+          - M(hashfoundry.kserve.model_metadata) writes one for a scikit-learn model, and the role model_storage runs it
+            where there is none.
           - It must have C(name) and C(version) as they are here, C(model_format), C(model_file) with C(name),
             C(sha256) and C(size_bytes), C(libraries) (versions by name, of Python as C(python)), C(inputs) and
             C(outputs) with C(name), C(datatype) and C(shape) as in the Open Inference Protocol, and C(examples) with
@@ -312,7 +314,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import GATE_ARGUMENTS, gate_for
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import gate_for
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GATE_ARGUMENTS
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import scan
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import Target
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.upload import publish

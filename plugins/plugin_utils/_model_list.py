@@ -21,11 +21,12 @@ from datetime import date, datetime
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.errors import UnsupportedError
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.resources import container_faults
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.unquoted import WORDS, unquoted
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service import limits
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GATE_ARGUMENTS, GateOptions
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import is_segment
 
 # roles/model_serving/meta/argument_specs.yml says the same to people, and a unit test compares the two.
@@ -58,7 +59,14 @@ MODEL: dict[str, Any] = {
     "exposure": {"type": "str", "choices": ["gateway", "ingress", "none"]},
     "owner": {"type": "str"},
     "labels": {"type": "dict"},
-    "gate": {"type": "dict"},
+    "gate": {
+        "type": "dict",
+        # Without the defaults, which would override the gate of all models.
+        "options": {
+            name: {key: value for key, value in option.items() if key != "default"}
+            for name, option in GATE_ARGUMENTS.items()
+        },
+    },
 }
 REQUIRED_IF = [("storage", "pvc", ["volume"]), ("storage", "oci", ["image"]), ("storage", "uri", ["uri"])]
 # SupportedStorageURIPrefixList in pkg/controller/v1beta1/inferenceservice/utils/utils.go of KServe v0.20.0, without
@@ -111,19 +119,25 @@ def checked(
         return [], ["The models must be a list, and are a string that is not JSON; write them as a list in JSON."]
     if not isinstance(models, list):
         return [], [f"The models must be a list, and are {_kind(models)}."]
-    done, faults = [], []
+    complete, faults = [], []
     for number, entry in enumerate(models, 1):
         if not isinstance(entry, Mapping):
             faults.append(f"Model {number} of the list must be a dictionary, and is {_kind(entry)}.")
             continue
         who = f"Model {entry['name']}" if isinstance(entry.get("name"), str) else f"Model {number} of the list"
+        unknown = [f"{who}: {fault}." for fault in _unknown(entry, MODEL)]
+        if unknown:
+            # What is mistyped may be missing, too, which would be reported as a second fault.
+            faults += unknown
+            complete += [] if _is_absent(entry) else [_without_null(entry)]
+            continue
         if _is_absent(entry):
             faults += [] if isinstance(entry.get("name"), str) else [f"{who}: missing required arguments: name."]
             continue
         model, found = _model(entry, around)
-        done.append(model)
+        complete.append(model)
         faults += [f"{who}: {fault.rstrip('.')}." for fault in found]
-    named = [*done, *filter(_is_absent, models)]
+    named = [*complete, *filter(_is_absent, models)]
     names = Counter(model["name"] for model in named if isinstance(model.get("name"), str))
     faults += [
         f"Model {name}: name stands {count} times in the list; each model has one entry, with one version."
@@ -136,7 +150,7 @@ def checked(
         for name in names
         if f"{name}-predictor" in names
     ]
-    return done, faults
+    return complete, faults
 
 
 def absent_names(models: Any) -> list[str]:
@@ -168,17 +182,20 @@ def _model(entry: Mapping[str, Any], around: Surroundings) -> tuple[dict[str, An
     if strings:
         return given, [f"{key} is {unquoted(given[key])}" for key in strings]
     result = ArgumentSpecValidator(MODEL, required_if=REQUIRED_IF).validate(given)
-    faults = [_sentence(error) for error in result.errors.errors]
+    faults = [" ".join(str(error).split()) for error in result.errors.errors]
     model: dict[str, Any] = _without_null(result.validated_parameters)
-    # What has the wrong type is said already, and cannot be looked into.
+    # A value of the wrong type is reported already, and cannot be inspected.
     return model, faults or list(_faults(model, around))
 
 
-def _sentence(error: Exception) -> str:
-    if isinstance(error, UnsupportedError):
-        unknown, _dot, known = str(error).partition(". Supported parameters include: ")
-        return f"{unknown} is not a key of a model; the keys are: {known.rstrip('.')}"
-    return " ".join(str(error).split())
+def _unknown(entry: Mapping[str, Any], options: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Yield a fault for each key that the options do not have, at any depth of the entry."""
+    what = f"of {path.rstrip('.')}" if path else "of a model"
+    for key, value in entry.items():
+        if key not in options:
+            yield f"{path}{key} is not a key {what}; the keys are: {', '.join(sorted(options))}"
+        elif "options" in options[key] and isinstance(value, Mapping):
+            yield from _unknown(value, options[key]["options"], f"{path}{key}.")
 
 
 def _faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
@@ -210,6 +227,10 @@ def _faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
         yield f"scaling.min_replicas is {least}, which is more than scaling.max_replicas, {most}"
     yield from (f"resources.{fault}" for fault in container_faults(model.get("resources", {})))
     yield from _label_faults(model)
+    try:
+        GateOptions(**model.get("gate", {}))
+    except KServeError as error:
+        yield str(error)
 
 
 def _uri_faults(model: Mapping[str, Any]) -> Iterator[str]:
@@ -222,6 +243,11 @@ def _uri_faults(model: Mapping[str, Any]) -> Iterator[str]:
     elif "@" in rest.partition("/")[0]:
         # Without the value, which has a password.
         yield "uri has a user or a password in it, which everybody could read; put them into the model Secret"
+    elif scheme == "s3" and "digest" not in model:
+        yield (
+            "uri is in S3 object storage and has no digest, so nothing would verify its content; set storage to s3, "
+            "which verifies the version of this name in the bucket, or set digest"
+        )
     if "digest" in model and not _DIGEST.fullmatch(model["digest"]):
         yield f"digest is {model['digest']}, and must be sha256: and 64 hexadecimal digits in lower case"
     if "source" in model:

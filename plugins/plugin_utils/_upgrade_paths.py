@@ -83,8 +83,8 @@ def _fault(name: str, rule: Rule, source: str, target: str) -> str:
     if rule.minors is not None and new[1] - old[1] > rule.minors:
         way = ", ".join(_names("v" * target.startswith("v"), old[0], range(old[1] + rule.minors, new[1], rule.minors)))
         most = "one minor version" if rule.minors == 1 else f"{rule.minors} minor versions"
-        said = f"{title} is upgraded {most} at a time, and {source} to {target} is more: upgrade to {way} first"
-        return "; ".join([said, *(_at(barrier) for barrier in crossed)])
+        sentence = f"{title} is upgraded {most} at a time, and {source} to {target} is more: upgrade to {way} first"
+        return "; ".join([sentence, *(_at(barrier) for barrier in crossed)])
     if crossed:
         return f"{title} cannot be upgraded from {source} to {target} by applying it: {_at(crossed[0])}"
     return ""

@@ -74,8 +74,8 @@ def checked(check: Callable[[str], subprocess.CompletedProcess[str]], kubectl: C
         return [kubectl("get", *kind.split(), "-o", "name") for kind in KINDS]
 
     before = names()
-    done = check("playbooks/site.yml")
-    yield Checked(done.returncode, " ".join(done.stdout.split()), before, names())
+    result = check("playbooks/site.yml")
+    yield Checked(result.returncode, " ".join(result.stdout.split()), before, names())
 
 
 def test_it_succeeds_without_secrets(checked: Checked) -> None:
@@ -125,6 +125,6 @@ def test_it_warns_of_untested_versions(checked: Checked) -> None:
 def test_account_yml_works_in_check_mode_too(
     check: Callable[[str], subprocess.CompletedProcess[str]],
 ) -> None:
-    done = check("playbooks/account.yml")
-    assert done.returncode == 0, reason(done)
-    assert "ServiceAccount hashfoundry-system/deployer" in done.stdout
+    result = check("playbooks/account.yml")
+    assert result.returncode == 0, reason(result)
+    assert "ServiceAccount hashfoundry-system/deployer" in result.stdout

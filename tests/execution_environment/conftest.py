@@ -31,5 +31,5 @@ def as_before(kubectl: Kubectl, playbook: Playbook) -> Iterator[None]:
     """Restore the cluster to the state after the checkout's site.yml."""
     yield
     kubectl("delete", "inferenceservice", NAME, "-n", "ml-models", "--ignore-not-found", "--wait=false")
-    done = playbook("playbooks/site.yml")
-    assert done.returncode == 0, reason(done)
+    result = playbook("playbooks/site.yml")
+    assert result.returncode == 0, reason(result)

@@ -89,11 +89,11 @@ def run(settings: Settings, folder: Path, program: str, *words: str | Path) -> s
     )
 
 
-def changed(done: subprocess.CompletedProcess[str]) -> int:
+def changed(result: subprocess.CompletedProcess[str]) -> int:
     """Assert that a run has succeeded, and return its number of changed tasks."""
-    assert done.returncode == 0, done.stdout[-4000:]
-    assert re.findall(r"failed=(\d+)", done.stdout)[-1] == "0"
-    return int(re.findall(r"changed=(\d+)", done.stdout)[-1])
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert re.findall(r"failed=(\d+)", result.stdout)[-1] == "0"
+    return int(re.findall(r"changed=(\d+)", result.stdout)[-1])
 
 
 def by_runner(settings: Settings, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -43,14 +43,14 @@ def ended(
     )
 
 
-def errors(done: subprocess.CompletedProcess[str]) -> list[str]:
+def errors(result: subprocess.CompletedProcess[str]) -> list[str]:
     """The lines of Ansible's errors."""
-    return [line for line in done.stdout.splitlines() if line.startswith("[ERROR]: ")]
+    return [line for line in result.stdout.splitlines() if line.startswith("[ERROR]: ")]
 
 
-def reason(done: subprocess.CompletedProcess[str]) -> str:
+def reason(result: subprocess.CompletedProcess[str]) -> str:
     """Why a playbook failed: Ansible's errors in the first line, for pytest's summary, then the end of the log."""
-    return "\n".join([" / ".join(errors(done)), done.stdout[-3000:]])
+    return "\n".join([" / ".join(errors(result)), result.stdout[-3000:]])
 
 
 @pytest.fixture(scope="session")
@@ -95,10 +95,12 @@ def kubectl(settings: Settings) -> Kubectl:
 
     def run(*words: str, check: bool = True) -> str:
         command = [settings.state / "bin" / "kubectl", f"--kubeconfig={settings.kubeconfig}", "--request-timeout=30s"]
-        done = subprocess.run([*command, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if check and done.returncode:
-            pytest.fail(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
-        return done.stdout
+        result = subprocess.run(
+            [*command, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        if check and result.returncode:
+            pytest.fail(f"kubectl {' '.join(words)}: {result.stderr.strip()}")
+        return result.stdout
 
     return run
 

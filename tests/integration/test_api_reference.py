@@ -55,9 +55,9 @@ EXAMPLES = examples(GUIDE.read_text())
 
 
 def test_the_page_has_examples_in_both_languages_of_both_protocols() -> None:
-    told = {(language, protocol) for language, source, _answer in EXAMPLES for protocol in ("/v1/", "/v2/")
+    examples = {(language, protocol) for language, source, _answer in EXAMPLES for protocol in ("/v1/", "/v2/")
             if protocol in source}  # fmt: skip
-    assert told == {("bash", "/v1/"), ("bash", "/v2/"), ("python", "/v1/"), ("python", "/v2/")}
+    assert examples == {("bash", "/v1/"), ("bash", "/v2/"), ("python", "/v1/"), ("python", "/v2/")}
     assert not within({"a": [1]}, {"a": [2]}) and not within({"a": 1}, {}) and within({"a": 1}, {"a": 1, "b": 2})
 
 
@@ -79,6 +79,6 @@ def test_the_example_answers_what_the_page_shows(
         "NO_PROXY": "*",
         "no_proxy": "*",
     }
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    assert within(shown, json.loads(done.stdout)), done.stdout
+    result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    assert within(shown, json.loads(result.stdout)), result.stdout

@@ -55,8 +55,8 @@ def started(settings: Settings, name: str, options: Json) -> subprocess.Popen[st
 
 def ended(module: subprocess.Popen[str]) -> Json:
     printed, _errors = module.communicate(timeout=120)
-    told: Json = json.loads(printed)
-    return told
+    result: Json = json.loads(printed)
+    return result
 
 
 @pytest.fixture
@@ -86,12 +86,12 @@ def test_a_crd_is_in_use_in_whichever_version(kubectl: Kubectl, manifests: Modul
     try:
         assert manifests(definitions=[crd("v1"), probe])["counts"]["created"] == 2
         # The manifests of a later release: the cluster does not serve their first version.
-        told = manifests(definitions=[crd("v2", "v1")], state="absent")
-        assert (told.get("failed"), told["reason"]) == (True, "CRDInUse"), told
-        assert f"1 of probes.{GROUP}" in told["msg"]
+        result = manifests(definitions=[crd("v2", "v1")], state="absent")
+        assert (result.get("failed"), result["reason"]) == (True, "CRDInUse"), result
+        assert f"1 of probes.{GROUP}" in result["msg"]
         assert objects(kubectl, f"probes.{GROUP}", "-n", space)
-        told = manifests(definitions=[crd("v2", "v1")], state="absent", in_use="keep")
-        assert told["counts"] == {"deleted": 0, "kept": 1, "absent": 0}
+        result = manifests(definitions=[crd("v2", "v1")], state="absent", in_use="keep")
+        assert result["counts"] == {"deleted": 0, "kept": 1, "absent": 0}
         kubectl("delete", f"probes.{GROUP}", "one", "-n", space)
         assert manifests(definitions=[crd("v2", "v1")], state="absent")["counts"]["deleted"] == 1
     finally:
@@ -109,7 +109,7 @@ def managers(kubectl: Kubectl, space: str) -> set[str]:
     return {entry["manager"] for entry in found["metadata"]["managedFields"]}
 
 
-def test_a_role_takes_over_what_the_field_manager_of_before_has_applied(
+def test_a_role_adopts_objects_of_its_previous_field_manager(
     kubectl: Kubectl, manifests: Module, space: str, tmp_path: Path
 ) -> None:
     manifests(definitions=[settings_map(space, a="1", b="1")], field_manager=BEFORE)
@@ -117,8 +117,7 @@ def test_a_role_takes_over_what_the_field_manager_of_before_has_applied(
     file.write_text(yaml.safe_dump(settings_map(space, theirs="1")))
     kubectl("apply", "--server-side", "--field-manager=another", "-f", str(file))
     wanted = {"definitions": [settings_map(space, a="2")], "field_manager": ROLE}
-    assert manifests(**wanted)["reason"] == "FieldConflict"
-    wanted |= {"previous_field_managers": [BEFORE]}
+    assert manifests(**wanted, previous_field_managers=[])["reason"] == "FieldConflict"
     assert manifests(**wanted, _ansible_check_mode=True)["counts"]["configured"] == 1
     assert managers(kubectl, space) == {BEFORE, "another"}
     assert manifests(**wanted)["counts"]["configured"] == 1
@@ -131,10 +130,10 @@ def test_a_role_takes_over_what_the_field_manager_of_before_has_applied(
 def test_one_role_does_not_prune_what_another_has_applied(kubectl: Kubectl, manifests: Module, space: str) -> None:
     selection = {"kind": "ConfigMap", "namespace": space, "label_selectors": ["safety=listed"]}
     manifests(definitions=[settings_map(space, a="1")], field_manager=BEFORE)
-    told = manifests(prune=[selection], field_manager=ROLE)
-    assert [entry["reason"] for entry in told["kept"]] == [f"{ROLE} has not applied it"]
-    told = manifests(prune=[{**selection, "label_selectors": []}], field_manager=BEFORE)
-    assert (told["failed"], told["reason"]) == (True, "InvalidOption")
+    result = manifests(prune=[selection], field_manager=ROLE)
+    assert [entry["reason"] for entry in result["kept"]] == [f"{ROLE} has not applied it"]
+    result = manifests(prune=[{**selection, "label_selectors": []}], field_manager=BEFORE)
+    assert (result["failed"], result["reason"]) == (True, "InvalidOption")
     assert manifests(prune=[selection], field_manager=BEFORE)["counts"]["deleted"] == 1
 
 
@@ -160,9 +159,9 @@ def test_roles_find_their_own_objects_after_a_restore(
     }
 
     def site() -> list[str]:
-        told = [manifests(definitions=bodies, field_manager=manager) for manager, bodies in applied.items()]
-        assert [one.get("msg") for one in told] == [None] * 2
-        return [entry["action"] for one in told for entry in one["objects"]]
+        results = [manifests(definitions=bodies, field_manager=manager) for manager, bodies in applied.items()]
+        assert [one.get("msg") for one in results] == [None] * 2
+        return [entry["action"] for one in results for entry in one["objects"]]
 
     site()
     assert set(site()) == {"unchanged"}
@@ -173,8 +172,10 @@ def test_roles_find_their_own_objects_after_a_restore(
     kubectl("delete", "networkpolicies,resourcequotas,serviceaccounts,services,configmaps", "--all", "-n", space)
     for restore in range(2):
         for group in yaml.safe_load_all((tmp_path / "applied.yml").read_text()):
-            told = manifests(definitions=group["objects"], field_manager=group["field_manager"])
-            assert told.get("msg") is None and (not restore or not told["changed"]), told
+            result = manifests(
+                definitions=group["objects"], field_manager=group["field_manager"], previous_field_managers=[]
+            )
+            assert result.get("msg") is None and (not restore or not result["changed"]), result
     assert set(site()) == {"unchanged"}
     # Another address of the API server, in a list that is replaced as a whole.
     to[0]["ipBlock"]["cidr"] = "10.0.0.2/32"
@@ -192,10 +193,10 @@ def test_several_first_runs_have_one_ca(settings: Settings, kubectl: Kubectl, sp
             for number in range(3)
         ],
     }
-    told = [ended(module) for module in [started(settings, "certificate_secrets", options) for _run in range(3)]]
-    assert [one.get("msg") for one in told] == [None] * 3
-    assert len({one["ca_certificate"] for one in told}) == 1
-    authority = x509.load_pem_x509_certificate(told[0]["ca_certificate"].encode())
+    results = [ended(module) for module in [started(settings, "certificate_secrets", options) for _run in range(3)]]
+    assert [one.get("msg") for one in results] == [None] * 3
+    assert len({one["ca_certificate"] for one in results}) == 1
+    authority = x509.load_pem_x509_certificate(results[0]["ca_certificate"].encode())
     for number in range(3):
         path = 'go-template={{index .data "tls.crt" | base64decode}}'
         leaf = kubectl("get", "secret", f"tls-{number}", "-n", space, "-o", path)
@@ -204,5 +205,5 @@ def test_several_first_runs_have_one_ca(settings: Settings, kubectl: Kubectl, sp
     # What was created exclusively is the role's own: it can delete it.
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ca", "namespace": space, "labels": {}}}
     secret["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "hashfoundry.kserve"}
-    gone = {"definitions": [secret], "state": "absent", "field_manager": "hashfoundry.kserve.certificates"}
-    assert ended(started(settings, "manifests", gone))["counts"]["deleted"] == 1
+    deletion = {"definitions": [secret], "state": "absent", "field_manager": "hashfoundry.kserve.certificates"}
+    assert ended(started(settings, "manifests", deletion))["counts"]["deleted"] == 1

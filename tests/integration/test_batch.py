@@ -52,8 +52,8 @@ class Batch:
     def play(self, key: str, **options: Any) -> tuple[int, str]:
         words = {"model": MODEL, "version": VERSION, "input": key, "batch_inference_bucket": self.name}
         words |= {"batch_inference_namespace": self.name, **options}
-        done = self.playbook("playbooks/batch.yml", "-e", json.dumps(words))
-        return done.returncode, " ".join(done.stdout.split())
+        result = self.playbook("playbooks/batch.yml", "-e", json.dumps(words))
+        return result.returncode, " ".join(result.stdout.split())
 
     def pods(self) -> list[str]:
         words = ("get", "pods", "-n", self.name, "-l", "app.kubernetes.io/name=batch-inference", "-o", "name")
@@ -105,9 +105,9 @@ def test_an_interrupted_job_resumes_and_each_row_is_predicted_once(batch, rows, 
     (killed,) = batch.pods()
     assert not any(key.endswith("/manifest.json") for key in parts)
     player.join()
-    code, said = ended[0]
-    assert code == 0, said[-3000:]
-    assert f"{ROWS} rows are predicted and 0 rejected" in said
+    code, output = ended[0]
+    assert code == 0, output[-3000:]
+    assert f"{ROWS} rows are predicted and 0 rejected" in output
 
     (second,) = set(batch.pods()) - {killed}
     assert "Resuming after chunk" in batch.kubectl("logs", second, "-n", batch.name)
@@ -118,30 +118,30 @@ def test_an_interrupted_job_resumes_and_each_row_is_predicted_once(batch, rows, 
     (manifest,) = (json.loads(batch.get(key)) for key in after if key.endswith("/manifest.json"))
     assert len(manifest["parts"]) == ROWS // CHUNK == len(after) - 1
     folder = next(iter(after)).rpartition("/")[0]
-    told = [row for name in sorted(manifest["parts"]) for row in _csv(batch.get(f"{folder}/{name}"))]
+    predictions = [row for name in sorted(manifest["parts"]) for row in _csv(batch.get(f"{folder}/{name}"))]
     estimator = joblib.load(settings.state / "models" / MODEL / VERSION / "model.joblib")
-    assert [row["id"] for row in told] == [f"n{number}" for number in range(ROWS)]
-    assert [int(row["line"]) for row in told] == list(range(2, ROWS + 2))
-    assert np.array_equal([int(row["prediction"]) for row in told], estimator.predict(rows))
+    assert [row["id"] for row in predictions] == [f"n{number}" for number in range(ROWS)]
+    assert [int(row["line"]) for row in predictions] == list(range(2, ROWS + 2))
+    assert np.array_equal([int(row["prediction"]) for row in predictions], estimator.predict(rows))
 
 
 def test_complete_predictions_are_not_repeated(batch) -> None:
     before, pods = batch.listed(), batch.pods()
-    code, said = batch.play("in/rows.csv", batch_inference_keep=["id"])
+    code, output = batch.play("in/rows.csv", batch_inference_keep=["id"])
     assert code == 0
-    assert "changed=0" in said
-    assert f"{ROWS} rows are predicted" in said
+    assert "changed=0" in output
+    assert f"{ROWS} rows are predicted" in output
     assert (batch.listed(), batch.pods()) == (before, pods)
 
 
 def test_an_invalid_row_is_reported_and_may_be_allowed(batch) -> None:
     batch.put("in/bad.csv", (",".join(NAMES) + "\n5.1,3.5,1.4,0.2\n5.1,n/a,1.4,0.2\n6.7,3.1,5.6,2.4\n").encode())
-    code, said = batch.play("in/bad.csv")
+    code, output = batch.play("in/bad.csv")
     assert code != 0
-    assert "line 3: sepal width (cm) is 'n/a', which is not a number" in said
-    code, said = batch.play("in/bad.csv", batch_inference_max_rejected=1)
-    assert code == 0, said[-3000:]
-    assert "2 rows are predicted and 1 rejected" in said
+    assert "line 3: sepal width (cm) is 'n/a', which is not a number" in output
+    code, output = batch.play("in/bad.csv", batch_inference_max_rejected=1)
+    assert code == 0, output[-3000:]
+    assert "2 rows are predicted and 1 rejected" in output
     (rejected,) = (batch.get(key) for key in batch.listed("in/bad.csv.predictions/") if "/rejected-" in key)
     assert [row["line"] for row in _csv(rejected)] == ["3"]
 

@@ -23,9 +23,9 @@ Kubectl = Callable[..., str]
 def made(playbook: Playbook, settings: Settings) -> str:
     """The output of account.yml, run by an administrator on the cluster that site.yml has converged."""
     (settings.state / "deployer.kubeconfig").unlink(missing_ok=True)
-    done = playbook("playbooks/account.yml")
-    assert done.returncode == 0, reason(done)
-    return done.stdout
+    result = playbook("playbooks/account.yml")
+    assert result.returncode == 0, reason(result)
+    return result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_site_runs_as_the_account_and_creates_missing_objects(
 ) -> None:
     # A cluster-scoped object, one in the platform's namespaces, and one in the model namespace.
     standard = settings.mode == "Standard"
-    gone = [
+    deleted = [
         ("clusterservingruntime", "kserve-xgbserver"),
         ("deployment", "contour-gateway-provisioner", "-n", "projectcontour")
         if standard
@@ -62,12 +62,12 @@ def test_site_runs_as_the_account_and_creates_missing_objects(
         ("networkpolicy", "models", "-n", "ml-models"),
         ("service", "kserve-controller-manager-metrics-service", "-n", "kserve"),
     ]
-    for words in gone:
+    for words in deleted:
         kubectl("delete", *words, "--wait=true")
     account = ("-e", f"platform_kubeconfig={settings.state / 'deployer.kubeconfig'}")
-    done = playbook("playbooks/site.yml", *account, timeout=600)
-    assert done.returncode == 0, reason(done)
-    for words in gone:
+    result = playbook("playbooks/site.yml", *account, timeout=600)
+    assert result.returncode == 0, reason(result)
+    for words in deleted:
         kubectl("get", *words)
 
 
@@ -118,17 +118,17 @@ DRY = ("create", "delete", "label", "patch", "run")
 def test_what_the_account_must_not_do_is_rejected(as_deployer: Any, words: tuple[str, ...], manifest: Any) -> None:
     # If it is allowed by mistake, nothing must change.
     careful = ["--dry-run=server"] if words[0] in DRY and words[1] != "token" else []
-    done = as_deployer(*words, *careful, manifest=manifest)
-    assert done.returncode != 0, done.stdout
-    assert "Forbidden" in done.stderr or "forbidden" in done.stderr, done.stderr
+    result = as_deployer(*words, *careful, manifest=manifest)
+    assert result.returncode != 0, result.stdout
+    assert "Forbidden" in result.stderr or "forbidden" in result.stderr, result.stderr
 
 
 def test_a_missing_permission_is_reported_in_one_sentence(playbook: Playbook, settings: Settings, made: str) -> None:
     given = {"namespace_security_namespaces": [{"name": "ml-models", "pod_security": "baseline"}]}
     words = ("--tags", "cluster_preflight,namespace_security", "-e", json.dumps(given))
     account = ("-e", f"platform_kubeconfig={settings.state / 'deployer.kubeconfig'}")
-    done = playbook("playbooks/addons.yml", *words, *account)
-    assert done.returncode != 0
-    said = " ".join(done.stdout.split())
-    assert "The credentials lack the permission to apply Namespace ml-models: " in said
-    assert "an administrator of the cluster can grant get, list, watch, create and patch on namespaces" in said
+    result = playbook("playbooks/addons.yml", *words, *account)
+    assert result.returncode != 0
+    output = " ".join(result.stdout.split())
+    assert "The credentials lack the permission to apply Namespace ml-models: " in output
+    assert "an administrator of the cluster can grant get, list, watch, create and patch on namespaces" in output

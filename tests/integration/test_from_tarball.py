@@ -113,10 +113,10 @@ def answer(settings: Settings, name: str) -> Any:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def finished(done: subprocess.CompletedProcess[str]) -> int:
+def finished(result: subprocess.CompletedProcess[str]) -> int:
     """Assert that a run has succeeded, and return its number of changed tasks."""
-    assert done.returncode == 0, reason(done)
-    return int(re.findall(r"changed=(\d+)", done.stdout)[-1])
+    assert result.returncode == 0, reason(result)
+    return int(re.findall(r"changed=(\d+)", result.stdout)[-1])
 
 
 @pytest.fixture(scope="module")
@@ -166,12 +166,12 @@ def test_the_other_playbooks_run_from_the_tarball_too(
     finished(user("hashfoundry.kserve.rotate_credentials", *models, "--check"))
     finished(user("hashfoundry.kserve.account", "--check"))
     finished(user("hashfoundry.kserve.upgrade", "--check"))
-    said = {
+    sentences = {
         "rollback": "No version of of-ones-own before v1 was found in the cluster.",
         "batch": "name the file in the bucket, as in -e input=",
         "teardown": "Nothing was uninstalled from mine, because",
     }
-    for name, sentence in said.items():
+    for name, sentence in sentences.items():
         refused = user(f"hashfoundry.kserve.{name}", *models, "-e", f"model={OWN}", "--check")
         assert refused.returncode != 0
         assert sentence in " ".join(refused.stdout.split())

@@ -50,9 +50,9 @@ def expose(made: Cluster, playbook: Playbook) -> Callable[[str], str]:
             **variables,
         }
         tags = ("--tags", "cluster_preflight,model_exposure")
-        done = playbook("playbooks/serving.yml", *tags, "-e", json.dumps(given))
-        assert done.returncode == 0, reason(done)
-        return done.stdout
+        result = playbook("playbooks/serving.yml", *tags, "-e", json.dumps(given))
+        assert result.returncode == 0, reason(result)
+        return result.stdout
 
     return run
 
@@ -67,14 +67,14 @@ def ask(made: Cluster, settings: Settings) -> Callable[[], str]:
         command += ["--cacert", str(settings.state / "ca.crt"), "--resolve", f"{authority}:127.0.0.1"]
         command += ["-H", "Content-Type: application/json", "--data-binary", BODY]
         address = f"https://{authority}/v1/models/{made.namespace}:predict"
-        done = subprocess.run([*command, address], capture_output=True, text=True, check=False)
-        return done.stderr or done.stdout
+        result = subprocess.run([*command, address], capture_output=True, text=True, check=False)
+        return result.stderr or result.stdout
 
     return post
 
 
-def predicts(said: str) -> bool:
-    return '"predictions":[0,2]' in said.replace(" ", "")
+def predicts(answer: str) -> bool:
+    return '"predictions":[0,2]' in answer.replace(" ", "")
 
 
 def names(made: Cluster, kind: str) -> list[str]:
@@ -128,7 +128,7 @@ def test_an_unsupported_exposure_is_rejected_in_one_sentence(made: Cluster, play
         models = [{"name": made.namespace, "exposure": exposure}]
         given = {"model_exposure_namespace": made.namespace, "model_exposure_models": models, **more}
         tags = ("--tags", "cluster_preflight,model_exposure")
-        done = playbook("playbooks/serving.yml", *tags, "-e", json.dumps(given))
-        assert done.returncode != 0
-        assert sentence in " ".join(done.stdout.split())
+        result = playbook("playbooks/serving.yml", *tags, "-e", json.dumps(given))
+        assert result.returncode != 0
+        assert sentence in " ".join(result.stdout.split())
     assert names(made, "ingresses") == []

@@ -93,19 +93,19 @@ class Lifecycle:
 
     def play(self, *names: str, listed: str = "v1", flags: Sequence[str] = (), **options: Any) -> str:
         """Run playbooks on these models, in the listed version, and return the output."""
-        said = ""
+        output = ""
         for name in names:
-            done = self.playbook(f"playbooks/{name}.yml", *flags, "-e", self._words(listed, options))
-            said += " ".join(done.stdout.split())
-            assert done.returncode == 0 or options.get("fails"), f"{name}: {reason(done)}"
-        return said
+            result = self.playbook(f"playbooks/{name}.yml", *flags, "-e", self._words(listed, options))
+            output += " ".join(result.stdout.split())
+            assert result.returncode == 0 or options.get("fails"), f"{name}: {reason(result)}"
+        return output
 
     def check(self, *names: str, listed: str = "v1", **options: Any) -> str:
         """Run playbooks in check mode, in one run of Ansible, assert that it succeeds, and return the output."""
         files = [f"playbooks/{name}.yml" for name in names]
-        done = self.playbook(*files, "--check", "--diff", "-e", self._words(listed, options))
-        assert done.returncode == 0, f"{' '.join(files)} --check: {reason(done)}"
-        return " ".join(done.stdout.split())
+        result = self.playbook(*files, "--check", "--diff", "-e", self._words(listed, options))
+        assert result.returncode == 0, f"{' '.join(files)} --check: {reason(result)}"
+        return " ".join(result.stdout.split())
 
     def bucket(self, key: tuple[str, str] | None = None) -> Any:
         access_key, secret_key = key or self.key
@@ -133,16 +133,16 @@ class Lifecycle:
         ]
         command += ["--cacert", str(self.settings.state / "ca.crt"), "--resolve", f"{authority}:127.0.0.1"]
         command += [] if body is None else ["-H", "Content-Type: application/json", "--data-binary", json.dumps(body)]
-        done = subprocess.run(
+        result = subprocess.run(
             [*command, f"https://{authority}{path}"], capture_output=True, text=True, check=True, timeout=120
         )
-        return json.loads(done.stdout)
+        return json.loads(result.stdout)
 
     def serves(self, name: str) -> dict[str, Any]:
         """The version and digest that the model reports, and its predictions."""
-        told = self.ask(name, f"/v2/models/{name}")
+        metadata = self.ask(name, f"/v2/models/{name}")
         predicted = self.ask(name, f"/v1/models/{name}:predict", {"instances": ROWS})["predictions"]
-        return {"versions": told["versions"], **told["properties"], "predictions": predicted}
+        return {"versions": metadata["versions"], **metadata["properties"], "predictions": predicted}
 
     @contextmanager
     def load(self, name: str) -> Iterator[list[dict[str, Any]]]:
@@ -184,7 +184,7 @@ class Lifecycle:
             "thresholds": {"error_rate": 1},
             "retry_for": 0,
         }
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "ansible_collections.hashfoundry.kserve.plugins.modules.inference_smoke_test"],
             env={"PYTHONPATH": str(REPOSITORY / "collections")},
             input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
@@ -192,8 +192,8 @@ class Lifecycle:
             text=True,
             check=False,
         )
-        told: dict[str, Any] = json.loads(done.stdout)
-        return told
+        figures: dict[str, Any] = json.loads(result.stdout)
+        return figures
 
     def clear(self) -> None:
         # Later tests may check that no InferenceService exists.
@@ -207,15 +207,17 @@ class Lifecycle:
 def failures(figures: list[dict[str, Any]]) -> list[Any]:
     """The failures of a load: its first request, wrong predictions, or requests without an answer."""
     assert requests(figures) > RATE * WINDOW
-    return [told.get("msg") or told["load"]["error_causes"] for told in figures if told.get("failed") or errors(told)]
+    return [
+        entry.get("msg") or entry["load"]["error_causes"] for entry in figures if entry.get("failed") or errors(entry)
+    ]
 
 
-def errors(told: dict[str, Any]) -> int:
-    return int(told["load"]["errors"])
+def errors(entry: dict[str, Any]) -> int:
+    return int(entry["load"]["errors"])
 
 
 def requests(figures: list[dict[str, Any]]) -> int:
-    return sum(told["load"]["requests"] for told in figures if "load" in told)
+    return sum(entry["load"]["requests"] for entry in figures if "load" in entry)
 
 
 L = TypeVar("L", bound=Lifecycle)
@@ -242,30 +244,30 @@ def test_one_command_rolls_back_to_the_previous_version_and_no_request_fails(mod
     assert models.serves(models.stored)["versions"] == ["v2"]
     with models.load(models.stored) as figures:
         began = time.monotonic()
-        said = models.play("rollback", listed="v2", model=models.stored)
+        output = models.play("rollback", listed="v2", model=models.stored)
         took = time.monotonic() - began
         now = models.serves(models.stored)
     with capsys.disabled():
         print(f"\nrolled back in {took:.1f} s under load; {requests(figures)} requests, failed: {failures(figures)}")
     assert failures(figures) == []
     assert (now["versions"], now["predictions"]) == (["v1"], EXPECTED)
-    assert "serves v1 instead of v2." in said
+    assert "serves v1 instead of v2." in output
     assert (
         "The list of models names v2, which the next run of site.yml would deploy again. Set version: v1 there, and "
-        "remove source, which is that of v2: the bucket contains v1." in said
+        "remove source, which is that of v2: the bucket contains v1." in output
     )
     following = [
         models.model(models.stored, "v1", source=None),
         models.model(models.mounted, "v1", storage="pvc", volume="models"),
     ]
-    said = models.play("storage", "serving", models=following)
-    assert said.count("changed=0") == 2
+    output = models.play("storage", "serving", models=following)
+    assert output.count("changed=0") == 2
 
 
 def test_a_rollback_to_the_serving_version_changes_nothing(models) -> None:
-    said = models.play("rollback", listed="v1", model=models.stored, version="v1")
-    assert "serves v1 as before." in said
-    assert "changed=0" in said
+    output = models.play("rollback", listed="v1", model=models.stored, version="v1")
+    assert "serves v1 as before." in output
+    assert "changed=0" in output
 
 
 @pytest.mark.parametrize(
@@ -276,9 +278,9 @@ def test_a_rollback_to_the_serving_version_changes_nothing(models) -> None:
     ],
 )
 def test_a_missing_version_is_rejected_and_nothing_changes(models, words, sentence) -> None:
-    said = models.play("rollback", **{"model": models.stored, **words}, fails=True)
-    assert sentence in said
-    assert "changed=0" in said
+    output = models.play("rollback", **{"model": models.stored, **words}, fails=True)
+    assert sentence in output
+    assert "changed=0" in output
     assert models.serves(models.stored)["versions"] == ["v1"]
 
 
@@ -290,9 +292,9 @@ def test_every_playbook_succeeds_in_check_mode_before_and_after_a_change(models,
     before = models.kubectl(*spec)
     names = ("site", "rollback", "backup", "rotate_credentials", "account", "upgrade")
     words = {"model": models.stored, "folder": str(tmp_path / "backup")}
-    said = models.check(*names, listed=listed, **words)
+    output = models.check(*names, listed=listed, **words)
     assert models.kubectl(*spec) == before
-    shown = re.search(rf'\+ "?kserve\.hashfoundry\.io/version"?: "?{listed}', said)
+    shown = re.search(rf'\+ "?kserve\.hashfoundry\.io/version"?: "?{listed}', output)
     assert bool(shown) is (listed == "v3")
 
 
@@ -302,9 +304,9 @@ def test_credentials_are_rotated_and_no_request_fails(models) -> None:
     words = {"credential_rotation_old_access_key": old[0], "credential_rotation_old_secret_key": old[1]}
     models.play("rotate_credentials", flags=["--check"], **words)
     with models.load(models.stored) as figures:
-        said = models.play("rotate_credentials", **words)
+        output = models.play("rotate_credentials", **words)
     assert failures(figures) == []
-    assert f"The models are read with the access key {models.key[0]}. The object store rejects {old[0]}." in said
+    assert f"The models are read with the access key {models.key[0]}. The object store rejects {old[0]}." in output
     with pytest.raises(ClientError, match=r"InvalidAccessKeyId|XAdminUserNotFound|403"):
         models.bucket(old).list_objects_v2(Bucket=BUCKET)
     assert models.bucket().list_objects_v2(Bucket=BUCKET)["KeyCount"] > 0
@@ -321,9 +323,9 @@ def test_credentials_are_rotated_and_no_request_fails(models) -> None:
 def test_a_restore_after_the_loss_of_everything_has_the_same_digests_and_predictions(models, tmp_path) -> None:
     before = {name: models.serves(name) for name in (models.stored, models.mounted)}
     folder = tmp_path / "backup"
-    said = models.play("backup", folder=str(folder))
-    assert re.search(r"contains 3 versions and \d+ objects\.", said)
-    assert "Before a restore, create: model-reader" in said
+    output = models.play("backup", folder=str(folder))
+    assert re.search(r"contains 3 versions and \d+ objects\.", output)
+    assert "Before a restore, create: model-reader" in output
     for file in folder.rglob("*"):
         assert not file.is_file() or models.key[1].encode() not in file.read_bytes()
     assert "changed=0" in models.play("backup", folder=str(folder)).rpartition("PLAY RECAP")[2]
@@ -349,6 +351,6 @@ def test_a_modified_backup_is_rejected(models, tmp_path) -> None:
     models.play("backup", folder=str(folder))
     with (folder / "objects.yml").open("a") as file:
         file.write("# more\n")
-    said = models.play("restore", folder=str(folder), fails=True)
-    assert "objects.yml does not match the checksum in backup.json; nothing was restored." in said
+    output = models.play("restore", folder=str(folder), fails=True)
+    assert "objects.yml does not match the checksum in backup.json; nothing was restored." in output
     assert "contains no complete backup" in models.play("restore", folder=str(tmp_path), fails=True)

@@ -98,8 +98,8 @@ def loader(settings: Settings, tmp_path: Path) -> Iterator[Loader]:
 
 def test_a_version_is_loaded_completely_and_once(loader: Loader) -> None:
     digest = loader.publish()
-    code, said = loader.run("v1", f"--digest={digest}")
-    assert (code, said) == (0, f"model v1 ({digest}, 2 files, 9 bytes) is loaded.")
+    code, output = loader.run("v1", f"--digest={digest}")
+    assert (code, output) == (0, f"model v1 ({digest}, 2 files, 9 bytes) is loaded.")
     assert set(loader.there()) == {"model/v1/manifest.json", "model/v1/metadata.json", "model/v1/model.joblib"}
     assert "is in the volume already" in loader.run()[1]
     # Another user of the group must be able to load the next version.
@@ -107,7 +107,7 @@ def test_a_version_is_loaded_completely_and_once(loader: Loader) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("model.joblib", b"a mod", "model.joblib has 5 bytes where the version's manifest says 7: upload the version"),
         (
@@ -119,11 +119,11 @@ def test_a_version_is_loaded_completely_and_once(loader: Loader) -> None:
     ],
     ids=["truncated", "corrupted", "manifest truncated"],
 )
-def test_an_object_that_does_not_match_the_upload(loader: Loader, name: str, content: bytes, said: str) -> None:
+def test_an_object_that_does_not_match_the_upload(loader: Loader, name: str, content: bytes, message: str) -> None:
     loader.publish()
     loader.put(f"v1/{name}", content)
     code, printed = loader.run()
-    assert code == 1 and said in printed
+    assert code == 1 and message in printed
     assert not (loader.volume / "model" / "v1").exists()
     loader.publish()
     assert loader.run()[0] == 0
@@ -176,8 +176,8 @@ def test_an_interrupted_loader(loader: Loader) -> None:
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert loading.exists() and not (loader.volume / "model" / "v1").exists()
-    code, said = loader.run()
-    assert code == 0 and said.endswith("is loaded.")
+    code, output = loader.run()
+    assert code == 0 and output.endswith("is loaded.")
     assert hashlib.sha256(loader.there()["model/v1/model.joblib"]).digest() == hashlib.sha256(large).digest()
     assert not loading.exists()
 
@@ -185,8 +185,11 @@ def test_an_interrupted_loader(loader: Loader) -> None:
 def test_two_loaders_at_once(loader: Loader) -> None:
     loader.publish(files={"model.joblib": os.urandom(16 * MIB)})
     ended = [loader.end(process) for process in [loader.start() for _number in range(2)]]
-    assert [code for code, _said in ended] == [0, 0]
-    assert sorted(said.rpartition(") ")[2] for _code, said in ended) == ["is in the volume already.", "is loaded."]
+    assert [code for code, _output in ended] == [0, 0]
+    assert sorted(message.rpartition(") ")[2] for _code, message in ended) == [
+        "is in the volume already.",
+        "is loaded.",
+    ]
 
 
 def test_the_retained_versions(loader: Loader, tmp_path: Path) -> None:
@@ -208,10 +211,10 @@ def small_disk(loader: Loader) -> Any:
         # The remaining files are listed inside the mount namespace, since the tmpfs is unmounted with it.
         script = f'{disk} && "$@"; code=$?; find {volume} -path "*/v1*"; exit $code'
         command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", *loader.command()]
-        done = subprocess.run(command, env=loader.env, capture_output=True, text=True, check=False)
-        if "unshare failed" in done.stderr or "permission denied" in done.stderr.lower():
+        result = subprocess.run(command, env=loader.env, capture_output=True, text=True, check=False)
+        if "unshare failed" in result.stderr or "permission denied" in result.stderr.lower():
             pytest.skip("only root may mount a disk on this machine")
-        return done.returncode, (done.stdout + done.stderr).strip()
+        return result.returncode, (result.stdout + result.stderr).strip()
 
     return run
 

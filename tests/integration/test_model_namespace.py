@@ -87,13 +87,13 @@ def run(playbook: Playbook, namespace: str, credentials: dict[str, Any]) -> subp
 def test_one_variable_creates_secret_annotations_and_service_account(
     playbook: Playbook, kubectl: Kubectl, namespace: str
 ) -> None:
-    done = run(playbook, namespace, {**STORE, "access_key": "reader-key", "secret_key": "reader-secret-word"})
-    assert done.returncode == 0, reason(done)
-    assert "reader-secret-word" not in done.stdout
+    result = run(playbook, namespace, {**STORE, "access_key": "reader-key", "secret_key": "reader-secret-word"})
+    assert result.returncode == 0, reason(result)
+    assert "reader-secret-word" not in result.stdout
     secret = json.loads(kubectl("get", "secret", "reader", "-n", namespace, "-o", "json"))
     assert set(secret["data"]) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-    told = {key.rpartition("/")[2]: value for key, value in secret["metadata"]["annotations"].items()}
-    assert told == {
+    annotations = {key.rpartition("/")[2]: value for key, value in secret["metadata"]["annotations"].items()}
+    assert annotations == {
         "s3-endpoint": "nyc3.digitaloceanspaces.com",
         "s3-usehttps": "1",
         "s3-verifyssl": "1",
@@ -106,8 +106,8 @@ def test_one_variable_creates_secret_annotations_and_service_account(
 def test_external_secrets_by_reference(
     playbook: Playbook, kubectl: Kubectl, namespace: str, external_secrets: None
 ) -> None:
-    done = run(playbook, namespace, {**STORE, "external_secret": {"store": "vault", "key": "ml/model-reader"}})
-    assert done.returncode == 0, reason(done)
+    result = run(playbook, namespace, {**STORE, "external_secret": {"store": "vault", "key": "ml/model-reader"}})
+    assert result.returncode == 0, reason(result)
     spec = json.loads(kubectl("get", "externalsecret", "reader", "-n", namespace, "-o", "json"))["spec"]
     assert spec["secretStoreRef"] == {"name": "vault", "kind": "ClusterSecretStore"}
     assert [entry["remoteRef"]["key"] for entry in spec["data"]] == ["ml/model-reader"] * 2
@@ -120,7 +120,7 @@ def test_external_secrets_by_reference(
 
 
 def test_missing_credentials(playbook: Playbook) -> None:
-    done = run(playbook, "models-without-keys", {**STORE, "access_key": "", "secret_key": ""})
-    assert done.returncode != 0
-    said = " ".join(done.stdout.split())
-    assert "model_namespace_credentials has neither access_key and secret_key nor external_secret" in said
+    result = run(playbook, "models-without-keys", {**STORE, "access_key": "", "secret_key": ""})
+    assert result.returncode != 0
+    output = " ".join(result.stdout.split())
+    assert "model_namespace_credentials has neither access_key and secret_key nor external_secret" in output

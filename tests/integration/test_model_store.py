@@ -160,9 +160,9 @@ def test_a_changed_file_is_rejected_unless_overwrite_is_set(modules: Modules, la
     first = modules.upload(large)
     (large / "metadata.json").write_bytes(b"[]")
     assert "is complete and the folder differs from it (changed: metadata.json)" in modules.upload(large)["msg"]
-    told = modules.upload(large, overwrite=True)
-    assert told["uploaded"] == ["manifest.json", "metadata.json"] and told["unchanged"] == ["model.bin"]
-    assert told["digest"] != first["digest"]
+    result = modules.upload(large, overwrite=True)
+    assert result["uploaded"] == ["manifest.json", "metadata.json"] and result["unchanged"] == ["model.bin"]
+    assert result["digest"] != first["digest"]
 
 
 def test_an_upload_interrupted_within_a_file(modules: Modules, large: Path) -> None:
@@ -206,8 +206,8 @@ def test_objects_without_a_manifest_are_completed(modules: Modules, large: Path)
     content = (large / "metadata.json").read_bytes()
     modules.store.put("model/v1/metadata.json", content, hashlib.sha256(content).hexdigest())
     (large / "model.bin").write_bytes(b"model")
-    done = modules.upload(large)
-    assert done["unchanged"] == ["metadata.json"] and done["uploaded"] == ["manifest.json", "model.bin"]
+    result = modules.upload(large)
+    assert result["unchanged"] == ["metadata.json"] and result["uploaded"] == ["manifest.json", "model.bin"]
 
 
 def test_a_truncated_object(modules: Modules, large: Path, tmp_path: Path) -> None:

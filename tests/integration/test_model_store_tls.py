@@ -186,9 +186,9 @@ def refused(modules: Modules, folder: Path) -> str:
         modules.run("spaces_download", dest=str(folder.with_name("dest")), name="model", version="refused"),
     ]
     assert all(result.get("failed") for result in results), results
-    (said,) = {result["msg"] for result in results}
-    assert "\n" not in said and SECRET not in str(results)
-    return str(said)
+    (message,) = {result["msg"] for result in results}
+    assert "\n" not in message and SECRET not in str(results)
+    return str(message)
 
 
 def test_with_the_ca(gateway: Gateway, folder: Path) -> None:
@@ -200,15 +200,15 @@ def test_with_the_ca_of_the_environment(gateway: Gateway, folder: Path) -> None:
 
 
 def test_without_the_ca(gateway: Gateway, folder: Path) -> None:
-    said = refused(gateway.modules(ca_bundle=None), folder)
-    assert said.startswith(f"The certificate of https://127.0.0.1:{gateway.port} is not trusted (")
-    assert "set ca_bundle to the authority that signed it" in said
+    message = refused(gateway.modules(ca_bundle=None), folder)
+    assert message.startswith(f"The certificate of https://127.0.0.1:{gateway.port} is not trusted (")
+    assert "set ca_bundle to the authority that signed it" in message
 
 
 def test_a_host_that_is_missing_from_the_certificate(gateway: Gateway, folder: Path) -> None:
     endpoint = f"https://localhost:{gateway.port}"
-    said = refused(gateway.modules(endpoint_url=endpoint), folder)
-    assert said.startswith(f"The certificate of {endpoint} is not trusted (") and "localhost" in said
+    message = refused(gateway.modules(endpoint_url=endpoint), folder)
+    assert message.startswith(f"The certificate of {endpoint} is not trusted (") and "localhost" in message
     there_and_back(gateway.modules(endpoint_url=endpoint, validate_certs=False, ca_bundle=None), folder, "unchecked")
 
 

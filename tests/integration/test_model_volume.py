@@ -110,18 +110,18 @@ def test_the_api_server_accepts_an_nfs_volume(playbook: Playbook) -> None:
     volumes = [{"name": "shared", "size": "5Gi", "nfs": nfs}, {"name": "theirs", "existing": True}]
     words = {"model_volume_namespace": "nowhere", "model_volume_models": [], "model_volume_volumes": volumes}
     tags = ("--check", "--diff", "--tags", "cluster_preflight,model_volume")
-    done = playbook("playbooks/serving.yml", *tags, "-e", json.dumps(words))
-    assert done.returncode == 0, reason(done)
-    assert "PersistentVolume nowhere-shared" in done.stdout
-    assert "path: /exports/models" in done.stdout
-    assert "PersistentVolumeClaim nowhere/theirs" not in done.stdout and "nowhere-theirs" not in done.stdout
+    result = playbook("playbooks/serving.yml", *tags, "-e", json.dumps(words))
+    assert result.returncode == 0, reason(result)
+    assert "PersistentVolume nowhere-shared" in result.stdout
+    assert "path: /exports/models" in result.stdout
+    assert "PersistentVolumeClaim nowhere/theirs" not in result.stdout and "nowhere-theirs" not in result.stdout
 
 
 def test_a_volume_without_a_size(playbook: Playbook) -> None:
     words = {"model_volume_volumes": [{"name": "models"}]}
-    done = playbook("playbooks/serving.yml", "--tags", "model_volume", "-e", json.dumps(words))
-    assert done.returncode != 0
-    assert "The volume models in model_volume_volumes has no size. Set it, or set existing" in one_line(done.stdout)
+    result = playbook("playbooks/serving.yml", "--tags", "model_volume", "-e", json.dumps(words))
+    assert result.returncode != 0
+    assert "The volume models in model_volume_volumes has no size. Set it, or set existing" in one_line(result.stdout)
 
 
 class Models:
@@ -186,16 +186,16 @@ def models(settings: Settings, playbook: Playbook, kubectl: Kubectl, on_node: On
 def test_a_corrupt_version_fails_the_play_with_the_jobs_message_and_a_second_run_succeeds(models: Models) -> None:
     models.publish("v1", b"model")
     models.put("v1/model.bin", b"mOdel")
-    done = models.load("v1")
-    assert done.returncode != 0
-    said = one_line(done.stdout)
-    assert "the container loader of pod load-model-" in said
+    result = models.load("v1")
+    assert result.returncode != 0
+    output = one_line(result.stdout)
+    assert "the container loader of pod load-model-" in output
     what = f"The object s3://{models.bucket}/model/v1/model.bin is not what the version's manifest says"
-    assert f"{what}, its sha256 differs: upload the version again with overwrite" in said
-    assert "exit code 1" in said and "Traceback" not in said
+    assert f"{what}, its sha256 differs: upload the version again with overwrite" in output
+    assert "exit code 1" in output and "Traceback" not in output
     models.publish("v1", b"model")
-    done = models.load("v1")
-    assert done.returncode == 0, reason(done)
+    result = models.load("v1")
+    assert result.returncode == 0, reason(result)
     (job,) = models.jobs()
     assert job["status"]["succeeded"] == 1
     again = models.load("v1")
@@ -204,10 +204,10 @@ def test_a_corrupt_version_fails_the_play_with_the_jobs_message_and_a_second_run
 
 def test_a_full_volume_fails_the_play(models: Models) -> None:
     models.publish("v2", os.urandom(65 * MIB))
-    done = models.load("v2")
-    assert done.returncode != 0
-    said = one_line(done.stdout)
-    assert "bytes left and model v2 needs 68157440: make it larger, or keep fewer versions" in said
+    result = models.load("v2")
+    assert result.returncode != 0
+    output = one_line(result.stdout)
+    assert "bytes left and model v2 needs 68157440: make it larger, or keep fewer versions" in output
 
 
 # Waits on the node until loading has begun, and kills the loader. The version is in the environment, so that the
@@ -225,9 +225,9 @@ def test_an_interrupted_loader_is_restarted(models: Models) -> None:
     models.publish("v3", os.urandom(48 * MIB))
     with ThreadPoolExecutor() as pool:
         killing = pool.submit(models.on_node, "env", "WHICH=v3", "timeout", "120", "sh", "-c", KILL)
-        done = models.load("v3")
+        result = models.load("v3")
         killing.result()
-    assert done.returncode == 0, reason(done)
+    assert result.returncode == 0, reason(result)
     (job,) = models.jobs()
     assert (job["status"]["failed"], job["status"]["succeeded"]) == (1, 1)
     pods = objects(models.kubectl, "pods", "-n", NAMESPACE, "-l", "kserve.hashfoundry.io/version=v3")
@@ -245,9 +245,9 @@ def test_loads_take_turns_within_a_quota(models: Models) -> None:
         models.store.copy_object(Bucket=models.bucket, Key=f"other/{name}", CopySource=source)
     entry = {"version": "v5", "format": "sklearn", "runtime": "none", "storage": "pvc", "volume": "small"}
     both = [{**entry, "name": name} for name in ("model", "other")]
-    done = models.load("v5", model_volume_models=both, model_namespace_quota={"pods": "1"})
+    result = models.load("v5", model_volume_models=both, model_namespace_quota={"pods": "1"})
     models.on_node("rm", "-rf", "/dev/shm/other")
-    assert done.returncode == 0, reason(done)
+    assert result.returncode == 0, reason(result)
     loaded = {job["metadata"]["labels"]["kserve.hashfoundry.io/model"]: job["status"] for job in models.jobs()}
     assert loaded.keys() == {"model", "other"}
     assert loaded["model"]["completionTime"] <= loaded["other"]["startTime"]
@@ -255,18 +255,18 @@ def test_loads_take_turns_within_a_quota(models: Models) -> None:
 
 def test_a_quota_without_room_for_a_loader(models: Models) -> None:
     models.publish("v6", b"model")
-    done = models.load("v6", model_namespace_quota={"pods": "0"})
-    assert done.returncode != 0
-    said = one_line(done.stdout)
-    assert f"ResourceQuota models of namespace {NAMESPACE} has 0 of pods left, and 1 more are asked for" in said
+    result = models.load("v6", model_namespace_quota={"pods": "0"})
+    assert result.returncode != 0
+    output = one_line(result.stdout)
+    assert f"ResourceQuota models of namespace {NAMESPACE} has 0 of pods left, and 1 more are requested" in output
     assert not [job for job in models.jobs() if job["metadata"]["labels"]["kserve.hashfoundry.io/version"] == "v6"]
 
 
 def test_refused_pods_of_a_loader_are_reported_at_once(models: Models) -> None:
     models.publish("v7", b"model")
     began = time.monotonic()
-    done = models.load("v7", model_namespace_quota={"pods": "0"}, platform_capacity="ignore")
-    assert done.returncode != 0 and time.monotonic() - began < 60
-    said = one_line(done.stdout)
-    assert "Kubernetes refuses the pods of Job " in said
-    assert "exceeded quota: models" in said and "raise the quota or ask for less." in said
+    result = models.load("v7", model_namespace_quota={"pods": "0"}, platform_capacity="ignore")
+    assert result.returncode != 0 and time.monotonic() - began < 60
+    output = one_line(result.stdout)
+    assert "Kubernetes refuses the pods of Job " in output
+    assert "exceeded quota: models" in output and "raise the quota or ask for less." in output

@@ -78,30 +78,30 @@ def test_a_third_model_takes_one_entry_and_absent_deletes_it(
 ) -> None:
     words = json.dumps({"models": [*inventory(), third]})
     stages = [f"playbooks/{stage}.yml" for stage in ("train", "storage", "serving", "verify")]
-    done = playbook(*stages, "-e", words)
-    assert done.returncode == 0, reason(done)
+    result = playbook(*stages, "-e", words)
+    assert result.returncode == 0, reason(result)
     for protocol in ("v1", "v2"):
-        assert f"ok: [local] => (item={THIRD} {protocol})" in done.stdout
+        assert f"ok: [local] => (item={THIRD} {protocol})" in result.stdout
     # An unchanged model is not measured again.
-    done = playbook("playbooks/storage.yml", "playbooks/serving.yml", "playbooks/verify.yml", "-e", words)
-    assert done.returncode == 0 and "changed=0" in done.stdout, reason(done)
-    assert f"(item={THIRD} " not in done.stdout
+    result = playbook("playbooks/storage.yml", "playbooks/serving.yml", "playbooks/verify.yml", "-e", words)
+    assert result.returncode == 0 and "changed=0" in result.stdout, reason(result)
+    assert f"(item={THIRD} " not in result.stdout
     service = json.loads(kubectl("get", "inferenceservice", THIRD, "-n", "ml-models", "-o", "json"))
     labels = service["metadata"]["labels"]
     assert (labels["kserve.hashfoundry.io/owner"], labels["tier"]) == ("a-team", "third")
     # Without the model folder, the examples are downloaded from the bucket.
     stored = {key: value for key, value in third.items() if key != "source"}
-    done = playbook("playbooks/verify.yml", "-e", json.dumps({"models": [stored]}))
-    assert done.returncode == 0, reason(done)
-    assert f"ok: [local] => (item={THIRD} v2)" in done.stdout and "changed=0" in done.stdout
+    result = playbook("playbooks/verify.yml", "-e", json.dumps({"models": [stored]}))
+    assert result.returncode == 0, reason(result)
+    assert f"ok: [local] => (item={THIRD} v2)" in result.stdout and "changed=0" in result.stdout
     predictor = service["spec"]["predictor"]
     assert predictor["model"]["storageUri"] == f"pvc://models/{THIRD}/v1"
     assert predictor["maxReplicas"] == 2
     tags = ("playbooks/serving.yml", "--tags", "cluster_preflight,model_storage,model_serving")
-    done = playbook(*tags, "-e", json.dumps({"models": inventory()}))
-    assert f"{THIRD} in the namespace ml-models goes on serving" in one_line(done.stdout)
-    done = playbook(*tags, "-e", json.dumps({"models": [*inventory(), {"name": THIRD, "state": "absent"}]}))
-    assert done.returncode == 0, reason(done)
+    result = playbook(*tags, "-e", json.dumps({"models": inventory()}))
+    assert f"{THIRD} in the namespace ml-models goes on serving" in one_line(result.stdout)
+    result = playbook(*tags, "-e", json.dumps({"models": [*inventory(), {"name": THIRD, "state": "absent"}]}))
+    assert result.returncode == 0, reason(result)
     assert kubectl("get", "inferenceservice", THIRD, "-n", "ml-models", "--ignore-not-found") == ""
     assert keys(store, THIRD)
 
@@ -116,9 +116,9 @@ def test_kserve_and_the_api_server_accept_every_key_of_an_entry(playbook: Playbo
         {**plain, "name": "twice", "scaling": {"min_replicas": 2, "max_replicas": 4}, "exposure": "ingress"},
     ]
     tags = ("--check", "--diff", "--tags", "cluster_preflight,model_serving")
-    done = playbook("playbooks/serving.yml", *tags, "-e", json.dumps({"models": models}))
-    assert done.returncode == 0, reason(done)
-    for said in (
+    result = playbook("playbooks/serving.yml", *tags, "-e", json.dumps({"models": models}))
+    assert result.returncode == 0, reason(result)
+    for sentence in (
         "storageUri: oci://registry.example.com/m:1",
         "storageUri: s3://hashfoundry-ml-models/twice/v1/",
         "storageUri: gs://public/iris",
@@ -126,8 +126,8 @@ def test_kserve_and_the_api_server_accept_every_key_of_an_entry(playbook: Playbo
         "PodDisruptionBudget ml-models/twice",
         "topologyKey: kubernetes.io/hostname",
     ):
-        assert said in done.stdout
-    assert done.stdout.count("networking.kserve.io/visibility: cluster-local") == 2
+        assert sentence in result.stdout
+    assert result.stdout.count("networking.kserve.io/visibility: cluster-local") == 2
 
 
 def test_models_without_room_are_rejected_before_anything_is_sent(playbook: Playbook, kubectl: Kubectl) -> None:
@@ -140,13 +140,13 @@ def test_models_without_room_are_rejected_before_anything_is_sent(playbook: Play
     }
     large = {"requests": {"cpu": "3", "memory": "1Gi"}, "limits": {"cpu": "3", "memory": "1Gi"}}
     models = [{**plain, "name": f"too-large-{number}", "resources": large} for number in range(2)]
-    done = playbook("playbooks/serving.yml", "-e", json.dumps({"models": models}))
-    assert done.returncode != 0
-    said = one_line(done.stdout)
-    assert "There is no room for the models on local: ResourceQuota models of namespace ml-models has " in said
-    assert "of requests.cpu left, and 6 more are asked for" in said
-    assert "2 of 2 pods fit on no node: together they request 6 of cpu, 2Gi of memory" in said
-    assert "changed=0" in done.stdout
+    result = playbook("playbooks/serving.yml", "-e", json.dumps({"models": models}))
+    assert result.returncode != 0
+    output = one_line(result.stdout)
+    assert "There is no room for the models on local: ResourceQuota models of namespace ml-models has " in output
+    assert "of requests.cpu left, and 6 more are requested" in output
+    assert "2 of 2 pods fit on no node: together they request 6 of cpu, 2Gi of memory" in output
+    assert "changed=0" in result.stdout
     names = kubectl("get", "inferenceservices", "-n", "ml-models", "-o", "name")
     assert "too-large" not in names
 
@@ -155,11 +155,11 @@ def test_a_canary_set_by_hand_is_a_warning_in_standard_mode(playbook: Playbook, 
     patch = ("patch", "inferenceservice", "iris-classifier", "-n", "ml-models", "--type=merge", "-p")
     kubectl(*patch, json.dumps({"spec": {"predictor": {"canaryTrafficPercent": 10}}}))
     try:
-        done = playbook("playbooks/serving.yml", "-e", json.dumps(iris()))
+        result = playbook("playbooks/serving.yml", "-e", json.dumps(iris()))
     finally:
         kubectl(*patch, json.dumps({"spec": {"predictor": {"canaryTrafficPercent": None}}}))
-    assert done.returncode == 0, reason(done)
-    assert "spec.predictor.canaryTrafficPercent is 10, which KServe ignores in Standard mode" in one_line(done.stdout)
+    assert result.returncode == 0, reason(result)
+    assert "spec.predictor.canaryTrafficPercent is 10, which KServe ignores in Standard mode" in one_line(result.stdout)
 
 
 def iris(**change: Any) -> dict[str, Any]:
@@ -169,8 +169,8 @@ def iris(**change: Any) -> dict[str, Any]:
 
 def predicts(settings: Settings) -> bool:
     """Whether iris returns the expected predictions."""
-    done = subprocess.run(demo.curl(settings), capture_output=True, text=True, check=False)
-    return done.returncode == 0 and json.loads(done.stdout) == {"predictions": [0, 2]}
+    result = subprocess.run(demo.curl(settings), capture_output=True, text=True, check=False)
+    return result.returncode == 0 and json.loads(result.stdout) == {"predictions": [0, 2]}
 
 
 def test_a_digest_that_does_not_match_the_bucket_stops_the_rollout(
@@ -183,15 +183,15 @@ def test_a_digest_that_does_not_match_the_bucket_stops_the_rollout(
     service = ("get", "inferenceservice", "iris-classifier", "-n", "ml-models", "-o", annotation)
     right = kubectl(*service)
     try:
-        done = playbook("playbooks/serving.yml", "--tags", "cluster_preflight,model_serving", "-e", json.dumps(words))
-        assert done.returncode != 0
-        said = one_line(done.stdout)
-        assert f"MODEL_DIGEST is {wrong}, but the version in /mnt/models has {right}" in said
+        result = playbook("playbooks/serving.yml", "--tags", "cluster_preflight,model_serving", "-e", json.dumps(words))
+        assert result.returncode != 0
+        output = one_line(result.stdout)
+        assert f"MODEL_DIGEST is {wrong}, but the version in /mnt/models has {right}" in output
         # The previous pod still serves.
         assert predicts(settings)
     finally:
-        done = playbook("playbooks/serving.yml", "-e", json.dumps(iris()))
-    assert done.returncode == 0, reason(done)
+        result = playbook("playbooks/serving.yml", "-e", json.dumps(iris()))
+    assert result.returncode == 0, reason(result)
     assert kubectl(*service) == right
     assert predicts(settings)
 
@@ -200,12 +200,12 @@ def test_a_pod_whose_object_store_does_not_match_the_inventory(playbook: Playboo
     elsewhere = {"name": "model-reader", "endpoint_url": "https://elsewhere.example.com", "region": "nyc3"}
     words = {**iris(), "model_serving_credentials": elsewhere}
     tags = "cluster_preflight,model_storage,model_serving"
-    done = playbook("playbooks/serving.yml", "--tags", tags, "-e", json.dumps(words))
-    assert done.returncode != 0
-    said = one_line(done.stdout)
-    assert "of model iris-classifier has AWS_ENDPOINT_URL http://object-storage." in said
-    assert "and not https://elsewhere.example.com; see the annotations of the Secret model-reader." in said
-    assert "has AWS_DEFAULT_REGION us-east-1 and not nyc3" in said
+    result = playbook("playbooks/serving.yml", "--tags", tags, "-e", json.dumps(words))
+    assert result.returncode != 0
+    output = one_line(result.stdout)
+    assert "of model iris-classifier has AWS_ENDPOINT_URL http://object-storage." in output
+    assert "and not https://elsewhere.example.com; see the annotations of the Secret model-reader." in output
+    assert "has AWS_DEFAULT_REGION us-east-1 and not nyc3" in output
 
 
 def test_a_model_of_other_library_versions_is_not_uploaded(
@@ -218,8 +218,8 @@ def test_a_model_of_other_library_versions_is_not_uploaded(
     metadata["libraries"]["scikit-learn"] = "1.7.0"
     (folder / "metadata.json").write_text(json.dumps(metadata))
     words = iris(name="misfit-classifier", source={"folder": str(folder)})
-    done = playbook("playbooks/storage.yml", "--tags", "model_storage", "-e", json.dumps(words))
-    assert done.returncode != 0
-    said = one_line(done.stdout)
-    assert "scikit-learn" in said and "1.7.0" in said and "1.5" in said
+    result = playbook("playbooks/storage.yml", "--tags", "model_storage", "-e", json.dumps(words))
+    assert result.returncode != 0
+    output = one_line(result.stdout)
+    assert "scikit-learn" in output and "1.7.0" in output and "1.5" in output
     assert keys(store, "misfit-classifier") == []

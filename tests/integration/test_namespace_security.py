@@ -60,17 +60,17 @@ def test_a_pod_that_is_not_restricted_is_rejected(settings: Settings) -> None:
     command = [settings.state / "bin" / "kubectl", f"--kubeconfig={settings.kubeconfig}"]
     for name in ("kserve", "hashfoundry-system", "object-storage"):
         words = ["run", "root", "-n", name, "--image=none.invalid/none", "--dry-run=server"]
-        done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
-        assert done.returncode != 0
-        assert "violates PodSecurity" in done.stderr, name
+        result = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+        assert result.returncode != 0
+        assert "violates PodSecurity" in result.stderr, name
 
 
 def test_no_pod_violates_the_standard(kubectl: Kubectl, namespaces: list[str]) -> None:
     """A server-side dry run of the label warns of pods that violate the standard of their namespace."""
     for name in namespaces:
         label = f"pod-security.kubernetes.io/enforce={STANDARDS[name]}"
-        said = kubectl("label", "namespace", name, label, "--overwrite", "--dry-run=server")
-        assert "violate" not in said, name
+        output = kubectl("label", "namespace", name, label, "--overwrite", "--dry-run=server")
+        assert "violate" not in output, name
 
 
 def test_each_namespace_denies_by_default(policies: list[Json], namespaces: list[str]) -> None:

@@ -72,10 +72,10 @@ def apply(playbook_env: dict[str, str], settings: Settings, kubectl: Kubectl) ->
         program = Path(sys.executable).with_name("ansible")
         words = ["-i", "inventories/local", "local", "-m", "hashfoundry.kserve.manifests", "-a", json.dumps(arguments)]
         words += ["--check"] if check_mode else []
-        done = subprocess.run(
+        completed = subprocess.run(
             [program, *words], cwd=REPOSITORY, env=playbook_env, capture_output=True, text=True, check=False
         )
-        result: dict[str, Any] = yaml.safe_load(done.stdout.partition("=>")[2])
+        result: dict[str, Any] = yaml.safe_load(completed.stdout.partition("=>")[2])
         return result
 
     yield run
@@ -111,8 +111,8 @@ def test_only_applied_objects_are_deleted_and_only_when_unused(apply: Apply, kub
     kubectl("delete", "widgets.absent.hashfoundry.local", "theirs", "-n", SPACE)
     assert apply(check_mode=True, state="absent")["counts"]["deleted"] == 2
     assert kubectl("get", "crd", CRD["metadata"]["name"], "-o", "name")
-    gone = apply(state="absent")
-    assert actions(gone)["CustomResourceDefinition"] == actions(gone)["Namespace"] == "deleted"
+    deleted = apply(state="absent")
+    assert actions(deleted)["CustomResourceDefinition"] == actions(deleted)["Namespace"] == "deleted"
     # The module waits for the deletion: everything can be re-created at once.
     assert apply()["counts"]["created"] == 5
     assert apply(state="absent")["counts"] == {"deleted": 5, "kept": 0, "absent": 0}
@@ -176,8 +176,8 @@ def test_the_items_of_a_loop_and_a_retry_reach_the_cluster(playbook: Playbook, t
     """The kubeconfig embeds its certificates, which the Kubernetes client keeps in files until its process exits."""
     book = tmp_path / "loop.yml"
     book.write_text(LOOP)
-    done = playbook(book)
-    assert done.returncode == 0, reason(done)
+    result = playbook(book)
+    assert result.returncode == 0, reason(result)
 
 
 def test_an_object_that_is_not_deleted_is_reported_and_a_second_run_succeeds(apply: Apply, kubectl: Kubectl):
@@ -245,10 +245,10 @@ def test_a_cluster_that_is_too_old(playbook: Playbook, kubectl: Kubectl, tmp_pat
     document["sets"][document["default"]]["kubernetes"] = {"min": "1.99", "max": "1.99"}
     sets = tmp_path / "sets.yml"
     sets.write_text(yaml.safe_dump(document))
-    done = playbook(*ADDONS, "-e", f"platform_version_sets_file={sets}")
+    result = playbook(*ADDONS, "-e", f"platform_version_sets_file={sets}")
     version = json.loads(kubectl("get", "--raw", "/version"))["gitVersion"]
     says = f"Kubernetes {version} is too old for the version set {document['default']}, which needs 1.99 or newer"
-    assert done.returncode != 0 and says in " ".join(done.stdout.split())
+    assert result.returncode != 0 and says in " ".join(result.stdout.split())
 
 
 def test_existing_components_are_detected_and_not_changed(playbook: Playbook, kubectl: Kubectl):
@@ -256,9 +256,9 @@ def test_existing_components_are_detected_and_not_changed(playbook: Playbook, ku
         "get", "deployments,configmaps", "-n", "kserve", "-o", "jsonpath={.items[*].metadata.resourceVersion}"
     )
     states = ("-e", "gateway_state=existing", "-e", "kserve_state=existing")
-    done = playbook(*PLATFORM, *states)
-    printed = " ".join(done.stdout.split())
-    assert done.returncode == 0 and "changed=0" in printed
+    result = playbook(*PLATFORM, *states)
+    printed = " ".join(result.stdout.split())
+    assert result.returncode == 0 and "changed=0" in printed
     assert "The existing KServe is healthy: version v0.20.0, namespace kserve." in printed
     assert "The existing Gateway API is healthy: version v1.3.0." in printed
     assert "The existing Gateway projectcontour/models is healthy." in printed
@@ -279,11 +279,11 @@ def test_all_images_come_from_the_mirror(playbook: Playbook, kubectl: Kubectl, t
     images = {"registries": registries, "digests": {"docker.io/kserve/kserve-controller:v0.20.0": digest}}
     variables = tmp_path / "images.json"
     variables.write_text(json.dumps({"platform_images": images}))
-    done = playbook(*PLATFORM, "--check", "--diff", "-e", f"@{variables}")
-    assert done.returncode == 0, reason(done)
-    lines = done.stdout.splitlines()
+    result = playbook(*PLATFORM, "--check", "--diff", "-e", f"@{variables}")
+    assert result.returncode == 0, reason(result)
+    lines = result.stdout.splitlines()
     # Each line with an image of an upstream registry is removed, and none is added.
-    gone = " ".join(line for line in lines if line.startswith("-"))
+    removed = " ".join(line for line in lines if line.startswith("-"))
     come = [line for line in lines if line.startswith("+")]
     assert [line for line in come if ORIGINAL.search(line)] == []
     assert f"mirror.example.com/docker/kserve/kserve-controller:v0.20.0@{digest}" in " ".join(come)
@@ -297,7 +297,7 @@ def test_all_images_come_from_the_mirror(playbook: Playbook, kubectl: Kubectl, t
         )
     )
     named = {image for image in re.findall(r"image: (\S+)", there) if not image.startswith("hashfoundry.local/")}
-    assert len(named) > 10 and {image for image in named if f"{image} " not in f"{gone} "} == set()
+    assert len(named) > 10 and {image for image in named if f"{image} " not in f"{removed} "} == set()
     # The images that the controller adds to pods are set in the JSON of its ConfigMap.
     config = " ".join(come).replace(" ", "")
     assert "mirror.example.com/docker/kserve/storage-initializer:v0.20.0" in config
@@ -309,11 +309,11 @@ def test_a_manifest_is_downloaded_once_and_only_with_its_checksum(
 ):
     manifest = settings.state / "sources" / "contour" / "examples" / "render" / "contour-gateway-provisioner.yaml"
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
-    asked: list[str] = []
+    paths: list[str] = []
 
     class Mirror(SimpleHTTPRequestHandler):
         def log_message(self, *_words: object) -> None:
-            asked.append(self.path)
+            paths.append(self.path)
 
     cache = {"XDG_CACHE_HOME": str(tmp_path)}
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Mirror, directory=manifest.parent)) as server:
@@ -325,7 +325,7 @@ def test_a_manifest_is_downloaded_once_and_only_with_its_checksum(
         right = playbook(*words, f"gateway_manifest_sha256={digest}", env=cache)
         assert right.returncode == 0, right.stdout
         assert [path.read_bytes() for path in tmp_path.rglob("*.yaml")] == [manifest.read_bytes()]
-        before = len(asked)
+        before = len(paths)
         assert playbook(*words, f"gateway_manifest_sha256={digest}", env=cache).returncode == 0
-        assert len(asked) == before
+        assert len(paths) == before
         server.shutdown()

@@ -35,9 +35,9 @@ CRD = "crd/inferenceservices.serving.kserve.io"
 RUNTIME = "clusterservingruntime/kserve-pmmlserver"  # no model of the tests uses it
 
 
-def assert_succeeded(done: Done) -> None:
+def assert_succeeded(result: Done) -> None:
     """Assert that a run has succeeded."""
-    assert done.returncode == 0, reason(done)
+    assert result.returncode == 0, reason(result)
 
 
 def test_a_cluster_that_is_too_old(
@@ -59,9 +59,9 @@ def test_a_cluster_that_is_too_old(
     monkeypatch.setattr(Handler, "do_GET", answer)
     # The real API server, except for its version: no older one can run beside it.
     with proxied(settings, tmp_path) as proxy:
-        done = playbook("playbooks/addons.yml", "-e", f"platform_kubeconfig={proxy.kubeconfig}", timeout=60)
-    says(done, "Kubernetes v1.28.15 is too old for the version set kserve-0.20, which needs 1.33 or newer")
-    assert len(errors(done)) == 1
+        result = playbook("playbooks/addons.yml", "-e", f"platform_kubeconfig={proxy.kubeconfig}", timeout=60)
+    says(result, "Kubernetes v1.28.15 is too old for the version set kserve-0.20, which needs 1.33 or newer")
+    assert len(errors(result)) == 1
 
 
 @pytest.fixture
@@ -80,14 +80,14 @@ def owned_by_helm(kubectl: Kubectl) -> Iterator[None]:
 
 @pytest.mark.usefixtures("owned_by_helm")
 def test_a_crd_of_another_owner(playbook: Playbook) -> None:
-    done = playbook(*PLATFORM)
+    result = playbook(*PLATFORM)
     says(
-        done,
+        result,
         "Nothing is applied, since these CRDs are managed by another owner: "
         "inferenceservices.serving.kserve.io by the Helm release theirs/their-kserve; leave them to it, or set adopt "
         "to take them over.",
     )
-    assert len(errors(done)) == 1
+    assert len(errors(result)) == 1
     assert_succeeded(playbook(*PLATFORM, "-e", "platform_adopt=true"))
     # It is managed from then on.
     assert_succeeded(playbook(*PLATFORM))
@@ -138,15 +138,15 @@ def silent_webhook(kubectl: Kubectl, tmp_path: Path) -> Iterator[str]:
 
 def test_a_webhook_that_never_answers(playbook: Playbook, kubectl: Kubectl, silent_webhook: str) -> None:
     began = time.monotonic()
-    done = playbook(*PLATFORM, "-e", "kserve_timeout=6")
+    result = playbook(*PLATFORM, "-e", "kserve_timeout=6")
     assert time.monotonic() - began < 60
     says(
-        done,
+        result,
         "ClusterServingRuntime kserve-pmmlserver is not applied, since a webhook has not answered within 6 seconds:",
         f'failed calling webhook "{silent_webhook}"',
         "check the Deployment and the Service behind the webhook.",
     )
-    assert len(errors(done)) == 1
+    assert len(errors(result)) == 1
     kubectl("delete", "validatingwebhookconfiguration", "silent")
     assert_succeeded(playbook(*PLATFORM))
     assert kubectl("get", RUNTIME, "-o", "name").strip()
@@ -170,19 +170,19 @@ def unreadable_ca(kubectl: Kubectl) -> Iterator[None]:
 @pytest.mark.usefixtures("unreadable_ca")
 def test_a_certificate_that_cannot_be_issued(playbook: Playbook) -> None:
     words = ("playbooks/addons.yml", "--tags", "cluster_preflight,certificates")
-    done = playbook(*words)
+    result = playbook(*words)
     says(
-        done,
+        result,
         "Secret hashfoundry-system/hashfoundry-ca exists already and is not managed by this module; name another "
         "Secret, or give this one the label",
     )
-    assert len(errors(done)) == 1
+    assert len(errors(result)) == 1
 
 
 def test_a_certificate_is_issued_once_the_ca_is_restored(playbook: Playbook) -> None:
-    done = playbook("playbooks/addons.yml", "--tags", "cluster_preflight,certificates")
-    assert_succeeded(done)
-    assert "changed=0" in done.stdout
+    result = playbook("playbooks/addons.yml", "--tags", "cluster_preflight,certificates")
+    assert_succeeded(result)
+    assert "changed=0" in result.stdout
 
 
 def run_with_fault(playbook: Playbook, kubectl: Kubectl, break_it: Callable[[], object]) -> Done:
@@ -202,8 +202,8 @@ def wait_for_predictions(settings: Settings) -> None:
     """Wait until the model returns the expected predictions."""
 
     def answers() -> bool:
-        done = subprocess.run(demo.curl(settings), capture_output=True, text=True, check=False)
-        return done.returncode == 0 and json.loads(done.stdout) == {"predictions": [0, 2]}
+        result = subprocess.run(demo.curl(settings), capture_output=True, text=True, check=False)
+        return result.returncode == 0 and json.loads(result.stdout) == {"predictions": [0, 2]}
 
     wait_until(answers, what="the model answers")
 
@@ -216,27 +216,27 @@ def wait_for_api_server(kubectl: Kubectl, seconds: float = 120) -> None:
 def test_the_api_server_restarts_during_a_run(
     playbook: Playbook, kubectl: Kubectl, settings: Settings, on_node: OnNode
 ) -> None:
-    done = run_with_fault(playbook, kubectl, lambda: kill_api_server(on_node))
-    assert_succeeded_or_explained(done)
+    result = run_with_fault(playbook, kubectl, lambda: kill_api_server(on_node))
+    assert_succeeded_or_explained(result)
     wait_for_api_server(kubectl)
     assert_succeeded(playbook("playbooks/addons.yml"))
     wait_for_predictions(settings)
 
 
-def assert_succeeded_or_explained(done: Done) -> None:
+def assert_succeeded_or_explained(result: Done) -> None:
     """Assert that a run has succeeded, or failed with one sentence about the API server."""
-    assert "Traceback (most recent call last)" not in one_line(done.stdout)
-    if done.returncode:
-        assert len(errors(done)) == 1, done.stdout[-3000:]
+    assert "Traceback (most recent call last)" not in one_line(result.stdout)
+    if result.returncode:
+        assert len(errors(result)) == 1, result.stdout[-3000:]
         sentences = ("API server", "does not answer", "has not answered")
-        assert any(sentence in " ".join(errors(done)) for sentence in sentences), done.stdout[-3000:]
+        assert any(sentence in " ".join(errors(result)) for sentence in sentences), result.stdout[-3000:]
 
 
 def test_the_node_restarts_during_a_run(
     playbook: Playbook, kubectl: Kubectl, settings: Settings, docker: Docker, node: str
 ) -> None:
-    done = run_with_fault(playbook, kubectl, lambda: docker("restart", "--time=0", node))
-    assert_succeeded_or_explained(done)
+    result = run_with_fault(playbook, kubectl, lambda: docker("restart", "--time=0", node))
+    assert_succeeded_or_explained(result)
     wait_for_api_server(kubectl, 240)
     assert_succeeded(playbook("playbooks/site.yml", timeout=500))
     wait_for_predictions(settings)

@@ -77,17 +77,17 @@ def test_each_playbook_runs_after_each_other_one(models: Pairs, tmp_path: Path) 
             assert "hashfoundry.kserve" not in applied, thing["metadata"]["name"]
 
 
-def changes(said: str) -> str:
-    return next(word for word in said.rpartition("PLAY RECAP")[2].split() if word.startswith("changed="))
+def changes(output: str) -> str:
+    return next(word for word in output.rpartition("PLAY RECAP")[2].split() if word.startswith("changed="))
 
 
 def test_site_runs_clean_after_a_restore_of_lost_policies(playbook, kubectl, tmp_path: Path) -> None:
     folder = ("-e", f"folder={tmp_path / 'backup'}")
-    done = playbook("playbooks/backup.yml", *folder)
-    assert done.returncode == 0, reason(done)
+    result = playbook("playbooks/backup.yml", *folder)
+    assert result.returncode == 0, reason(result)
     kubectl("delete", LOST, "--all", "-n", "ml-models")
     for name, words in (("restore", folder), ("site", ())):
-        done = playbook(f"playbooks/{name}.yml", *words)
-        assert done.returncode == 0, f"{name}: {reason(done)}"
-    assert changes(done.stdout) == "changed=0"
+        result = playbook(f"playbooks/{name}.yml", *words)
+        assert result.returncode == 0, f"{name}: {reason(result)}"
+    assert changes(result.stdout) == "changed=0"
     assert objects(kubectl, "networkpolicies", "-n", "ml-models")

@@ -429,7 +429,7 @@ def test_ansible_prints_the_message_and_no_secret(outcome, made, playbook_env):
     outcome("leaky")
     options = {"name": "leaky", "namespace": made.namespace, "timeout": 60, "grace_period": 0}
     words = ["localhost", "-m", "hashfoundry.kserve.inference_service_ready", "-vvv", "--diff"]
-    done = subprocess.run(
+    result = subprocess.run(
         [Path(sys.executable).with_name("ansible"), *words, "-a", json.dumps(options)],
         cwd=REPOSITORY,
         env={**playbook_env, "K8S_AUTH_KUBECONFIG": str(made.settings.kubeconfig)},
@@ -439,7 +439,7 @@ def test_ansible_prints_the_message_and_no_secret(outcome, made, playbook_env):
         timeout=120,
         check=False,
     )
-    assert done.returncode != 0
-    assert f"InferenceService leaky in namespace {made.namespace} does not serve: The container kserve" in done.stdout
-    assert "Traceback" not in done.stdout + done.stderr
-    assert PLANTED not in done.stdout + done.stderr
+    assert result.returncode != 0
+    assert f"InferenceService leaky in namespace {made.namespace} does not serve: The container kserve" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+    assert PLANTED not in result.stdout + result.stderr

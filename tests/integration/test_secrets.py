@@ -122,12 +122,12 @@ def run_playbooks(playbook, *names: str) -> str:
     """Run playbooks with the most verbose output; retry once, so that the cluster is left as it was."""
     printed = ""
     for name in names:
-        done = playbook(f"playbooks/{name}.yml", *VERBOSE)
-        printed += done.stdout
-        if done.returncode:
-            done = playbook(f"playbooks/{name}.yml", *VERBOSE)
-            printed += done.stdout
-        assert done.returncode == 0, f"playbooks/{name}.yml ended with {done.returncode}"
+        result = playbook(f"playbooks/{name}.yml", *VERBOSE)
+        printed += result.stdout
+        if result.returncode:
+            result = playbook(f"playbooks/{name}.yml", *VERBOSE)
+            printed += result.stdout
+        assert result.returncode == 0, f"playbooks/{name}.yml ended with {result.returncode}"
     return printed
 
 
@@ -211,23 +211,23 @@ def scratch(kubectl) -> Iterator[str]:
 def test_no_private_key_is_printed_when_certificates_are_issued(recorded, scratch, playbook, kubectl):
     issued = [{"namespace": scratch, "secret": "issued", "dns_names": ["issued.hashfoundry.test"]}]
     words = {"certificates_issued": issued, "certificates_ca_namespace": scratch, "certificates_ca_file": ""}
-    done = playbook("playbooks/addons.yml", "--tags", "certificates", *VERBOSE, "-e", json.dumps(words))
-    assert done.returncode == 0
+    result = playbook("playbooks/addons.yml", "--tags", "certificates", *VERBOSE, "-e", json.dumps(words))
+    assert result.returncode == 0
     read_secrets(kubectl, recorded, "issued")
     assert {f"{scratch}/hashfoundry-ca/tls.key issued", f"{scratch}/issued/tls.key issued"} <= recorded.values.keys()
-    assert "issued.hashfoundry.test" in done.stdout
-    assert recorded.search().leaks(done.stdout) == []
+    assert "issued.hashfoundry.test" in result.stdout
+    assert recorded.search().leaks(result.stdout) == []
 
 
 @pytest.mark.parametrize("words", [(), VERBOSE], ids=["as it is run", "with -vvv --diff"])
 def test_a_wrong_key_fails_with_one_sentence_without_the_key(recorded, playbook, words):
     wrong = new_key()
-    done = playbook(
+    result = playbook(
         "playbooks/storage.yml", "--tags", "model_storage", *words, "-e", f"model_storage_secret_key={wrong}"
     )
-    assert done.returncode != 0
-    said = " ".join(done.stdout.split())
-    assert "does not accept the signature, so the secret key is wrong; check access_key, secret_key" in said
-    assert "Traceback (most recent call last)" not in done.stdout
+    assert result.returncode != 0
+    output = " ".join(result.stdout.split())
+    assert "does not accept the signature, so the secret key is wrong; check access_key, secret_key" in output
+    assert "Traceback (most recent call last)" not in result.stdout
     search = Search.of({**recorded.values, "the wrong key": wrong, "the key": recorded.old}, recorded.public)
-    assert search.leaks(done.stdout) == []
+    assert search.leaks(result.stdout) == []

@@ -40,13 +40,13 @@ def ask(settings: Settings) -> Callable[..., Answer]:
         command += ["--cacert", str(ca or settings.state / "ca.crt"), "--resolve", f"{authority}:127.0.0.1"]
         for header in headers or ("Content-Type: application/json",):
             command += ["-H", header]
-        done = subprocess.run(
+        result = subprocess.run(
             [*command, "--data-binary", "@-", f"https://{authority}{path}"],
             input=body, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        if done.returncode:
-            return -done.returncode, done.stderr
-        text, _newline, status = done.stdout.rpartition("\n")
+        if result.returncode:
+            return -result.returncode, result.stderr
+        text, _newline, status = result.stdout.rpartition("\n")
         try:
             return int(status), json.loads(text)
         except ValueError:
@@ -63,13 +63,13 @@ def pod_of(kubectl: Kubectl, name: str) -> dict[str, Any]:
 
 
 def test_the_readme_curl_line_answers(settings: Settings) -> None:
-    done = subprocess.run(demo.curl(settings), capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == {"predictions": [0, 2]}
+    result = subprocess.run(demo.curl(settings), capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout) == {"predictions": [0, 2]}
 
 
 def test_the_second_model_answers_too(settings: Settings) -> None:
-    done = subprocess.run(demo.curl(settings, "churn-classifier"), capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == {"predictions": [1, 0]}
+    result = subprocess.run(demo.curl(settings, "churn-classifier"), capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout) == {"predictions": [1, 0]}
 
 
 @pytest.mark.parametrize("name", demo.QUESTIONS)
@@ -86,9 +86,9 @@ def test_every_place_names_the_serving_version(kubectl: Kubectl, settings: Setti
         assert labels["kserve.hashfoundry.io/version"] == "v1"
         assert digest.startswith(f"sha256:{labels['kserve.hashfoundry.io/digest']}")
     proxy = f"/api/v1/namespaces/ml-models/services/http:{name}-predictor:80/proxy/v2/models/{name}"
-    said = json.loads(kubectl("get", "--raw", proxy))
-    assert said["versions"] == ["v1"]
-    assert said["properties"] == {"sha256": sha256, "digest": digest}
+    answer = json.loads(kubectl("get", "--raw", proxy))
+    assert answer["versions"] == ["v1"]
+    assert answer["properties"] == {"sha256": sha256, "digest": digest}
 
 
 def test_v2_returns_the_same_predictions(ask: Callable[..., Answer]) -> None:
@@ -128,9 +128,9 @@ def test_invalid_input_is_a_client_error(ask: Callable[..., Answer], path: str, 
 
 
 def test_a_client_without_the_ca_does_not_trust_it(ask: Callable[..., Answer]) -> None:
-    status, said = ask(V1, "{}", ca=Path("/etc/ssl/certs/ca-certificates.crt"))
+    status, answer = ask(V1, "{}", ca=Path("/etc/ssl/certs/ca-certificates.crt"))
     assert status < 0
-    assert "certificate" in said.lower()
+    assert "certificate" in answer.lower()
 
 
 def test_another_host_is_not_routed_to_the_model(ask: Callable[..., Answer]) -> None:
@@ -187,18 +187,18 @@ def rejected(settings: Settings) -> Callable[..., str]:
 
     def ask_for(*words: str, manifest: dict[str, Any] | None = None) -> str:
         command = [settings.state / "bin" / "kubectl", f"--kubeconfig={settings.kubeconfig}", *words]
-        done = subprocess.run(
+        result = subprocess.run(
             command, input=yaml.safe_dump(manifest or {}), capture_output=True, text=True, check=False
         )
-        assert done.returncode != 0, done.stdout
-        return done.stderr
+        assert result.returncode != 0, result.stdout
+        return result.stderr
 
     return ask_for
 
 
 def test_the_namespace_rejects_a_pod_that_is_not_restricted(rejected: Callable[..., str]) -> None:
-    said = rejected("run", "root", "-n", "ml-models", "--image=none.invalid/none", "--dry-run=server")
-    assert "violates PodSecurity" in said
+    message = rejected("run", "root", "-n", "ml-models", "--image=none.invalid/none", "--dry-run=server")
+    assert "violates PodSecurity" in message
 
 
 def test_kserve_routes_through_the_gateway(kubectl: Kubectl) -> None:
@@ -222,8 +222,8 @@ def test_the_webhooks_reject_what_kserve_does_not_allow(rejected: Callable[..., 
         "metadata": {"name": "refused", "namespace": "ml-models"},
         "spec": {"predictor": predictor},
     }
-    said = rejected("create", "--dry-run=server", "-f", "-", manifest=service)
-    assert 'admission webhook "inferenceservice.kserve-webhook-server.validator" denied' in said
+    message = rejected("create", "--dry-run=server", "-f", "-", manifest=service)
+    assert 'admission webhook "inferenceservice.kserve-webhook-server.validator" denied' in message
 
 
 def test_the_bucket_contains_the_trained_models(settings: Settings) -> None:
@@ -241,6 +241,6 @@ def test_the_bucket_contains_the_trained_models(settings: Settings) -> None:
 
 
 def test_site_works_in_check_mode(playbook: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    done = playbook("playbooks/site.yml", "--check", "--diff")
-    assert done.returncode == 0, reason(done)
-    assert "changed=0" in done.stdout
+    result = playbook("playbooks/site.yml", "--check", "--diff")
+    assert result.returncode == 0, reason(result)
+    assert "changed=0" in result.stdout

@@ -54,8 +54,8 @@ def smoke(playbook: Callable[..., Any], settings: Settings, tmp_path: Path) -> S
         tasks.append({"name": "Keep the results", "ansible.builtin.copy": kept})
         path = tmp_path / "play.yml"
         path.write_text(yaml.safe_dump([{"hosts": "clusters", "gather_facts": False, "tasks": tasks}]))
-        done: subprocess.CompletedProcess[str] = playbook(path, timeout=120)
-        assert done.returncode == 0, reason(done)
+        result: subprocess.CompletedProcess[str] = playbook(path, timeout=120)
+        assert result.returncode == 0, reason(result)
         found: dict[str, dict[str, Any]] = json.loads((tmp_path / "results.json").read_text())
         return found
 
@@ -126,8 +126,8 @@ def test_failures(smoke: Smoke, tmp_path: Path, settings: Settings) -> None:
 
 def test_the_role_checks_thresholds_and_writes_reports(playbook: Callable[..., Any], tmp_path: Path) -> None:
     folder = tmp_path / "reports"
-    done = playbook("playbooks/verify.yml", "-e", f"model_verification_report_folder={folder}")
-    assert done.returncode == 0, reason(done)
+    result = playbook("playbooks/verify.yml", "-e", f"model_verification_report_folder={folder}")
+    assert result.returncode == 0, reason(result)
     assert sorted(file.name for file in folder.iterdir()) == [
         f"{model}-{protocol}.{kind}"
         for model in ("churn-classifier", MODEL)
@@ -143,7 +143,7 @@ def test_the_role_checks_thresholds_and_writes_reports(playbook: Callable[..., A
 def test_the_role_repeats_the_measurement_and_then_fails(playbook: Callable[..., Any]) -> None:
     words = {"model_verification_thresholds": {"p50_ms": 0.01}, "model_verification_retries": 1}
     words |= {"model_verification_requests": 5, "model_verification_protocols": ["v2"]}
-    done = playbook("playbooks/verify.yml", "-e", json.dumps(words))
-    assert done.returncode == 2
-    assert done.stdout.count("FAILED - RETRYING") == 2  # one for each model
-    assert "p50_ms is " in done.stdout and "must be at most 0.01" in done.stdout
+    result = playbook("playbooks/verify.yml", "-e", json.dumps(words))
+    assert result.returncode == 2
+    assert result.stdout.count("FAILED - RETRYING") == 2  # one for each model
+    assert "p50_ms is " in result.stdout and "must be at most 0.01" in result.stdout

@@ -45,10 +45,10 @@ def crds(kubectl: Kubectl, settings: Settings) -> CRDs:
     return get
 
 
-def recap(done: Done, word: str) -> int:
+def recap(result: Done, word: str) -> int:
     """A count of the play recap, such as that of changed."""
-    found = re.search(rf"^local +:.* {word}=(\d+)", done.stdout, re.MULTILINE)
-    assert found, done.stdout[-2000:]
+    found = re.search(rf"^local +:.* {word}=(\d+)", result.stdout, re.MULTILINE)
+    assert found, result.stdout[-2000:]
     return int(found[1])
 
 
@@ -73,21 +73,21 @@ def foreign(kubectl: Kubectl, tmp_path: Path) -> Iterator[str]:
 
 def test_the_platform_is_retained_while_unmanaged_models_exist(playbook: Playbook, crds: CRDs, foreign: str) -> None:
     before = crds()
-    done = playbook("playbooks/teardown.yml", "-e", "platform_teardown_models=delete")
-    says(done, f"InferenceServices in other namespaces than ml-models need the platform: {foreign}.")
-    assert recap(done, "changed") == 0
+    result = playbook("playbooks/teardown.yml", "-e", "platform_teardown_models=delete")
+    says(result, f"InferenceServices in other namespaces than ml-models need the platform: {foreign}.")
+    assert recap(result, "changed") == 0
     assert crds() == before
 
 
 def test_the_platform_is_retained_while_models_are_served(playbook: Playbook) -> None:
-    done = playbook("playbooks/teardown.yml")
+    result = playbook("playbooks/teardown.yml")
     says(
-        done,
+        result,
         "because these InferenceServices exist: ml-models/",
         "ml-models/iris-classifier",
         "Set platform_teardown_models to delete",
     )
-    assert recap(done, "changed") == 0
+    assert recap(result, "changed") == 0
 
 
 @pytest.fixture
@@ -109,11 +109,11 @@ def test_the_platform_is_uninstalled_with_its_models_and_the_bucket_is_retained(
 ) -> None:
     words = json.dumps({"platform_teardown_models": "delete", "platform_teardown_namespaces": ["ml-models", shared]})
     before = crds()
-    done = playbook("playbooks/teardown.yml", "--check", "-e", words, timeout=LONG)
-    assert done.returncode == 0, reason(done)
+    result = playbook("playbooks/teardown.yml", "--check", "-e", words, timeout=LONG)
+    assert result.returncode == 0, reason(result)
     assert crds() == before
-    done = playbook("playbooks/teardown.yml", "-e", words, timeout=LONG)
-    assert done.returncode == 0, reason(done)
+    result = playbook("playbooks/teardown.yml", "-e", words, timeout=LONG)
+    assert result.returncode == 0, reason(result)
     assert crds() == set()
     spaces = {name.rpartition("/")[2] for name in kubectl("get", "namespaces", "-o", "name").split()}
     assert not spaces & {"ml-models", "kserve", *NAMESPACES[settings.mode]}
@@ -125,9 +125,9 @@ def test_the_platform_is_uninstalled_with_its_models_and_the_bucket_is_retained(
 
 
 def test_a_second_uninstall_changes_nothing(playbook: Playbook) -> None:
-    done = playbook("playbooks/teardown.yml", "-e", "platform_teardown_models=delete")
-    assert done.returncode == 0, reason(done)
-    assert recap(done, "changed") == 0
+    result = playbook("playbooks/teardown.yml", "-e", "platform_teardown_models=delete")
+    assert result.returncode == 0, reason(result)
+    assert recap(result, "changed") == 0
 
 
 def controller(kubectl: Kubectl) -> str:
@@ -137,6 +137,6 @@ def controller(kubectl: Kubectl) -> str:
 
 
 def test_site_installs_everything_again(playbook: Playbook, kubectl: Kubectl) -> None:
-    done = playbook("playbooks/site.yml", timeout=LONG)
-    assert done.returncode == 0, reason(done)
+    result = playbook("playbooks/site.yml", timeout=LONG)
+    assert result.returncode == 0, reason(result)
     assert controller(kubectl).endswith(":v0.20.0")

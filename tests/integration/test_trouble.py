@@ -38,10 +38,10 @@ NOWHERE = "unix:///nonexistent/docker.sock"
 PROXY_SENTENCE = "check that the Go module proxy is reachable, or set GOPROXY."
 
 
-def says(done: Done, *sentences: str, code: int | None = None) -> str:
+def says(result: Done, *sentences: str, code: int | None = None) -> str:
     """Assert that a run has failed with these sentences and without a traceback; return its output in one line."""
-    assert done.returncode == code if code else done.returncode != 0
-    printed = one_line(done.stdout)
+    assert result.returncode == code if code else result.returncode != 0
+    printed = one_line(result.stdout)
     assert "Traceback (most recent call last)" not in printed
     for sentence in sentences:
         assert sentence in printed
@@ -59,9 +59,9 @@ def silent_port() -> Iterator[int]:
 
 
 def test_a_missing_kubeconfig(playbook):
-    done = playbook("playbooks/serving.yml", "-e", "platform_kubeconfig=/nonexistent")
-    says(done, "The kubeconfig /nonexistent of local is missing.", "or set platform_kubeconfig.")
-    assert len(errors(done)) == 1
+    result = playbook("playbooks/serving.yml", "-e", "platform_kubeconfig=/nonexistent")
+    says(result, "The kubeconfig /nonexistent of local is missing;", "platform_kubeconfig or K8S_AUTH_KUBECONFIG, or")
+    assert len(errors(result)) == 1
 
 
 def test_a_cluster_that_does_not_answer(playbook, settings, closed_port, tmp_path):
@@ -70,9 +70,9 @@ def test_a_cluster_that_does_not_answer(playbook, settings, closed_port, tmp_pat
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.touch(mode=0o600)
     kubeconfig.write_text(yaml.safe_dump(config))
-    done = playbook("playbooks/serving.yml", "-e", f"platform_kubeconfig={kubeconfig}", timeout=60)
+    result = playbook("playbooks/serving.yml", "-e", f"platform_kubeconfig={kubeconfig}", timeout=60)
     says(
-        done,
+        result,
         "The cluster of local does not answer ([Errno 111] Connection refused).",
         "(APIServerUnreachable)",
         "or set platform_kubeconfig",
@@ -83,25 +83,25 @@ def test_a_proxy_of_the_environment_is_not_used_for_a_local_cluster(playbook, cl
     proxy = f"http://127.0.0.1:{closed_port}"
     env = {name: proxy for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")}
     env |= {"NO_PROXY": "", "no_proxy": ""}
-    done = playbook("playbooks/storage.yml", "playbooks/serving.yml", "playbooks/verify.yml", env=env)
-    assert done.returncode == 0 and "changed=0" in done.stdout, reason(done)
+    result = playbook("playbooks/storage.yml", "playbooks/serving.yml", "playbooks/verify.yml", env=env)
+    assert result.returncode == 0 and "changed=0" in result.stdout, reason(result)
 
 
 def test_a_cluster_that_does_not_match_the_inventory(playbook, kubectl):
     found = kubectl("get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
-    done = playbook("playbooks/serving.yml", "-e", "cluster_preflight_uid=not-this-one")
+    result = playbook("playbooks/serving.yml", "-e", "cluster_preflight_uid=not-this-one")
     says(
-        done,
+        result,
         f"The cluster of local has the UID {found} and not not-this-one.",
         "or cluster_preflight_uid to this UID.",
     )
-    assert len(errors(done)) == 1
+    assert len(errors(result)) == 1
 
 
 def test_a_folder_that_cannot_be_written(playbook):
-    done = playbook("playbooks/addons.yml", "-e", "platform_ca_file=/proc/hashfoundry/ca.crt")
-    says(done, "ca_file /proc/hashfoundry/ca.crt cannot be written (", "; name another place.")
-    assert len(errors(done)) == 1
+    result = playbook("playbooks/addons.yml", "-e", "platform_ca_file=/proc/hashfoundry/ca.crt")
+    says(result, "ca_file /proc/hashfoundry/ca.crt cannot be written (", "; name another place.")
+    assert len(errors(result)) == 1
 
 
 STORAGE = {
@@ -123,18 +123,18 @@ STORAGE = {
 @pytest.mark.parametrize("case", STORAGE)
 def test_storage(playbook, case):
     words, sentence = STORAGE[case]
-    done = playbook("playbooks/storage.yml", "--tags", "model_storage", "-e", json.dumps(words))
-    printed = says(done, sentence)
-    assert len(errors(done)) == 1
+    result = playbook("playbooks/storage.yml", "--tags", "model_storage", "-e", json.dumps(words))
+    printed = says(result, sentence)
+    assert len(errors(result)) == 1
     assert "not-the-key-of-the-server" not in printed
 
 
 def test_an_object_store_that_refuses_connections(playbook, closed_port):
     endpoint = f"http://127.0.0.1:{closed_port}"
     words = ("--tags", "model_storage", "-e", f"model_storage_endpoint_url={endpoint}")
-    done = playbook("playbooks/storage.yml", *words, timeout=60)
-    says(done, f"{endpoint} cannot be reached; check endpoint_url and the network.")
-    assert len(errors(done)) == 1
+    result = playbook("playbooks/storage.yml", *words, timeout=60)
+    says(result, f"{endpoint} cannot be reached; check endpoint_url and the network.")
+    assert len(errors(result)) == 1
 
 
 @pytest.fixture
@@ -148,9 +148,9 @@ def lost_model(kubectl) -> Iterator[dict[str, Any]]:
 
 
 def test_a_model_that_is_missing_from_the_bucket(playbook, lost_model):
-    done = playbook("playbooks/serving.yml", "-e", json.dumps({"models": [lost_model]}))
-    says(done, "The bucket hashfoundry-ml-models does not contain the listed version of lost-model")
-    assert len(errors(done)) == 1
+    result = playbook("playbooks/serving.yml", "-e", json.dumps({"models": [lost_model]}))
+    says(result, "The bucket hashfoundry-ml-models does not contain the listed version of lost-model")
+    assert len(errors(result)) == 1
 
 
 def test_a_model_that_was_deleted_from_the_bucket(playbook, lost_model):
@@ -158,14 +158,14 @@ def test_a_model_that_was_deleted_from_the_bucket(playbook, lost_model):
     # The digest of a version that has been deleted since the upload.
     words = {"models": [lost_model], "model_storage_digests": digests}
     words |= {"model_serving_timeout": 60, "model_serving_grace_period": 3}
-    done = playbook("playbooks/serving.yml", "--tags", "cluster_preflight,model_serving", "-e", json.dumps(words))
+    result = playbook("playbooks/serving.yml", "--tags", "cluster_preflight,model_serving", "-e", json.dumps(words))
     says(
-        done,
+        result,
         "InferenceService lost-model in namespace ml-models does not serve: The init container storage-initializer of",
         "model could not be downloaded: Failed to fetch model. No model found in lost-model/v1/",
         "check storageUri and what the ServiceAccount's secret says about the store.",
     )
-    assert len(errors(done)) == 1
+    assert len(errors(result)) == 1
 
 
 MODELS = {
@@ -280,16 +280,16 @@ SETTINGS = {
 @pytest.mark.parametrize("case", SETTINGS)
 def test_an_invalid_setting(another, case):
     extra, sentence = SETTINGS[case]
-    done = another.up(**extra)
-    printed = says(done, f"Error: {sentence}", code=1)
+    result = another.up(**extra)
+    printed = says(result, f"Error: {sentence}", code=1)
     assert next(iter(extra)) in printed
     assert printed.count("Error: ") == 1
 
 
 @pytest.mark.parametrize("name", ["HASHFOUNDRY_HTTPS_PORT", "HASHFOUNDRY_S3_PORT"])
 def test_a_port_in_use_is_reported_before_anything_is_built(another, silent_port, name):
-    done = another.up(**{name: silent_port})
-    says(done, f"Port {silent_port} of 127.0.0.1 is in use (Address already in use)", f"or set {name}.", code=1)
+    result = another.up(**{name: silent_port})
+    says(result, f"Port {silent_port} of 127.0.0.1 is in use (Address already in use)", f"or set {name}.", code=1)
     assert not (another.cache / "programs").exists()
 
 
@@ -325,8 +325,8 @@ def first_programs(count: int) -> list[str]:
 @AS_ROOT
 def test_a_disk_with_too_little_free_space(another, tmp_path):
     with disk(tmp_path / "disk", "1m") as small:
-        done = another.up(HASHFOUNDRY_CACHE=small / "cache")
-        says(done, "GiB free and 12 GiB are needed: free disk space, or set HASHFOUNDRY_CACHE to a folder", code=1)
+        result = another.up(HASHFOUNDRY_CACHE=small / "cache")
+        says(result, "GiB free and 12 GiB are needed: free disk space, or set HASHFOUNDRY_CACHE to a folder", code=1)
 
 
 @AS_ROOT
@@ -337,15 +337,15 @@ def test_a_disk_that_becomes_full_during_a_build(another, tmp_path, repository):
     script = "from local import __main__, cache; cache.NEEDED_BYTES = 0; raise SystemExit(__main__.main(['up']))"
     with disk(tmp_path / "disk", "1m") as small:
         env = another.env(HASHFOUNDRY_CACHE=small / "cache", HASHFOUNDRY_SEED=seed)
-        done = ended([sys.executable, "-c", script], repository, env, timeout=90)
-        says(done, "the disk is full: free disk space, or set HASHFOUNDRY_CACHE to a folder on another disk.", code=1)
+        result = ended([sys.executable, "-c", script], repository, env, timeout=90)
+        says(result, "the disk is full: free disk space, or set HASHFOUNDRY_CACHE to a folder on another disk.", code=1)
         assert not (small / "cache" / "programs" / first).exists()
 
 
 @AS_ROOT
 def test_a_go_proxy_that_does_not_answer(another, closed_port):
-    done = another.up(GOPROXY=f"http://127.0.0.1:{closed_port}")
-    printed = says(done, PROXY_SENTENCE, "connection refused", code=1)
+    result = another.up(GOPROXY=f"http://127.0.0.1:{closed_port}")
+    printed = says(result, PROXY_SENTENCE, "connection refused", code=1)
     assert printed.count("Error: ") == 1
 
 
@@ -354,8 +354,8 @@ def test_a_seed_that_does_not_match_its_checksums(another, tmp_path):
     (first,) = first_programs(1)
     seed = seed_of(tmp_path / "seed", {first: b"a program"})
     (seed / "SHA256SUMS").write_text(f"{hashlib.sha256(b'another').hexdigest()}  {first}\n")
-    done = another.up(HASHFOUNDRY_SEED=seed)
-    says(done, "does not match its SHA256SUMS: replace the file, or unset HASHFOUNDRY_SEED.", code=1)
+    result = another.up(HASHFOUNDRY_SEED=seed)
+    says(result, "does not match its SHA256SUMS: replace the file, or unset HASHFOUNDRY_SEED.", code=1)
     assert not (another.cache / "programs" / first).exists()
 
 
@@ -368,9 +368,9 @@ def test_a_package_index_that_does_not_answer(tmp_path, repository, closed_port)
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
     pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1", "PIP_RETRIES": "1", "PIP_INDEX_URL": index}
     env = plain | pip | {"UV_INDEX_URL": index}
-    done = ended([sys.executable, "local/venv.py"], tmp_path / "checkout", env, timeout=90)
+    result = ended([sys.executable, "local/venv.py"], tmp_path / "checkout", env, timeout=90)
     says(
-        done,
+        result,
         "Error: The installation from PyPI failed: check the network, or set PIP_INDEX_URL and UV_INDEX_URL to a "
         "mirror.",
         code=1,
@@ -388,9 +388,9 @@ def test_an_unprivileged_user_cannot_start_an_engine(another, repository):
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's folders are readable by their owner only
         os.chown(folder, NOBODY, NOBODY)
         own = {"HASHFOUNDRY_CACHE": f"{folder}/cache", "HASHFOUNDRY_STATE": f"{folder}/state", "HOME": folder}
-        done = another.up(*become, **own, DOCKER_HOST=NOWHERE, PYTHONDONTWRITEBYTECODE=1)
+        result = another.up(*become, **own, DOCKER_HOST=NOWHERE, PYTHONDONTWRITEBYTECODE=1)
     says(
-        done,
+        result,
         "Error: No Docker engine is running, and starting one requires root: start Docker, set DOCKER_HOST, or run "
         "this as root.",
         code=1,
@@ -435,8 +435,8 @@ def test_ctrl_c_during_a_build_and_a_resumed_run(another, tmp_path, silent_port,
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    done = Done(process.args, process.returncode, printed)
-    says(done, "Interrupted. Run the same command to resume.", code=130)
+    result = Done(process.args, process.returncode, printed)
+    says(result, "Interrupted. Run the same command to resume.", code=130)
     wait_until(lambda: exited(process.pid), seconds=10, what="every process of the run exits")
     whole = {
         file.name: file.read_bytes() for file in (another.cache / "programs").iterdir() if file.suffix != ".unfinished"
@@ -444,8 +444,8 @@ def test_ctrl_c_during_a_build_and_a_resumed_run(another, tmp_path, silent_port,
     assert whole == {first: programs[first]}
 
     seed_of(seed, programs)
-    done = another.up(HASHFOUNDRY_SEED=seed, GOPROXY=f"http://127.0.0.1:{closed_port}")
+    result = another.up(HASHFOUNDRY_SEED=seed, GOPROXY=f"http://127.0.0.1:{closed_port}")
     # The first is not built again, the second is, and the third is requested from the proxy.
-    printed = says(done, PROXY_SENTENCE, code=1)
+    printed = says(result, PROXY_SENTENCE, code=1)
     assert [title in printed for title in titles] == [False, True, True]
     assert (another.cache / "programs" / second).read_bytes() == programs[second]

@@ -54,22 +54,22 @@ def earlier(settings: Settings) -> list[str]:
 
 def test_site_installs_the_earlier_version(playbook: Playbook, kubectl: Kubectl, earlier: list[str]) -> None:
     # A downgrade requires that KServe is uninstalled first.
-    done = playbook("playbooks/teardown.yml", "-e", "platform_teardown_models=delete", timeout=LONG)
-    assert done.returncode == 0, reason(done)
-    done = playbook("playbooks/site.yml", *earlier, timeout=LONG)
-    assert done.returncode == 0, reason(done)
+    result = playbook("playbooks/teardown.yml", "-e", "platform_teardown_models=delete", timeout=LONG)
+    assert result.returncode == 0, reason(result)
+    result = playbook("playbooks/site.yml", *earlier, timeout=LONG)
+    assert result.returncode == 0, reason(result)
     assert controller(kubectl).endswith(":v0.19.0")
 
 
 def test_an_upgrade_over_two_versions_is_rejected_with_the_upgrade_path(playbook: Playbook) -> None:
     words = {"kserve_version": "v0.21.0", "cluster_preflight_untested": "warn"}
-    done = playbook("playbooks/upgrade.yml", "-e", json.dumps(words))
+    result = playbook("playbooks/upgrade.yml", "-e", json.dumps(words))
     says(
-        done,
+        result,
         "The platform of local was not upgraded, and nothing was changed. KServe is upgraded one minor version at a "
         "time, and v0.19.0 to v0.21.0 is more: upgrade to v0.20 first.",
     )
-    assert recap(done, "changed") == 0
+    assert recap(result, "changed") == 0
 
 
 class Load:
@@ -129,8 +129,8 @@ def test_an_upgrade_under_load_loses_neither_objects_nor_requests(
     before = (counts(kubectl), uid(kubectl))
     known = crds()
     with loaded(settings) as load:
-        done = playbook("playbooks/upgrade.yml", "-e", f"platform_upgrade_backup_folder={tmp_path}", timeout=LONG)
-    assert done.returncode == 0, reason(done)
+        result = playbook("playbooks/upgrade.yml", "-e", f"platform_upgrade_backup_folder={tmp_path}", timeout=LONG)
+    assert result.returncode == 0, reason(result)
     print(load.answers)
     assert controller(kubectl).endswith(":v0.20.0")
     after = counts(kubectl)
@@ -141,7 +141,7 @@ def test_an_upgrade_under_load_loses_neither_objects_nor_requests(
     (backup,) = tmp_path.iterdir()
     kept = json.loads((backup / "index.json").read_text())
     assert kept["objects"][SERVICES]["ml-models/iris-classifier"] == uid(kubectl)
-    assert "from: v0.19.0 to: v0.20.0" in one_line(done.stdout)
+    assert "from: v0.19.0 to: v0.20.0" in one_line(result.stdout)
     assert load.answers["right"] > 100
     assert set(load.answers) == {"right"}, load.answers
 
@@ -151,6 +151,6 @@ def uid(kubectl: Kubectl) -> str:
 
 
 def test_site_changes_nothing_after_the_upgrade(playbook: Playbook) -> None:
-    done = playbook("playbooks/site.yml")
-    assert done.returncode == 0, reason(done)
-    assert recap(done, "changed") == 0
+    result = playbook("playbooks/site.yml")
+    assert result.returncode == 0, reason(result)
+    assert recap(result, "changed") == 0

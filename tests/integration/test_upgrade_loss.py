@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 from tests.integration.conftest import reason
 
-from .helpers import one_line
 from .test_teardown import Kubectl, Playbook, recap
 from .test_trouble import says
 
@@ -34,28 +32,28 @@ LOSS = """
 
 
 def test_a_loss_fails_the_upgrade_and_the_backup_restores_it(
-    playbook: Playbook, kubectl: Kubectl, playbook_env: dict[str, str], tmp_path: Path
+    playbook: Playbook, kubectl: Kubectl, tmp_path: Path
 ) -> None:
     book = tmp_path / "loss.yml"
     book.write_text(LOSS)
     words = ("-e", f"platform_upgrade_backup_folder={tmp_path}/backups")
-    done = playbook(book, *words)
+    result = playbook(book, *words)
     printed = says(
-        done,
+        result,
         "1 custom resources were deleted or re-created: clusterservingruntimes.serving.kserve.io kserve-pmmlserver",
     )
-    # The command of the message, as a user copies it.
-    found = re.search(r"`ansible localhost -m (\S+) -a '(src=\S+ force_conflicts=true kubeconfig=\S+)'`", printed)
+    # As the message says, first in check mode.
+    found = re.search(r"with the playbook (\S+) and `-e (folder=\S+)`", printed)
     assert found, printed
-    command = ["ansible", "localhost", "-m", found[1], "-a", found[2]]
-    restored = subprocess.run(command, env=playbook_env, capture_output=True, text=True, check=False)
-    assert restored.returncode == 0, one_line(restored.stdout + restored.stderr)
-    assert "kserve-pmmlserver" in kubectl("get", "clusterservingruntimes", "-o", "name")
+    for mode, runtimes in (("--check", 0), ("--diff", 1), ("--diff", 1)):
+        restored = playbook(f"playbooks/{found[1]}.yml", "-e", found[2], mode)
+        assert restored.returncode == 0, reason(restored)
+        assert kubectl("get", "clusterservingruntimes", "-o", "name").count("kserve-pmmlserver") == runtimes
+    # The second run has nothing to restore.
+    assert recap(restored, "changed") == 0
 
 
 def test_site_changes_nothing_after_the_restore(playbook: Playbook) -> None:
-    # The first run takes over what the command of the message has applied.
-    for _run in range(2):
-        done = playbook("playbooks/site.yml")
-        assert done.returncode == 0, reason(done)
-    assert recap(done, "changed") == 0, [line for line in done.stdout.splitlines() if line.startswith("changed")]
+    result = playbook("playbooks/site.yml")
+    assert result.returncode == 0, reason(result)
+    assert recap(result, "changed") == 0, [line for line in result.stdout.splitlines() if line.startswith("changed")]

@@ -46,7 +46,7 @@ class Proxy:
     clean: bool = True
     watched: list[str] = field(default_factory=list)
     listed: list[str] = field(default_factory=list)
-    said: list[bytes] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)
     sockets: list[socket.socket] = field(default_factory=list)
 
     def hold(self, clean: bool) -> None:
@@ -89,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
                 proxy.sockets.append(link)
             for line in iter(answer.readline, b""):
                 if watch:
-                    proxy.said.append(line)
+                    proxy.lines.append(line)
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
                 self.wfile.flush()
         except (OSError, HTTPException):
@@ -203,7 +203,7 @@ def restarted(settings, made, on_node, tmp_path_factory) -> dict[str, tuple[Outc
         of_late.clean = False
         kill_api_server(on_node)
         wait_until(lambda: changed(made, "expired", STOP), pause=0.05, what="a patch is accepted")
-        of_expired.said.clear()
+        of_expired.lines.clear()
         of_expired.open.set()
         unpinned = {"spec": {"predictor": {"nodeSelector": None}}}
         wait_until(lambda: changed(made, "late", unpinned), pause=0.05, what="a patch is accepted")
@@ -214,7 +214,7 @@ def restarted(settings, made, on_node, tmp_path_factory) -> dict[str, tuple[Outc
 
 def test_an_expired_resource_version(restarted):
     outcome, proxy = restarted["expired"]
-    events = [json.loads(line) for line in proxy.said]
+    events = [json.loads(line) for line in proxy.lines]
     refused = [event["object"] for event in events if event["type"] == "ERROR"]
     assert {410} == {status["code"] for status in refused}  # the API server's "too old resource version"
     assert outcome.verdict == ("failed", "Stopped")

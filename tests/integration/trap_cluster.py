@@ -122,15 +122,15 @@ class Cluster:
     def kubectl(self, *words: str, stdin: str | None = None) -> str:
         """Run kubectl and return its output; retry while KServe's webhook is unavailable."""
         program = [str(self.settings.state / "bin" / "kubectl"), f"--kubeconfig={self.settings.kubeconfig}"]
-        done = wait_until(
+        result = wait_until(
             lambda: subprocess.run([*program, *words], input=stdin, capture_output=True, text=True, check=False),
-            lambda done: not done.returncode or "failed calling webhook" not in done.stderr,
+            lambda result: not result.returncode or "failed calling webhook" not in result.stderr,
             60,
             pause=1,
             what="KServe's webhook answers",
         )
-        assert not done.returncode, f"kubectl {' '.join(words)}: {done.stderr.strip()}"
-        return done.stdout
+        assert not result.returncode, f"kubectl {' '.join(words)}: {result.stderr.strip()}"
+        return result.stdout
 
     def apply(self, *things: Json) -> None:
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(things)})
@@ -150,14 +150,14 @@ class Cluster:
         words = ("-n", namespace or self.namespace, "-l", f"{LABEL}={name}", "-o", "json")
         return json.loads(self.kubectl("get", kinds, *words))["items"]
 
-    def await_event(self, name: str, said: str) -> None:
+    def await_event(self, name: str, text: str) -> None:
         """Wait for an event of an InferenceService with this message; KServe has one worker for all of them."""
         words = ("events", "-n", self.namespace, f"--field-selector=involvedObject.name={name}", "-o", "json")
         wait_until(
             lambda: [entry["message"] for entry in json.loads(self.kubectl("get", *words))["items"]],
-            lambda messages: any(said in message for message in messages),
+            lambda messages: any(text in message for message in messages),
             60,
-            what=f"an event of InferenceService {name} contains {said!r}",
+            what=f"an event of InferenceService {name} contains {text!r}",
         )
 
     def start(self, name: str, **options: Any) -> subprocess.Popen[str]:
@@ -390,12 +390,12 @@ def at_timeout(outcome: Outcome) -> bool:
 
 def says(outcome: Outcome, *sentences: str) -> bool:
     """Assert that the module has failed with one line that names the service, the cause and the fix."""
-    said = outcome.result["msg"]
+    message = outcome.result["msg"]
     assert outcome.failed
-    assert said.startswith("InferenceService ") and said.endswith(".") and "\n" not in said
+    assert message.startswith("InferenceService ") and message.endswith(".") and "\n" not in message
     assert outcome.result["conditions"]
     for sentence in sentences:
-        assert sentence in said
+        assert sentence in message
     return True
 
 

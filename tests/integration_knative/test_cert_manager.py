@@ -67,12 +67,12 @@ def issue(playbook: Playbook, kubectl: Kubectl) -> Iterator[Callable[..., str]]:
     """Request a certificate that cannot be issued, and return the output."""
 
     def run(**options: Any) -> str:
-        asked = {"namespace": "trouble", "secret": "lost", "dns_names": ["lost.example.com"]}
-        asked |= {key: options.pop(key) for key in ("issuer",) if key in options}
-        words = {"certificates_issued": [asked], "certificates_timeout": SECONDS, **options}
-        done = playbook("playbooks/addons.yml", "--tags", "certificates", "-e", json.dumps(words))
-        assert done.returncode != 0
-        return " ".join(done.stdout.split())
+        certificate = {"namespace": "trouble", "secret": "lost", "dns_names": ["lost.example.com"]}
+        certificate |= {key: options.pop(key) for key in ("issuer",) if key in options}
+        words = {"certificates_issued": [certificate], "certificates_timeout": SECONDS, **options}
+        result = playbook("playbooks/addons.yml", "--tags", "certificates", "-e", json.dumps(words))
+        assert result.returncode != 0
+        return " ".join(result.stdout.split())
 
     yield run
     kubectl("delete", "namespace", "trouble", "--ignore-not-found")
@@ -80,9 +80,11 @@ def issue(playbook: Playbook, kubectl: Kubectl) -> Iterator[Callable[..., str]]:
 
 
 def test_a_missing_issuer_is_named(issue: Callable[..., str]) -> None:
-    said = issue(issuer="nobody")
-    assert f"Certificate trouble/lost is not ready after {SECONDS} seconds: the condition Ready is not True: " in said
-    assert 'is Pending: Referenced "ClusterIssuer" not found: clusterissuer.cert-manager.io "nobody" not found.' in said
+    output = issue(issuer="nobody")
+    assert f"Certificate trouble/lost is not ready after {SECONDS} seconds: the condition Ready is not True: " in output
+    assert (
+        'is Pending: Referenced "ClusterIssuer" not found: clusterissuer.cert-manager.io "nobody" not found.' in output
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,6 +97,8 @@ def test_a_missing_issuer_is_named(issue: Callable[..., str]) -> None:
 def test_an_issuer_that_is_not_ready_is_reported_with_its_reason(
     issue: Callable[..., str], kubectl: Kubectl, name: str, spec: dict[str, Any], why: str
 ) -> None:
-    said = issue(certificates_issuers=[{"name": name, "spec": spec}])
+    output = issue(certificates_issuers=[{"name": name, "spec": spec}])
     kubectl("delete", "clusterissuers.cert-manager.io", name)
-    assert f"ClusterIssuer {name} is not ready after {SECONDS} seconds: the condition Ready is not True: {why}" in said
+    assert (
+        f"ClusterIssuer {name} is not ready after {SECONDS} seconds: the condition Ready is not True: {why}" in output
+    )

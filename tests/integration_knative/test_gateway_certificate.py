@@ -54,14 +54,14 @@ def test_a_new_certificate_is_served(
     kubectl("delete", *SECRET)
     # cert-manager issues another at once. Kourier must be configured with it.
     wait_until(lambda: kubectl("get", *SECRET, "-o", "name", check=False), bool, 120)
-    done = playbook("playbooks/addons.yml", "--tags", "cluster_preflight,certificates,knative_networking")
-    assert done.returncode == 0, reason(done)
+    result = playbook("playbooks/addons.yml", "--tags", "cluster_preflight,certificates,knative_networking")
+    assert result.returncode == 0, reason(result)
     wait_until(served, lambda serial: serial not in ("", before), 120)
 
 
 def test_without_a_certificate_the_gateway_is_not_changed(playbook: Playbook) -> None:
     lost = ["-e", "knative_networking_tls_secret=lost"]
-    done = playbook("playbooks/addons.yml", "--tags", "knative_networking", *lost)
-    assert done.returncode != 0
-    said = " ".join(done.stdout.split())
-    assert "The TLS Secret kourier-system/lost is missing." in said
+    result = playbook("playbooks/addons.yml", "--tags", "knative_networking", *lost)
+    assert result.returncode != 0
+    output = " ".join(result.stdout.split())
+    assert "The TLS Secret kourier-system/lost is missing." in output

@@ -52,14 +52,14 @@ def namespace(kubectl: Callable[..., str]) -> Iterator[str]:
     kubectl("delete", "namespace", "istio-system")
 
 
-def told(done: Any) -> str:
-    return " ".join(done.stdout.split())
+def message_of(result: Any) -> str:
+    return " ".join(result.stdout.split())
 
 
 def test_without_a_certificate_nothing_is_installed(install: Any, namespace: str, kubectl: Callable[..., str]) -> None:
-    done = install()
-    assert done.returncode != 0
-    assert f"The TLS Secret {namespace}/models-tls is missing." in told(done)
+    result = install()
+    assert result.returncode != 0
+    assert f"The TLS Secret {namespace}/models-tls is missing." in message_of(result)
     assert kubectl("get", "deployments", "-n", namespace, "-o", "name") == ""
 
 
@@ -74,24 +74,24 @@ def test_a_webhook_without_a_ca_stops_before_the_gateway(
     install: Any, certified: str, kubectl: Callable[..., str]
 ) -> None:
     # Without pods, the role can wait only for the webhook.
-    done = install(
+    result = install(
         knative_networking_istio_values={}, knative_networking_istio_replicas=0, knative_networking_timeout=15
     )
-    assert done.returncode != 0
-    said = told(done)
-    assert "ValidatingWebhookConfiguration istiod-default-validator is not ready after 15 seconds: " in said
-    assert "caBundle of its webhook validation.istio.io" in said
+    assert result.returncode != 0
+    output = message_of(result)
+    assert "ValidatingWebhookConfiguration istiod-default-validator is not ready after 15 seconds: " in output
+    assert "caBundle of its webhook validation.istio.io" in output
     assert "istio-ingressgateway" not in kubectl("get", "deployments", "-n", certified, "-o", "name")
 
 
 @pytest.fixture(scope="module")
 def installed(install: Any, certified: str) -> Iterator[str]:
     """Istio, installed and finally uninstalled."""
-    done = install()
-    assert done.returncode == 0, reason(done)
+    result = install()
+    assert result.returncode == 0, reason(result)
     yield certified
-    done = install(knative_networking_state="absent")
-    assert done.returncode == 0, reason(done)
+    result = install(knative_networking_state="absent")
+    assert result.returncode == 0, reason(result)
 
 
 def test_the_gateway_listens_for_https_with_the_certificate(installed: str, thing: Thing) -> None:
@@ -138,13 +138,13 @@ def test_a_second_run_changes_nothing_and_keeps_what_istio_writes(
     webhook = ("validatingwebhookconfiguration", "istiod-default-validator")
     written = [{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]
     kubectl("patch", *webhook, "--type=json", "-p", json.dumps(written))
-    done = install()
-    assert done.returncode == 0, reason(done)
-    assert "changed=0" in done.stdout
+    result = install()
+    assert result.returncode == 0, reason(result)
+    assert "changed=0" in result.stdout
     assert thing(*webhook)["webhooks"][0]["failurePolicy"] == "Ignore"
 
 
 def test_a_missing_crd_of_an_existing_istio_is_reported(install: Any) -> None:
-    done = install(knative_networking_state="existing")
-    assert done.returncode != 0
-    assert "The existing Istio is not healthy: the cluster does not serve VirtualService" in told(done)
+    result = install(knative_networking_state="existing")
+    assert result.returncode != 0
+    assert "The existing Istio is not healthy: the cluster does not serve VirtualService" in message_of(result)

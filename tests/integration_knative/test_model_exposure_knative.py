@@ -71,16 +71,16 @@ def controller(
     apply(namespace, copy, PLAIN)
     port = ("-e", f"gateway_https_port={NODE_PORT}")
     try:
-        done = playbook(play, *port)
-        assert done.returncode == 0, reason(done)
+        result = playbook(play, *port)
+        assert result.returncode == 0, reason(result)
         node = json.loads(kubectl("get", "nodes", "-o", "json"))["items"][0]["status"]["addresses"]
         yield {entry["type"]: entry["address"] for entry in node}["InternalIP"]
     finally:
         kubectl("delete", "secret", "models-tls", "-n", "projectcontour", "--ignore-not-found")
         kubectl("delete", "service", "kourier-plain", "-n", "kourier-system", "--ignore-not-found")
-        done = playbook(play, *port, "-e", "gateway_state=absent")
+        result = playbook(play, *port, "-e", "gateway_state=absent")
         kubectl("delete", "namespace", "projectcontour", "--ignore-not-found", "--wait=false")
-        assert done.returncode == 0, reason(done)
+        assert result.returncode == 0, reason(result)
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +91,9 @@ def expose(playbook: Playbook) -> Callable[[str], str]:
             "model_exposure_networking_service": {"namespace": "kourier-system", "name": "kourier-plain", "port": 80},
         }
         tags = ("--tags", "cluster_preflight,model_exposure")
-        done = playbook("playbooks/serving.yml", *tags, "-e", json.dumps(given))
-        assert done.returncode == 0, reason(done)
-        return done.stdout
+        result = playbook("playbooks/serving.yml", *tags, "-e", json.dumps(given))
+        assert result.returncode == 0, reason(result)
+        return result.stdout
 
     return run
 
@@ -104,17 +104,17 @@ def curl(settings: Settings, address: str, port: int) -> str:
     command = ["curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "60"]
     command += ["--cacert", str(Path(settings.state) / "ca.crt"), "--resolve", f"{authority}:{address}"]
     command += ["-H", "Content-Type: application/json", "--data-binary", BODY]
-    done = subprocess.run(
+    result = subprocess.run(
         [*command, f"https://{authority}/v1/models/iris-classifier:predict"],
         capture_output=True,
         text=True,
         check=False,
     )
-    return done.stderr or done.stdout
+    return result.stderr or result.stdout
 
 
-def predicts(said: str) -> bool:
-    return '"predictions":[0,2]' in said.replace(" ", "")
+def predicts(answer: str) -> bool:
+    return '"predictions":[0,2]' in answer.replace(" ", "")
 
 
 def test_an_ingress_routes_to_the_model_and_scales_it_from_zero(
@@ -135,7 +135,7 @@ def test_without_an_ingress_the_controller_has_no_route(
     settings: Settings, controller: str, expose: Callable[[str], str]
 ) -> None:
     assert "changed=1" in expose("gateway")
-    wait_until(lambda: curl(settings, controller, NODE_PORT), lambda said: said.startswith("curl: "), 30)
+    wait_until(lambda: curl(settings, controller, NODE_PORT), lambda answer: answer.startswith("curl: "), 30)
     assert predicts(curl(settings, "127.0.0.1", settings.https_port))
 
 
@@ -143,8 +143,8 @@ def test_a_cluster_local_model_is_not_exposed(settings: Settings, kubectl: Kubec
     service = ("label", "inferenceservice", "iris-classifier", "-n", NAMESPACE, "--overwrite")
     kubectl(*service, "networking.knative.dev/visibility=cluster-local")
     try:
-        said = wait_until(lambda: curl(settings, "127.0.0.1", settings.https_port), lambda text: "404" in text, 60)
-        assert "curl: (22)" in said
+        answer = wait_until(lambda: curl(settings, "127.0.0.1", settings.https_port), lambda text: "404" in text, 60)
+        assert "curl: (22)" in answer
     finally:
         kubectl(*service, "networking.knative.dev/visibility-")
     wait_until(lambda: curl(settings, "127.0.0.1", settings.https_port), predicts, 60)

@@ -17,26 +17,26 @@ EXISTING = tuple(word for state in STATES for word in ("-e", f"{state}=existing"
 
 
 def test_existing_components_are_detected_and_not_changed(playbook: Playbook, kubectl: Kubectl):
-    done = playbook(*PLATFORM, *EXISTING)
-    printed = " ".join(done.stdout.split())
-    assert done.returncode == 0 and "changed=0" in printed
-    for said in (
+    result = playbook(*PLATFORM, *EXISTING)
+    printed = " ".join(result.stdout.split())
+    assert result.returncode == 0 and "changed=0" in printed
+    for sentence in (
         "The existing Knative Serving is healthy: version 1.21.1, namespace knative-serving.",
         "The existing Kourier is healthy: version 1.21.0",
         "The existing KServe is healthy: version v0.20.0, namespace kserve.",
     ):
-        assert said in printed
+        assert sentence in printed
 
 
 def test_an_untested_pair_of_versions(playbook: Playbook, kubectl: Kubectl):
     label = ("label", "deployment", "activator", "-n", "knative-serving", "--overwrite")
     kubectl(*label, "app.kubernetes.io/version=1.18.0")
     try:
-        done = playbook("playbooks/addons.yml", "--tags", "cluster_preflight", *EXISTING)
+        result = playbook("playbooks/addons.yml", "--tags", "cluster_preflight", *EXISTING)
     finally:
         kubectl(*label, "app.kubernetes.io/version=1.21.1")
     says = "These versions are untested together on local: KServe v0.20.0 with Knative Serving 1.18.0"
-    assert done.returncode != 0 and says in " ".join(done.stdout.split())
+    assert result.returncode != 0 and says in " ".join(result.stdout.split())
 
 
 def test_all_images_come_from_the_mirror(playbook: Playbook, tmp_path: Path):
@@ -46,9 +46,9 @@ def test_all_images_come_from_the_mirror(playbook: Playbook, tmp_path: Path):
     variables = tmp_path / "images.json"
     images = {"registries": registries, "digests": {queue: digest}}
     variables.write_text(json.dumps({"platform_images": images}))
-    done = playbook(*PLATFORM, "--check", "--diff", "-e", f"@{variables}")
-    assert done.returncode == 0, reason(done)
-    lines = done.stdout.splitlines()
+    result = playbook(*PLATFORM, "--check", "--diff", "-e", f"@{variables}")
+    assert result.returncode == 0, reason(result)
+    lines = result.stdout.splitlines()
     come = [line for line in lines if line.startswith("+")]
     assert not [line for line in come if "gcr.io/" in line or "docker.io/" in line]
     mirrored = " ".join(come)

@@ -25,8 +25,8 @@ Playbook = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def test_the_readme_curl_line_answers(settings: Settings) -> None:
-    done = subprocess.run(demo.curl(settings), capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == {"predictions": [0, 2]}
+    result = subprocess.run(demo.curl(settings), capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout) == {"predictions": [0, 2]}
 
 
 def test_v2_returns_the_same_predictions(ask: Ask) -> None:
@@ -99,9 +99,9 @@ def test_a_key_of_another_field_manager_is_retained(
     configmap = ("configmap", "config-gc", "-n", "knative-serving")
     kubectl("patch", *configmap, "--type=merge", "-p", '{"data": {"min-non-active-revisions": "3"}}')
     try:
-        done = playbook("playbooks/addons.yml", "--tags", "cluster_preflight,knative_serving")
-        assert done.returncode == 0, reason(done)
-        assert "changed=0" in done.stdout
+        result = playbook("playbooks/addons.yml", "--tags", "cluster_preflight,knative_serving")
+        assert result.returncode == 0, reason(result)
+        assert "changed=0" in result.stdout
         assert thing(*configmap)["data"]["min-non-active-revisions"] == "3"
     finally:
         kubectl("patch", *configmap, "--type=merge", "-p", '{"data": {"min-non-active-revisions": null}}')
@@ -126,12 +126,12 @@ def test_knatives_webhook_rejects_what_knative_does_not_allow(settings: Settings
     command = [settings.state / "bin" / "kubectl", f"--kubeconfig={settings.kubeconfig}"]
     command += ["patch", "configmap", "config-autoscaler", "-n", "knative-serving", "--dry-run=server", "--type=merge"]
     refused = ["-p", '{"data": {"enable-scale-to-zero": "true", "stable-window": "1s"}}']
-    done = subprocess.run([*command, *refused], capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert 'admission webhook "config.webhook.serving.knative.dev" denied' in done.stderr
+    result = subprocess.run([*command, *refused], capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert 'admission webhook "config.webhook.serving.knative.dev" denied' in result.stderr
 
 
 def test_site_works_in_check_mode(playbook: Playbook) -> None:
-    done = playbook("playbooks/site.yml", "--check", "--diff")
-    assert done.returncode == 0, reason(done)
-    assert "changed=0" in done.stdout
+    result = playbook("playbooks/site.yml", "--check", "--diff")
+    assert result.returncode == 0, reason(result)
+    assert "changed=0" in result.stdout

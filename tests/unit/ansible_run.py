@@ -32,7 +32,7 @@ def exit_code_and_output(
     command: str, *words: str | Path, folder: Path, env: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
     """Run a command of Ansible in a folder; parameters as of run_ansible."""
-    done = subprocess.run(
+    result = subprocess.run(
         [Path(sys.executable).with_name(command), *words],
         cwd=folder,
         env=environment() if env is None else env,
@@ -42,7 +42,7 @@ def exit_code_and_output(
         text=True,
         check=False,
     )
-    return done.returncode, done.stdout
+    return result.returncode, result.stdout
 
 
 def run_play(folder: Path, play: dict[str, Any], *words: str, env: Mapping[str, str] | None = None) -> str:

@@ -106,15 +106,15 @@ def test_the_inventories_follow_the_rules(check: Check) -> None:
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_an_inventory_is_one_cluster_and_is_readable_without_secrets(environment: str, tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("ansible-inventory")
-    done = subprocess.run(
+    result = subprocess.run(
         [program, "-i", ROOT / "inventories" / environment, "--list"],
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections")},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    listed = json.loads(done.stdout)
+    assert result.returncode == 0, result.stderr
+    listed = json.loads(result.stdout)
     assert listed["clusters"]["hosts"] == [environment]
 
 
@@ -157,4 +157,4 @@ def test_a_correct_tree_has_no_fault(tree: Path) -> None:
 )
 def test_a_broken_tree_has_the_fault(tree: Path, check: Check, file: str, text: str, fault: str) -> None:
     (tree / "inventories" / file).write_text(text)
-    assert any(fault in said for said in check(tree))
+    assert any(fault in found for found in check(tree))

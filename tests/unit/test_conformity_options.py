@@ -66,7 +66,9 @@ def declared(spec: dict[str, Any]) -> Types:
         for name, option in options.items():
             if option.get("type", "str") in kinds:
                 into[name] = option["type"]
-            note(option.get("options") or {}, types.inner, {"bool", "int", "float"})
+            # Those of a gate are converted by the module that gets it whole; elsewhere metadata is of an object.
+            if not name.endswith("gate"):
+                note(option.get("options") or {}, types.inner, {"bool", "int", "float"})
 
     for entry in spec["argument_specs"].values():
         note(entry.get("options") or {}, types.options, set(SAYS))

@@ -31,7 +31,7 @@ def exactly(accepted: str, versions: list[str]) -> bool:
     ("accepted", "right"),
     [(">=2.19.0,<2.22.0", True), (">=2.19.0", False), (">=2.18.0,<2.22.0", False), (">=2.19.0,<2.23.0", False)],
 )
-def test_only_the_range_of_tested_versions_is_right(accepted: str, right: bool) -> None:
+def test_only_the_range_of_tested_versions_is_accepted(accepted: str, right: bool) -> None:
     assert exactly(accepted, ["2.19.14", "2.21.5"]) is right
 
 

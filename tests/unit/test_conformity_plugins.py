@@ -129,7 +129,7 @@ Check = Callable[[Path], list[str]]
 CHECKS: list[Check] = [action_group_faults, code_length_faults, attribute_faults, private_name_faults, reason_faults]
 
 
-def test_there_is_a_module() -> None:
+def test_the_collection_has_modules() -> None:
     assert modules(ROOT)
 
 
@@ -215,4 +215,4 @@ def test_a_correct_tree_has_no_fault(tree: Path) -> None:
 def test_a_broken_tree_has_the_fault(tree: Path, check: Check, file: str, text: str, fault: str) -> None:
     (tree / file).parent.mkdir(exist_ok=True)
     (tree / file).write_text(text)
-    assert any(fault in said for said in check(tree))
+    assert any(fault in found for found in check(tree))

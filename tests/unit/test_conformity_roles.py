@@ -34,7 +34,10 @@ UNSEEN = {
 WITHOUT_CLUSTER = {FACTS, "model_storage", "model_training", "model_verification"}
 ENVIRONMENT = "{{ platform_environment }}"
 # A restore applies what each role had applied as that role.
-AS_OTHERS = {"model_backup": "{{ __model_backup_item.field_manager }}"}
+AS_OTHERS = {
+    "model_backup": "{{ __model_backup_item.field_manager }}",
+    "platform_upgrade": "{{ __platform_upgrade_item.field_manager }}",
+}
 WAITS_FOR = {"active_connection_states", "host", "path", "port", "search_regex"}
 
 
@@ -181,6 +184,16 @@ def field_manager_faults(role: Path) -> list[str]:
     ]
 
 
+def previous_manager_faults(role: Path) -> list[str]:
+    """Check that a task names the field managers that it replaces only if they are not the module's default."""
+    named = [(file, actions(task).get("manifests") or {}) for file, task in tasks(role)]
+    return [
+        f"{file}: previous_field_managers is the default of manifests"
+        for file, options in named
+        if options.get("previous_field_managers") == ["hashfoundry.kserve"]
+    ]
+
+
 def log_faults(role: Path) -> list[str]:
     """Check that the log of a container is shown without what looks like a secret in it."""
     found = [(file, task) for file, task in tasks(role) if "k8s_log" in actions(task)]
@@ -242,11 +255,12 @@ CHECKS: list[Check] = [
     action_faults,
     cluster_faults,
     field_manager_faults,
+    previous_manager_faults,
     log_faults,
 ]
 
 
-def test_there_is_a_role() -> None:
+def test_the_collection_has_roles() -> None:
     assert ROLES
 
 
@@ -293,9 +307,9 @@ argument_specs:
       ansible.builtin.wait_for: {port: 80}
     - name: Read
       kubernetes.core.k8s_log: {name: a}
-      register: __probe_said
+      register: __probe_result
     - name: Show
-      ansible.builtin.debug: {msg: "{{ __probe_said.log | hashfoundry.kserve.redacted }}"}
+      ansible.builtin.debug: {msg: "{{ __probe_result.log | hashfoundry.kserve.redacted }}"}
     - name: Apply
       hashfoundry.kserve.manifests: {field_manager: hashfoundry.kserve.probe}
   rescue:
@@ -306,6 +320,21 @@ argument_specs:
       ansible.builtin.set_fact: {probe_result: 1, __probe_inner: 2}
 """,
 }
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "certificates/tasks/ordered.yml",  # namespaces, whose labels are another role's
+        "credential_rotation/tasks/pods.yml",  # a label of an InferenceService
+        "model_backup/tasks/restore_objects.yml",  # what others have added to the objects of a role
+        "platform_upgrade/tasks/restore.yml",
+    ],
+)
+def test_a_task_that_applies_only_a_part_of_an_object_takes_nothing_over(file: str) -> None:
+    role, _slash, path = file.partition("/")
+    named = [actions(task).get("manifests") or {} for name, task in tasks(ROOT / "roles" / role) if name == path]
+    assert [] in [options.get("previous_field_managers") for options in named]
 
 
 @pytest.fixture
@@ -368,6 +397,13 @@ def test_a_role_without_the_file_has_the_fault(role: Path, file: str) -> None:
             "{}",
             "is None, not hash",
         ),
+        (
+            previous_manager_faults,
+            "tasks/main.yml",
+            "{field_manager:",
+            "{previous_field_managers: [hashfoundry.kserve], field_manager:",
+            "is the default of manifests",
+        ),
         (log_faults, "tasks/main.yml", " | hashfoundry.kserve.redacted", "", "is used without the filter redacted"),
         (field_manager_faults, "tasks/main.yml", "kserve.probe", "kserve.other", "is hashfoundry.kserve.other, not"),
         (action_faults, "tasks/main.yml", "uri: {url", "command: {cmd", "command is not for roles"),
@@ -387,7 +423,7 @@ def test_a_role_without_the_file_has_the_fault(role: Path, file: str) -> None:
 def test_a_broken_role_has_the_fault(role: Path, check: Check, file: str, old: str, new: str, fault: str) -> None:
     assert old in FILES[file]
     (role / file).write_text(FILES[file].replace(old, new))
-    assert any(fault in said for said in check(role))
+    assert any(fault in found for found in check(role))
 
 
 PROGRAM = "- name: Train\n  ansible.builtin.command: {argv: [python3], chdir: /tmp, creates: /tmp/model}\n"

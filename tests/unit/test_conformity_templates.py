@@ -36,10 +36,10 @@ def unquoted(text: str) -> list[str]:
             expression, inside = "", True
         elif kind == "variable_end":
             inside = False
-            said = expression.strip()
-            lines = LINES.fullmatch(said) or said.partition("|")[0].strip() in blocks
-            if line.count('"') % 2 == 0 and not SAFE.fullmatch(said) and not lines:
-                faults.append(said)
+            stripped = expression.strip()
+            lines = LINES.fullmatch(stripped) or stripped.partition("|")[0].strip() in blocks
+            if line.count('"') % 2 == 0 and not SAFE.fullmatch(stripped) and not lines:
+                faults.append(stripped)
         elif inside:
             expression += value
         elif kind == "data":

@@ -94,10 +94,12 @@ def release_faults(root: Path) -> list[str]:
         if tags != {f"v{version}"}:
             faults.append(f"{path} is of {version}, its images are of {sorted(tags)}")
         file = re.escape(path.rpartition("/")[2])
-        told = [(readme, found) for readme, text in readmes.items() for found in re.findall(rf"v([\d.]+)/{file}", text)]
-        if not told:
+        named = [
+            (readme, found) for readme, text in readmes.items() for found in re.findall(rf"v([\d.]+)/{file}", text)
+        ]
+        if not named:
             faults.append(f"no role tells of {path}")
-        faults += [f"{readme.parent.name} tells of {path} {found}" for readme, found in told if found != version]
+        faults += [f"{readme.parent.name} tells of {path} {found}" for readme, found in named if found != version]
     return faults
 
 
@@ -275,7 +277,7 @@ def test_a_correct_tree_has_no_fault(tree: Path) -> None:
 )
 def test_a_broken_tree_has_the_fault(tree: Path, check: Check, file: str, old: str, new: str, fault: str) -> None:
     (tree / file).write_text(FILES[file].replace(old, new))
-    assert any(fault in said for said in check(tree))
+    assert any(fault in found for found in check(tree))
 
 
 def test_a_missing_table_is_an_error(tree: Path) -> None:

@@ -14,15 +14,15 @@ from docsite import build
 
 
 @pytest.mark.parametrize(
-    ("default", "told"),
+    ("default", "expected"),
     [
         ("{{ platform_domain }}", "V({{ platform_domain }})"),
         ("{{ (a | int)\n   or 443 }}", r"V({{ (a | int\) or 443 }})"),
         ("a\\b", r"V(a\\b)"),
     ],
 )
-def test_a_default_is_one_line_of_markup(default: str, told: str) -> None:
-    assert build.markup(default) == told
+def test_a_default_is_one_line_of_markup(default: str, expected: str) -> None:
+    assert build.markup(default) == expected
 
 
 def test_only_computed_defaults_are_added(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import yaml
 
 from tests.unit.ansible_run import ROOT
 
-MARK = "# - name: the next model, with its hyphen in this column"
+MARK = "# - name: the next model, indented like this"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "docsite" / "rst").glob("*.rst"))]
 
 
@@ -36,7 +36,7 @@ def models(found: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("path", ["README.md", "docs/examples/inventory.yml", "docs/docsite/rst/own_model.rst"])
-def test_another_model_fits_where_the_list_ends(path: str) -> None:
+def test_a_model_can_be_appended_to_the_list(path: str) -> None:
     (text,) = examples(ROOT / path)
     added = yaml.safe_load(text.replace(MARK, "- name: another"))
     assert [entry["name"] for entry in models(added)] == ["wine-classifier", "another"]

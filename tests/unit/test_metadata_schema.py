@@ -47,7 +47,7 @@ def valid(document: dict[str, Any]) -> bool:
     return jsonschema.Draft202012Validator(SCHEMA).is_valid(document)
 
 
-def test_the_schema_is_one() -> None:
+def test_the_schema_is_a_valid_json_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
@@ -75,11 +75,13 @@ def test_the_example_of_the_documentation_is_minimal(tmp_path: Path, minimal: di
         ("examples", {"instances": [], "predictions": []}),
     ],
 )
-def test_schema_and_gate_reject_the_same(tmp_path: Path, minimal: dict[str, Any], key: str, value: Any) -> None:
+def test_the_schema_rejects_what_the_gate_rejects(
+    tmp_path: Path, minimal: dict[str, Any], key: str, value: Any
+) -> None:
     assert not valid(minimal | {key: value})
     assert not accepted(tmp_path, minimal | {key: value})
 
 
-def test_what_training_writes_is_valid() -> None:
+def test_the_metadata_of_the_training_is_valid() -> None:
     written = json.loads(train(RECIPE, RECIPE.load(42), "v1", 42, 0.95)["metadata.json"])
     jsonschema.Draft202012Validator(SCHEMA).validate(written)

@@ -31,8 +31,8 @@ def lint(packages: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_rooms_import_only_lower_layers() -> None:
-    done = lint(ROOT / "collections")
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    result = lint(ROOT / "collections")
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_an_import_that_violates_a_contract_is_found(tmp_path: Path, file: str, 
     (path.parent / "__init__.py").touch()
     with path.open("a") as text:
         text.write(f"{line}\n")
-    done = lint(tmp_path)
-    assert done.returncode == 1
-    broken = [said for said in done.stdout.splitlines() if " BROKEN" in said]
-    assert any(line.startswith(contract) for line in broken), done.stdout
+    result = lint(tmp_path)
+    assert result.returncode == 1
+    broken = [output_line for output_line in result.stdout.splitlines() if " BROKEN" in output_line]
+    assert any(line.startswith(contract) for line in broken), result.stdout

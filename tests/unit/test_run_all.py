@@ -39,7 +39,7 @@ class Script(Results):
 
 
 def passed(results: Results) -> dict[str, bool]:
-    return {name: done.passed for name, done in results.checks.items()}
+    return {name: check.passed for name, check in results.checks.items()}
 
 
 def test_the_scenarios_share_one_new_cluster_that_is_deleted() -> None:

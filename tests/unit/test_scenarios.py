@@ -121,8 +121,8 @@ class Checkout:
 
     def git(self, *arguments: str) -> str:
         who = ("-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
-        done = subprocess.run(["git", "-C", self.root, *who, *arguments], check=True, capture_output=True, text=True)
-        return done.stdout.strip()
+        result = subprocess.run(["git", "-C", self.root, *who, *arguments], check=True, capture_output=True, text=True)
+        return result.stdout.strip()
 
     def commit(self, name: str) -> None:
         (self.root / name).write_text(name)

@@ -16,7 +16,7 @@ import pytest
 
 from tests.unit.ansible_run import ROOT, run_play
 
-Said = Callable[..., str]
+FailureMessage = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def said(tmp_path: Path) -> Said:
+def failure_message(tmp_path: Path) -> FailureMessage:
     """Run one task with only the given environment variables, and return its message."""
 
     def run(module: str, options: dict[str, Any], python: Path | str = sys.executable, **env: str) -> str:
@@ -58,24 +58,26 @@ def said(tmp_path: Path) -> Said:
     ],
 )
 def test_a_missing_package_of_the_interpreter_is_named(
-    said: Said, bare: Path, module: str, options: dict[str, Any], package: str
+    failure_message: FailureMessage, bare: Path, module: str, options: dict[str, Any], package: str
 ) -> None:
-    assert said(module, options, bare) == (
+    assert failure_message(module, options, bare) == (
         f"The Python package {package} is missing from {bare}: install it there with pip, or set "
         "ansible_python_interpreter to a Python that has it."
     )
 
 
 @pytest.mark.parametrize("env", [{"LANG": "C"}, {"LANG": "C", "HOME": "/"}, {}], ids=["C", "root", "no-home"])
-def test_neither_home_nor_locale_is_needed(said: Said, env: dict[str, str], tmp_path: Path) -> None:
+def test_neither_home_nor_locale_is_needed(
+    failure_message: FailureMessage, env: dict[str, str], tmp_path: Path
+) -> None:
     kubeconfig = tmp_path / "größe"
-    message = said("platform_info", {"kubeconfig": str(kubeconfig)}, **env)
+    message = failure_message("platform_info", {"kubeconfig": str(kubeconfig)}, **env)
     assert message.startswith("There is no usable Kubernetes configuration")
     assert message.endswith("set kubeconfig and context, or host and api_key.")
 
 
-def test_a_missing_helm_is_named(said: Said) -> None:
+def test_a_missing_helm_is_named(failure_message: FailureMessage) -> None:
     options = {"charts": [{"ref": "/tmp", "release": "x", "namespace": "x"}], "helm": "/nowhere/helm"}
     options |= {"kubeconfig": "/dev/null", "field_manager": "x"}
-    message = said("manifests", options)
+    message = failure_message("manifests", options)
     assert message == "/nowhere/helm cannot be run (No such file or directory); install Helm, or set helm to its path."

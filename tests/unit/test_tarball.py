@@ -112,13 +112,13 @@ def test_every_playbook_is_found_by_its_full_name(installed: Path) -> None:
     inventory = installed / "syntax.yml"
     inventory.write_text("clusters: {hosts: {mine: {ansible_connection: local}}}\n")
     names = [f"hashfoundry.kserve.{name}" for name in PLAYBOOKS]
-    said = run(
+    output = run(
         "ansible-playbook", "--syntax-check", "-i", inventory, *names,
         folder=installed, ANSIBLE_COLLECTIONS_PATH="collections",
     )  # fmt: skip
-    assert len(PLAYBOOKS) == 14
-    assert [name for name in PLAYBOOKS if f"playbook: {installed}" not in said or f"/{name}.yml" not in said] == []
-    assert "[WARNING]" not in said
+    assert len(PLAYBOOKS) == 15
+    assert [name for name in PLAYBOOKS if f"playbook: {installed}" not in output or f"/{name}.yml" not in output] == []
+    assert "[WARNING]" not in output
 
 
 # A shared variable and a role variable at each level of an inventory: the roles must have these values.
@@ -179,11 +179,13 @@ def values(folder: Path, inventory: Path, roles: dict[str, list[str]], **env: st
 
 
 def test_the_inventory_has_precedence_over_role_defaults(installed: Path) -> None:
-    for place, said in PLACES.items():
+    for place, variables in PLACES.items():
         path = installed / "mine" / place
         path.parent.mkdir(parents=True, exist_ok=True)
         host = {"mine": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}
-        path.write_text(yaml.safe_dump({"clusters": {"hosts": host, "vars": said}} if "/" not in place else said))
+        path.write_text(
+            yaml.safe_dump({"clusters": {"hosts": host, "vars": variables}} if "/" not in place else variables)
+        )
     names = {role: list(seen) for role, seen in SEEN.items()}
     found = values(
         installed, installed / "mine" / "inventory.yml", names, ANSIBLE_COLLECTIONS_PATH=str(installed / "collections")

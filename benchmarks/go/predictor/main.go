@@ -2,12 +2,13 @@
 // GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// predictor speaks KServe's protocols v1 and v2 and always predicts the same.
-// It takes a few megabytes and no time, so that what is measured beside it is
-// something else: a client's own latency, or hundreds of services on a laptop.
+// predictor implements KServe's protocols v1 and v2 and always returns the same
+// predictions. It needs a few megabytes of memory and almost no time, so that a
+// benchmark measures only the client or the platform: the latency of a client,
+// or hundreds of services on a laptop.
 //
-// With SWITCH_FOLDER it is ready only while that folder holds a file that is
-// named as MODEL_NAME, or `all`: so a benchmark decides when a pod gets ready.
+// With SWITCH_FOLDER it is ready only while that folder contains a file with
+// the name MODEL_NAME, or `all`: a benchmark decides when a pod becomes ready.
 package main
 
 import (
@@ -51,7 +52,7 @@ func handler() http.Handler {
 	routes.HandleFunc("GET /ready", readiness)
 	routes.HandleFunc("GET /v2/health/ready", readiness)
 	routes.HandleFunc("GET /v2/models/{name}/ready", readiness)
-	routes.HandleFunc("POST /v1/models/{name}", fixed(`{"predictions":[0,2]}`)) // {name} takes `iris:predict`
+	routes.HandleFunc("POST /v1/models/{name}", fixed(`{"predictions":[0,2]}`)) // {name} matches `iris:predict`
 	routes.HandleFunc("POST /v2/models/{name}/infer", fixed(
 		`{"model_name":"fixed","outputs":[{"name":"predict","shape":[2],"datatype":"INT64","data":[0,2]}]}`))
 	return routes

@@ -2,16 +2,16 @@
 // GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// runc-shim stands in front of runc on a machine whose capability bounding set
-// is not whole. runc refuses a container that asks for a capability outside
-// the bounding set ("unable to apply caps: operation not permitted"), and every
-// privileged container asks for all of them. The shim takes those capabilities
-// out of the container's configuration and then becomes runc.
+// runc-shim wraps runc on a machine whose capability bounding set is
+// incomplete. runc rejects a container that requests a capability outside the
+// bounding set ("unable to apply caps: operation not permitted"), and every
+// privileged container requests all capabilities. The shim removes the missing
+// ones from the container's configuration and then executes runc.
 //
-// It finds the configuration where the OCI runtime command line puts it:
-// config.json in the --bundle folder of `create` and `run`, and the --process
-// file of `exec`. Everything else passes through untouched. On a machine with a
-// whole bounding set it changes nothing, and local/engine.py does not install it.
+// The command line of an OCI runtime names the configuration: config.json in
+// the --bundle folder of `create` and `run`, and the --process file of `exec`.
+// Other commands are passed on unchanged. On a machine with a complete bounding
+// set the shim changes nothing, and local/engine.py does not install it.
 package main
 
 import (
@@ -25,8 +25,8 @@ import (
 	"syscall"
 )
 
-// runcPaths are tried in turn. In a node the shim takes runc's name and the
-// real program is moved to runc.real; on the host Debian's runc stays in place.
+// runcPaths are tried in turn. In a node the shim replaces runc, which is
+// renamed to runc.real; on the host Debian's runc remains in place.
 var runcPaths = []string{"/usr/sbin/runc.real", "/usr/sbin/runc", "/usr/bin/runc", "/usr/local/sbin/runc"}
 
 // names of the Linux capabilities by bit, include/uapi/linux/capability.h.
@@ -37,8 +37,8 @@ CAP_SYS_ADMIN CAP_SYS_BOOT CAP_SYS_NICE CAP_SYS_RESOURCE CAP_SYS_TIME CAP_SYS_TT
 CAP_AUDIT_WRITE CAP_AUDIT_CONTROL CAP_SETFCAP CAP_MAC_OVERRIDE CAP_MAC_ADMIN CAP_SYSLOG CAP_WAKE_ALARM
 CAP_BLOCK_SUSPEND CAP_AUDIT_READ CAP_PERFMON CAP_BPF CAP_CHECKPOINT_RESTORE`)
 
-// missing returns the capabilities that the bounding set in status lacks;
-// status is the text of /proc/self/status (proc(5), CapBnd).
+// missing returns the capabilities that are not in the bounding set; status is
+// the content of /proc/self/status (proc(5), CapBnd).
 func missing(status string) (map[string]bool, error) {
 	for _, line := range strings.Split(status, "\n") {
 		value, found := strings.CutPrefix(line, "CapBnd:")
@@ -60,7 +60,7 @@ func missing(status string) (map[string]bool, error) {
 	return nil, fmt.Errorf("no CapBnd line in /proc/self/status")
 }
 
-// strip takes the lacking capabilities out of one process object.
+// strip removes the missing capabilities from one process object.
 func strip(process map[string]any, lacking map[string]bool) {
 	sets, _ := process["capabilities"].(map[string]any)
 	for set, value := range sets {
@@ -75,15 +75,15 @@ func strip(process map[string]any, lacking map[string]bool) {
 	}
 }
 
-// rewrite strips the process in a JSON file; key names the field that holds
-// it, or is empty where the whole file is the process.
+// rewrite strips the process in a JSON file; key names the field that contains
+// it, or is empty if the file is the process itself.
 func rewrite(path, key string, lacking map[string]bool) error {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
 	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.UseNumber() // uint64 limits must come out as they went in
+	decoder.UseNumber() // uint64 limits must be written as they were read
 	var document map[string]any
 	if err := decoder.Decode(&document); err != nil {
 		return err
@@ -115,7 +115,7 @@ func option(arguments []string, flags ...string) string {
 	return ""
 }
 
-// has tells whether a word of the command line is one of the given commands.
+// has reports whether an argument of the command line is one of the commands.
 func has(arguments []string, commands ...string) bool {
 	for _, argument := range arguments {
 		for _, command := range commands {

@@ -45,7 +45,7 @@ _ACTIONS = ("created", "configured", "unchanged", "unvalidated")
 
 
 @dataclass
-class _Done:
+class _Action:
     """What has been done with one manifest; before: None for an object that was not there; why: of unvalidated."""
 
     target: Target
@@ -59,14 +59,14 @@ class _Done:
 class _Report:
     """What has been done so far; it is shown on failure, too."""
 
-    done: list[_Done] = field(default_factory=list)
+    entries: list[_Action] = field(default_factory=list)
 
     def result(self, api: ApplyApi, waiter: Waiter) -> dict[str, Any]:
-        actions = [entry.action for entry in self.done]
+        actions = [entry.action for entry in self.entries]
         return {
             "changed": any(action != "unchanged" for action in actions),
-            "objects": [{**identity(entry.target), "action": entry.action} for entry in self.done],
-            "unvalidated": [{**identity(entry.target), "reason": entry.why} for entry in self.done if entry.why],
+            "objects": [{**identity(entry.target), "action": entry.action} for entry in self.entries],
+            "unvalidated": [{**identity(entry.target), "reason": entry.why} for entry in self.entries if entry.why],
             "counts": {action: actions.count(action) for action in _ACTIONS},
             "requests": api.requests,
             "waited_seconds": round(waiter.seconds, 1),
@@ -91,7 +91,7 @@ def apply_manifests(
         raise KServeError(redact(str(error), *secrets), **report.result(api, waiter), **result) from None
     result = report.result(api, waiter)
     if options.diff:
-        result["diff"] = [_diff(entry) for entry in report.done if entry.action != "unchanged"]
+        result["diff"] = [_diff(entry) for entry in report.entries if entry.action != "unchanged"]
     return _with_pruned(result, api, report, options, timing) if options.prune else result
 
 
@@ -99,7 +99,7 @@ def _with_pruned(
     result: dict[str, Any], api: ApplyApi, report: _Report, options: Options, timing: Timing
 ) -> dict[str, Any]:
     try:
-        pruned = prune(api, options.prune, (entry.target for entry in report.done), options, timing)
+        pruned = prune(api, options.prune, (entry.target for entry in report.entries), options, timing)
     except KServeError as error:
         raise KServeError(str(error), reason=error.reason, **_merged(result, error.result)) from None
     return _merged(result, pruned)
@@ -140,7 +140,7 @@ def _redacted(value: Any, secrets: set[str]) -> Any:
     return redact(value, *secrets) if isinstance(value, str) else value
 
 
-def _diff(entry: _Done) -> dict[str, Any]:
+def _diff(entry: _Action) -> dict[str, Any]:
     shape = entry.target.manifest.body
     name = str(entry.target)
     before = mask_secrets(projection(entry.before, shape)) if entry.before else {}
@@ -172,7 +172,7 @@ class _ApplyRun:
         before = concurrently(self._read, targets)
         if not self._options.adopt:
             refuse_crds_of_others(zip(targets, before, strict=True), self._options.field_managers)
-        crds: list[_Done] = []
+        crds: list[_Action] = []
         defined = {key for manifest in manifests if manifest.is_crd for key in _kinds_of(manifest)}
         awaited = self._options.check_mode
         for target, live in zip(targets, before, strict=True):
@@ -183,14 +183,14 @@ class _ApplyRun:
             if live is None and not self._options.check_mode and _kind(target.manifest) in defined:
                 # What the kind's objects were before could not be read before it was there.
                 live = self._read(target) if any(entry.action != "unchanged" for entry in crds) else None
-            done = self._apply_one(target, live)
-            self._report.done.append(done)
+            action = self._apply_one(target, live)
+            self._report.entries.append(action)
             if target.manifest.is_crd:
-                crds.append(done)
+                crds.append(action)
         if self._options.wait and not self._options.check_mode:
-            self._wait(self._report.done)
+            self._wait(self._report.entries)
 
-    def _await_kinds(self, crds: Sequence[_Done]) -> None:
+    def _await_kinds(self, crds: Sequence[_Action]) -> None:
         """Wait until CRDs are established and the discovery lists what they define."""
         self._wait(crds)
         sent = [entry.target.manifest for entry in crds if entry.action != "unchanged"]
@@ -215,8 +215,8 @@ class _ApplyRun:
         masked = ApiError(redact(str(error), *self._secrets), error.status, redact(error.text, *self._secrets))
         return refusal(target, masked, self._options.webhook_timeout)
 
-    def _wait(self, done: Sequence[_Done]) -> None:
-        self._waiter.wait([(entry.target, entry.after) for entry in done], self._options.wait_timeout)
+    def _wait(self, actions: Sequence[_Action]) -> None:
+        self._waiter.wait([(entry.target, entry.after) for entry in actions], self._options.wait_timeout)
 
     def _kind(self, manifest: Manifest, kinds: dict[tuple[str, str], Kind]) -> Kind:
         kind = kinds.get((manifest.api_version, manifest.kind))
@@ -236,14 +236,14 @@ class _ApplyRun:
                 return None
             raise self._refused(target, error) from None
 
-    def _apply_one(self, target: Target, live: Json | None) -> _Done:
+    def _apply_one(self, target: Target, live: Json | None) -> _Action:
         body, check_mode = target.manifest.body, self._options.check_mode
         if not target.kind.plural:
-            return _Done(target, "unvalidated", None, body, "The cluster does not know the kind yet.")
+            return _Action(target, "unvalidated", None, body, "The cluster does not know the kind yet.")
         previous = live is not None and has_applied(live, self._options.previous_field_managers)
         differs = live is None or first_difference(body, live, self._options.field_manager) is not None
         if live is not None and not differs and not previous:
-            return _Done(target, "unchanged", live, live)
+            return _Action(target, "unchanged", live, live)
         try:
             after = self._send(target) if live is None or differs else live
             if previous and not check_mode:
@@ -251,14 +251,14 @@ class _ApplyRun:
         except ApiError as error:
             if check_mode and error.status == 404:
                 why = "kind" if is_kind_unknown(error) else "namespace"
-                return _Done(target, "unvalidated", live, body, f"The cluster does not know the {why} yet.")
+                return _Action(target, "unvalidated", live, body, f"The cluster does not know the {why} yet.")
             raise self._refused(target, error) from None
         if live is None:
-            return _Done(target, "created", None, after)
+            return _Action(target, "created", None, after)
         if previous and check_mode:
-            return _Done(target, "configured", live, after)
+            return _Action(target, "configured", live, after)
         same = _content(live) == _content(after) if check_mode else _version(live) == _version(after)
-        return _Done(target, "unchanged" if same else "configured", live, after)
+        return _Action(target, "unchanged" if same else "configured", live, after)
 
     def _send(self, target: Target) -> Json:
         def passes(error: ApiError) -> bool:

@@ -16,11 +16,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
-with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
-    from kubernetes.utils.quantity import parse_quantity
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.resources import same_quantity
 
 Json = Mapping[str, Any]
 Path = tuple[str, ...]
@@ -196,13 +194,7 @@ def _same(desired: Any, live: Any, path: Path, quantities: Sequence[Path]) -> bo
         return isinstance(desired, bool) == isinstance(live, bool)
     # Without the entries of lists.
     names = [name for name in path if not name.isdigit() and not name.startswith("[")]
-    if not any(_ends_with(names, end) for end in quantities):
-        return False
-    try:
-        # As text: a float is not the number that was written.
-        return bool(parse_quantity(str(desired)) == parse_quantity(str(live)))
-    except (ValueError, TypeError):
-        return False
+    return any(_ends_with(names, end) for end in quantities) and same_quantity(desired, live)
 
 
 def _ends_with(names: Sequence[str], end: Path) -> bool:

@@ -112,12 +112,12 @@ def remaining_after(things: Iterable[Json], going: Collection[str]) -> Iterator[
 
     :param going: the uids of those that go.
     """
-    things, gone = list(things), set(going)
-    while more := {str(thing["metadata"]["uid"]) for thing in things if _owners(thing) & gone} - gone:
-        gone |= more
+    things, deleted = list(things), set(going)
+    while more := {str(thing["metadata"]["uid"]) for thing in things if _owners(thing) & deleted} - deleted:
+        deleted |= more
     for thing in things:
         metadata: Mapping[str, Any] = thing["metadata"]
-        if str(metadata["uid"]) not in gone and GATEWAY not in (metadata.get("labels") or {}):
+        if str(metadata["uid"]) not in deleted and GATEWAY not in (metadata.get("labels") or {}):
             yield thing
 
 

@@ -32,9 +32,9 @@ def refuse_crds_of_others(objects: Iterable[tuple[Target, Json | None]], manager
         if target.manifest.is_crd and live is not None and (owner := owner_of(live, managers)):
             owners.setdefault(owner, []).append(target.manifest.name)
     if owners:
-        said = "; ".join(f"{shortened(names, _SHOWN)} by {owner}" for owner, names in owners.items())
+        owned = "; ".join(f"{shortened(names, _SHOWN)} by {owner}" for owner, names in owners.items())
         raise KServeError(
-            f"Nothing is applied, since these CRDs are managed by another owner: {said}; leave them to "
+            f"Nothing is applied, since these CRDs are managed by another owner: {owned}; leave them to "
             "it, or set adopt to take them over.",
             reason="CRDOwnedByOther",
         )

@@ -212,7 +212,7 @@ class _Deletion:
             self._send(entry)
             entry.action = "deleted"
         if not self._options.check_mode and self._options.wait:
-            self._await_gone(due)
+            self._await_deletion(due)
 
     def _send(self, entry: _Entry) -> None:
         uid = str(entry.live["metadata"]["uid"]) if entry.live else ""
@@ -224,22 +224,22 @@ class _Deletion:
             if error.status not in (404, 409):
                 raise self._refused(entry.target, error) from None
 
-    def _await_gone(self, entries: Sequence[_Entry]) -> None:
+    def _await_deletion(self, entries: Sequence[_Entry]) -> None:
         left = list(entries)
 
-        def gone() -> bool:
+        def all_deleted() -> bool:
             left[:] = [entry for entry in left if self._is_there(entry)]
             return not left
 
         start = self._timing.clock()
-        in_time = poll_until(gone, self._options.wait_timeout, self._timing)
+        in_time = poll_until(all_deleted, self._options.wait_timeout, self._timing)
         self._waited += self._timing.clock() - start
         if not in_time:
             live = self._read(left[0].target) or {"metadata": {}}
             finalizers = live["metadata"].get("finalizers") or (live.get("spec") or {}).get("finalizers") or []
-            said = f"its finalizers {', '.join(finalizers)} remain" if finalizers else "no finalizer explains why"
+            cause = f"its finalizers {', '.join(finalizers)} remain" if finalizers else "no finalizer explains why"
             raise KServeError(
-                f"{left[0].target} is not gone after {self._options.wait_timeout:g} seconds: {said}; see that the "
+                f"{left[0].target} is not gone after {self._options.wait_timeout:g} seconds: {cause}; see that the "
                 "controllers that clean up after it run, and run again.",
                 reason="DeletionTimeout",
             )
@@ -258,7 +258,7 @@ class _Deletion:
             if manifest.kind != "Gateway" or entry.action != "deleted":
                 continue
             made = _GatewayObjects(self._api, manifest)
-            if not poll_until(made.gone, self._options.wait_timeout, self._timing):
+            if not poll_until(made.all_deleted, self._options.wait_timeout, self._timing):
                 raise KServeError(
                     f"The objects created for {entry.target} still exist after {self._options.wait_timeout:g} seconds "
                     f"({shortened(made.left, _SHOWN)}); check that the Gateway's controller is running, and run again.",
@@ -274,12 +274,12 @@ class _Deletion:
         if self._options.check_mode or not self._options.wait:
             return
 
-        def gone() -> bool:
+        def all_deleted() -> bool:
             pods = (pod for name in namespaces for pod in list_objects(self._api, f"/api/v1/namespaces/{name}/pods"))
             return all((pod.get("status") or {}).get("phase") in ("Succeeded", "Failed") for pod in pods)
 
         start = self._timing.clock()
-        poll_until(gone, self._options.wait_timeout, self._timing)
+        poll_until(all_deleted, self._options.wait_timeout, self._timing)
         self._waited += self._timing.clock() - start
 
     def _contents(self, entry: _Entry) -> str:
@@ -311,7 +311,7 @@ class _GatewayObjects:
         self._gateway = gateway
         self.left: list[str] = []
 
-    def gone(self) -> bool:
+    def all_deleted(self) -> bool:
         """Poll whether all is deleted."""
         self.left = namespace_contents(self._api, self._gateway.namespace, f"{GATEWAY}={self._gateway.name}")
         return not self.left
@@ -320,14 +320,14 @@ class _GatewayObjects:
 def _in_use_error(counts: Mapping[str, int], unread: Mapping[str, str]) -> KServeError:
     lost = ", ".join(f"{count} of {name}" for name, count in counts.items())
     unknown = ", ".join(f"{name} ({why.rstrip('.')})" for name, why in unread.items())
-    said = [
+    faults = [
         f"custom resources would be lost that these manifests do not name: {lost}" if lost else "",
         f"it is not known whether there are custom resources of {unknown}" if unknown else "",
     ]
     advice = "delete them first" if lost else "have the API server serve them"
     return KServeError(
-        f"Nothing is deleted, since {', and '.join(filter(None, said))}; {advice}, or set in_use to keep, which keeps "
-        "their CRDs.",
+        f"Nothing is deleted, since {', and '.join(filter(None, faults))}; {advice}, or set in_use to keep, which "
+        "keeps their CRDs.",
         reason="CRDInUse",
     )
 

@@ -50,21 +50,21 @@ def refusal(target: Target, error: ApiError, seconds: float, verb: str = "apply"
     :param seconds: for how long a webhook that does not answer was waited for.
     :param verb: what was tried: apply, delete or list.
     """
-    said = error.text if len(error.text) <= _LONGEST else f"{error.text[:_LONGEST]}…"
-    said = said.rstrip(".")
-    done = "applied" if verb == "apply" else "deleted"
+    message = error.text if len(error.text) <= _LONGEST else f"{error.text[:_LONGEST]}…"
+    message = message.rstrip(".")
+    action = "applied" if verb == "apply" else "deleted"
     if error.status == 401:
         return KServeError(str(error), reason="Unauthorized")
     if error.status == 403 and " cannot " in error.text:
         return KServeError(
-            f"The credentials lack the permission to {verb} {target}: {said}; an administrator of the cluster can "
+            f"The credentials lack the permission to {verb} {target}: {message}; an administrator of the cluster can "
             f"grant get, list, watch, {'create and patch' if verb == 'apply' else 'and delete'} on {target.resource}.",
             reason="Forbidden",
         )
     if managers := conflicting_managers(error):
         return KServeError(
             f"{target} is not applied, since other field managers ({', '.join(sorted(managers))}) hold fields with "
-            f"other values: {said}; leave these fields out, or set force_conflicts to adopt them.",
+            f"other values: {message}; leave these fields out, or set force_conflicts to adopt them.",
             reason="FieldConflict",
         )
     if error.status == 404 and _NO_NAMESPACE.match(error.text):
@@ -76,16 +76,17 @@ def refusal(target: Target, error: ApiError, seconds: float, verb: str = "apply"
         return unknown_kind(target.manifest.api_version, str(target))
     if error.status in (400, 422) or _WRONG_TYPE.search(error.text):
         return KServeError(
-            f"{target} is not valid: {said}; correct it in {target.manifest.source}.", reason="InvalidManifest"
+            f"{target} is not valid: {message}; correct it in {target.manifest.source}.", reason="InvalidManifest"
         )
     if is_webhook_away(error):
         return KServeError(
-            f"{target} is not {done}, since a webhook has not answered within {seconds:g} seconds: {said}; check the "
-            "Deployment and the Service behind the webhook.",
+            f"{target} is not {action}, since a webhook has not answered within {seconds:g} seconds: {message}; check "
+            "the Deployment and the Service behind the webhook.",
             reason="WebhookUnavailable",
         )
     return KServeError(
-        f"{target} is not {done}, the API server answers {error.status}: {said or error}.", reason="APIServerRejected"
+        f"{target} is not {action}, the API server answers {error.status}: {message or error}.",
+        reason="APIServerRejected",
     )
 
 

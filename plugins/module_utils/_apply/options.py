@@ -23,6 +23,9 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.watch imp
 
 A = TypeVar("A")
 
+# the field manager of a task that names none
+FIELD_MANAGER = "hashfoundry.kserve"
+
 # seconds between attempts of an apply: a webhook is missed by two at most, for a request that costs the server little
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 2.0
 
@@ -32,7 +35,7 @@ class Options:
     """The module's options of the same names; namespace: for objects that name none; times in seconds."""
 
     namespace: str | None = None
-    field_manager: str = "hashfoundry.kserve"
+    field_manager: str = FIELD_MANAGER
     previous_field_managers: Sequence[str] = ()
     force_conflicts: bool = False
     adopt: bool = False
@@ -59,6 +62,15 @@ class Timing:
     sleep: Callable[[float], None] = time.sleep
     follow: Follow = Followers
     report: Report | None = None
+
+
+def previous_field_managers(field_manager: str) -> list[str]:
+    """Return which field managers one replaces unless the task names them.
+
+    Those of the collection's roles replace the single one of before, which is still the default. One of users does not:
+    what the default has applied may be another list's.
+    """
+    return [FIELD_MANAGER] if field_manager.startswith(f"{FIELD_MANAGER}.") else []
 
 
 def identity(target: Target) -> dict[str, Any]:

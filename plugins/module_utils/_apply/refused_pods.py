@@ -33,12 +33,12 @@ def refused_pods(api: KubeApi, target: Target, thing: Json) -> Verdict | None:
     if kind == "Deployment":
         # Its condition is that of its current state.
         conditions = [one for one in status.get("conditions") or () if one["type"] == "ReplicaFailure"]
-        said = next((one.get("message", "") for one in conditions if one.get("status") == "True"), "")
+        message = next((one.get("message", "") for one in conditions if one.get("status") == "True"), "")
     elif _has_pods(kind, status):
-        said = ""
+        message = ""
     else:
-        said = _event(api, target)
-    return refusal(_REASON, f"Kubernetes refuses the pods of {target}", said) if said else None
+        message = _event(api, target)
+    return refusal(_REASON, f"Kubernetes refuses the pods of {target}", message) if message else None
 
 
 def _has_pods(kind: str, status: Json) -> bool:

@@ -23,6 +23,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.parallel import concurrently
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, KubeApi
 
+from . import field_managers
+
 with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
     import yaml
 
@@ -50,6 +52,8 @@ _SERVERS_OWN = {
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 INDEX = "index.json"
 RESTORE, OWNED = "restore", "owned"
+# The objects of restore/ by field manager, for the role platform_upgrade.
+APPLIED = "applied.yaml"
 
 
 @dataclass(frozen=True)
@@ -179,12 +183,16 @@ def lost_objects(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Json
 def write(folder: Path, found: Sequence[Found], *, dry_run: bool = False) -> bool:
     """Write the objects below a folder, a file for each resource, and say whether anything has changed.
 
-    restore/ holds what can be applied again, owned/ what controllers make from it.
+    restore/ holds what can be applied again, owned/ what controllers make from it, applied.yaml the objects of restore/
+    in the parts that each field manager has applied.
 
     :param dry_run: only say it.
     :raises KServeError: the folder cannot be written.
     """
-    files = {INDEX: json.dumps(index(found), indent=1, sort_keys=True) + "\n"}
+    files = {
+        APPLIED: yaml.safe_dump_all([group for entry in found for group in _groups(entry)], explicit_start=True),
+        INDEX: json.dumps(index(found), indent=1, sort_keys=True) + "\n",
+    }
     for entry in found:
         for place, objects in ((RESTORE, entry.roots), (OWNED, entry.owned)):
             if objects:
@@ -203,6 +211,19 @@ def write(folder: Path, found: Sequence[Found], *, dry_run: bool = False) -> boo
             f"The folder {folder} cannot be written ({error.strerror}); make it writable, or set folder to another.",
             reason="FileNotWritable",
         ) from None
+
+
+def _groups(found: Found) -> list[Json]:
+    """Return the objects that users and roles created by field manager, each with its name as in the index."""
+    pairs = [(thing, without_server_fields(thing)) for thing in found.roots]
+    return [
+        {
+            "resource": found.resource.name,
+            **group,
+            "objects": {_identity(part): part for part in group["objects"]},
+        }
+        for group in field_managers.groups(pairs)
+    ]
 
 
 def _stale(folder: Path, files: Mapping[str, str]) -> list[Path]:

@@ -5,7 +5,7 @@
 """All that users created in a namespace, written to a file from which it can be applied again.
 
 What it leaves out is re-created by controllers, has been done already, or is secret: objects that another one
-owns, pods and Jobs, and Secrets, of which only the names are told. This file is private to the collection and may
+owns, pods and Jobs, and Secrets, of which only the names are reported. This file is private to the collection and may
 change at any time.
 """
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.parallel import concurrently
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.resources import quantity
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, KubeApi
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.field_match import holds
 
 from .demand import Pods, Serving, is_knative, pods_of, rolled_out
 from .room import Node, at_once, claim_faults, container_faults, node_fault, nodes_with_room, quota_faults
@@ -160,7 +160,7 @@ class _Reader:
             return APPLIED
         wanted = {key: value for key, value in entry["spec"].items() if key != "replicas"}
         fewer = int(entry["spec"].get("replicas") or 0) > int(live["spec"].get("replicas") or 0)
-        return APPLIED if not fewer and _holds(wanted, live["spec"]) else CHANGED
+        return APPLIED if not fewer and holds(wanted, live["spec"]) else CHANGED
 
     def serving(self, services: Sequence[Json], kserve_namespace: str) -> Serving:
         """Return what KServe adds to InferenceServices."""
@@ -208,19 +208,3 @@ class _Reader:
             ("nodes", "pods"),
         )
         return None if nodes is None else nodes_with_room(nodes, pods or [])
-
-
-def _holds(wanted: Any, live: Any) -> bool:
-    """Return whether a live value has all that is wanted; the API server adds defaults."""
-    if isinstance(wanted, Mapping):
-        return isinstance(live, Mapping) and all(_holds(value, live.get(key)) for key, value in wanted.items())
-    if isinstance(wanted, list):
-        if not isinstance(live, list):
-            return False
-        if wanted and all(isinstance(entry, Mapping) and "name" in entry for entry in wanted):
-            # Containers and the like, to which a webhook may have added some.
-            named = {entry.get("name"): entry for entry in live if isinstance(entry, Mapping)}
-            return all(_holds(entry, named.get(entry["name"])) for entry in wanted)
-        return len(wanted) == len(live) and all(map(_holds, wanted, live))
-    same = str(wanted) == str(live)
-    return same or (quantity(wanted) is not None and quantity(wanted) == quantity(live))

@@ -109,7 +109,7 @@ def quota_faults(pods: Sequence[Pods], claims: Sequence[Json], quota: Json) -> I
         elif key == "requests.storage":
             total = sum((_storage(claim) for claim in claims), Decimal(0))
         if max(total, single) > max(free, Decimal(0)):
-            yield f"{name} has {text(key, free)} of {key} left, and {text(key, max(total, single))} more are asked for"
+            yield f"{name} has {text(key, free)} of {key} left, and {text(key, max(total, single))} more are requested"
         for entry, need in known:
             bare = _without(entry, key)
             if need == 0 and bare:
@@ -128,8 +128,8 @@ def _without(entry: Pods, key: str) -> str:
 
 
 def _storage(claim: Json) -> Decimal:
-    asked = (((claim.get("spec") or {}).get("resources") or {}).get("requests") or {}).get("storage")
-    return amounts({"storage": asked}).get("storage", Decimal(0))
+    requested = (((claim.get("spec") or {}).get("resources") or {}).get("requests") or {}).get("storage")
+    return amounts({"storage": requested}).get("storage", Decimal(0))
 
 
 def nodes_with_room(nodes: Iterable[Json], pods: Iterable[Json]) -> list[Node]:
@@ -183,22 +183,22 @@ def place(requests: Sequence[Amounts], nodes: Sequence[Node]) -> list[Amounts]:
 def node_fault(pods: Sequence[Pods], nodes: Sequence[Node]) -> str | None:
     """Return why the nodes have no room for the pods, or None. Pods that choose their nodes are left out."""
     free = [entry for entry in pods if not entry.bound]
-    asked = [entry.amounts("requests") for entry in free if not entry.turn for _each in range(entry.count)]
-    unplaced = place(asked, nodes)
+    requested = [entry.amounts("requests") for entry in free if not entry.turn for _each in range(entry.count)]
+    unplaced = place(requested, nodes)
     if not unplaced:
         turns = [[entry.amounts("requests")] * entry.count for entry in free if entry.turn]
-        asked = next((requests for requests in turns if place(requests, nodes)), [])
-        unplaced = place(asked, nodes)
+        requested = next((requests for requests in turns if place(requests, nodes)), [])
+        unplaced = place(requested, nodes)
     if not unplaced:
         return None
-    total = added(asked)
+    total = added(requested)
     there: Amounts = dict.fromkeys(total, Decimal(0))
     for node in nodes:
         for name in total:
             there[name] += max(node.free.get(name, Decimal(0)), Decimal(0))
     return (
-        f"{len(unplaced)} of {len(asked)} pods fit on no node: together they request {_listed(total)}, and the nodes "
-        f"have {_listed(there)} left"
+        f"{len(unplaced)} of {len(requested)} pods fit on no node: together they request {_listed(total)}, and the "
+        f"nodes have {_listed(there)} left"
     )
 
 

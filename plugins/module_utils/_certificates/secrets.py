@@ -156,10 +156,10 @@ def reconcile(api: ApplyApi, wanted: Request, now: datetime, check_mode: bool) -
     :raises KServeError: a Secret is not managed by this module, or the cluster refuses. Before the first write, every
         Secret has been read and none was another's.
     """
-    done: dict[Place, str] = {}
+    reconciled: dict[Place, str] = {}
     for _attempt in range(_ATTEMPTS):
         try:
-            return _reconciled(api, wanted, now, check_mode, done)
+            return _reconciled(api, wanted, now, check_mode, reconciled)
         except _TakenError as error:
             # Another run has created it since it was read. Its authority is as good, and there must be only one.
             taken = error
@@ -167,11 +167,11 @@ def reconcile(api: ApplyApi, wanted: Request, now: datetime, check_mode: bool) -
 
 
 def _reconciled(
-    api: ApplyApi, wanted: Request, now: datetime, check_mode: bool, done: dict[Place, str]
+    api: ApplyApi, wanted: Request, now: datetime, check_mode: bool, reconciled: dict[Place, str]
 ) -> dict[str, Any]:
     """Issue what is due.
 
-    :param done: why Secrets were written, also by earlier attempts of this run.
+    :param reconciled: why Secrets were written, also by earlier attempts of this run.
     :raises _TakenError: a Secret that was absent is there.
     """
     soon = now + timedelta(days=wanted.renew_days)
@@ -184,9 +184,9 @@ def _reconciled(
     if ca_reason and not check_mode:
         ca = _due_authority(authority, ca if ca_reason == pki.EXPIRES_SOON else None, now)
         _write(api, authority.place, pki.data(ca, ca.certificate), ca_held)
-        done[authority.place] = ca_reason
+        reconciled[authority.place] = ca_reason
     planned = None if ca_reason and check_mode else ca
-    changes = [_Change(authority.place, ca_held, planned, (), ca_reason or done.get(authority.place))]
+    changes = [_Change(authority.place, ca_held, planned, (), ca_reason or reconciled.get(authority.place))]
 
     for entry in wanted.certificates:
         leaf_held = held[entry.place]
@@ -195,8 +195,8 @@ def _reconciled(
         if reason and ca and not check_mode:
             leaf = pki.issue(ca, entry.dns_names, entry.days, now)
             _write(api, entry.place, pki.data(leaf, ca.certificate), leaf_held)
-            done[entry.place] = reason
-        changes.append(_Change(entry.place, leaf_held, leaf, entry.dns_names, reason or done.get(entry.place)))
+            reconciled[entry.place] = reason
+        changes.append(_Change(entry.place, leaf_held, leaf, entry.dns_names, reason or reconciled.get(entry.place)))
     return _result(changes, ca)
 
 
@@ -364,10 +364,10 @@ def _refused(place: Place, error: ApiError) -> KServeError:
         )
     # A webhook may repeat what it refuses, and what was there before. This comes before anything is cut off, since the
     # rest of a key would be harder to tell.
-    said = short(_KEY.sub(MASK, error.text)).rstrip(".")
-    advice = "; grant it to the user of the kubeconfig or api_key" if " cannot " in said else ""
+    message = short(_KEY.sub(MASK, error.text)).rstrip(".")
+    advice = "; grant it to the user of the kubeconfig or api_key" if " cannot " in message else ""
     return KServeError(
-        f"Secret {place} is not applied, the API server answers {error.status}: {said}{advice}.",
+        f"Secret {place} is not applied, the API server answers {error.status}: {message}{advice}.",
         reason="APIServerRejected",
     )
 

@@ -22,11 +22,11 @@ _AT_ONCE = 8
 
 def concurrently(function: Callable[[A], B], things: Iterable[A]) -> list[B]:
     """Return the function of each thing, in order, worked out by a few threads."""
-    pool, done = ThreadPoolExecutor(_AT_ONCE), False
+    pool, finished = ThreadPoolExecutor(_AT_ONCE), False
     try:
         found = list(pool.map(function, things))
-        done = True
+        finished = True
         return found
     finally:
         # An interruption, as by the keyword timeout, is not to wait for what is under way.
-        pool.shutdown(wait=done, cancel_futures=True)
+        pool.shutdown(wait=finished, cancel_futures=True)

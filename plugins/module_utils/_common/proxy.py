@@ -13,6 +13,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping, Sequence
 
+# The port of a URL that names none.
+DEFAULT_PORTS = {"https": 443, "http": 80}
+
 
 def proxy_of(scheme: str, names: Sequence[str], port: int, environ: Mapping[str, str]) -> str | None:
     """Return the proxy of the environment: <scheme>_proxy or all_proxy, where no_proxy does not name the server.

@@ -40,6 +40,12 @@ def quantity(value: Any) -> Decimal | None:
     return number * Decimal(f"1{suffix}") if suffix else number
 
 
+def same_quantity(one: Any, other: Any) -> bool:
+    """Say whether two values are quantities of the same amount, such as 0.5 and 500m."""
+    amount = quantity(one)
+    return amount is not None and amount == quantity(other)
+
+
 def container_faults(resources: Json) -> Iterator[str]:
     """Yield a sentence, without its end, for each amount of a container's resources that it cannot run with.
 

@@ -30,23 +30,25 @@ def refusal(reason: str, what: str, message: str) -> Verdict:
     :param what: what is not taken, as the beginning of a sentence.
     :param message: what the API server, an admission plug-in or a webhook says.
     """
-    said = f"{what}: {short(message).rstrip('. ')}"
+    sentence = f"{what}: {short(message).rstrip('. ')}"
     if "serviceaccount" in message and "not found" in message:
         # Only a person or a playbook creates a ServiceAccount, and the playbook is waiting here. Only default
         # comes by itself, a moment after its namespace.
         judged = degraded if 'serviceaccount "default"' in message else failed
-        return judged("ServiceAccountMissing", f"{said}; create the ServiceAccount or name another.")
+        return judged("ServiceAccountMissing", f"{sentence}; create the ServiceAccount or name another.")
     if "exceeded quota" in message:
         # What fits into an empty namespace may get its quota from terminating pods.
         judged = degraded if _fits_alone(message) else failed
-        return judged("QuotaExceeded", f"{said}; raise the quota or ask for less.")
+        return judged("QuotaExceeded", f"{sentence}; raise the quota or ask for less.")
     if "violates PodSecurity" in message:
-        return failed("PodSecurityViolated", f"{said}; set the securityContext that the namespace's standard asks for.")
+        return failed(
+            "PodSecurityViolated", f"{sentence}; set the securityContext that the namespace's standard asks for."
+        )
     if "secrets " in message and "not found" in message:
         # KServe's webhook for pods reads the Secrets that the ServiceAccount names. Operators bring Secrets late,
         # and what was refused is tried again.
-        return degraded("SecretMissing", f"{said}; create the Secret, or remove it from the ServiceAccount.")
-    return degraded(reason, f"{said}; see the events.")
+        return degraded("SecretMissing", f"{sentence}; create the Secret, or remove it from the ServiceAccount.")
+    return degraded(reason, f"{sentence}; see the events.")
 
 
 def _fits_alone(message: str) -> bool:

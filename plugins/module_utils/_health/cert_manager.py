@@ -38,21 +38,21 @@ def certificate_problem(
     """
     own = sorted(_owned_by(certificate, requests), key=_revision)
     if not own:
-        return _asked(certificate)
+        return _not_requested(certificate)
     request = own[-1]
-    said = [f"CertificateRequest {_name(request)} {_request_state(request)}"]
+    states = [f"CertificateRequest {_name(request)} {_request_state(request)}"]
     for order in _owned_by(request, orders):
-        said.append(f"its Order is {_state(order)}")
-        said += [
+        states.append(f"its Order is {_state(order)}")
+        states += [
             f"the {challenge['spec'].get('type')} challenge for {challenge['spec'].get('dnsName')} is "
             f"{_state(challenge)}"
             for challenge in _owned_by(order, challenges)
             if _status(challenge).get("state") not in _DONE
         ]
-    return "; ".join(said)
+    return "; ".join(states)
 
 
-def _asked(certificate: Json) -> str:
+def _not_requested(certificate: Json) -> str:
     issuer = certificate["spec"].get("issuerRef") or {}
     name = f"{issuer.get('kind', 'Issuer')} {issuer.get('name')}"
     return f"it has not been requested from {name}; see cert-manager's log"
@@ -63,7 +63,7 @@ def _request_state(request: Json) -> str:
     for kind in _TELLING:
         entry = conditions.get(kind)
         if entry and entry["status"] == ("False" if kind == "Ready" else "True"):
-            return f"is {entry.get('reason')}: {_said(entry)}"
+            return f"is {entry.get('reason')}: {_message_of(entry)}"
     if "Approved" not in conditions:
         return "is not approved"
     return "is not handled by any issuer"
@@ -71,11 +71,11 @@ def _request_state(request: Json) -> str:
 
 def _state(thing: Json) -> str:
     status = _status(thing)
-    said = short(status.get("reason")).rstrip(".")
-    return f"{status.get('state') or 'not processed'}{f': {said}' if said else ''}"
+    cause = short(status.get("reason")).rstrip(".")
+    return f"{status.get('state') or 'not processed'}{f': {cause}' if cause else ''}"
 
 
-def _said(condition: Json) -> str:
+def _message_of(condition: Json) -> str:
     return short(condition.get("message")).rstrip(".")
 
 

@@ -53,7 +53,7 @@ def _problems(pod: Json) -> Iterator[Verdict]:
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
             yield degraded(
                 "Unschedulable",
-                f"No node takes pod {name}: {_said(condition.get('message'))}; "
+                f"No node takes pod {name}: {_clause(condition.get('message'))}; "
                 "make room, or change the requested resources, node selector or tolerations.",
             )
     for container in status.get("initContainerStatuses", ()):
@@ -62,7 +62,7 @@ def _problems(pod: Json) -> Iterator[Verdict]:
         yield from _container(name, container, "container")
     if status.get("phase") == "Failed":
         reason = status.get("reason") or "PodFailed"
-        yield degraded(reason, f"Pod {name} has failed: {_said(status.get('message')) or reason}; see the events.")
+        yield degraded(reason, f"Pod {name} has failed: {_clause(status.get('message')) or reason}; see the events.")
 
 
 def _container(pod: str, status: Json, kind: str) -> Iterator[Verdict]:
@@ -77,15 +77,15 @@ def _container(pod: str, status: Json, kind: str) -> Iterator[Verdict]:
     elif reason in _PULLING:
         yield degraded(
             "ImagePullBackOff",
-            f"The image of {where} cannot be pulled: {_said(waiting.get('message')) or reason}; "
+            f"The image of {where} cannot be pulled: {_clause(waiting.get('message')) or reason}; "
             "check the image's name, the registry and imagePullSecrets.",
         )
     elif reason in _STARTING:
-        said = _said(waiting.get("message")) or reason
-        missing = _MISSING.match(said)
+        message = _clause(waiting.get("message")) or reason
+        missing = _MISSING.match(message)
         yield degraded(
             f"{missing[1].capitalize()}Missing" if missing else reason,
-            f"The {where} cannot be started: {said}; "
+            f"The {where} cannot be started: {message}; "
             f"{'create it, or correct the reference to it' if missing else 'correct the container'}.",
         )
     else:
@@ -100,14 +100,14 @@ def _crashed(where: str, status: Json, waiting: str) -> Iterator[Verdict]:
     code, why = ended.get("exitCode", "unknown"), ended.get("reason", "Error")
     lines = (ended.get("message") or "").strip().splitlines()
     # The message is the end of the log, and a log ends with the error itself.
-    said = _said(lines[-1]) if lines else ""
+    message = _clause(lines[-1]) if lines else ""
     if why == "OOMKilled":
         reason, todo = why, "raise its memory limit"
     elif status["name"] == STORAGE_INITIALIZER:
         reason = "StorageInitializerFailed"
         todo = (
             "check the keys in the ServiceAccount's secret and what they may read"
-            if _REFUSED.search(said)
+            if _REFUSED.search(message)
             else "check storageUri and what the ServiceAccount's secret says about the store"
         )
     elif why in ("StartError", "ContainerCannotRun"):
@@ -116,10 +116,10 @@ def _crashed(where: str, status: Json, waiting: str) -> Iterator[Verdict]:
         reason, todo = "CrashLoopBackOff", "see its logs"
     yield degraded(
         reason,
-        f"The {where} has ended with exit code {code} ({why}){f': {said}' if said else ''}; {todo}.",
+        f"The {where} has ended with exit code {code} ({why}){f': {message}' if message else ''}; {todo}.",
     )
 
 
-def _said(text: str | None) -> str:
+def _clause(text: str | None) -> str:
     # What another's sentence becomes in the middle of one.
     return short(text).rstrip(". ")

@@ -143,8 +143,8 @@ def _condition(thing: Json, kind: str, observed: bool = False) -> Verdict | None
         return progressing("NotObserved", f"no controller has set the condition {kind} for the current generation")
     if entry.get("status") == "True":
         return None
-    said = short(entry.get("message")) or entry.get("reason")
-    return progressing(f"Not{kind}", f"the condition {kind} is not True{f': {said}' if said else ''}")
+    message = short(entry.get("message")) or entry.get("reason")
+    return progressing(f"Not{kind}", f"the condition {kind} is not True{f': {message}' if message else ''}")
 
 
 def _says(thing: Json, kind: str, status: str) -> bool:

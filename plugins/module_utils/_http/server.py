@@ -20,12 +20,11 @@ from typing import Any, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.proxy import proxy_of
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.proxy import DEFAULT_PORTS, proxy_of
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import short
 
 from .message import Answer, MessageError
 
-PORTS = {"https": 443, "http": 80}
 # Python knows IDNA 2003, in which these characters have another form than in IDNA 2008, so they lead to other hosts.
 _DISPUTED = frozenset("ßς\u200c\u200d")
 Done = Callable[["Answer | Unanswered"], None]
@@ -75,7 +74,7 @@ class Load(Protocol):
     """How many connections to open before the first request."""
 
     def start(self, clock: Clock, send: Callable[[int, int, Done], None], finished: Callable[[], None]) -> None:
-        """Send by send(connection, body, done), where both are counted from 0, and call finished at the end."""
+        """Send by send(connection, body, on_end), where both are counted from 0, and call finished at the end."""
 
 
 class Transport(Protocol):
@@ -131,7 +130,7 @@ class Server:
     def authority(self, name: str, with_port: bool = False) -> str:
         """Return a name with the port, which may be left out where it is the scheme's own."""
         name = f"[{name}]" if ":" in name else name
-        return name if self.port == PORTS[self.scheme] and not with_port else f"{name}:{self.port}"
+        return name if self.port == DEFAULT_PORTS[self.scheme] and not with_port else f"{name}:{self.port}"
 
 
 def server(
@@ -159,12 +158,14 @@ def server(
             prefix = quote(parts.path.rstrip("/"), safe="%/:@!$&'()*+,;=~")
         except ValueError:
             host = None
-        if scheme not in PORTS or not host:
+        if scheme not in DEFAULT_PORTS or not host:
             raise KServeError(
                 "The url is not valid; give one such as https://iris.example.com.", reason="InvalidOption"
             )
     name = ascii_name(host or "")
-    made = Server(scheme, name, port or PORTS[scheme], ascii_name(address) if address else name, prefix, **options)
+    made = Server(
+        scheme, name, port or DEFAULT_PORTS[scheme], ascii_name(address) if address else name, prefix, **options
+    )
     if not 0 < made.port < 65536:
         raise KServeError(f"The port {made.port} is none; give one from 1 to 65535.", reason="InvalidOption")
     if proxy is None:
@@ -196,7 +197,7 @@ def _proxy(text: str, pair: str | None) -> Proxy:
     """
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
-        host, port = ascii_name(parts.hostname or ""), parts.port or 80
+        host, port = ascii_name(parts.hostname or ""), parts.port or DEFAULT_PORTS["http"]
     except ValueError:
         host, port = "", 0
     if not host or parts.scheme != "http":
@@ -263,8 +264,8 @@ def unanswered(server: Server, error: Exception) -> Unanswered:
         )
     if isinstance(error, ssl.SSLError):
         if "alert" in text and any(sign in text.replace("_", " ").lower() for sign in _WANTS_CERTIFICATE):
-            said = "does not accept the client's certificate" if server.client_cert else "wants a client's certificate"
-            return Unanswered(f"{where} {said} ({text}); set client_cert and client_key.", retry=False)
+            fault = "does not accept the client's certificate" if server.client_cert else "wants a client's certificate"
+            return Unanswered(f"{where} {fault} ({text}); set client_cert and client_key.", retry=False)
         # A gateway that has not taken up its listener yet ends the handshake.
         return Unanswered(f"There is no TLS connection to {where} ({text}); check the gateway's listener.", retry=True)
     if isinstance(error, MessageError):

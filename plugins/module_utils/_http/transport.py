@@ -76,8 +76,8 @@ class HttpTransport:
         requests = [self._request("POST", path, body) for body in bodies]
         finished: asyncio.Future[None] = self._loop.create_future()
 
-        def send(connection: int, body: int, done: Done) -> None:
-            self._line(connection).send(requests[body], done)
+        def send(connection: int, body: int, on_end: Done) -> None:
+            self._line(connection).send(requests[body], on_end)
 
         def end() -> None:
             if not finished.done():
@@ -153,14 +153,14 @@ class _Line:
         self._connection: _Connection | None = None
         self._fresh = False
         self._request = b""
-        self._done: Done | None = None
+        self._on_end: Done | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
         self._opening: asyncio.Task[None] | None = None
 
-    def send(self, request: bytes, done: Done) -> None:
+    def send(self, request: bytes, on_end: Done) -> None:
         """Send a request, and call back with its answer, never before this returns."""
-        self._request, self._done = request, done
+        self._request, self._on_end = request, on_end
         # One timer for many requests: to set one for each, and take it back, shows in the latencies.
         self._deadline = self._loop.time() + self._server.timeout
         if self._timer is None:
@@ -184,12 +184,12 @@ class _Line:
 
     def forget(self) -> None:
         """Give up the request that is under way, if there is one."""
-        if self._done:
+        if self._on_end:
             self.drop()
 
     def drop(self) -> None:
         """Close the connection, and give up what is under way."""
-        self._done = None
+        self._on_end = None
         if self._timer:
             self._timer.cancel()
             self._timer = None
@@ -203,7 +203,7 @@ class _Line:
         """Take bytes of an answer."""
         if connection is not self._connection:
             return
-        if self._done is None:  # bytes without a request
+        if self._on_end is None:  # bytes without a request
             self.drop()
             return
         try:
@@ -219,7 +219,7 @@ class _Line:
         if connection is not self._connection:
             return
         self._connection = None
-        if self._done is None:
+        if self._on_end is None:
             return
         if not self._fresh and not connection.reader.started and not isinstance(error, ssl.SSLError):
             self._reopen()
@@ -245,13 +245,13 @@ class _Line:
             return
         self._connection = connection
         if connection.transport is None or connection.transport.is_closing():
-            self.lost(connection, None)  # the end came before this task was told of the beginning
+            self.lost(connection, None)  # the end came before this task was notified of the connection
         else:
             connection.transport.write(self._request)
 
     def _late(self) -> None:
         self._timer = None
-        if self._done is None:
+        if self._on_end is None:
             return
         if self._loop.time() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._late)
@@ -259,14 +259,14 @@ class _Line:
         self._finish(unanswered(self._server, TimeoutError()))
 
     def _finish(self, result: Answer | Unanswered) -> None:
-        done = self._done
-        if done is None:
+        on_end = self._on_end
+        if on_end is None:
             return
         connection = self._connection
         if isinstance(result, Unanswered) or connection is None or not connection.reader.reusable:
             self.drop()
-        self._done = None
-        done(result)
+        self._on_end = None
+        on_end(result)
 
 
 async def _open(line: _Line, server: Server, context: ssl.SSLContext | None) -> _Connection:
@@ -297,7 +297,7 @@ async def _open(line: _Line, server: Server, context: ssl.SSLContext | None) -> 
 
 
 class _Tunnel(asyncio.Protocol):
-    """What is said to a proxy before it passes bytes on."""
+    """The CONNECT request to a proxy, before it forwards bytes."""
 
     def __init__(self) -> None:
         self._reader = AnswerReader(to_connect=True)
@@ -312,12 +312,12 @@ class _Tunnel(asyncio.Protocol):
         transport.write(request("CONNECT", target, header))
         answer = await self._answer
         if not 200 <= answer.status < 300:
-            said = short(answer.body.decode("utf-8", errors="replace"))
+            message = short(answer.body.decode("utf-8", errors="replace"))
             place = f"{proxy.host}:{proxy.port}"
             todo = "give user and password in proxy" if answer.status == 407 else "check proxy and what it allows"
             raise Unanswered(
-                f"The proxy {place} answered {answer.status}{f' ({said})' if said else ''} instead of connecting to "
-                f"{target}; {todo}.",
+                f"The proxy {place} answered {answer.status}{f' ({message})' if message else ''} instead of connecting "
+                f"to {target}; {todo}.",
                 retry=answer.status in (502, 503, 504),
             )
 

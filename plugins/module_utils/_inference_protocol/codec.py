@@ -75,8 +75,8 @@ def says_not_ready(body: bytes) -> bool:
         answer = json.loads(body)
     except ValueError:  # vLLM's is empty, and others' are for people
         return False
-    said = [answer.get(key) for key in ("live", "ready")] if isinstance(answer, dict) else []
-    return any(value is False or str(value).lower() == "false" for value in said)
+    values = [answer.get(key) for key in ("live", "ready")] if isinstance(answer, dict) else []
+    return any(value is False or str(value).lower() == "false" for value in values)
 
 
 def batches(values: Sequence[Any], size: int | None) -> list[Sequence[Any]]:

@@ -58,9 +58,9 @@ def last_words(message: str, logs: Mapping[str, Sequence[str]]) -> str:
         return ""
     named = [lines for key, lines in logs.items() if all(part in message for part in key.split("/"))]
     lines = [line.strip() for line in (named or [*logs.values(), []])[0] if line.strip()]
-    said = short(lines[-1]).rstrip(".") if lines and not lines[-1].startswith(_NOT_READ) else ""
+    last_line = short(lines[-1]).rstrip(".") if lines and not lines[-1].startswith(_NOT_READ) else ""
     # What the verdict has as the container's last message is the end of the same log.
-    return f" Its log ends with: {said}." if said and said not in message else ""
+    return f" Its log ends with: {last_line}." if last_line and last_line not in message else ""
 
 
 def _conditions(objects: Objects) -> list[dict[str, Any]]:
@@ -140,12 +140,12 @@ def _log(api: KubeApi, path: str, container: Json) -> list[str]:
     if "waiting" in state and not restarted:
         return []  # it has not run yet
     ended = state.get("terminated", {}).get("exitCode", 0) != 0
-    # A container that is started again has said why it ended in its life before. One that had ended when it was looked
-    # at may have been started since, and has not said anything yet.
+    # The log of a restarted container's previous run has the reason for its exit. A container that had exited when its
+    # status was read may have been restarted since, and its log is still empty.
     now: dict[str, str] = {}
     before = {"previous": "true"}
     lives = [now, before] if ended else [before, now] if restarted else [now]
-    said = ""
+    first_text = ""
     for life in lives:
         try:
             text = api.text(path, container=container["name"], tailLines=LOG_LINES, **life)
@@ -154,5 +154,5 @@ def _log(api: KubeApi, path: str, container: Json) -> list[str]:
         else:
             if text.strip() and not text.startswith(_REMOVED):
                 return redact(text).splitlines()[-LOG_LINES:]
-        said = said or text
-    return redact(said).splitlines()[-LOG_LINES:]
+        first_text = first_text or text
+    return redact(first_text).splitlines()[-LOG_LINES:]

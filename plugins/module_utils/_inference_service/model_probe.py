@@ -144,8 +144,8 @@ def ask(
     Answers of KServe's servers (python/kserve/kserve/errors.py of v0.20.0): 404 for a model that is
     not loaded, 503 for one that is not ready, 200 with ready otherwise.
     """
-    asked = question.prediction
-    path = (asked.path if asked else question.ready_path).replace("{name}", quote(name, safe=""))
+    prediction = question.prediction
+    path = (prediction.path if prediction else question.ready_path).replace("{name}", quote(name, safe=""))
     base, host = f"/api/v1/namespaces/{quote(namespace, safe='')}", quote(service, safe="")
     server = f"{base}/services/http:{host}:80/proxy"
     if old and (still := _still_leads_to(api, f"{base}/endpoints/{host}", old)):
@@ -153,8 +153,8 @@ def ask(
             "PreviousPodServing", f"Service {service} still routes to pod {still}, which is terminating."
         )
     try:
-        answer = api.post(server + path, asked.body) if asked else api.text(server + path)
-        verdict = _predicted(asked, answer) if asked else _said(answer, name)
+        answer = api.post(server + path, prediction.body) if prediction else api.text(server + path)
+        verdict = _verdict_on_predictions(prediction, answer) if prediction else _verdict_on_readiness(answer, name)
         digest = question.digests.get(name)
         if digest and verdict.state is State.SERVING:
             verdict = _other_model(api, f"{server}/v2/models/{quote(name, safe='')}", digest) or verdict
@@ -165,7 +165,7 @@ def ask(
     except Unreachable as error:
         return progressing("ProbeFailed", f"The model cannot be probed: {error}")
     except ApiError as error:
-        return _refusal(error, name, path, asked is not None)
+        return _refusal(error, name, path, prediction is not None)
     return verdict
 
 
@@ -198,16 +198,16 @@ def _refusal(error: ApiError, name: str, path: str, predicting: bool) -> Verdict
             f"The model server runs without the model {name} (404 to {path}); check that storageUri "
             "holds exactly one model file in the runtime's format.",
         )
-    said = f" ({short(error.text)})" if error.text else ""
+    message = f" ({short(error.text)})" if error.text else ""
     if predicting and error.status in _WRONG_QUESTION:
         return failed(
             "PredictionRejected",
-            f"The model server rejects the prediction with {error.status}{said}; correct prediction, or the model.",
+            f"The model server rejects the prediction with {error.status}{message}; correct prediction, or the model.",
         )
-    return degraded("ModelNotReady", f"The model server answers {error.status} to {path}{said}; see its logs.")
+    return degraded("ModelNotReady", f"The model server answers {error.status} to {path}{message}; see its logs.")
 
 
-def _said(answer: str, name: str) -> Verdict:
+def _verdict_on_readiness(answer: str, name: str) -> Verdict:
     try:
         ready = json.loads(answer).get("ready", True)
     except (ValueError, AttributeError):
@@ -217,11 +217,11 @@ def _said(answer: str, name: str) -> Verdict:
     return Verdict(State.SERVING, "ModelReady", "The InferenceService serves its current spec and its model is ready.")
 
 
-def _predicted(asked: Prediction, answer: str) -> Verdict:
-    if asked.expected is not None:
+def _verdict_on_predictions(prediction: Prediction, answer: str) -> Verdict:
+    if prediction.expected is not None:
         try:
-            predictions = codec.decode(asked.protocol, answer.encode(), asked.rows)
-            wrong = codec.first_difference(asked.expected, predictions)
+            predictions = codec.decode(prediction.protocol, answer.encode(), prediction.rows)
+            wrong = codec.first_difference(prediction.expected, predictions)
         except KServeError as error:
             wrong = str(error)
         if wrong:
@@ -234,15 +234,15 @@ def _predicted(asked: Prediction, answer: str) -> Verdict:
 def _other_model(api: KubeApi, path: str, digest: str) -> Verdict | None:
     """Compare with what the server says of the model; one that reports no digest is not checked."""
     try:
-        said = json.loads(api.text(path)).get("properties", {}).get("digest")
+        served = json.loads(api.text(path)).get("properties", {}).get("digest")
     except (ApiError, ValueError, AttributeError):
         return None  # a server that has no such description
-    if said in (None, digest):
+    if served in (None, digest):
         return None
     # Degraded, since a previous pod may have been asked.
     return degraded(
         "ModelDiffers",
-        f"The model server serves the digest {short(str(said))} where {digest} is wanted; see who has changed the "
+        f"The model server serves the digest {short(str(served))} where {digest} is wanted; see who has changed the "
         "version, and give other content another version.",
     )
 
@@ -287,6 +287,6 @@ class Askers:
             try:
                 verdict = self._asks(name, service, old)
             except Exception as error:  # a thread that ended without a word would be waited for
-                said = short(f"{error.__class__.__name__}: {error}")
-                verdict = degraded("ProbeFailed", f"The model's answer cannot be parsed ({said}).")
+                message = short(f"{error.__class__.__name__}: {error}")
+                verdict = degraded("ProbeFailed", f"The model's answer cannot be parsed ({message}).")
             self._put(Answer(name, about, verdict))

@@ -74,7 +74,7 @@ class Objects:
 
 
 def judge(objects: Objects) -> Verdict:
-    """Say what can be said from the objects; serving here means that only the model itself is left to ask."""
+    """Return the verdict on the objects; serving means here that only the model itself remains to be queried."""
     service = objects.service
     if service is None:
         return failed("NotFound", "The InferenceService does not exist; create it, or check name and namespace.")
@@ -295,8 +295,8 @@ def _model(service: Json, asleep: bool) -> Verdict | None:
     model_status: Json = service.get("status", {}).get("modelStatus", {})
     target = (model_status.get("states") or {}).get("targetModelState")
     if target == "FailedToLoad":
-        said = short((model_status.get("lastFailureInfo") or {}).get("message"))
-        return degraded("FailedToLoad", f"The model did not load{f': {said}' if said else ''}; see the logs.")
+        message = short((model_status.get("lastFailureInfo") or {}).get("message"))
+        return degraded("FailedToLoad", f"The model did not load{f': {message}' if message else ''}; see the logs.")
     # Pending is also what a service that is scaled to zero says, and a request scales it up.
     if target in ("Pending", "Loading") and not asleep:
         return progressing("ModelLoading", f"The model is in state {target}.")
@@ -308,8 +308,8 @@ def _conditions(service: Json) -> Iterator[Verdict]:
     for name in [*names, "IngressReady", "Ready"]:
         condition = _condition(service, name)
         if condition.get("status") != "True":
-            said = short(condition.get("message") or condition.get("reason"))
-            yield progressing(f"Not{name}", f"The condition {name} is not True{f': {said}' if said else ''}.")
+            message = short(condition.get("message") or condition.get("reason"))
+            yield progressing(f"Not{name}", f"The condition {name} is not True{f': {message}' if message else ''}.")
 
 
 def _knative(service: Json, objects: Objects) -> Iterator[Verdict | None]:
@@ -340,7 +340,7 @@ def _revision(service: Json, component: str, status: Json, objects: Objects) -> 
         return _stuck(deployment, objects) or _unready_revision(service, component, created, deployment, objects)
     if field_name := unmatched_replicas(service, component, deployment, True):
         return _not_observed(service, component, field_name)
-    # A canary's share is what it is told to be.
+    # A canary's share is that of its spec.
     if spec.get("canaryTrafficPercent") is None:
         for target in status.get("traffic") or ():
             if target.get("percent") and target.get("revisionName") != created:
@@ -360,12 +360,12 @@ def _no_revision(service: Json, component: str) -> Verdict:
 
 def _unready_revision(service: Json, component: str, revision: str, deployment: Json, objects: Objects) -> Verdict:
     condition = _condition(service, f"{component.capitalize()}ConfigurationReady")
-    said = condition.get("message") or ""
+    message = condition.get("message") or ""
     # The condition may still be about the revision before, and Knative leaves it False until the revision is Ready: a
     # pod that no node took has long been on its way (reconciler/configuration/configuration.go of Knative v1.11.5).
-    given_up = condition.get("status") == "False" and revision in said
+    given_up = condition.get("status") == "False" and revision in message
     if given_up and not _on_their_way(deployment, objects):
-        return degraded("RevisionFailed", f"Knative has given up: {short(said).rstrip('. ')}; see events and logs.")
+        return degraded("RevisionFailed", f"Knative has given up: {short(message).rstrip('. ')}; see events and logs.")
     return progressing("RevisionNotReady", f"Revision {revision} is not ready yet.")
 
 

@@ -52,8 +52,8 @@ def _parent(name: str, generation: int | None, entry: Json) -> Verdict | None:
                 "RouteNotObserved", f"The gateway has not observed the current generation of HTTPRoute {name}."
             )
         if condition.get("status") != "True":
-            said = short(condition.get("message")).rstrip(".")
-            return degraded(f"RouteNot{kind}", f"The gateway does not serve HTTPRoute {name}: {said}; {todo}.")
+            message = short(condition.get("message")).rstrip(".")
+            return degraded(f"RouteNot{kind}", f"The gateway does not serve HTTPRoute {name}: {message}; {todo}.")
     return None
 
 
@@ -63,5 +63,5 @@ def unmatched_timeout(spec: Json, routes: Sequence[Json]) -> str | None:
     Operators can have routes without (disableHTTPRouteTimeout), so one that has none is accepted.
     """
     timeouts = [rule.get("timeouts") or {} for route in routes for rule in route.get("spec", {}).get("rules") or ()]
-    said = {timeout["request"] for timeout in timeouts if "request" in timeout}
-    return "timeout" if spec.get("timeout") is not None and said - {f"{spec['timeout']}s"} else None
+    found = {timeout["request"] for timeout in timeouts if "request" in timeout}
+    return "timeout" if spec.get("timeout") is not None and found - {f"{spec['timeout']}s"} else None

@@ -188,8 +188,8 @@ class Services:
 
     def _listed(self, source: str, things: Mapping[str, Json]) -> set[str]:
         self._missing.discard(source)
-        gone = [uid for kind, uid in self._whose if kind == source and uid not in things]
-        touched = [self._drop(source, uid) for uid in gone] + [self._put(source, thing) for thing in things.values()]
+        deleted = [uid for kind, uid in self._whose if kind == source and uid not in things]
+        touched = [self._drop(source, uid) for uid in deleted] + [self._put(source, thing) for thing in things.values()]
         return set().union(*touched)
 
     def _put(self, source: str, thing: Json) -> set[str]:

@@ -30,7 +30,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .field_match import first_unmatched, holds
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.field_match import first_unmatched, holds
 
 Json = Mapping[str, Any]
 

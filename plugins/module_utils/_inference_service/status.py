@@ -55,7 +55,7 @@ QUESTION: dict[str, Any] = {
 ONE_WAY = [["name", "names", "label_selectors"]]
 
 _SEVERITY = (State.FAILED, State.DEGRADED, State.PROGRESSING, State.SERVING)
-_TOLD = 3  # so many services' causes make up the message; the others are in the result
+_REPORTED = 3  # so many services' causes make up the message; the others are in the result
 
 
 class NotFound(KServeError):
@@ -86,7 +86,7 @@ class _Models:
         self._askers = Askers(asks, put)
         self.ask, self.stop = self._askers.ask, self._askers.stop
         why = "it is scaled to zero" if question else "model_ready_path is empty"
-        self.unasked = f"The model was not asked, since {why}."
+        self.not_queried = f"The model was not queried, since {why}."
 
     def target(self, objects: Objects) -> str | Verdict | None:
         """See Ask."""
@@ -105,7 +105,7 @@ def question(options: Mapping[str, Any]) -> Question:
 def ready(
     api: KubeApi,
     selection: Selection,
-    asked: Question,
+    model_query: Question,
     limits: Limits,
     check_mode: bool = False,
     warn: Callable[[str], None] = lambda _sentence: None,
@@ -118,7 +118,7 @@ def ready(
     """
     try:
         limits_now = replace(limits, absent_is_fine=check_mode)
-        outcome = _wait(api, selection, asked, limits_now, watch=limits.timeout > 0, report=report)
+        outcome = _wait(api, selection, model_query, limits_now, watch=limits.timeout > 0, report=report)
         absent = [entry.name for entry in outcome.services if entry.verdict.reason == NOT_FOUND]
         if not outcome.services and selection.names is None:
             raise NotFound(f"No {selection} have the labels {','.join(selection.label_selectors)}; check them.")
@@ -132,22 +132,22 @@ def ready(
     if failed:
         raise _failure(api, selection, limits, outcome, failed)
     facts = _facts(outcome)
-    for told in facts["services"]:
-        for sentence in told["ignored"]:
-            warn(f"InferenceService {told['name']}: {sentence}")
+    for service in facts["services"]:
+        for sentence in service["ignored"]:
+            warn(f"InferenceService {service['name']}: {sentence}")
     if selection.whole_pods:
-        for told, entry in zip(facts["services"], outcome.services, strict=True):
-            told["pods"] = current_pods(entry.objects)
+        for service, entry in zip(facts["services"], outcome.services, strict=True):
+            service["pods"] = current_pods(entry.objects)
     return {"changed": False, **facts}
 
 
-def info(api: KubeApi, selection: Selection, asked: Question) -> dict[str, Any]:
+def info(api: KubeApi, selection: Selection, model_query: Question) -> dict[str, Any]:
     """Return the result of inference_service_info.
 
     :raises KServeError: the cluster cannot be read.
     """
     try:
-        outcome = _wait(api, selection, asked, Limits(), watch=False)
+        outcome = _wait(api, selection, model_query, Limits(), watch=False)
     except NotFound as error:
         return {"changed": False, "services": [], "msg": str(error)}
     details = _diagnosed(api, selection, [entry for entry in outcome.services if not _serves(entry)])
@@ -156,12 +156,12 @@ def info(api: KubeApi, selection: Selection, asked: Question) -> dict[str, Any]:
 
 
 def _wait(
-    api: KubeApi, selection: Selection, asked: Question, limits: Limits, watch: bool, report: Report | None = None
+    api: KubeApi, selection: Selection, model_query: Question, limits: Limits, watch: bool, report: Report | None = None
 ) -> Outcome:
     if selection.names == ():
         return Outcome([], 0.0, late=False)
     feed = _Feed(api, sources(selection), watch)
-    models = _Models(api, selection.namespace, asked, feed.put)
+    models = _Models(api, selection.namespace, model_query, feed.put)
     try:
         return wait(feed, models, selection, limits, report=report)
     finally:
@@ -246,19 +246,19 @@ def _failure(
     details = _diagnosed(api, selection, failed)
     facts = _facts(outcome, details)
     # What is wanted first comes first: the logs are at the end of a long result.
-    said = {
+    messages = {
         entry.name: entry.verdict.message + last_words(entry.verdict.message, details[entry.name].get("logs") or {})
         for entry in failed
     }
     when = f" after {limits.timeout:g} seconds" if outcome.late and not failed[0].settled else ""
-    told = failed[:_TOLD]
-    other = any(entry.verdict.reason in runtimes.REASONS for entry in told)
+    reported = failed[:_REPORTED]
+    other = any(entry.verdict.reason in runtimes.REASONS for entry in reported)
     known = f" {runtimes.sentence(api, selection.namespace)}".rstrip() if other else ""
     if len(outcome.services) == 1:
         warning = _warning(facts) if when else ""
-        return KServeError(f"{selection} does not serve{when}: {said[failed[0].name]}{warning}{known}", **facts)
-    causes = " ".join(f"{entry.name}: {said[entry.name]}" for entry in told)
-    rest = f" The other {len(failed) - _TOLD} are in services." if len(failed) > _TOLD else ""
+        return KServeError(f"{selection} does not serve{when}: {messages[failed[0].name]}{warning}{known}", **facts)
+    causes = " ".join(f"{entry.name}: {messages[entry.name]}" for entry in reported)
+    rest = f" The other {len(failed) - _REPORTED} are in services." if len(failed) > _REPORTED else ""
     under_way = 0 if outcome.late else sum(not entry.settled for entry in outcome.services)
     given_up = f" The other {under_way} were not waited for, since fail_fast is true." if under_way else ""
     count = f"{len(failed)} of {len(outcome.services)} {selection} do not serve{when}"

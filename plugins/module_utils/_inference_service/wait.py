@@ -56,12 +56,12 @@ class Feed(Protocol):
 
 
 class Ask(Protocol):
-    """How models are asked; the answers come through the feed.
+    """How models are queried; the answers come through the feed.
 
-    unasked: a sentence on a model that serves and was not asked.
+    not_queried: a sentence on a model that serves and was not queried.
     """
 
-    unasked: str
+    not_queried: str
 
     def target(self, objects: Objects) -> str | Verdict | None:
         """Return the Service to ask, or None for not at all, or why not yet."""
@@ -73,7 +73,7 @@ class Ask(Protocol):
 class Watched:
     """One InferenceService, its verdict, and what is known of its model.
 
-    model_ready: None while it was not asked; seconds: when the verdict last became what it is.
+    model_ready: None while it was not queried; seconds: when the verdict last became what it is.
     """
 
     def __init__(self, name: str, grace_period: float) -> None:
@@ -91,7 +91,7 @@ class Watched:
 
     @property
     def model_ready(self) -> bool | None:
-        """Whether the model said that it is ready; None when it was not asked."""
+        """Whether the model reported that it is ready; None if it was not queried."""
         return None if self._answer is None else self._answer.state is State.SERVING
 
     @property
@@ -100,7 +100,7 @@ class Watched:
         return self.verdict.state in (State.SERVING, State.FAILED)
 
     @property
-    def unasked(self) -> bool:
+    def not_queried(self) -> bool:
         """Whether its model is being asked for the first time."""
         return self._asking and self._answer is None
 
@@ -134,7 +134,7 @@ class Watched:
         else:
             self._about = self._answer = self._due = None
             self._backoff.reset()
-            verdict = service or replace(verdict, message=f"{verdict.message} {ask.unasked}")
+            verdict = service or replace(verdict, message=f"{verdict.message} {ask.not_queried}")
         verdict = self._patience.judge(verdict, now)
         if (verdict.state, verdict.reason) != (self.verdict.state, self.verdict.reason):
             self.seconds = now - start
@@ -146,7 +146,7 @@ class Watched:
         if about != self._about:
             self._about = about
             self._due = now
-            if self.model_ready:  # what other pods have said; a doubt stays until it is answered
+            if self.model_ready:  # the answer of other pods; a degraded verdict remains until the next answer
                 self._answer = None
         if not self._asking and self._due is not None and self._due <= now:
             self._asking, self._due = True, None
@@ -220,7 +220,7 @@ class _Waiting:
         # By name: those without a final verdict, the failed ones, and those whose model has yet to answer once.
         self._unsettled: set[str] = set()
         self._failed: set[str] = set()
-        self._unasked: set[str] = set()
+        self._not_queried: set[str] = set()
         self._not_ready: set[str] = set()
         # When which service is to be judged again without news; what is out of date here does no harm.
         self._calendar: list[tuple[float, str]] = []
@@ -247,7 +247,7 @@ class _Waiting:
         self._changed, self._touched = set(), set()
         if not self._unsettled or (self._limits.fail_fast and self._failed):
             return True
-        return now >= self._deadline and not self._unasked
+        return now >= self._deadline and not self._not_queried
 
     def left(self, now: float) -> float:
         """Return for how many seconds to wait for news."""
@@ -260,9 +260,9 @@ class _Waiting:
         if not self._unsettled:
             return f"The API server has not listed everything after {seconds} seconds."
         name = min(self._unsettled)
-        said = f"{name}: {self._watched[name].verdict.message}"
+        example = f"{name}: {self._watched[name].verdict.message}"
         count = len(self._watched) - len(self._unsettled) - len(self._failed)
-        return f"{count} of {len(self._watched)} InferenceServices serve after {seconds} seconds. {said}"
+        return f"{count} of {len(self._watched)} InferenceServices serve after {seconds} seconds. {example}"
 
     def outcome(self, now: float) -> Outcome:
         """Return how it ended."""
@@ -281,7 +281,7 @@ class _Waiting:
         # A service chosen by its labels may be gone or have lost them.
         for name in set(self._watched) - set(names):
             del self._watched[name]
-            for group in (self._unsettled, self._failed, self._unasked, self._not_ready):
+            for group in (self._unsettled, self._failed, self._not_queried, self._not_ready):
                 group.discard(name)
 
     def _judge(self, service: Watched, now: float) -> None:
@@ -292,7 +292,7 @@ class _Waiting:
         for group, belongs in (
             (self._unsettled, not service.settled and not excused),
             (self._failed, service.verdict.state is State.FAILED and not excused),
-            (self._unasked, service.unasked),
+            (self._not_queried, service.not_queried),
             (self._not_ready, service.model_ready is False),
         ):
             if belongs:

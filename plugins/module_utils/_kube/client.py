@@ -51,7 +51,7 @@ _REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Confli
 
 
 class ApiError(KServeError):
-    """The API server's refusal; status: the HTTP status, text: what it said, in full but for secrets."""
+    """The API server's refusal; status: the HTTP status, text: its message, complete except for secrets."""
 
     def __init__(self, message: str, status: int, text: str = "") -> None:
         super().__init__(message, reason=_REASONS.get(status, "APIServerRejected"))

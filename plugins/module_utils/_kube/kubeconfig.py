@@ -99,8 +99,8 @@ def reconcile(api: KubeApi, wanted: Wanted, at: Server, now: datetime, check_mod
     held, reason = _held(wanted, at, uid, now)
     if not reason or check_mode:
         return _result(wanted, reason, held)
-    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
-    answer = json.loads(api.post(f"{account}/token", {**asked, "spec": {"expirationSeconds": wanted.seconds}}))
+    token_request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
+    answer = json.loads(api.post(f"{account}/token", {**token_request, "spec": {"expirationSeconds": wanted.seconds}}))
     token = answer["status"]["token"]
     _write(wanted.path, yaml.safe_dump(_kubeconfig(wanted, at, token), sort_keys=False))
     return _result(wanted, reason, _Lifetime.of(_claims(token)))

@@ -17,14 +17,12 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.proxy import is_exempt, proxy_of
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.proxy import DEFAULT_PORTS, is_exempt, proxy_of
 
 with suppress(ImportError):  # whoever makes the client reports it
     from kubernetes.client import Configuration
     from kubernetes.config import ConfigException, load_incluster_config
     from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, ConfigNode, KubeConfigMerger
-
-_PORTS = {"https": 443, "http": 80}
 
 
 class _Cluster(NamedTuple):
@@ -51,7 +49,7 @@ def proxy_options(options: Mapping[str, Any], environ: Mapping[str, str]) -> dic
     try:
         cluster = _cluster(given)
         parts = urlsplit(cluster.host if "://" in cluster.host else f"https://{cluster.host}")
-        names, port = (parts.hostname or "",), parts.port or _PORTS.get(parts.scheme, 443)
+        names, port = (parts.hostname or "",), parts.port or DEFAULT_PORTS.get(parts.scheme, 443)
     except Exception:  # a file that is no kubeconfig, or no library: whoever makes the client reports it
         return {}
     exempt = given("no_proxy")
@@ -72,7 +70,7 @@ def _proxy(text: str) -> dict[str, Any]:
         parts = urlsplit(text if "://" in text else f"http://{text}")
     except ValueError:
         parts = urlsplit("")
-    if parts.scheme not in _PORTS or not parts.hostname:
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise KServeError(
             "The proxy before the API server is not one that is spoken to by HTTP; give one such as "
             "http://proxy.example.com:3128 in proxy, the kubeconfig's proxy-url or HTTPS_PROXY.",

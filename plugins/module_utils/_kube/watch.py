@@ -183,7 +183,7 @@ class Follower:
 
 
 class Followers:
-    """Threads that follow several sources, and what they have said so far."""
+    """Threads that watch several sources, and their events so far."""
 
     def __init__(self, api: KubeApi, sources: Mapping[str, Source], watch: bool = True) -> None:
         """:param watch: False for one list of each."""
@@ -200,11 +200,11 @@ class Followers:
         try:
             follower.run(watch)
         except Exception as error:  # a thread that ended without a word would be waited for
-            said = short(f"{error.__class__.__name__}: {error}")
+            message = short(f"{error.__class__.__name__}: {error}")
             self._queue.put(
                 Change(
                     name,
-                    error=KServeError(f"The API server's answer cannot be parsed ({said}).", reason="InvalidAnswer"),
+                    error=KServeError(f"The API server's answer cannot be parsed ({message}).", reason="InvalidAnswer"),
                 )
             )
 

@@ -115,7 +115,7 @@ class PlannedLoad:
         else:
             for _connection in range(self.connections):
                 self._send(self._connect(), clock.time())
-        self._end_if_done()
+        self._end_if_finished()
 
     def _connect(self) -> int:
         connection = len(self._callbacks)
@@ -174,7 +174,7 @@ class PlannedLoad:
             self._send(connection, self._clock.time())
         else:
             self._idle.append(connection)
-            self._end_if_done()
+            self._end_if_finished()
 
     def _count(self, result: Answer | Unanswered) -> None:
         error = result if isinstance(result, Unanswered) else error_for(result)
@@ -189,7 +189,7 @@ class PlannedLoad:
             return now - self.began < self._plan.seconds
         return self.sent < self._plan.requests
 
-    def _end_if_done(self) -> None:
+    def _end_if_finished(self) -> None:
         if (
             not self._in_flight
             and not self._waiting

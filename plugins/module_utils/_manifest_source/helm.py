@@ -107,14 +107,14 @@ class _Programs:
         ) as program:
             self._add(program)
             try:
-                printed, said = program.communicate(given, timeout)
+                output, errors = program.communicate(given, timeout)
             except BaseException:
                 _kill(program)
                 raise
             finally:
                 with self._lock:
                     self._running.discard(program)
-        return subprocess.CompletedProcess(command, program.returncode, printed, said)
+        return subprocess.CompletedProcess(command, program.returncode, output, errors)
 
     def _add(self, program: subprocess.Popen[str]) -> None:
         with self._lock:
@@ -184,7 +184,7 @@ def _printed(command: Sequence[str], chart: Mapping[str, Any], programs: _Progra
     helm = command[0]
     try:
         # JSON is YAML, too, and what a file would hold may be secret.
-        done = programs.run(command, json.dumps(chart["values"]), _LONGEST)
+        result = programs.run(command, json.dumps(chart["values"]), _LONGEST)
     except subprocess.TimeoutExpired:
         raise KServeError(
             f"Helm has not rendered the chart {chart['ref']} after {_LONGEST} seconds; check that its repository "
@@ -195,13 +195,13 @@ def _printed(command: Sequence[str], chart: Mapping[str, Any], programs: _Progra
         raise KServeError(
             f"{helm} cannot be run ({error.strerror}); install Helm, or set helm to its path.", reason="HelmMissing"
         ) from None
-    if done.returncode:
+    if result.returncode:
         # A chart's schema and its templates may repeat the value that they refuse.
         names = [str(chart[name] or "") for name in ("ref", "release", "namespace", "repository", "version")]
-        told = redact(without_values(done.stderr, chart["values"], names))
-        said = " ".join(told.split()).removeprefix("Error: ").rstrip(".")
+        masked = redact(without_values(result.stderr, chart["values"], names))
+        message = " ".join(masked.split()).removeprefix("Error: ").rstrip(".")
         raise KServeError(
-            f"Helm does not render the chart {chart['ref']}: {said}; correct the entry in charts.",
+            f"Helm does not render the chart {chart['ref']}: {message}; correct the entry in charts.",
             reason="ChartNotRendered",
         )
-    return done.stdout
+    return result.stdout

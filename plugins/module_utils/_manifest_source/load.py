@@ -81,13 +81,13 @@ def load(
             "There is nothing to apply; give objects in definitions, files in src, or charts.", reason="NoManifests"
         )
     wanted = set(only_kinds) or {manifest.kind for manifest in found.values()}
-    done = with_images(map(_encoded, apply_patches(found.values(), patches)), Images.of(images))
+    patched = with_images(map(_encoded, apply_patches(found.values(), patches)), Images.of(images))
     if ca_bundle:
-        done = [with_ca_bundle(manifest, ca_bundle) for manifest in done]
-    for manifest in done:
+        patched = [with_ca_bundle(manifest, ca_bundle) for manifest in patched]
+    for manifest in patched:
         if fault := next(manifest_faults(manifest.body), None):
             raise KServeError(f"{manifest}, in {manifest.source}: {fault}.", reason="InvalidResources")
-    return sorted((manifest for manifest in done if manifest.kind in wanted), key=rank)
+    return sorted((manifest for manifest in patched if manifest.kind in wanted), key=rank)
 
 
 def _encoded(manifest: Manifest) -> Manifest:

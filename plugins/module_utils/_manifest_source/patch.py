@@ -44,14 +44,14 @@ def apply_patches(manifests: Iterable[Manifest], patches: Sequence[Mapping[str, 
     :param patches: parts of objects, with kind and metadata.name; metadata.namespace where the name is not enough.
     :raises KServeError: a patch names no object, or one that is not among the manifests.
     """
-    done = list(manifests)
+    patched = list(manifests)
     for number, patch in enumerate(patches):
         metadata = patch.get("metadata")
         if not isinstance(metadata, Mapping) or not patch.get("kind") or not metadata.get("name"):
             raise KServeError(
                 f"patches[{number}] needs kind and metadata.name, which select the object.", reason="InvalidPatch"
             )
-        fits = [index for index, manifest in enumerate(done) if _is_for(patch, manifest)]
+        fits = [index for index, manifest in enumerate(patched) if _is_for(patch, manifest)]
         if not fits:
             raise KServeError(
                 f"patches[{number}] is for {patch['kind']} {metadata['name']}, which is in no manifest; correct its "
@@ -59,8 +59,9 @@ def apply_patches(manifests: Iterable[Manifest], patches: Sequence[Mapping[str, 
                 reason="PatchUnmatched",
             )
         for index in fits:
-            done[index] = replace(done[index], body=merge_patch(done[index].body, _with_texts(patch, done[index])))
-    return done
+            manifest = patched[index]
+            patched[index] = replace(manifest, body=merge_patch(manifest.body, _with_texts(patch, manifest)))
+    return patched
 
 
 def _with_texts(patch: Mapping[str, Any], manifest: Manifest) -> Mapping[str, Any]:

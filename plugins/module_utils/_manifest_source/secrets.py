@@ -91,7 +91,7 @@ def without_values(text: str, values: Any, names: Iterable[str]) -> str:
     """
     known = _WORDS | {part for name in names for part in (name, *re.split(r"[/:@]", name))} | set(_keys(values))
     parts = []
-    for value, secret in sorted(_told(values, secret=False), key=lambda entry: len(entry[0]), reverse=True):
+    for value, secret in sorted(_with_secrecy(values, secret=False), key=lambda entry: len(entry[0]), reverse=True):
         if secret or len(value) >= _LONG:
             parts.append(re.escape(value))
         elif value not in known and not re.fullmatch(r"[\d.]{1,5}", value):
@@ -99,14 +99,14 @@ def without_values(text: str, values: Any, names: Iterable[str]) -> str:
     return re.sub("|".join(parts), MASK, text) if parts else text
 
 
-def _told(value: Any, secret: bool) -> Iterator[tuple[str, bool]]:
+def _with_secrecy(value: Any, secret: bool) -> Iterator[tuple[str, bool]]:
     """Return each text and number that is long enough, and whether a field above it has a telling name."""
     if isinstance(value, Mapping):
         for key, below in value.items():
-            yield from _told(below, secret or bool(_TELLING.search(str(key))))
+            yield from _with_secrecy(below, secret or bool(_TELLING.search(str(key))))
     elif isinstance(value, list):
         for below in value:
-            yield from _told(below, secret)
+            yield from _with_secrecy(below, secret)
     elif value is not None and len(str(value)) >= _SHORTEST:
         yield str(value), secret and not isinstance(value, bool)
 

@@ -21,6 +21,7 @@ from typing import Any
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common import atomic_file
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import LocalFile, scan
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import check_segment
 
 from .metadata import METADATA, SUFFIXES, model_files
 from .sandbox import Trial, check_platform, fault, try_model
@@ -56,6 +57,8 @@ def describe_model(request: Request, trial: Trial) -> tuple[bytes, bytes]:
     :raises KServeError: there is not one model file, or servers cannot serve it, or a row cannot be predicted.
     """
     check_platform()
+    check_segment("name", request.name)
+    check_segment("version", request.version)
     files = scan(request.folder)
     model = _only_model(request.folder, files)
     before = next((file.path.read_bytes() for file in files if file.name == METADATA), b"")

@@ -204,7 +204,7 @@ class Estimator:
     def missing(self, place: int) -> tuple[Any, ...]:
         """Return the value that stands for a missing one in a column, or nothing if the model accepts none there.
 
-        The model decides: it is asked once, with a row that it predicts otherwise.
+        The model decides: it predicts a typical row whose value in this column is missing; the result is cached.
         """
         if place not in self._missing:
             self._missing[place] = self._find_missing(place)

@@ -73,9 +73,9 @@ def describe(files: Sequence[LocalFile], name: str, version: str) -> Description
         )
     document = _Document(by_name[METADATA])
     for field, wanted in (("name", name), ("version", version)):
-        said = document.get(field, str)
-        if said not in (None, wanted):
-            document.fault(f"its {field} is {said!r}, and the upload's {wanted!r} (correct either)")
+        stated = document.get(field, str)
+        if stated not in (None, wanted):
+            document.fault(f"its {field} is {stated!r}, and the upload's {wanted!r} (correct either)")
     if "description" in document:
         document.get("description", str)
     model_format = document.get("model_format", str)

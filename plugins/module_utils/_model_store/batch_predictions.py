@@ -58,8 +58,8 @@ def describe(
         )
     model = complete_manifest(store, target, digest)
     etag, size = found[key].etag, found[key].size
-    asked = json.dumps([etag, size, model.digest, probabilities, list(keep)])
-    identity = hashlib.sha256(asked.encode()).hexdigest()[:12]
+    request = json.dumps([etag, size, model.digest, probabilities, list(keep)])
+    identity = hashlib.sha256(request.encode()).hexdigest()[:12]
     output = f"{key}{PREDICTIONS}{target.name}-{target.version}-{identity}/"
     complete = output + MANIFEST in found
     return {

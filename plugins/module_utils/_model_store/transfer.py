@@ -195,9 +195,9 @@ class _Sender:
         held = self._stored.get(file.name)
         if held and held.size == file.size and "-" in held.etag:
             digest, pieces = self._each_part(file, self._only_md5)
-            done = [piece.result() for piece in pieces]
-            joined = hashlib.md5(b"".join(piece.md5 for piece in done), usedforsecurity=False).hexdigest()
-            if held.etag == f"{joined}-{len(done)}":
+            parts = [piece.result() for piece in pieces]
+            joined = hashlib.md5(b"".join(piece.md5 for piece in parts), usedforsecurity=False).hexdigest()
+            if held.etag == f"{joined}-{len(parts)}":
                 same: Future[Outcome] = Future()
                 same.set_result(Outcome(_whole(file, digest), held.etag, 0, True))
                 return same
@@ -266,11 +266,11 @@ class _Sender:
 
     def _finish(self, key: str, upload: str | None, pieces: Sequence[Future[_Piece]]) -> tuple[str | None, int]:
         """Have the store join the parts; the ETag of the object, if there is one, and the bytes that were sent."""
-        done = [piece.result() for piece in pieces]
-        sent = sum(piece.sent for piece in done)
+        results = [piece.result() for piece in pieces]
+        sent = sum(piece.sent for piece in results)
         if self._dry_run or upload is None:
             return None, sent
-        parts = {number: piece.stored for number, piece in enumerate(done, start=1) if piece.stored}
+        parts = {number: piece.stored for number, piece in enumerate(results, start=1) if piece.stored}
         try:
             return self._store.finish(key, upload, parts), sent
         except UploadGone:

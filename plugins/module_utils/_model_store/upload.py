@@ -113,8 +113,8 @@ def publish(
     if missing and not check_mode:
         store.create()
     run = _Run(store, target, files, released, connections, check_mode, overwrite)
-    done = run.complete(withdraw=content is not None, empty=warning is not None, warning=warning)
-    return replace(done, gate=passed)
+    result = run.complete(withdraw=content is not None, empty=warning is not None, warning=warning)
+    return replace(result, gate=passed)
 
 
 def _without_own_manifest(files: Sequence[LocalFile]) -> list[LocalFile]:
@@ -164,7 +164,7 @@ def _described(manifest: Manifest) -> dict[str, str]:
 class _Run:
     """A run that has something to do.
 
-    released: what a manifest said of the objects that are there, by name.
+    released: the entries of an existing manifest, by name.
     """
 
     def __init__(
@@ -263,7 +263,7 @@ class _Run:
                 pass
 
     def _verify(self, kept: Mapping[str, StoredObject], outcomes: Mapping[str, Outcome]) -> None:
-        """Verify that the store contains what it said it stored, and nothing else."""
+        """Verify that the store contains the objects that it has acknowledged, and nothing else."""
         wanted = {
             file.name: Wanted(file.size, kept[file.name].etag, file.sha256)
             if file.name in kept

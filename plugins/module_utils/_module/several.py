@@ -40,6 +40,6 @@ def side_by_side(
     failed = [result for result in results if result.get("failed")]
     if failed:
         titles = [f"{' '.join(result[name] for name in names)}: " if len(failed) > 1 else "" for result in failed]
-        said = " ".join(f"{title}{result['msg']}" for title, result in zip(titles, failed, strict=True))
-        raise KServeError(said, reason=failed[0]["reason"], models=results)
+        message = " ".join(f"{title}{result['msg']}" for title, result in zip(titles, failed, strict=True))
+        raise KServeError(message, reason=failed[0]["reason"], models=results)
     return results

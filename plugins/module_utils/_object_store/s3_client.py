@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.proxy import proxy_of
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.proxy import DEFAULT_PORTS, proxy_of
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.url_credentials import (
     reject_credentials,
@@ -298,11 +298,12 @@ def connect(options: S3Options) -> S3Client:
                 **credentials,
             )
 
-        client = client_with(None)
+        # boto3 reads the proxies of the environment, too, but knows no network in NO_PROXY.
+        client = client_with(_proxies(options.endpoint_url, options.bucket) if options.endpoint_url else None)
         # The configuration of boto3 may have an endpoint, too.
         reject_credentials("endpoint_url", client.meta.endpoint_url, "set access_key and secret_key")
-        if any(name.lower().endswith("_proxy") for name in os.environ):
-            # boto3 knows no network in NO_PROXY, and only now its endpoint is known.
+        if not options.endpoint_url and any(name.lower().endswith("_proxy") for name in os.environ):
+            # Only a client tells the endpoint that boto3 chooses.
             client = client_with(_proxies(client.meta.endpoint_url, options.bucket))
         found = replace(options, endpoint_url=client.meta.endpoint_url, region=client.meta.region_name)
     return S3Client(found, client, lambda: _secrets(options, session))
@@ -312,7 +313,7 @@ def _proxies(endpoint: str, bucket: str) -> dict[str, str]:
     """Return the proxy by the URL's scheme, or nothing; the bucket may be a part of the host name."""
     parts = _url_parts(endpoint)
     host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    port = parts.port or DEFAULT_PORTS.get(parts.scheme, 80)
     proxy = proxy_of(parts.scheme, (host, f"{bucket}.{host}"), port, os.environ)
     return {parts.scheme: proxy} if proxy else {}
 

@@ -189,15 +189,15 @@ class Loader:
         manifest = self._manifest(version, digest)
         who = f"{self.name} {version} ({manifest.digest}, {len(manifest.files)} files, {manifest.size} bytes)"
         if self._complete(version, manifest):
-            done = f"{who} is in the volume already."
+            message = f"{who} is in the volume already."
         else:
             self._refuse_other(version, manifest)
             self._fill(version, manifest)
             self._exchange(version)
-            done = f"{who} is loaded."
+            message = f"{who} is loaded."
         os.utime(self.folder / version / MANIFEST)
         removed = self._prune(version)
-        return f"{done} Removed: {', '.join(removed)}." if removed else done
+        return f"{message} Removed: {', '.join(removed)}." if removed else message
 
     def _manifest(self, version: str, digest: str | None) -> Manifest:
         key = f"{self.name}/{version}/{MANIFEST}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,6 +36,8 @@ RESOURCES = {
     "/apis/serving.kserve.io/v1beta1": {"InferenceService": ("inferenceservices", True)},
 }
 MODEL = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "sklearnserver"}
+# The status and the content, by method and path.
+Answer = Callable[[str, str], tuple[int, Any]]
 # Watches stay open so long, as those of a quiet cluster do.
 WATCH_SECONDS = 30.0
 
@@ -114,25 +116,66 @@ class Cluster(Server):
 def cluster(folder: Path) -> Iterator[Cluster]:
     """Serve a cluster, with a kubeconfig in the folder."""
     made = Cluster(folder)
-    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(made)) as server:
-        where = {"name": "one", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}
-        context = {"name": "one", "context": {"cluster": "one", "user": "one"}}
-        users = [{"name": "one", "user": {"token": "a-token"}}]
-        content = {"clusters": [where], "contexts": [context], "users": users, "current-context": "one"}
-        made.kubeconfig.write_text(yaml.safe_dump(content))
+    with serving(_handler(made)) as url:
+        write_kubeconfig(made.kubeconfig, url)
+        yield made
+
+
+def write_kubeconfig(path: Path, server: str) -> Path:
+    """Write a kubeconfig with a token for the API server at a URL."""
+    where = {"name": "one", "cluster": {"server": server}}
+    context = {"name": "one", "context": {"cluster": "one", "user": "one"}}
+    users = [{"name": "one", "user": {"token": "PLANTED"}}]
+    content = {"clusters": [where], "contexts": [context], "users": users, "current-context": "one", "kind": "Config"}
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@contextmanager
+def serving(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve HTTP, and yield the server's URL."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
-            yield made
+            yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             server.block_on_close = False
 
 
-def _handler(made: Cluster) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class Handler(BaseHTTPRequestHandler):
+    """Answers in JSON, or with bytes."""
 
+    protocol_version = "HTTP/1.1"
+
+    def send(self, status: int, content: Any) -> None:
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/xml" if isinstance(content, bytes) else "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_words: object) -> None:
+        """Print nothing."""
+
+
+def answering(answer: Answer) -> type[BaseHTTPRequestHandler]:
+    """Return the handler of a server whose answers depend on the method and the path only."""
+
+    class Answers(Handler):
+        def _answer(self) -> None:
+            self.send(*answer(self.command, urlsplit(self.path).path))
+
+        do_GET = do_HEAD = do_PATCH = do_POST = _answer
+
+    return Answers
+
+
+def _handler(made: Cluster) -> type[BaseHTTPRequestHandler]:
+    class ClusterHandler(Handler):
         def _answer(self) -> None:
             url = urlsplit(self.path)
             query = dict(parse_qsl(url.query))
@@ -143,17 +186,9 @@ def _handler(made: Cluster) -> type[BaseHTTPRequestHandler]:
                 self._watch()
                 return
             try:
-                self._send(200, made.answer(self.command, url.path, query, body))
+                self.send(200, made.answer(self.command, url.path, query, body))
             except ApiError as error:
-                self._send(error.status, {"kind": "Status", "code": error.status, "message": error.text})
-
-        def _send(self, status: int, told: Any) -> None:
-            content = json.dumps(told).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+                self.send(error.status, {"kind": "Status", "code": error.status, "message": error.text})
 
         def _watch(self) -> None:
             self.send_response(200)
@@ -168,7 +203,4 @@ def _handler(made: Cluster) -> type[BaseHTTPRequestHandler]:
 
         do_GET = do_PATCH = do_DELETE = do_POST = _answer
 
-        def log_message(self, *_words: object) -> None:
-            """Print nothing."""
-
-    return Handler
+    return ClusterHandler

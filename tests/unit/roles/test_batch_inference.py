@@ -17,7 +17,7 @@ from .http_cluster import MODEL
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ({"model": "iris"}, "the version is v1"),
         ({"model": "rose", "version": "v7"}, "the version is v7"),
@@ -26,7 +26,7 @@ from .http_cluster import MODEL
     ],
 )
 def test_a_model_that_is_not_listed_is_named_with_those_that_are(
-    words: dict[str, object], said: str, tmp_path: Path
+    words: dict[str, object], message: str, tmp_path: Path
 ) -> None:
     (play,) = yaml.safe_load((ROOT / "playbooks" / "batch.yml").read_text())
     play |= {"hosts": "localhost", "roles": ["hashfoundry.kserve.platform"]}
@@ -34,5 +34,5 @@ def test_a_model_that_is_not_listed_is_named_with_those_that_are(
     (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
     given = json.dumps({"models": [MODEL], "input": "rows.csv", **words})
     code, output = exit_code_and_output("ansible-playbook", "play.yml", "-e", given, folder=tmp_path)
-    assert said in " ".join(output.split()), output
-    assert (code == 0) is ("the version is" in said)
+    assert message in " ".join(output.split()), output
+    assert (code == 0) is ("the version is" in message)

@@ -22,24 +22,24 @@ from .http_cluster import MODEL, Cluster
 FOUND = "{{ model_storage_digests }}"
 
 
+@pytest.mark.usefixtures("serves_v1")
 def test_a_new_version_is_shown_and_not_waited_for(run: Run, api: Cluster) -> None:
-    assert run(["model_serving"], "v1")[0] == 2
     assert api.models()["iris"]["spec"]["predictor"]["model"]["storageUri"] == "s3://models/iris/v1/"
     before = dict(api.objects)
     api.seen.clear()
-    code, said = run(["model_serving"], "v2", "--check", "--diff")
-    assert code == 0, said
-    assert '- "storageUri": "s3://models/iris/v1/" + "storageUri": "s3://models/iris/v2/"' in said
-    assert "changed=1" in said
+    code, output = run(["model_serving"], "v2", "--check", "--diff")
+    assert code == 0, output
+    assert '- "storageUri": "s3://models/iris/v1/" + "storageUri": "s3://models/iris/v2/"' in output
+    assert "changed=1" in output
     assert api.objects == before
     assert api.paths("/pods") == []
 
 
+@pytest.mark.usefixtures("serves_v1")
 def test_a_model_that_does_not_serve_yet_is_no_failure(run: Run) -> None:
-    assert run(["model_serving"], "v1")[0] == 2
-    code, said = run(["model_serving"], "v1", "--check", "--diff")
-    assert code == 0, said
-    assert "changed=0" in said
+    code, output = run(["model_serving"], "v1", "--check", "--diff")
+    assert code == 0, output
+    assert "changed=0" in output
 
 
 @pytest.fixture
@@ -61,30 +61,30 @@ def connections() -> Iterator[tuple[int, list[object]]]:
         yield listener.getsockname()[1], came
 
 
-@pytest.mark.parametrize(("version", "asked"), [("v1", True), ("v2", False)])
-def test_only_a_model_that_stays_as_it_is_is_verified(
-    run: Run, connections: tuple[int, list[object]], tmp_path: Path, version: str, asked: bool
+@pytest.mark.usefixtures("serves_v1")
+@pytest.mark.parametrize(("version", "verified"), [("v1", True), ("v2", False)])
+def test_only_an_unchanged_model_is_verified(
+    run: Run, connections: tuple[int, list[object]], tmp_path: Path, version: str, verified: bool
 ) -> None:
     """The examples are those of the new version, and the previous one serves."""
     port, came = connections
     (tmp_path / "metadata.json").write_text(json.dumps({"examples": {"instances": [[1]], "predictions": [1]}}))
     models = [{**MODEL, "version": version, "source": {"folder": str(tmp_path)}}]
-    assert run(["model_serving"], "v1")[0] == 2
     where = {"model_verification_port": port, "model_verification_address": "127.0.0.1"}
     where |= {"model_verification_ca_file": "", "models": models}
-    code, said = run(["model_serving", "model_verification"], version, "--check", **where)
-    assert code == 0, said
-    assert bool(came) is asked
+    code, output = run(["model_serving", "model_verification"], version, "--check", **where)
+    assert code == 0, output
+    assert bool(came) is verified
 
 
+@pytest.mark.usefixtures("serves_v1")
 def test_credentials_that_have_expired_can_be_rotated(run: Run) -> None:
     """The models do not serve, which new credentials may change."""
-    assert run(["model_serving"], "v1")[0] == 2
     with serving(MemoryStore()) as store:
         where = {"platform_endpoint_url": store.url, "credential_rotation_timeout": 1}
-        code, said = run(["credential_rotation"], "v1", "--check", **where)
-    assert code == 0, said
-    assert "TASK [hashfoundry.kserve.credential_rotation : Restart the model pods] " in said
+        code, output = run(["credential_rotation"], "v1", "--check", **where)
+    assert code == 0, output
+    assert "TASK [hashfoundry.kserve.credential_rotation : Restart the model pods] " in output
 
 
 def test_a_version_in_the_bucket_keeps_its_digest_where_its_folder_is_missing(run: Run, tmp_path: Path) -> None:
@@ -95,6 +95,6 @@ def test_a_version_in_the_bucket_keeps_its_digest_where_its_folder_is_missing(ru
     assert run(["model_serving"], "v1", model_serving_digests=digests)[0] == 2
     with serving(MemoryStore({"iris/v1/manifest.json": manifest.content})) as store:
         where = {"platform_endpoint_url": store.url, "models": models, "model_serving_digests": FOUND}
-        code, said = run(["model_storage", "model_serving"], "v1", "--check", "--diff", **where)
-    assert code == 0, said
-    assert "changed=0" in said, said
+        code, output = run(["model_storage", "model_serving"], "v1", "--check", "--diff", **where)
+    assert code == 0, output
+    assert "changed=0" in output, output

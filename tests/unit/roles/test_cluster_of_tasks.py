@@ -10,25 +10,17 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 
 import pytest
 import yaml
 
 from tests.unit.ansible_run import environment, exit_code_and_output
 
+from .http_cluster import serving, write_kubeconfig
+
 Run = Callable[..., str]
-
-
-def kubeconfig(path: Path, server: str) -> Path:
-    cluster = {"name": "one", "cluster": {"server": server}}
-    context = {"name": "one", "context": {"cluster": "one", "user": "one"}}
-    users = [{"name": "one", "user": {"token": "a-token"}}]
-    content = {"clusters": [cluster], "contexts": [context], "users": users, "current-context": "one"}
-    path.write_text(yaml.safe_dump(content))
-    return path
 
 
 @pytest.fixture
@@ -43,8 +35,8 @@ def ports() -> Iterator[tuple[int, int]]:
 @pytest.fixture
 def run(tmp_path: Path, ports: tuple[int, int]) -> Run:
     """Run a role while kubectl would use the second cluster, and return the output in one line."""
-    own = kubeconfig(tmp_path / "own.yml", f"https://127.0.0.1:{ports[0]}")
-    other = kubeconfig(tmp_path / "other.yml", f"https://127.0.0.1:{ports[1]}")
+    own = write_kubeconfig(tmp_path / "own.yml", f"https://127.0.0.1:{ports[0]}")
+    other = write_kubeconfig(tmp_path / "other.yml", f"https://127.0.0.1:{ports[1]}")
     env = environment("K8S_", "HASHFOUNDRY_", KUBECONFIG=str(other), XDG_CACHE_HOME=str(tmp_path / "cache"))
 
     def play(role: str, **words: object) -> str:
@@ -73,9 +65,9 @@ def run(tmp_path: Path, ports: tuple[int, int]) -> Run:
 def test_the_tasks_of_a_role_use_the_cluster_of_platform_kubeconfig(
     run: Run, ports: tuple[int, int], role: str, words: dict[str, str]
 ) -> None:
-    said = run(role, **words)
-    assert str(ports[0]) in said
-    assert str(ports[1]) not in said
+    output = run(role, **words)
+    assert str(ports[0]) in output
+    assert str(ports[1]) not in output
 
 
 def test_a_manifest_is_downloaded_to_the_cache_before_it_is_applied(
@@ -86,12 +78,10 @@ def test_a_manifest_is_downloaded_to_the_cache_before_it_is_applied(
         "apiVersion: v1\nkind: Namespace\nmetadata: {name: projectcontour}\n"
     )
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "site"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/contour.yaml"
-        said = run("gateway", gateway_manifest=url)
-        server.shutdown()
+    with serving(handler) as server:
+        url = f"{server}/contour.yaml"
+        output = run("gateway", gateway_manifest=url)
     name = hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest()
     cached = tmp_path / "cache" / "hashfoundry-kserve" / "manifests" / f"{name}.yaml"
     assert "projectcontour" in cached.read_text()
-    assert str(ports[0]) in said
+    assert str(ports[0]) in output

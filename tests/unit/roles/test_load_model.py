@@ -172,8 +172,10 @@ def test_a_version_with_other_content_is_rejected_unless_overwrite_is_set(
     first = bucket.publish("v1", model="abc")
     loader().load("v1")
     second = bucket.publish("v1", model="xyz")
-    said = f"is in the volume with other content .digest {first}, in the bucket {second}.: give the new content another"
-    with pytest.raises(load_model.LoadError, match=said):
+    message = (
+        f"is in the volume with other content .digest {first}, in the bucket {second}.: give the new content another"
+    )
+    with pytest.raises(load_model.LoadError, match=message):
         loader().load("v1")
     assert content(volume) == {"v1/model": "abc"}
     loader(overwrite=True).load("v1")
@@ -217,7 +219,7 @@ def test_a_version_larger_than_the_volume_is_rejected_before_it_is_loaded(
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (OSError(28, "No space left on device"), "The volume is full .No space left on device.: make it larger"),
         (OSError(122, "Disk quota exceeded"), "The volume is full .Disk quota exceeded."),
@@ -227,7 +229,9 @@ def test_a_version_larger_than_the_volume_is_rejected_before_it_is_loaded(
         ),
     ],
 )
-def test_a_volume_that_cannot_be_written(bucket: Folder, volume: Path, loader: Any, error: OSError, said: str) -> None:
+def test_a_volume_that_cannot_be_written(
+    bucket: Folder, volume: Path, loader: Any, error: OSError, message: str
+) -> None:
     bucket.publish("v1", model="abc", data="x")
 
     def spoil(key: str) -> None:
@@ -235,7 +239,7 @@ def test_a_volume_that_cannot_be_written(bucket: Folder, volume: Path, loader: A
             raise error
 
     bucket.spoil = spoil
-    with pytest.raises(load_model.LoadError, match=said):
+    with pytest.raises(load_model.LoadError, match=message):
         loader().load("v1")
     assert not (volume / "iris/v1").exists()
     bucket.spoil = lambda key: None

@@ -35,18 +35,18 @@ def run(folder: Path, role: str, models: Any) -> tuple[int, str]:
 def test_a_command_that_creates_no_model(tmp_path: Path, command: str, code: int) -> None:
     target = tmp_path / "model"
     source = {"folder": str(target), "command": ["sh", "-c", command.format(target)]}
-    done, said = run(tmp_path, "model_training", [{**MODEL, "source": source}])
-    assert (done == 0) is bool(code), said
-    assert bool(code) or (f"created no model in {target}" in said and "(ModelNotCreated)" in said)
+    result_code, output = run(tmp_path, "model_training", [{**MODEL, "source": source}])
+    assert (result_code == 0) is bool(code), output
+    assert bool(code) or (f"created no model in {target}" in output and "(ModelNotCreated)" in output)
 
 
 def test_a_folder_that_is_not_on_this_controller(tmp_path: Path) -> None:
-    done, said = run(tmp_path, "model_verification", [{**MODEL, "source": {"folder": "/nonexistent"}}])
-    assert done == 2
-    assert "no folder /nonexistent." in said and "(SourceNotFound)" in said
+    code, output = run(tmp_path, "model_verification", [{**MODEL, "source": {"folder": "/nonexistent"}}])
+    assert code == 2
+    assert "no folder /nonexistent." in output and "(SourceNotFound)" in output
 
 
 def test_models_that_are_a_string(tmp_path: Path) -> None:
-    done, said = run(tmp_path, "model_training", "iris")
-    assert done == 2
-    assert "a string that is not JSON" in said and "Tagged" not in said
+    code, output = run(tmp_path, "model_training", "iris")
+    assert code == 2
+    assert "a string that is not JSON" in output and "Tagged" not in output

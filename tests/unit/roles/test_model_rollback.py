@@ -27,10 +27,10 @@ def test_the_list_of_models_can_be_changed_as_the_rollback_says(run: Run, tmp_pa
     with serving(MemoryStore({"iris/v1/manifest.json": V1.content, "iris/v1/model.joblib": b"first"})) as store:
         where = {"platform_endpoint_url": store.url, "model_serving_digests": digests}
         names = {"model_rollback_model": "iris", "model_rollback_version": "v1"}
-        code, said = run(["model_rollback"], "v2", "--check", models=[entry], **where, **names)
-        assert code == 0, said
-        advice = re.search(r"Set version: (\S+) there, and remove (\S+),", said)
-        assert advice, said
+        code, output = run(["model_rollback"], "v2", "--check", models=[entry], **where, **names)
+        assert code == 0, output
+        advice = re.search(r"Set version: (\S+) there, and remove (\S+),", output)
+        assert advice, output
         followed = {key: value for key, value in entry.items() if key != advice[2]} | {"version": advice[1]}
-        code, said = run(["model_storage"], "v1", models=[followed], **where)
-    assert code == 0 and "changed=0" in said, said
+        code, output = run(["model_storage"], "v1", models=[followed], **where)
+    assert code == 0 and "changed=0" in output, output

@@ -21,37 +21,37 @@ def test_a_model_that_is_no_longer_listed_is_reported_until_it_is_absent(run: Ru
     assert run(["model_serving"], "v1", models=[MODEL, ROSE], model_serving_digests=DIGESTS)[0] == 2
     reported = "Without an entry in the list of models, rose in the namespace models goes on serving."
 
-    code, said = run(["model_serving"], "v1", "--check", "--diff", model_serving_digests=DIGESTS)
-    assert code == 0 and reported in said, said
-    advice = re.search(r"To delete a model, list it as (\{.*?\})", said)
-    assert advice, said
+    code, output = run(["model_serving"], "v1", "--check", "--diff", model_serving_digests=DIGESTS)
+    assert code == 0 and reported in output, output
+    advice = re.search(r"To delete a model, list it as (\{.*?\})", output)
+    assert advice, output
     absent = {"models": [MODEL, yaml.safe_load(advice[1])], "model_serving_digests": DIGESTS}
-    code, said = run(["model_serving"], "v1", "--check", "--diff", **absent)
-    assert code == 0 and reported not in said, said
-    assert "--- before: InferenceService models/rose" in said
+    code, output = run(["model_serving"], "v1", "--check", "--diff", **absent)
+    assert code == 0 and reported not in output, output
+    assert "--- before: InferenceService models/rose" in output
     assert api.models().keys() == {"iris", "rose"}
 
     assert "changed=1" in run(["model_serving"], "v1", **absent)[1]
     assert api.models().keys() == {"iris"}
 
 
+@pytest.mark.usefixtures("serves_v1")
 def test_the_last_model_can_be_deleted_too(run: Run, api: Cluster) -> None:
-    assert run(["model_serving"], "v1")[0] == 2
-    code, said = run(["model_serving"], "v1", models=[])
-    assert code == 0 and "iris in the namespace models goes on serving" in said, said
-    code, said = run(["model_serving"], "v1", models=[{**MODEL, "state": "absent"}])
-    assert code == 0 and not api.models(), said
+    code, output = run(["model_serving"], "v1", models=[])
+    assert code == 0 and "iris in the namespace models goes on serving" in output, output
+    code, output = run(["model_serving"], "v1", models=[{**MODEL, "state": "absent"}])
+    assert code == 0 and not api.models(), output
     assert "changed=0" in run(["model_serving"], "v1", models=[{**MODEL, "state": "absent"}])[1]
 
 
+@pytest.mark.usefixtures("serves_v1")
 def test_a_model_that_another_manager_has_applied_is_not_deleted(run: Run, api: Cluster) -> None:
-    assert run(["model_serving"], "v1")[0] == 2
     api.models()["iris"]["metadata"]["managedFields"] = [{"manager": "kubectl", "operation": "Apply"}]
-    code, said = run(["model_serving"], "v1", models=[{**MODEL, "state": "absent"}])
+    code, output = run(["model_serving"], "v1", models=[{**MODEL, "state": "absent"}])
     assert code == 2 and api.models()
     assert (
         "InferenceService models/iris was not deleted, because hashfoundry.kserve.model_serving has not applied it."
-        in said
+        in output
     )
 
 

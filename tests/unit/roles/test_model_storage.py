@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import socket
-from collections.abc import Callable, Iterator
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from tests.unit.ansible_run import environment, exit_code_and_output, run_play
 from tests.unit.plugins.module_utils.model_store_fake import MemoryStore, serving
+
+from .conftest import Run, Serve
 
 PLAY = """
 - hosts: localhost
@@ -26,42 +24,14 @@ PLAY = """
 """
 # The folder contains no real model.
 GATE = {"load": False, "metadata": False}
-Run = Callable[..., tuple[int, str]]
 NOT_INSTALLED = "The in-cluster object store is not installed yet, so check mode could not compare iris with it."
 
 
-class Rejects(BaseHTTPRequestHandler):
+@pytest.fixture
+def rejecting(serve: Serve) -> str:
     """An object store that rejects the access key."""
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        body = b"<Error><Code>InvalidAccessKeyId</Code><Message>Unknown</Message></Error>"
-        self.send_response(403)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, *_words: object) -> None:
-        """Print nothing."""
-
-
-@pytest.fixture
-def rejecting() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Rejects) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.fixture
-def closed_url() -> Iterator[str]:
-    """A URL at which nothing listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+    refusal = b"<Error><Code>InvalidAccessKeyId</Code><Message>Unknown</Message></Error>"
+    return serve(lambda _method, _path: (403, refusal))
 
 
 @pytest.fixture
@@ -92,9 +62,9 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_check_mode_succeeds_before_the_object_store_is_installed(run: Run, closed_url: str) -> None:
-    code, said = run("--check", platform_endpoint_url=closed_url, platform_object_storage=True)
-    assert code == 0, said
-    assert NOT_INSTALLED in said
+    code, output = run("--check", platform_endpoint_url=closed_url, platform_object_storage=True)
+    assert code == 0, output
+    assert NOT_INSTALLED in output
 
 
 @pytest.mark.parametrize(
@@ -103,15 +73,15 @@ def test_check_mode_succeeds_before_the_object_store_is_installed(run: Run, clos
 def test_an_unreachable_store_fails_elsewhere(
     run: Run, closed_url: str, words: tuple[str, ...], in_cluster: bool
 ) -> None:
-    code, said = run(*words, platform_endpoint_url=closed_url, platform_object_storage=in_cluster)
+    code, output = run(*words, platform_endpoint_url=closed_url, platform_object_storage=in_cluster)
     assert code == 2
-    assert f"{closed_url} cannot be reached" in said
+    assert f"{closed_url} cannot be reached" in output
 
 
 def test_wrong_credentials_fail_in_check_mode_too(run: Run, rejecting: str) -> None:
-    code, said = run("--check", platform_endpoint_url=rejecting, platform_object_storage=True)
+    code, output = run("--check", platform_endpoint_url=rejecting, platform_object_storage=True)
     assert code == 2
-    assert NOT_INSTALLED not in said
+    assert NOT_INSTALLED not in output
 
 
 @pytest.mark.parametrize(
@@ -147,9 +117,9 @@ def test_a_models_gate_overrides_only_the_keys_that_it_sets(
     model = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver"}
     models = [{**model, "source": {"folder": str(folder)}, "gate": gate}]
     with serving(MemoryStore()) as store:
-        code, said = run(models=models, platform_endpoint_url=store.url)
-    assert (code == 2) is bool(fault), said
-    assert fault in said.partition("[ERROR]")[2]
+        code, output = run(models=models, platform_endpoint_url=store.url)
+    assert (code == 2) is bool(fault), output
+    assert fault in output.partition("[ERROR]")[2]
 
 
 def test_several_models_are_uploaded_by_one_task_and_their_digests_are_a_fact(tmp_path: Path) -> None:
@@ -160,8 +130,8 @@ def test_several_models_are_uploaded_by_one_task_and_their_digests_are_a_fact(tm
         (folder / "model.joblib").write_bytes(b"model %d" % number)
         about = {"name": folder.name, "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver"}
         entries.append({**about, "source": {"folder": str(folder)}, "gate": GATE})
-    told = tmp_path / "told.json"
-    copy = {"ansible.builtin.copy": {"content": "{{ model_storage_digests | to_json }}", "dest": str(told)}}
+    digests_file = tmp_path / "digests.json"
+    copy = {"ansible.builtin.copy": {"content": "{{ model_storage_digests | to_json }}", "dest": str(digests_file)}}
     play = {
         "hosts": "localhost",
         "gather_facts": False,
@@ -178,7 +148,7 @@ def test_several_models_are_uploaded_by_one_task_and_their_digests_are_a_fact(tm
         }
         env = environment("AWS_", "HASHFOUNDRY_", "SPACES_")
         run_play(tmp_path, play, env=env)
-        digests = json.loads(told.read_text())
+        digests = json.loads(digests_file.read_text())
         wanted = {
             f"s3://models/{entry['name']}/v1/": "sha256:"
             + sha256(server.store.content[f"{entry['name']}/v1/manifest.json"]).hexdigest()

@@ -66,13 +66,13 @@ def verified(folder: Path, *, wrong: str = "", **variables: Any) -> tuple[int, s
     authority = Authority(folder)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(authority.sign("*.models.example.com"))
-    asked: Counter[tuple[str, str]] = Counter()
+    requests: Counter[tuple[str, str]] = Counter()
 
     def model_server(connection: Connection, _number: int) -> None:
         while (request := connection.request()) is not None:
             path = request[0].split()[1]
             host = request[0].partition("Host: ")[2].partition(".")[0]
-            asked[host, path.rpartition("/")[2]] += 1
+            requests[host, path.rpartition("/")[2]] += 1
             value = 1e-05 if host != wrong else 2
             answer = {"predictions": [value], "outputs": [{"name": "output-0", "datatype": "FP64", "data": [value]}]}
             connection.answer(json.dumps(answer).encode())
@@ -104,7 +104,7 @@ def verified(folder: Path, *, wrong: str = "", **variables: Any) -> tuple[int, s
         code, output = exit_code_and_output(
             "ansible-playbook", "play.yml", "-e", json.dumps(given), folder=folder, env=env
         )
-    return code, output, asked
+    return code, output, requests
 
 
 LOADS: dict[str, tuple[dict[str, Any], set[str]]] = {
@@ -118,20 +118,20 @@ LOADS: dict[str, tuple[dict[str, Any], set[str]]] = {
 
 
 @pytest.mark.parametrize("case", LOADS)
-def test_all_models_are_asked_and_those_that_have_changed_are_measured(tmp_path: Path, case: str) -> None:
+def test_all_models_are_queried_and_changed_ones_are_load_tested(tmp_path: Path, case: str) -> None:
     variables, measured = LOADS[case]
-    code, output, asked = verified(tmp_path, **variables)
+    code, output, requests = verified(tmp_path, **variables)
     assert code == 0, output
     for name in NAMES[:3]:
         load = 1 + 20 + 5 if name in measured else 0  # a prediction before it, and the warm-up
-        assert asked[name, f"{name}:predict"] == asked[name, "infer"] == 1 + load, (name, asked)
-    assert not [name for name, _path in asked if name == "inner"]
+        assert requests[name, f"{name}:predict"] == requests[name, "infer"] == 1 + load, (name, requests)
+    assert not [name for name, _path in requests if name == "inner"]
 
 
 def test_a_wrong_prediction_of_an_unchanged_model_fails(tmp_path: Path) -> None:
-    code, output, asked = verified(tmp_path, wrong="prices", model_serving_changed=[])
+    code, output, requests = verified(tmp_path, wrong="prices", model_serving_changed=[])
     assert code == 2 and "Model prices predicts other values than expected" in " ".join(output.split())
-    assert asked["churn", "infer"] == 1
+    assert requests["churn", "infer"] == 1
 
 
 class ModelServer:
@@ -211,9 +211,11 @@ def test_of_a_model_without_examples_the_health_is_verified(
     if place == "no examples":
         (folder / "metadata.json").write_text('{"accuracy": 0.97}')
     image = {"storage": "oci", "image": "registry.example.com/iris:v1"}
-    code, said = verify(tmp_path, model_server, image if place == "no folder" else {"source": {"folder": str(folder)}})
-    assert code == 0, said
-    assert COMPARED_NONE in said
+    code, output = verify(
+        tmp_path, model_server, image if place == "no folder" else {"source": {"folder": str(folder)}}
+    )
+    assert code == 0, output
+    assert COMPARED_NONE in output
     assert set(model_server.paths) == HEALTH
 
 
@@ -223,7 +225,7 @@ def test_with_examples_predictions_are_compared(tmp_path: Path, model_server: Mo
     for prediction, code in ((1, 0), (0, 2)):
         examples = {"instances": [[1.5, 2]], "predictions": [prediction]}
         (folder / "metadata.json").write_text(json.dumps({"examples": examples}))
-        found, said = verify(tmp_path, model_server, {"source": {"folder": str(folder)}})
-        assert found == code, said
-        assert COMPARED_NONE not in said
-        assert ("predicts other values than expected" in said) is bool(code)
+        found, output = verify(tmp_path, model_server, {"source": {"folder": str(folder)}})
+        assert found == code, output
+        assert COMPARED_NONE not in output
+        assert ("predicts other values than expected" in output) is bool(code)

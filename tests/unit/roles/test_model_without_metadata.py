@@ -63,23 +63,23 @@ def run(tmp_path: Path, store: S3Server) -> Run:
 
 def test_a_model_from_elsewhere_is_described_and_uploaded(run: Run, tmp_path: Path) -> None:
     written = tmp_path / "v1" / "metadata.json"
-    code, said = run("--check")
-    assert code == 0, said
+    code, output = run("--check")
+    assert code == 0, output
     assert not written.exists(), "check mode has written"
-    assert "changed=1" in said
-    code, said = run()
-    assert code == 0, said
+    assert "changed=1" in output
+    code, output = run()
+    assert code == 0, output
     found = json.loads(written.read_text())
     assert (found["name"], found["version"], found["classes"]) == ("iris", "v1", ["no", "yes"])
     assert len(found["examples"]["predictions"]) == 1
-    code, said = run()
-    assert code == 0, said
-    assert "changed=0" in said
+    code, output = run()
+    assert code == 0, output
+    assert "changed=0" in output
 
 
 @pytest.mark.parametrize("gate", [{"metadata": False, "load": False}, {"load": False}], ids=["no gate", "not loaded"])
 def test_nothing_is_written_where_the_gate_does_not_load(run: Run, tmp_path: Path, gate: dict[str, Any]) -> None:
-    code, said = run(model_storage_gate=gate)
+    code, output = run(model_storage_gate=gate)
     assert not (tmp_path / "v1" / "metadata.json").exists()
-    assert (code == 0) is ("metadata" in gate), said
-    assert code == 0 or "which the module hashfoundry.kserve.model_metadata does" in said
+    assert (code == 0) is ("metadata" in gate), output
+    assert code == 0 or "which the module hashfoundry.kserve.model_metadata does" in output

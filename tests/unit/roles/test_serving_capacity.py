@@ -8,10 +8,6 @@ It asks an API server over HTTP that has few objects and refuses what is not the
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +15,9 @@ import pytest
 import yaml
 
 from tests.unit.ansible_run import environment, exit_code_and_output
+
+from .conftest import Serve
+from .http_cluster import write_kubeconfig
 
 SPACE = "ml-models"
 NODE = {
@@ -51,66 +50,17 @@ MODEL = {
 }
 
 
-class ApiServer:
-    """The server, its kubeconfig, and the requests that it has got."""
-
-    def __init__(self, folder: Path) -> None:
-        self.requests: list[tuple[str, str]] = []
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
-        server = f"http://127.0.0.1:{self._http.server_port}"
-        self.kubeconfig = folder / "kubeconfig"
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "one", "cluster": {"server": server}}],
-            "users": [{"name": "one", "user": {"token": "a-token"}}],
-            "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
-            "current-context": "one",
-        }
-        self.kubeconfig.write_text(yaml.safe_dump(config))
-
-    def stop(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        requests = self.requests
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                path = self.path.partition("?")[0]
-                requests.append((self.command, path))
-                status = 200 if path in OBJECTS else 404
-                refused = {"kind": "Status", "apiVersion": "v1", "code": status, "message": "not found"}
-                body = json.dumps(OBJECTS.get(path, refused)).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            do_PATCH = do_POST = do_GET
-
-            def log_message(self, *arguments: Any) -> None:
-                pass
-
-        return Handler
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[ApiServer]:
-    running = ApiServer(tmp_path)
-    yield running
-    running.stop()
-
-
 @pytest.mark.parametrize("capacity", ["fail", "warn", "ignore"])
-def test_models_without_room(tmp_path: Path, server: ApiServer, capacity: str) -> None:
+def test_models_without_room(tmp_path: Path, serve: Serve, capacity: str) -> None:
+    methods = set()
+
+    def answer(method: str, path: str) -> tuple[int, Any]:
+        methods.add(method)
+        refusal = {"kind": "Status", "apiVersion": "v1", "code": 404, "message": "not found"}
+        return (200, OBJECTS[path]) if path in OBJECTS else (404, refusal)
+
     variables = {
-        "platform_kubeconfig": str(server.kubeconfig),
+        "platform_kubeconfig": str(write_kubeconfig(tmp_path / "kubeconfig", serve(answer))),
         "platform_bucket": "models",
         "platform_capacity": capacity,
         "models": [MODEL],
@@ -126,12 +76,12 @@ def test_models_without_room(tmp_path: Path, server: ApiServer, capacity: str) -
     (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
     env = environment("K8S_", "HASHFOUNDRY_", "HTTP_PROXY", "http_proxy", XDG_CACHE_HOME=str(tmp_path / "cache"))
     code, output = exit_code_and_output("ansible-playbook", "play.yml", folder=tmp_path, env=env)
-    said = " ".join(output.split())
+    text = " ".join(output.split())
     sentence = (
         "There is no room for the models on localhost: ResourceQuota models of namespace ml-models has 4 of "
-        "requests.cpu left, and 4.5 more are asked for; 2 of 3 pods fit on no node: together they request 4.5 of cpu, "
+        "requests.cpu left, and 4.5 more are requested; 2 of 3 pods fit on no node: together they request 4.5 of cpu, "
         "3Gi of memory, and the nodes have 2 of cpu, 4Gi of memory left."
     )
     assert code == (2 if capacity == "fail" else 0), output
-    assert (sentence in said) == (capacity != "ignore"), said
-    assert {method for method, _path in server.requests} == (set() if capacity == "ignore" else {"GET"})
+    assert (sentence in text) == (capacity != "ignore"), text
+    assert methods == (set() if capacity == "ignore" else {"GET"})

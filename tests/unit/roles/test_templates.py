@@ -113,7 +113,7 @@ def test_kserve_is_configured_with_the_object_store_or_uses_aws(
     }
     text = text_of("model_namespace/templates/namespace.yml.j2", variables, tmp_path)
     secret = next(one for one in yaml.safe_load_all(text) if one and one["kind"] == "Secret")
-    assert secret["metadata"]["annotations"] == {f"serving.kserve.io/{name}": said for name, said in expected.items()}
+    assert secret["metadata"]["annotations"] == {f"serving.kserve.io/{name}": value for name, value in expected.items()}
 
 
 def test_the_pods_of_a_model_have_an_annotation_that_changes_with_each_of_their_fields(tmp_path: Path) -> None:

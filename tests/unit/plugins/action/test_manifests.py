@@ -31,14 +31,14 @@ data:
 WORDS = "{% macro named(word) %}{{ prefix }}-{{ word }}{% endmacro %}"
 
 
-def said(folder: Path, **options: Any) -> str:
+def failure_message(folder: Path, **options: Any) -> str:
     """Return the message of a task with these options."""
     (folder / "templates").mkdir()
     (folder / "templates" / "one.yml.j2").write_text(TEMPLATE)
     (folder / "templates" / "words.j2").write_text(WORDS)
     (folder / "templates" / "empty.yml.j2").write_text("{# nothing #}\n")
     task = {"hashfoundry.kserve.manifests": options, "register": "done", "ignore_errors": True}
-    copy = {"content": "{{ done | to_json }}", "dest": str(folder / "said.json")}
+    copy = {"content": "{{ done | to_json }}", "dest": str(folder / "failure.json")}
     play = {
         "hosts": "localhost",
         "gather_facts": False,
@@ -46,7 +46,7 @@ def said(folder: Path, **options: Any) -> str:
         "tasks": [task, {"ansible.builtin.copy": copy}],
     }
     run_play(folder, play, "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}")
-    found: str = json.loads((folder / "said.json").read_text())["msg"]
+    found: str = json.loads((folder / "failure.json").read_text())["msg"]
     return found
 
 
@@ -77,4 +77,4 @@ def said(folder: Path, **options: Any) -> str:
     ],
 )
 def test_templates_become_definitions(tmp_path: Path, options: dict[str, Any], says: str) -> None:
-    assert says in said(tmp_path, **options)
+    assert says in failure_message(tmp_path, **options)

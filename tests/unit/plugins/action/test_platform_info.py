@@ -105,11 +105,11 @@ def few_files() -> Iterator[None]:
 
 
 def uids(folder: Path, hosts: dict[str, Any], tasks: list[dict[str, Any]], *words: str) -> dict[str, Any]:
-    """Run the tasks on the hosts and return the variable told of each host."""
+    """Run the tasks on the hosts and return the variable found_uids of each host."""
     variables = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     inventory = {"all": {"hosts": hosts, "vars": variables}}
     (folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
-    copy = {"content": "{{ told | to_json }}", "dest": str(folder / "{{ inventory_hostname }}.json")}
+    copy = {"content": "{{ found_uids | to_json }}", "dest": str(folder / "{{ inventory_hostname }}.json")}
     play = {"hosts": "all", "gather_facts": False, "tasks": [*tasks, {"ansible.builtin.copy": copy}]}
     settings = {"ANSIBLE_LOCAL_TEMP": str(folder / "local"), "HOME": str(folder)}
     output = run_play(folder, play, "-i", "hosts.yml", *words, env=environment(**settings))
@@ -131,10 +131,10 @@ def test_each_host_reaches_the_cluster_of_its_own_kubeconfig(tmp_path: Path, clu
         "environment": {"K8S_AUTH_KUBECONFIG": "{{ playbook_dir }}/{{ inventory_hostname }}.kubeconfig"},
         "register": "again",
     }
-    keep = {"ansible.builtin.set_fact": {"told": "{{ [found.cluster.uid, again.cluster.uid] }}"}}
+    keep = {"ansible.builtin.set_fact": {"found_uids": "{{ [found.cluster.uid, again.cluster.uid] }}"}}
     hosts = dict.fromkeys(CLUSTERS)
-    told = uids(tmp_path, hosts, [task, by_environment, keep], "--forks", "4", "-vvv")
-    assert told == {name: [name, name] for name in CLUSTERS}
+    found_uids = uids(tmp_path, hosts, [task, by_environment, keep], "--forks", "4", "-vvv")
+    assert found_uids == {name: [name, name] for name in CLUSTERS}
 
 
 def test_each_cluster_is_reached_by_the_proxy_of_its_kubeconfig(tmp_path: Path, clusters: list[Cluster]) -> None:
@@ -148,9 +148,9 @@ def test_each_cluster_is_reached_by_the_proxy_of_its_kubeconfig(tmp_path: Path, 
             "hashfoundry.kserve.platform_info": {"kubeconfig": "{{ inventory_hostname }}.kubeconfig"},
             "register": "found",
         }
-        keep = {"ansible.builtin.set_fact": {"told": "{{ found.cluster.uid }}"}}
-        told = uids(tmp_path, dict.fromkeys(CLUSTERS), [task, keep])
-    assert told == {name: name for name in CLUSTERS}
+        keep = {"ansible.builtin.set_fact": {"found_uids": "{{ found.cluster.uid }}"}}
+        found_uids = uids(tmp_path, dict.fromkeys(CLUSTERS), [task, keep])
+    assert found_uids == {name: name for name in CLUSTERS}
     assert len(heads) >= len(CLUSTERS)
     assert all(head.startswith("CONNECT localhost:") and "bWU6UExBTlRFRA==" in head for head in heads)
 
@@ -162,7 +162,7 @@ def test_a_long_loop_over_clusters_leaves_no_file_open(tmp_path: Path, clusters:
         "loop": "{{ range(300) | list }}",
         "register": "found",
     }
-    keep = {"ansible.builtin.set_fact": {"told": "{{ found.results | map(attribute='cluster.uid') | list }}"}}
+    keep = {"ansible.builtin.set_fact": {"found_uids": "{{ found.results | map(attribute='cluster.uid') | list }}"}}
     hosts = {"looping": {"kubeconfigs": [cluster.kubeconfig() for cluster in clusters]}}
-    told = uids(tmp_path, hosts, [task, keep])
-    assert told["looping"] == [CLUSTERS[number % 4] for number in range(300)]
+    found_uids = uids(tmp_path, hosts, [task, keep])
+    assert found_uids["looping"] == [CLUSTERS[number % 4] for number in range(300)]

@@ -63,8 +63,8 @@ def test_an_unknown_version_an_old_cluster_and_an_unknown_set() -> None:
 def test_it_warns_of_an_untested_python_and_continues(
     monkeypatch: pytest.MonkeyPatch, python: tuple[int, int], warnings: int
 ) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(Display, "warning", lambda _display, text: said.append(text))
+    shown: list[str] = []
+    monkeypatch.setattr(Display, "warning", lambda _display, text: shown.append(text))
     monkeypatch.setattr(sys, "version_info", (*python, 0))
     assert version_faults(platform(), {"kserve": KSERVE})["untested"] == []
-    assert len(said) == warnings
+    assert len(shown) == warnings

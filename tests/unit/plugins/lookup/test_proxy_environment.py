@@ -28,8 +28,8 @@ ANSWERS = {
 
 
 def api_server(connection: Connection, _number: int) -> None:
-    while (asked := connection.request()) is not None:
-        path = asked[0].split()[1].removeprefix("http://api.example.com").partition("?")[0]
+    while (received := connection.request()) is not None:
+        path = received[0].split()[1].removeprefix("http://api.example.com").partition("?")[0]
         connection.answer(json.dumps(ANSWERS.get(path, {})).encode(), "200 OK", "Content-Type: application/json")
 
 

@@ -42,7 +42,7 @@ class Api:
     """The KubeApi port: discovery of three groups, and pages of InferenceServices; refusals: errors by path."""
 
     def __init__(self, *services: Json, page: int = 500) -> None:
-        self.asked: list[str] = []
+        self.paths: list[str] = []
         self.refusals: dict[str, ApiError] = {}
         self._services = services
         self._page = page
@@ -71,7 +71,7 @@ class Api:
 
     def get(self, path: str, **query: Any) -> Json:
         """See KubeApi."""
-        self.asked.append(path)
+        self.paths.append(path)
         if path in self.refusals:
             raise self.refusals[path]
         if path != f"/apis/{GROUP}/v1beta1/inferenceservices":

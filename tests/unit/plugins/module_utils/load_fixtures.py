@@ -62,12 +62,12 @@ class World:
     def measure(self, load: Load, path: str, bodies: Sequence[bytes]) -> Effort:
         ended: list[bool] = []
 
-        def send(connection: int, body: int, done: Done) -> None:
+        def send(connection: int, body: int, on_end: Done) -> None:
             assert connection not in self._under_way, "one request at a time on a connection"
             self._under_way.add(connection)
             self.most = max(self.most, len(self._under_way))
             answer, seconds = self._answer("POST", path, bodies[body])
-            self._at(self.now + seconds, self._arrive, connection, done, answer)
+            self._at(self.now + seconds, self._arrive, connection, on_end, answer)
 
         load.start(self, send, lambda: ended.append(True))
         while self._events and not ended:
@@ -79,9 +79,9 @@ class World:
         self._under_way.clear()
         return self.effort
 
-    def _arrive(self, connection: int, done: Done, answer: Answer | Unanswered) -> None:
+    def _arrive(self, connection: int, on_end: Done, answer: Answer | Unanswered) -> None:
         self._under_way.remove(connection)
-        done(answer)
+        on_end(answer)
 
     def _answer(self, method: str, path: str, body: bytes) -> tuple[Answer | Unanswered, float]:
         number = len(self.sent)

@@ -411,11 +411,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _list(self, query: dict[str, str]) -> None:
         store, prefix, quirks = self.server.store, query["prefix"], self.server.quirks
-        asked = query.get("encoding-type") == "url"
-        encode = quote if asked and not quirks.false_encoding else str
+        url_encoding = query.get("encoding-type") == "url"
+        encode = quote if url_encoding and not quirks.false_encoding else str
         if "delimiter" in query:
             rows = [("CommonPrefixes", [("Prefix", encode(f"{prefix}{n}/"))]) for n in store.folders(prefix)]
-            self._xml("R", [("Name", "models"), *rows], url=asked)
+            self._xml("R", [("Name", "models"), *rows], url=url_encoding)
             return
         objects = store.objects(prefix)
         with self.server.lock:
@@ -434,7 +434,7 @@ class _Handler(BaseHTTPRequestHandler):
         ]
         more = at + 2 < len(found)
         ends = [("IsTruncated", str(more).lower()), ("NextContinuationToken", str(at + 2))]
-        self._xml("R", [*entries, *ends], url=asked)
+        self._xml("R", [*entries, *ends], url=url_encoding)
 
     def _object(self, key: str, fault: str | None) -> None:
         content = self.server.store.get(key)

@@ -63,8 +63,8 @@ class Connection:
 
 def echo(connection: Connection, _number: int) -> None:
     """Respond to every request with its body."""
-    while (asked := connection.request()) is not None:
-        connection.answer(asked[1] or b"{}")
+    while (received := connection.request()) is not None:
+        connection.answer(received[1] or b"{}")
 
 
 class Server:
@@ -130,14 +130,14 @@ def tunnel(heads: list[str], status: str = "200 Connection established") -> Scri
             target.shutdown(socket.SHUT_WR)
 
     def script(connection: Connection, _number: int) -> None:
-        asked = connection.request()
-        assert asked is not None
-        heads.append(asked[0])
+        received = connection.request()
+        assert received is not None
+        heads.append(received[0])
         if not status.startswith("200"):
             connection.answer(b"no", status)
             return
         connection.raw.sendall(f"HTTP/1.1 {status}\r\n\r\n".encode())
-        host, _colon, port = asked[0].split()[1].rpartition(":")
+        host, _colon, port = received[0].split()[1].rpartition(":")
         with socket.create_connection((host, int(port))) as target:
             threading.Thread(target=pass_on, args=(target, connection.raw), daemon=True).start()
             pass_on(connection.raw, target)

@@ -99,7 +99,7 @@ class Api:
     def __init__(self, *found: dict[str, Any], **changes: Any) -> None:
         self.items = [*found] or things(**changes)
         self.missing: tuple[str, ...] = ()
-        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.queries: list[tuple[str, dict[str, Any]]] = []
         self.posted: list[tuple[str, Any]] = []
         self.listed: list[tuple[str, dict[str, Any]]] = []
         self.events = [OTHERS_EVENT, EVENT]
@@ -118,14 +118,14 @@ class Api:
         return {"metadata": {"resourceVersion": "1"}, "items": found}
 
     def text(self, path: str, **query: Any) -> str:
-        self.asked.append((path, query))
+        self.queries.append((path, query))
         if path.endswith("/log"):
             return "".join(f"line {n}\n" for n in range(30)) + "aws_secret_access_key = PLANTED-SECRET\n"
-        return _said(self.model)
+        return _answered(self.model)
 
     def post(self, path: str, body: Any) -> str:
         self.posted.append((path, body))
-        return _said(self.model)
+        return _answered(self.model)
 
     def end_watches(self) -> None:
         pass
@@ -134,7 +134,7 @@ class Api:
         return iter(())
 
 
-def _said(model: str | ApiError) -> str:
+def _answered(model: str | ApiError) -> str:
     if isinstance(model, ApiError):
         raise model
     return model

@@ -32,9 +32,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[S3Options]:
 
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_it_changes_nothing(run_module: Any, seen: list[S3Options], check_mode: bool) -> None:
-    told = run_module(batch_predictions_info.main, ARGUMENTS, check_mode=check_mode)
-    assert (told["changed"], told["complete"], told["requests"]) == (False, False, 2)
-    assert told["uri"] == f"s3://models/in/rows.csv.predictions/iris-v1-{told['id']}/"
+    result = run_module(batch_predictions_info.main, ARGUMENTS, check_mode=check_mode)
+    assert (result["changed"], result["complete"], result["requests"]) == (False, False, 2)
+    assert result["uri"] == f"s3://models/in/rows.csv.predictions/iris-v1-{result['id']}/"
     assert (seen[0].bucket, seen[0].access_key) == ("models", "PLANTED-ACCESS")
 
 

@@ -37,10 +37,10 @@ class Api:
 def test_what_does_not_fit_is_no_failure_of_the_module(run_module, serve, check_mode: bool) -> None:
     serve(Api())
     arguments = {"definitions": [JOB, {}], "api_key": "PLANTED-KEY"}
-    told = run_module(capacity_info.main, arguments, check_mode=check_mode)
-    assert (told["changed"], told["pods"], told["loads_at_once"], told["unchecked"]) == (False, 1, 1, [])
-    assert told["msg"] == told["faults"][0]
-    assert told["msg"].startswith(
+    result = run_module(capacity_info.main, arguments, check_mode=check_mode)
+    assert (result["changed"], result["pods"], result["loads_at_once"], result["unchecked"]) == (False, 1, 1, [])
+    assert result["msg"] == result["faults"][0]
+    assert result["msg"].startswith(
         "1 of 1 pods fit on no node: together they request 2 of cpu, and the nodes have 1 of cpu"
     )
 

@@ -27,15 +27,15 @@ def test_a_backup_is_written_and_compared(run_module, serve, tmp_path: Path, che
         return
     serve(Api(thing("iris")))
     arguments = {**ARGUMENTS, "since": str(folder)}
-    told = run_module(custom_resources_info.main, arguments, check_mode=check_mode)
-    assert [entry["name"] for entry in told["lost"]] == ["models/rose"]
+    result = run_module(custom_resources_info.main, arguments, check_mode=check_mode)
+    assert [entry["name"] for entry in result["lost"]] == ["models/rose"]
 
 
 def test_counting_changes_nothing(run_module, serve) -> None:
     serve(Api(thing("iris")))
-    told = run_module(custom_resources_info.main, ARGUMENTS)
-    assert told["changed"] is False
-    assert told["objects"][ISVC] == ["models/iris"]
+    result = run_module(custom_resources_info.main, ARGUMENTS)
+    assert result["changed"] is False
+    assert result["objects"][ISVC] == ["models/iris"]
 
 
 @pytest.mark.parametrize("module", [custom_resources_backup, custom_resources_info])

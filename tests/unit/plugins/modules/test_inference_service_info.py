@@ -73,7 +73,7 @@ def test_a_model_that_is_not_ready_is_queried_once(run_module, serve) -> None:
     serve(api)
     (service,) = run_module(inference_service_info.main, {**ARGUMENTS, "name": "iris"})["services"]
     assert (service["verdict"], service["reason"], service["model_ready"]) == ("degraded", "ModelNotReady", False)
-    assert len([path for path, _query in api.asked if path.endswith("/ready")]) == 1
+    assert len([path for path, _query in api.queries if path.endswith("/ready")]) == 1
 
 
 def test_an_unreadable_cluster_is_a_failure(run_module, serve) -> None:

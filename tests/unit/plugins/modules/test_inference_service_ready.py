@@ -45,9 +45,9 @@ def test_the_queries_for_each_selection(run_module, serve) -> None:
         api = Api()
         serve(api)
         run_module(inference_service_ready.main, {**without("name"), **chosen})
-        asked = {path.rsplit("/", 1)[1]: query for path, query in api.listed}
-        assert asked.keys() - {"events"} == PLURALS.keys()
-        services, pods = asked["inferenceservices"], asked["pods"]
+        listed = {path.rsplit("/", 1)[1]: query for path, query in api.listed}
+        assert listed.keys() - {"events"} == PLURALS.keys()
+        services, pods = listed["inferenceservices"], listed["pods"]
         return [(services.get("fieldSelector"), services.get("labelSelector")), (None, pods.get("labelSelector"))]
 
     label = "serving.kserve.io/inferenceservice"
@@ -75,15 +75,15 @@ def test_the_model_is_not_queried_if_disabled(run_module, serve) -> None:
     api = Api()
     serve(api)
     result = run_module(inference_service_ready.main, {**ARGUMENTS, "model_ready_path": ""})
-    assert result["model_ready"] is None and api.asked == []
-    assert result["message"].endswith("The model was not asked, since model_ready_path is empty.")
+    assert result["model_ready"] is None and api.queries == []
+    assert result["message"].endswith("The model was not queried, since model_ready_path is empty.")
 
 
 def test_a_knative_service_scaled_to_zero_serves_and_is_not_queried(run_module, serve) -> None:
     api = Api(*load("recorded/knative-scaled-to-zero")["items"])
     serve(api)
     result = run_module(inference_service_ready.main, {**ARGUMENTS, "name": "idle"})
-    assert (result["verdict"], result["model_ready"], api.asked) == ("serving", None, [])
+    assert (result["verdict"], result["model_ready"], api.queries) == ("serving", None, [])
     assert "since it is scaled to zero" in result["message"]
 
 
@@ -125,7 +125,7 @@ def test_a_prediction_request_replaces_the_readiness_query(run_module, serve) ->
     api.model = json.dumps({"predictions": [0, 2]})
     serve(api)
     result = run_module(inference_service_ready.main, {**ARGUMENTS, "prediction": PREDICTION})
-    assert (result["reason"], result["model_ready"], api.asked) == ("ModelPredicts", True, [])
+    assert (result["reason"], result["model_ready"], api.queries) == ("ModelPredicts", True, [])
     (path, body), *_more = api.posted
     assert path == "/api/v1/namespaces/models/services/http:iris-predictor:80/proxy/v1/models/iris:predict"
     assert body == {"instances": [[1, 2], [3, 4]]}
@@ -164,7 +164,7 @@ def test_a_failure_is_explained_without_secrets(run_module, serve) -> None:
     assert list(result["logs"]) == ["iris-predictor-new-a/storage-initializer"]
     assert len(lines) == 20 and lines[-2] == "line 29"
     # It waits for its restart, so the log is that of the previous run.
-    assert api.asked[-1][1] == {"container": "storage-initializer", "tailLines": 20, "previous": "true"}
+    assert api.queries[-1][1] == {"container": "storage-initializer", "tailLines": 20, "previous": "true"}
     assert "PLANTED" not in json.dumps(result)
 
 
@@ -308,7 +308,7 @@ UNKNOWN = {
 }
 
 
-def test_a_wrong_runtime_lists_those_that_there_are(run_module, serve) -> None:
+def test_a_wrong_runtime_lists_the_existing_ones(run_module, serve) -> None:
     serve(Api(changes=UNKNOWN))
     result = run_module(inference_service_ready.main, ARGUMENTS)
     assert result["reason"] == "RuntimeNotRecognized"

@@ -103,11 +103,11 @@ def test_an_unavailable_server_is_skipped_at_once_in_check_mode_only(
 
 def test_a_certificate_for_another_domain_is_no_failure_in_check_mode(run_module, serve) -> None:
     """The run that is checked may be what changes the domain."""
-    said = "The certificate of https://iris.example.com is not accepted"
-    serve(Unanswered(said, retry=False))
+    message = "The certificate of https://iris.example.com is not accepted"
+    serve(Unanswered(message, retry=False))
     result = run_module(inference_smoke_test.main, ARGUMENTS, check_mode=True)
     assert result["skipped"] and "failed" not in result
-    assert said in result["msg"]
+    assert message in result["msg"]
 
 
 @pytest.mark.parametrize(
@@ -228,16 +228,16 @@ def several(*names: str, **changes: Any) -> dict[str, Any]:
     return {"models": models, "retry_for": 0, "token": "PLANTED-TOKEN", **changes}
 
 
-def test_several_models_are_asked_side_by_side_and_without_load(run_module, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_models_are_queried_in_parallel_and_without_load(run_module, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each answers only once all have been asked."""
     names = [f"model-{number}" for number in range(inference_smoke_test.AT_ONCE)]
-    all_asked = threading.Barrier(len(names), timeout=20)
+    all_requested = threading.Barrier(len(names), timeout=20)
     paths = []
 
     class Together(Server):
         def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
             paths.append(path)
-            all_asked.wait()
+            all_requested.wait()
             return RIGHT
 
     monkeypatch.setattr(transport, "HttpTransport", lambda _where, _token: Together(RIGHT))

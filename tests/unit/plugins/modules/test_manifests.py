@@ -74,14 +74,53 @@ def test_check_mode_warns_of_what_it_could_not_validate(
     monkeypatch.setattr(AnsibleModule, "warn", lambda self, text: warnings.append(text))
     unknown = [thing("Certificate", name, api="cert-manager.io/v1") for name in ("a", "b")]
     run_module(manifests.main, {"definitions": [CONFIG, *unknown], "namespace": "models"}, check_mode=True)
-    said = "The cluster does not know the kind yet. Check mode could not validate Certificate models/a, models/b."
-    assert said in str(warnings)
+    message = "The cluster does not know the kind yet. Check mode could not validate Certificate models/a, models/b."
+    assert message in str(warnings)
 
 
 def test_options_reach_the_server(run_module, server: Server, arguments: dict[str, Any]) -> None:
     options = {"field_manager": "me", "force_conflicts": True, "exclude_kinds": ["Secret"]}
     run_module(manifests.main, {**arguments, **options})
     assert server.sent == [("/api/v1/namespaces/models/configmaps/c", {"fieldManager": "me", "force": "true"})]
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ({"field_manager": "hashfoundry.kserve.gateway"}, {"hashfoundry.kserve.gateway"}),
+        ({"field_manager": "example.com/mine"}, {MANAGER, "example.com/mine"}),
+        ({"field_manager": "hashfoundry.kserved"}, {MANAGER, "hashfoundry.kserved"}),
+        (
+            {"field_manager": "hashfoundry.kserve.gateway", "previous_field_managers": []},
+            {MANAGER, "hashfoundry.kserve.gateway"},
+        ),
+        ({"field_manager": "mine", "previous_field_managers": [MANAGER]}, {"mine"}),
+    ],
+)
+def test_only_a_field_manager_of_the_collection_replaces_the_default_unless_the_task_names_it(
+    run_module, server: Server, given: dict[str, Any], left: set[str]
+) -> None:
+    both = thing("ConfigMap", "c", data={"a": "1", "b": "1"})
+    assert run_module(manifests.main, {"definitions": [both]})["counts"]["created"] == 1
+    result = run_module(manifests.main, {"definitions": [thing("ConfigMap", "c", data={"a": "1"})], **given})
+    assert result["counts"]["configured"] == 1
+    live = server.objects["/api/v1/namespaces/models/configmaps/c"]
+    assert {entry["manager"] for entry in live["metadata"]["managedFields"]} == left
+    # What the manifest has no more is removed only with the manager that had applied it.
+    assert ("b" in live["data"]) is (MANAGER in left)
+
+
+@pytest.mark.parametrize("manager", ["hashfoundry.kserve.gateway", "mine"])
+def test_what_the_default_field_manager_has_applied_is_not_pruned_by_another(
+    run_module, server: Server, manager: str
+) -> None:
+    listed = thing("ConfigMap", "c", data={"a": "1"})
+    listed["metadata"]["labels"] = {"list": "ours"}
+    run_module(manifests.main, {"definitions": [listed]})
+    selection = {"kind": "ConfigMap", "namespace": "models", "label_selectors": ["list=ours"]}
+    result = run_module(manifests.main, {"field_manager": manager, "prune": [selection]})
+    assert [entry["reason"] for entry in result["kept"]] == [f"{manager} has not applied it"]
+    assert server.deleted == []
 
 
 @pytest.mark.parametrize(
@@ -157,8 +196,8 @@ def test_images_and_absent(run_module, server: Server) -> None:
     run_module(manifests.main, {"definitions": [config], "images": images})
     live = server.objects["/api/v1/namespaces/models/configmaps/c"]
     assert live["data"] == {"an-image": f"mirror.example.com/a/b:v1@sha256:{'0' * 64}"}
-    gone = run_module(manifests.main, {"definitions": [config], "state": "absent"})
-    assert gone["counts"] == {"deleted": 1, "kept": 0, "absent": 0} and server.objects == {}
+    deleted = run_module(manifests.main, {"definitions": [config], "state": "absent"})
+    assert deleted["counts"] == {"deleted": 1, "kept": 0, "absent": 0} and server.objects == {}
     assert run_module(manifests.main, {"definitions": [config], "state": "absent"})["changed"] is False
     wrong = run_module(manifests.main, {"definitions": [config], "images": {"digests": {"a:b": "latest"}}})
     assert (wrong["failed"], wrong["reason"]) == (True, "InvalidOption")

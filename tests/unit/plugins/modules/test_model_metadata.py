@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import GateOptions, check_model
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import check_model
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GateOptions
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import scan
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import Run
 from ansible_collections.hashfoundry.kserve.plugins.modules import model_metadata
@@ -32,6 +34,9 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
+
+from model.describe import in_own_words
+from model.describe import main as describe_command
 
 ROOT = Path(__file__).resolve().parents[4]
 ROWS = [[5.1, 3.5], [7.0, 3.2], [6.3, 3.3]]
@@ -99,10 +104,10 @@ KINDS: dict[str, tuple[Any, list[Any], list[dict[str, Any]], list[tuple[str, str
 def test_a_model_of_each_kind_is_described(tmp_path: Path, kind: str, given: bool) -> None:
     model, rows, inputs, outputs = KINDS[kind]
     store(tmp_path, model)
-    done = describe(tmp_path, examples=rows if given else None)
-    assert done["changed"]
+    result = describe(tmp_path, examples=rows if given else None)
+    assert result["changed"]
     found = json.loads((tmp_path / "metadata.json").read_text())
-    assert found == done["metadata"]
+    assert found == result["metadata"]
     assert found["inputs"] == inputs
     assert [(each["name"], each["datatype"], each["shape"]) for each in found["outputs"]] == outputs
     if given:
@@ -128,11 +133,11 @@ def test_what_the_module_does_not_know_is_retained(tmp_path: Path) -> None:
     path = tmp_path / "metadata.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": 42}))
     store(tmp_path, Ridge(alpha=2).fit(ROWS, [0, 1, 2]))
-    done = describe(tmp_path, check_mode=True, version="v2")
+    result = describe(tmp_path, check_mode=True, version="v2")
     assert json.loads(path.read_text())["version"] == "v1", "check mode has written"
-    assert done["changed"]
-    assert '"version": "v1"' in done["diff"]["before"]
-    assert '"version": "v2"' in done["diff"]["after"]
+    assert result["changed"]
+    assert '"version": "v1"' in result["diff"]["before"]
+    assert '"version": "v2"' in result["diff"]["after"]
     found = describe(tmp_path, version="v2")["metadata"]
     assert (found["seed"], found["description"]) == (42, "the size of a flower")
     assert found["examples"]["instances"] == ROWS
@@ -174,7 +179,7 @@ def test_a_file_names_the_features_of_a_model_without_names(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, "cannot be read .No such file or directory.; set examples_path"),
         (b"\xff\xfe\n1", "is no CSV file in UTF-8"),
@@ -182,11 +187,11 @@ def test_a_file_names_the_features_of_a_model_without_names(tmp_path: Path) -> N
         (b"a,b\n1\n", "has 1 values in row 2 and 2 names in its first line"),
     ],
 )
-def test_a_wrong_file_of_examples_is_rejected(tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_a_wrong_file_of_examples_is_rejected(tmp_path: Path, content: bytes | None, message: str) -> None:
     store(tmp_path / "v1", Ridge().fit(ROWS, [0, 1, 2]))
     if content is not None:
         (tmp_path / "rows.csv").write_bytes(content)
-    with pytest.raises(KServeError, match=said):
+    with pytest.raises(KServeError, match=message):
         describe(tmp_path / "v1", examples_path=str(tmp_path / "rows.csv"))
     assert not (tmp_path / "v1" / "metadata.json").exists()
 
@@ -209,13 +214,49 @@ def test_the_command_writes_the_same(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "model.describe", str(tmp_path / "v1" / "model.pkl"), "--name", "kind"]
     command += ["--version", "v1", "--examples", str(tmp_path / "rows.csv"), "--description", "a size"]
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/v1/metadata.json: written.\n"), done.stderr
+    result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, f"{tmp_path}/v1/metadata.json: written.\n"), result.stderr
     again = describe(tmp_path / "v1", examples_path=str(tmp_path / "rows.csv"), description="a size")
     assert not again["changed"]
-    done = subprocess.run(
+    result = subprocess.run(
         [*command[:3], str(tmp_path), *command[4:]], cwd=ROOT, env=env, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error: Of .joblib, .pkl, .pickle")
-    assert "Traceback" not in done.stderr
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: Of .joblib, .pkl, .pickle")
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("path", ["describe", "sandbox"])
+def test_the_command_names_its_own_options_in_each_error(path: str) -> None:
+    source = (ROOT / "plugins" / "module_utils" / "_model_gate" / f"{path}.py").read_text()
+    assert not re.search(r"gate\.[a-z]|examples_path", in_own_words(source))
+
+
+@pytest.mark.parametrize(
+    ("words", "output"),
+    [
+        (["--name", "X X"], "argument --name: 'X X' cannot be the name of an InferenceService: use lower-case letters"),
+        (["--name", "Wine"], "argument --name: 'Wine' cannot be the name of an InferenceService"),
+        (["--version", "v 1"], "argument --version: 'v 1' is not a valid version: use at most 63 letters"),
+    ],
+)
+def test_the_command_rejects_names_that_cannot_be_served(
+    words: list[str], output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        describe_command(["model.pkl", "--name", "kind", "--version", "v1", *words])
+    assert output in capsys.readouterr().err
+
+
+def test_the_command_asks_for_another_file_of_examples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store(tmp_path, Ridge().fit(ROWS, [0, 1, 2]))
+    words = [str(tmp_path), "--name", "kind", "--version", "v1", "--examples", str(tmp_path / "rows.csv")]
+    assert describe_command(words) == 1
+    assert capsys.readouterr().err.endswith("(No such file or directory); set --examples to a CSV file.\n")
+    assert describe_command([*words[:5], "--memory", "2GB"]) == 1
+    assert capsys.readouterr().err.startswith("Error: --memory is '2GB'; give bytes")
+
+
+def test_the_module_rejects_names_that_cannot_be_uploaded(tmp_path: Path) -> None:
+    with pytest.raises(KServeError, match="The name 'X X' is not valid"):
+        describe(tmp_path, name="X X")

@@ -22,16 +22,16 @@ ARGUMENTS = {"namespace": "models", "api_key": "PLANTED-KEY"}
 def test_a_namespace_is_written(run_module, serve, tmp_path: Path, check_mode: bool) -> None:
     serve(Api())
     file = tmp_path / "objects.yml"
-    told = run_module(namespace_backup.main, {**ARGUMENTS, "path": str(file)}, check_mode=check_mode)
-    assert (told["changed"], told["counts"]["InferenceService"], file.exists()) == (True, 1, not check_mode)
+    result = run_module(namespace_backup.main, {**ARGUMENTS, "path": str(file)}, check_mode=check_mode)
+    assert (result["changed"], result["counts"]["InferenceService"], file.exists()) == (True, 1, not check_mode)
 
 
 def test_the_objects_are_written_by_field_manager_too(run_module, serve, tmp_path: Path) -> None:
     serve(Api())
     files = {"path": str(tmp_path / "objects.yml"), "applied_path": str(tmp_path / "applied.yml")}
-    told = run_module(namespace_backup.main, {**ARGUMENTS, **files})
+    result = run_module(namespace_backup.main, {**ARGUMENTS, **files})
     content = (tmp_path / "applied.yml").read_bytes()
-    assert told["applied_sha256"] == hashlib.sha256(content).hexdigest()
+    assert result["applied_sha256"] == hashlib.sha256(content).hexdigest()
     [group] = yaml.safe_load_all(content)
     assert (group["field_manager"], group["adds"]) == ("hashfoundry.kserve.model_backup", False)
     assert group["objects"] == list(yaml.safe_load_all((tmp_path / "objects.yml").read_text()))

@@ -34,7 +34,7 @@ def test_the_options_are_passed_on(run_module, api: Api, tmp_path: Path) -> None
     given = {**ARGUMENTS, "path": str(path), "duration": 900, "renew_before": 60}
     result = run_module(service_account_kubeconfig.main, given)
     assert (result["changed"], result["reason"], result["path"]) == (True, "absent", str(path))
-    assert api.asked[0]["spec"] == {"expirationSeconds": 900}
+    assert api.requests[0]["spec"] == {"expirationSeconds": 900}
     assert path.exists()
     assert "PLANTED" not in json.dumps(result)
 
@@ -43,13 +43,13 @@ def test_a_capped_lifetime_is_a_warning_and_no_change(
     run_module, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # If Ansible's controller code is imported, too, a warning is printed and not in the result.
-    said: list[str] = []
-    monkeypatch.setattr(AnsibleModule, "warn", lambda self, text: said.append(text))
+    warnings: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda self, text: warnings.append(text))
     api.longest, api.now = 3600, datetime.now(UTC)
     given = {**ARGUMENTS, "path": str(tmp_path / "deployer")}
     changed = [run_module(service_account_kubeconfig.main, given)["changed"] for _run in range(3)]
     assert changed == [True, False, False]
-    assert len(said) == 3 and "Set duration to at most 3600." in said[0]
+    assert len(warnings) == 3 and "Set duration to at most 3600." in warnings[0]
 
 
 def test_errors_are_reported(run_module, api: Api, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from ansible.errors import AnsibleFilterError
 from ansible.template import trust_as_template
 
 from ansible_collections.hashfoundry.kserve.plugins.filter.checked_models import FilterModule
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GATE_ARGUMENTS
 from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_list import MODEL, absent_names, checked
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -32,10 +33,26 @@ def test_a_checked_list_is_unchanged() -> None:
 
 
 def test_an_absent_entry_needs_a_name_only_and_is_left_out() -> None:
-    gone = {"name": "churn", "state": "absent"}
-    assert checked([IRIS, gone]) == checked([IRIS])
+    absent = {"name": "churn", "state": "absent"}
+    assert checked([IRIS, absent]) == checked([IRIS])
     assert checked([{**IRIS, "state": "absent"}]) == ([], [])
-    assert absent_names([{**IRIS, "state": "present"}, gone]) == ["churn"]
+    assert absent_names([{**IRIS, "state": "present"}, absent]) == ["churn"]
+
+
+def test_an_absent_entry_has_no_unknown_key_either() -> None:
+    _models, (fault,) = checked([{"name": "churn", "state": "absent", "gate": {"max_acuracy": 1}}])
+    assert fault.startswith("Model churn: gate.max_acuracy is not a key of gate; the keys are: ")
+
+
+def test_the_keys_of_a_gate_are_those_of_the_upload_without_defaults() -> None:
+    gate = {"packages": {"numpy": "2.4.6"}, "load": "no", "memory": 2**31}
+    assert checked([{**IRIS, "gate": gate}])[0][0]["gate"] == {**gate, "load": False, "memory": str(2**31)}
+    assert list(MODEL["gate"]["options"]) == list(GATE_ARGUMENTS)
+
+
+def test_a_model_in_another_bucket_has_a_digest() -> None:
+    there = {**IRIS, "storage": "uri", "uri": "s3://other/m", "digest": "sha256:" + "0" * 64}
+    assert checked([there]) == ([there], [])
 
 
 def test_a_third_model_takes_one_entry() -> None:
@@ -44,7 +61,7 @@ def test_a_third_model_takes_one_entry() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"version": None}, "missing required arguments: version"),
         ({"state": "gone"}, "value of state must be one of: present, absent, got: gone"),
@@ -74,6 +91,7 @@ def test_a_third_model_takes_one_entry() -> None:
         ({"storage": "uri", "uri": "gs://"}, "uri must begin with one of gs://"),
         ({"storage": "uri", "uri": "pvc://v/m"}, "for pvc:// and oci:// set storage"),
         ({"storage": "uri", "uri": "https://me:secret-word@host/m"}, "uri has a user or a password in it, which every"),
+        ({"storage": "uri", "uri": "s3://b/m"}, "nothing would verify its content; set storage to s3, which verifies"),
         ({"storage": "uri", "uri": "gs://b/m", "digest": "1234"}, "digest is 1234, and must be sha256: and 64 hexa"),
         (
             {"storage": "uri", "uri": "gs://b/m", "source": {"folder": "/x"}},
@@ -82,7 +100,23 @@ def test_a_third_model_takes_one_entry() -> None:
         ({"folder": "/x"}, "folder is not a key of a model; the keys are: digest, exposure, format"),
         ({"source": "/x"}, "source must be a dictionary, and is a string"),
         ({"source": {"command": ["x"]}}, "missing required arguments: folder found in source"),
-        ({"source": {"folder": "/x", "path": 1}}, "source.path is not a key of a model"),
+        ({"source": {"folder": "/x", "path": 1}}, "source.path is not a key of source; the keys are: command, folder."),
+        ({"source": {"foldr": "/x"}}, "source.foldr is not a key of source; the keys are: command, folder."),
+        ({"resources": {"limit": {"cpu": 1}}}, "resources.limit is not a key of resources; the keys are: limits, requ"),
+        ({"resources": {"limits": {"mem": "1Gi"}}}, "resources.limits.mem is not a resource of Kubernetes; write mem"),
+        ({"scaling": {"min": 1}}, "scaling.min is not a key of scaling; the keys are: max_replicas, min_replicas."),
+        (
+            {"gate": {"max_acuracy": 1}},
+            "gate.max_acuracy is not a key of gate; the keys are: allowed_digests, isolated, load, memory, metadata, "
+            "packages, python, python_version, timeout.",
+        ),
+        ({"gate": {"timeout": "long"}}, "argument 'timeout' is of type str found in 'gate'"),
+        ({"gate": {"memory": "2GB"}}, "gate.memory is '2GB'; give bytes, or a number with Ki, Mi, Gi or Ti"),
+        ({"gate": "strict"}, "gate must be a dictionary, and is a string"),
+        ({"verification": {"protocol": "v2"}}, "verification is not a key of a model; the keys are: digest, exposure"),
+        # A mistyped key that is required, of which one sentence is enough.
+        ({"runtime": None, "runtme": "kserve-sklearnserver"}, "runtme is not a key of a model; the keys are: digest, "),
+        ({"storage": "pvc", "volme": "models"}, "volme is not a key of a model; the keys are: digest, exposure"),
         ({"scaling": {"min_replicas": "many"}}, "argument 'min_replicas' is of type str found in 'scaling'"),
         ({"scaling": {"min_replicas": -1}}, "scaling.min_replicas is -1, and must be 0 or more"),
         ({"scaling": {"min_replicas": 0}}, "scaling.min_replicas is 0, which KServe raises to 1 in Standard mode"),
@@ -114,12 +148,12 @@ def test_a_third_model_takes_one_entry() -> None:
         ({"labels": {"serving.kserve.io/x": "x"}}, "is set by the role or KServe itself"),
     ],
 )
-def test_a_fault_names_the_model_and_the_key(change: dict[str, Any], said: str) -> None:
+def test_a_fault_names_the_model_and_the_key(change: dict[str, Any], message: str) -> None:
     other = {**IRIS, "name": "other"}
     model = {key: value for key, value in {**IRIS, **change}.items() if value is not None}
     _models, (fault,) = checked([other, model], ["models"])
     assert fault.startswith(f"Model {model['name']}: ") and fault.endswith(".")
-    assert said in fault
+    assert message in fault
 
 
 @pytest.mark.parametrize(
@@ -144,7 +178,7 @@ def test_a_name_and_a_domain_give_a_host_name_of_at_most_253_characters() -> Non
 
 
 @pytest.mark.parametrize(
-    ("models", "said"),
+    ("models", "message"),
     [
         ("iris", "The models must be a list, and are a string that is not JSON; write them as a list in JSON."),
         (trust_as_template("{}"), "The models must be a list, and are a dictionary."),
@@ -158,9 +192,9 @@ def test_a_name_and_a_domain_give_a_host_name_of_at_most_253_characters() -> Non
         ([IRIS, {**IRIS, "version": "v2"}], "Model iris: name stands 2 times in the list; each model has one entry"),
     ],
 )
-def test_faults_of_the_list_itself(models: Any, said: str) -> None:
+def test_faults_of_the_list_itself(models: Any, message: str) -> None:
     _models, (fault,) = checked(models)
-    assert said in fault
+    assert message in fault
 
 
 def test_the_filter_reports_all_faults() -> None:
@@ -184,6 +218,9 @@ def test_the_roles_options_agree() -> None:
     spec = yaml.safe_load((ROOT / "roles" / "model_serving" / "meta" / "argument_specs.yml").read_text())
     option = spec["argument_specs"]["main"]["options"]["model_serving_models"]
     assert plain(option["options"]) == MODEL
+    site = yaml.safe_load((ROOT / "roles" / "model_storage" / "meta" / "argument_specs.yml").read_text())
+    gate = site["argument_specs"]["main"]["options"]["model_storage_gate"]
+    assert plain(gate["options"]) == MODEL["gate"]["options"]
 
 
 def test_a_list_may_be_json_in_a_string() -> None:

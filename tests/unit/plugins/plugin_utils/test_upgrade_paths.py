@@ -35,7 +35,7 @@ def test_one_step_is_no_fault(component: str, source: str, target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("component", "source", "target", "said"),
+    ("component", "source", "target", "message"),
     [
         (
             "knative_serving",
@@ -64,20 +64,20 @@ def test_one_step_is_no_fault(component: str, source: str, target: str) -> None:
     ],
 )
 def test_skipped_versions_and_downgrades_are_rejected_with_the_upgrade_path(
-    component: str, source: str, target: str, said: str
+    component: str, source: str, target: str, message: str
 ) -> None:
-    assert said in rejected(component, source, target)
+    assert message in rejected(component, source, target)
 
 
 def test_a_step_that_needs_a_manual_action_is_rejected_with_that_action() -> None:
-    said = rejected("kserve", "v0.16.0", "v0.17.0")
-    assert said.startswith("KServe cannot be upgraded from v0.16.0 to v0.17.0 by applying it: from v0.16 to v0.17 ")
-    assert "helm.sh/resource-policy=keep" in said
+    output = rejected("kserve", "v0.16.0", "v0.17.0")
+    assert output.startswith("KServe cannot be upgraded from v0.16.0 to v0.17.0 by applying it: from v0.16 to v0.17 ")
+    assert "helm.sh/resource-policy=keep" in output
 
 
 def test_a_long_upgrade_path_with_such_a_step_names_both() -> None:
-    said = rejected("kserve", "v0.15.2", "v0.20.0")
-    assert "upgrade to v0.16, v0.17, v0.18, v0.19 first; from v0.16 to v0.17 its charts" in said
+    output = rejected("kserve", "v0.15.2", "v0.20.0")
+    assert "upgrade to v0.16, v0.17, v0.18, v0.19 first; from v0.16 to v0.17 its charts" in output
     # It is not reported if the upgrade path starts after it.
     assert "v0.16" not in rejected("kserve", "v0.17.0", "v0.20.0")
 

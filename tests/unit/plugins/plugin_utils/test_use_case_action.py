@@ -52,11 +52,11 @@ def run(options, run):
     left = os.environ.get("LEFT")
     os.environ["LEFT"] = "behind"
     print("printed", file=sys.stderr)
-    told = {**{key: options[key] for key in SPEC}, "sum": f"secret {options['secret']} inside"}
+    values = {**{key: options[key] for key in SPEC}, "sum": f"secret {options['secret']} inside"}
     if options["crash"]:
         raise ValueError(f"the probe broke over {options['secret']}")
     if options["refuse"]:
-        raise KServeError(f"There is no {options['secret']} here; give another.", reason="NoSecret", told=told)
+        raise KServeError(f"There is no {options['secret']} here; give another.", reason="NoSecret", values=values)
     if options["end"]:
         sys.exit(options["end"])
     if options["one"] and not options["secret"] and run.report:
@@ -68,7 +68,8 @@ def run(options, run):
     files = len(os.listdir("/proc/self/fd"))
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
-        "changed": not run.check_mode, "check": run.check_mode, "told": told, "said": os.environ.get("SAID"),
+        "changed": not run.check_mode, "check": run.check_mode, "values": values,
+        "variable": os.environ.get("VARIABLE"),
         "left": left, "folder": os.getcwd(), "exists": os.path.exists(options["path"] or "nowhere"),
         "user": os.geteuid(), "program": os.path.basename(sys.argv[0]), "files": files, "pages": pages,
         **({"diff": {"before": "a", "after": f"b {options['secret']}"}} if run.diff else {}),
@@ -104,10 +105,10 @@ SECRETS = {
     "entries": [{"name": "a", "key": "{{ planted.two }}"}, {"key": "x"}],
 }
 BOTH_WAYS: dict[str, dict[str, Any]] = {
-    "plain": {"probe": SECRETS, "environment": {"SAID": "{{ 40 + 2 }}"}},
+    "plain": {"probe": SECRETS, "environment": {"VARIABLE": "{{ 40 + 2 }}"}},
     "by_alias": {"probe": {"hidden": "{{ planted.alias }}", "deny": "false"}},
     "environment_of_play_and_task": {"probe": {}},
-    "environment_is_emptied": {"probe": {}, "environment": {"SAID": ""}},
+    "environment_is_emptied": {"probe": {}, "environment": {"VARIABLE": ""}},
     "relative_path": {"probe": {"path": "beside.txt"}},
     "home_path": {"probe": {"path": "~/beside.txt"}, "environment": {"HOME": "{{ playbook_dir }}"}},
     "types": {"probe": {"number": "7", "list": "a,b", "any": {"date": "{{ '2026-11-29' }}", "1": [1.5, None, True]}}},
@@ -126,7 +127,7 @@ BOTH_WAYS: dict[str, dict[str, Any]] = {
     "looped": {
         "probe": {"number": "{{ item }}"},
         "loop": [1, 2],
-        "environment": {"SAID": "{{ item if item == 1 else '' }}"},
+        "environment": {"VARIABLE": "{{ item if item == 1 else '' }}"},
     },
     "wrong_type": {"probe": {"number": "many"}},
     "wrong_secret": {"probe": {"count": "{{ planted.type }}", "secret": "{{ planted.type }}"}},
@@ -188,7 +189,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Results], s
     kept = {name: f"{{{{ {name} }}}}" for name in TASKS}
     copy = {"content": "{{ kept | to_json }}", "dest": str(folder / "{{ inventory_hostname }}.json")}
     tasks.append({"ansible.builtin.copy": copy, "vars": {"kept": kept}, "diff": False, "no_log": True})
-    play = {"hosts": "all", "gather_facts": False, "tasks": tasks, "environment": {"SAID": "by the play"}}
+    play = {"hosts": "all", "gather_facts": False, "tasks": tasks, "environment": {"VARIABLE": "by the play"}}
     words = ("-i", "hosts.yml", "-vvv", "--vault-password-file", "password")
     places = {"ANSIBLE_REMOTE_TEMP": str(folder / "remote"), "ANSIBLE_ASYNC_DIR": str(folder / "async")}
     output = run_play(folder, play, *words, env=environment(**places))
@@ -219,7 +220,7 @@ def _of_the_result(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", BOTH_WAYS)
-def test_both_ways_return_the_same(results: dict[str, Results], name: str) -> None:
+def test_the_action_plugin_and_the_module_return_the_same(results: dict[str, Results], name: str) -> None:
     assert _of_the_result(results["here"][name]) == _of_the_result(results["process"][name])
 
 
@@ -236,22 +237,22 @@ def test_tasks_outside_of_ansibles_process_run_as_a_module(results: dict[str, Re
 
 def test_no_secret_is_in_any_output(ran: tuple[dict[str, Results], str]) -> None:
     results, printed = ran
-    told = printed + json.dumps({host: {**found, "masked_by_the_task": None} for host, found in results.items()})
-    shown = [line for line in told.splitlines() if "PLANTED" in line or "7353173" in line]
+    output = printed + json.dumps({host: {**found, "masked_by_the_task": None} for host, found in results.items()})
+    shown = [line for line in output.splitlines() if "PLANTED" in line or "7353173" in line]
     assert not shown
-    assert results["here"]["plain"]["told"]["secret"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
-    assert "******" in results["here"]["plain"]["told"]["sum"]
+    assert results["here"]["plain"]["values"]["secret"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    assert "******" in results["here"]["plain"]["values"]["sum"]
     assert "******" in results["here"]["refused"]["msg"] and "******" in results["here"]["crashed"]["msg"]
 
 
 def test_options_and_keywords_reach_the_use_case(results: dict[str, Results]) -> None:
     here = results["here"]
-    assert here["plain"]["said"] == "42" and here["environment_of_play_and_task"]["said"] == "by the play"
-    assert here["environment_is_emptied"]["said"] == ""
+    assert here["plain"]["variable"] == "42" and here["environment_of_play_and_task"]["variable"] == "by the play"
+    assert here["environment_is_emptied"]["variable"] == ""
     assert here["relative_path"]["exists"] and here["home_path"]["exists"]
-    assert here["types"]["told"]["number"] == 7 and here["types"]["told"]["list"] == ["a", "b"]
-    assert here["unsafe"]["told"]["one"] == "{{ not a template }}" and here["omitted"]["told"]["one"] is None
-    assert here["defaults"]["told"]["one"] == "of the defaults"
+    assert here["types"]["values"]["number"] == 7 and here["types"]["values"]["list"] == ["a", "b"]
+    assert here["unsafe"]["values"]["one"] == "{{ not a template }}" and here["omitted"]["values"]["one"] is None
+    assert here["defaults"]["values"]["one"] == "of the defaults"
     assert here["checked"]["check"] and not here["plain"]["check"]
     assert "diff" in here["shown"] and "diff" not in here["plain"]
     assert here["refused"]["failed"] and here["refused"]["reason"] == "NoSecret"
@@ -265,7 +266,7 @@ def test_a_report_is_shown_at_once_by_the_process_that_runs_the_task(ran: tuple[
 def test_one_item_of_a_loop_does_not_affect_the_next(ran: tuple[dict[str, Results], str]) -> None:
     results, printed = ran
     first, second = results["here"]["looped"]["results"]
-    assert (first["said"], second["said"]) == ("1", "")
+    assert (first["variable"], second["variable"]) == ("1", "")
     assert (first["left"], second["left"]) == (None, None)
     for program in ("ansible-playbook", "probe.py"):
         assert [printed.count(f"[WARNING]: This is number {number} of {program}.") for number in (1, 2)] == [1, 1]

@@ -232,15 +232,15 @@ def test_a_crd_and_its_object_in_one_call() -> None:
 def test_a_controller_is_applied_once_its_crds_are_discoverable() -> None:
     server, time = Server(), Time()
     server.late = 3
-    asked: list[int] = []
+    discoveries: list[int] = []
     discovery = server.discovery
-    server.discovery = lambda path="/apis": asked.append(len(server.sent)) or discovery(path)  # type: ignore
+    server.discovery = lambda path="/apis": discoveries.append(len(server.sent)) or discovery(path)  # type: ignore
     result = run(server, [crd(), DEPLOYMENT], time, wait=False)
     assert [entry["action"] for entry in result["objects"]] == ["created"] * 2
     # Only the CRD had been sent while discovery did not list it.
-    assert asked == [1, 1, 1, 1] and 0 < time.passed < 5
+    assert discoveries == [1, 1, 1, 1] and 0 < time.passed < 5
     # An unchanged CRD needs no discovery.
-    assert run(server, [crd(), CONFIG], wait=False)["counts"]["created"] == 1 and len(asked) == 4
+    assert run(server, [crd(), CONFIG], wait=False)["counts"]["created"] == 1 and len(discoveries) == 4
 
 
 def test_a_crd_that_never_becomes_discoverable_fails() -> None:
@@ -399,7 +399,7 @@ def test_refused_pods_of_a_job_are_reported_within_the_grace_period(limit: str, 
 @pytest.mark.parametrize(
     ("status", "name"), [({"active": 1}, "load"), ({"failed": 1}, "load"), ({}, "load-of-another")]
 )
-def test_events_of_others_or_of_before_are_no_refusal(status: dict[str, Any], name: str) -> None:
+def test_events_of_other_or_previous_objects_are_no_rejection(status: dict[str, Any], name: str) -> None:
     server = refusing_server(QUOTA.format(limit="50m"), name)
     time = Time([listed(LOAD, {**JOB, "status": status})])
     failure = fails(server, [JOB], time, wait_timeout=200, grace_period=60)
@@ -426,8 +426,8 @@ def test_a_failed_workload_is_not_waited_for() -> None:
 
 
 def test_an_object_that_is_deleted_during_the_wait_is_reported() -> None:
-    gone = listed(WEB, deployment(UNAVAILABLE))
-    time = Time([type(gone)(WEB, listed={})])
+    removed = listed(WEB, deployment(UNAVAILABLE))
+    time = Time([type(removed)(WEB, listed={})])
     assert "it has been deleted" in str(fails(waiting_server(UNAVAILABLE), [DEPLOYMENT], time))
 
 
@@ -485,14 +485,14 @@ PLACELESS = thing("ConfigMap", "c", None, data={"a": "1"})
 )
 def test_an_object_that_is_given_with_and_without_its_namespace_is_one(definitions: list[dict[str, Any]]) -> None:
     server = Server()
-    (done,) = run(server, definitions, namespace="models")["objects"]
-    assert (done["name"], done["action"]) == ("c", "created")
+    (entry,) = run(server, definitions, namespace="models")["objects"]
+    assert (entry["name"], entry["action"]) == ("c", "created")
     assert len(server.sent) == 1
     assert run(server, definitions, namespace="models")["changed"] is False
 
 
 @pytest.mark.parametrize("apply", [apply_manifests, delete_manifests])
-def test_with_other_content_nothing_is_done(apply: Any) -> None:
+def test_an_object_that_is_given_twice_with_other_content_is_rejected(apply: Any) -> None:
     server = Server(CONFIG)
     before = copy.deepcopy(server.objects)
     twice = "ConfigMap models/c is given twice .* definitions\\[0\\] and in definitions\\[1\\]; remove one of them"
@@ -519,10 +519,10 @@ def test_objects_of_two_releases_that_name_no_namespace_are_two() -> None:
 
 
 def test_a_long_wait_reports_how_far_it_has_come() -> None:
-    said: list[str] = []
+    reports: list[str] = []
     time = Time([listed(WEB, deployment(UNAVAILABLE))])
-    timing = replace(time.timing, report=said.append)
+    timing = replace(time.timing, report=reports.append)
     with pytest.raises(KServeError, match="after 40 seconds"):
         apply_manifests(waiting_server(UNAVAILABLE), load([DEPLOYMENT], []), Options(wait_timeout=40), timing)
     message = "0 of 1 replicas are available, 1 of them new and 0 old."
-    assert said == [f"Deployment models/web is not ready after {n} seconds: {message}" for n in (15, 30)]
+    assert reports == [f"Deployment models/web is not ready after {n} seconds: {message}" for n in (15, 30)]

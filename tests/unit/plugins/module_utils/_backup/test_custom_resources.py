@@ -35,7 +35,7 @@ def test_each_resource_is_read_once_in_the_preferred_version() -> None:
     assert [item["metadata"]["name"] for item in found[ISVC].roots] == ["iris", "rose"]
     assert {item["apiVersion"] for item in found[ISVC].roots} == {"serving.kserve.io/v1beta1"}
     # Neither subresources nor resources of other groups, nor a resource again in an older version.
-    assert sorted(path for path in api.asked if path.count("/") == 4) == [
+    assert sorted(path for path in api.paths if path.count("/") == 4) == [
         "/apis/serving.kserve.io/v1alpha1/servingruntimes",
         "/apis/serving.kserve.io/v1beta1/inferenceservices",
     ]
@@ -145,6 +145,27 @@ def test_the_files_contain_objects_that_can_be_applied_again(tmp_path: Path) -> 
     assert child["metadata"]["name"] == "iris-child" and "ownerReferences" not in child["metadata"]
     assert stat.S_IMODE(restore.stat().st_mode) == 0o600
     assert stat.S_IMODE(restore.parent.stat().st_mode) == 0o700
+
+
+def test_the_objects_are_written_by_the_field_manager_that_applied_each_part(tmp_path: Path) -> None:
+    iris, rose = thing("iris"), thing("rose")
+    owned = {"f:spec": {"f:predictor": {"f:minReplicas": {}}}}
+    applied = {"operation": "Apply", "apiVersion": "serving.kserve.io/v1beta1", "fieldsV1": owned}
+    iris["metadata"]["managedFields"] = [{**applied, "manager": "hashfoundry.kserve.model_serving"}]
+    custom_resources.backup(Api(iris, rose), KSERVE, tmp_path, check_mode=False)
+    groups = list(yaml.safe_load_all((tmp_path / "applied.yaml").read_text()))
+    names = [(group["resource"], group["field_manager"], group["adds"], list(group["objects"])) for group in groups]
+    assert names == [
+        (ISVC, "hashfoundry.kserve.model_backup", False, ["models/rose"]),
+        (ISVC, "hashfoundry.kserve.model_serving", False, ["models/iris"]),
+    ]
+    assert groups[1]["objects"]["models/iris"] == {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": "iris", "namespace": "models"},
+        "spec": {"predictor": {"minReplicas": 1}},
+    }
+    assert groups[0]["objects"]["models/rose"]["metadata"]["annotations"] == {"team": "a"}
 
 
 def test_a_second_backup_changes_nothing_and_a_third_drops_deleted_objects(tmp_path: Path) -> None:

@@ -176,8 +176,8 @@ def test_an_api_that_is_not_available(version: str, known: list[Json], refused: 
     else:
         result = backup(api, "models", file, check_mode=False, warn=warnings.append)
         assert result["counts"]["InferenceService"] == 1
-        (said,) = warnings
-        assert said.startswith(f"The API {version} is not available. Nothing is missing")
+        (warning,) = warnings
+        assert warning.startswith(f"The API {version} is not available. Nothing is missing")
 
 
 def test_an_api_whose_crd_was_just_deleted(tmp_path: Path) -> None:

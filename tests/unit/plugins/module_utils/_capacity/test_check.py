@@ -105,17 +105,17 @@ def cluster() -> Iterator[Cluster]:
     yield Cluster()
 
 
-def test_what_fits_has_no_fault(cluster: Cluster) -> None:
+def test_requests_that_fit_have_no_fault(cluster: Cluster) -> None:
     cluster.quota({"requests.cpu": "4", "requests.memory": "8Gi", "pods": "40"})
-    told = check(cluster, [service("iris"), service("churn"), job("load-iris")], "kserve")
-    assert (told["faults"], told["msg"], told["pods"], told["unchecked"]) == ([], "", 3, [])
+    result = check(cluster, [service("iris"), service("churn"), job("load-iris")], "kserve")
+    assert (result["faults"], result["msg"], result["pods"], result["unchecked"]) == ([], "", 3, [])
 
 
 def test_a_quota_is_compared_with_the_sum_of_the_models(cluster: Cluster) -> None:
     cluster.quota({"requests.cpu": "4", "limits.memory": "16Gi"}, {"requests.cpu": "500m"})
     services = [service(f"m{number}", resources("200m", "512Mi"), replicas=2) for number in range(9)]
     assert sentence(cluster, *services) == (
-        "ResourceQuota models of namespace ml-models has 3.5 of requests.cpu left, and 3.6 more are asked for"
+        "ResourceQuota models of namespace ml-models has 3.5 of requests.cpu left, and 3.6 more are requested"
     )
     assert sentence(cluster, *services[:8]) == ""
 
@@ -127,10 +127,10 @@ def test_pods_and_claims_count_too(cluster: Cluster) -> None:
         "metadata": {"name": "models", "namespace": SPACE},
         "spec": {"resources": {"requests": {"storage": "10Gi"}}},
     }
-    told = check(cluster, [claim, service("a", resources("1m", "1Mi"), replicas=2)], "kserve")
-    assert [fault.partition(" has ")[2] for fault in told["faults"]] == [
-        "1 of pods left, and 2 more are asked for",
-        "5Gi of requests.storage left, and 10Gi more are asked for",
+    result = check(cluster, [claim, service("a", resources("1m", "1Mi"), replicas=2)], "kserve")
+    assert [fault.partition(" has ")[2] for fault in result["faults"]] == [
+        "1 of pods left, and 2 more are requested",
+        "5Gi of requests.storage left, and 10Gi more are requested",
     ]
 
 
@@ -142,7 +142,7 @@ def test_the_storage_initializer_counts_where_it_requests_more(cluster: Cluster)
     cluster.objects["/api/v1/namespaces/kserve/configmaps/inferenceservice-config"]["data"]["storageInitializer"] = (
         json.dumps({"memoryRequest": "200Mi"})
     )
-    assert "has 150Mi of requests.memory left, and 200Mi more are asked for" in sentence(cluster, small)
+    assert "has 150Mi of requests.memory left, and 200Mi more are requested" in sentence(cluster, small)
 
 
 def test_a_knative_pod_has_a_queue_proxy(cluster: Cluster) -> None:
@@ -150,7 +150,7 @@ def test_a_knative_pod_has_a_queue_proxy(cluster: Cluster) -> None:
     iris = service("iris", resources("100m", "64Mi"))
     assert sentence(cluster, iris) == ""
     iris["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] = "Knative"
-    assert "and 0.125 more are asked for" in sentence(cluster, iris)
+    assert "and 0.125 more are requested" in sentence(cluster, iris)
 
 
 def test_a_request_over_the_runtimes_limit(cluster: Cluster) -> None:
@@ -190,8 +190,8 @@ def test_limit_ranges_of_pods_and_claims(cluster: Cluster) -> None:
         "metadata": {"name": "models", "namespace": SPACE},
         "spec": {"resources": {"requests": {"storage": "10Gi"}}},
     }
-    told = check(cluster, [claim, service("iris", resources("2", "512Mi"))], "kserve")
-    assert told["faults"] == [
+    result = check(cluster, [claim, service("iris", resources("2", "512Mi"))], "kserve")
+    assert result["faults"] == [
         "a pod of InferenceService iris has 2 of cpu, and the max of a LimitRange is 1",
         "a pod of InferenceService iris has 512Mi of memory, and the min of a LimitRange is 1Gi",
         "the claim models has 10Gi of storage, and the max of a LimitRange is 5Gi",
@@ -205,7 +205,7 @@ def test_the_quota_that_will_be_applied_counts(cluster: Cluster) -> None:
         "metadata": {"name": "models", "namespace": SPACE},
         "spec": {"hard": {"pods": "9"}},
     }
-    assert "has 0 of pods left, and 1 more are asked for" in sentence(cluster, service("iris"))
+    assert "has 0 of pods left, and 1 more are requested" in sentence(cluster, service("iris"))
     assert sentence(cluster, service("iris"), raised) == ""
 
 
@@ -231,21 +231,21 @@ def test_the_nodes_are_compared_pod_by_pod(cluster: Cluster) -> None:
 
 
 def test_devices_and_the_number_of_pods_of_a_node(cluster: Cluster) -> None:
-    asked = {"requests": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": 1}}
-    assert "1 of nvidia.com/gpu, and the nodes have" in sentence(cluster, service("llm", asked))
+    resources_of_pod = {"requests": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": 1}}
+    assert "1 of nvidia.com/gpu, and the nodes have" in sentence(cluster, service("llm", resources_of_pod))
     cluster.objects["/api/v1/nodes"]["items"][:] = [node("a", "64", "256Gi", pods="1")]
     assert sentence(cluster, service("iris")) == ""
     assert sentence(cluster, service("iris", replicas=2)).startswith("1 of 2 pods fit on no node")
 
 
-def test_what_is_applied_asks_for_nothing_and_reads_no_nodes(cluster: Cluster) -> None:
+def test_applied_objects_request_nothing_and_nodes_are_not_read(cluster: Cluster) -> None:
     cluster.quota({"pods": "1"}, {"pods": "1"})
     live = service("iris")
     live["spec"]["predictor"]["model"]["name"] = ""  # a default of the API server
     cluster.add(f"/apis/serving.kserve.io/v1beta1/namespaces/{SPACE}/inferenceservices", live)
     cluster.add(f"/apis/batch/v1/namespaces/{SPACE}/jobs", job("load-iris"))
-    told = check(cluster, [service("iris"), job("load-iris")], "kserve")
-    assert (told["faults"], told["pods"]) == ([], 0)
+    result = check(cluster, [service("iris"), job("load-iris")], "kserve")
+    assert (result["faults"], result["pods"]) == ([], 0)
     assert not [path for path in cluster.read if path.endswith(("nodes", "pods", "resourcequotas"))]
     changed = service("iris")
     changed["spec"]["predictor"]["model"]["storageUri"] = "pvc://models/y"
@@ -266,7 +266,7 @@ def test_a_rollout_needs_room_for_what_it_creates_first(cluster: Cluster, mode: 
     cluster.objects["/api/v1/nodes"]["items"][:] = [node("a", "16", "64Gi")]
     assert sentence(cluster, *services) == ""
     cluster.objects[f"/api/v1/namespaces/{SPACE}/resourcequotas"]["items"][0]["spec"]["hard"]["pods"] = str(pods - 1)
-    assert f"and {pods} more are asked for" in sentence(cluster, *services)
+    assert f"and {pods} more are requested" in sentence(cluster, *services)
 
 
 def deployment(replicas: int, cpu: str) -> dict[str, Any]:
@@ -282,13 +282,13 @@ def deployment(replicas: int, cpu: str) -> dict[str, Any]:
     ("replicas", "cpu", "pods"),
     [(2, "0.5", 0), (1, "500m", 0), (3, "500m", 1), (2, "600m", 1), (2, None, 2)],
 )
-def test_a_deployment_that_runs_asks_for_nothing(cluster: Cluster, replicas: int, cpu: str | None, pods: int) -> None:
+def test_a_running_deployment_requests_nothing(cluster: Cluster, replicas: int, cpu: str | None, pods: int) -> None:
     live = deployment(2, "500m")
     live["spec"]["template"]["spec"]["containers"].append({"name": "sidecar"})
     path = "/apis/apps/v1/namespaces/kserve/deployments"
     cluster.objects[path] = {"items": [live] if cpu else []}
-    told = check(cluster, [deployment(replicas, cpu or "1")], "kserve")
-    assert (told["pods"], told["faults"]) == (pods, [])
+    result = check(cluster, [deployment(replicas, cpu or "1")], "kserve")
+    assert (result["pods"], result["faults"]) == (pods, [])
     cluster.objects["/api/v1/nodes"]["items"][:] = [node("a", "100m", "16Gi")]
     assert bool(sentence(cluster, deployment(replicas, cpu or "1"))) == bool(pods)
 
@@ -297,48 +297,51 @@ def test_claims_that_may_not_be_listed_count_as_existing(cluster: Cluster) -> No
     cluster.quota({"persistentvolumeclaims": "0"})
     cluster.refused = {f"/api/v1/namespaces/{SPACE}/persistentvolumeclaims": 403}
     claim = {"kind": "PersistentVolumeClaim", "metadata": {"name": "models", "namespace": SPACE}, "spec": {}}
-    told = check(cluster, [claim], "kserve")
-    assert told["faults"] == []
-    assert told["unchecked"] == ["the existing PersistentVolumeClaims, which the credentials may not list"]
+    result = check(cluster, [claim], "kserve")
+    assert result["faults"] == []
+    assert result["unchecked"] == ["the existing PersistentVolumeClaims, which the credentials may not list"]
 
 
 def test_loads_run_one_after_another_where_there_is_no_room_for_more(cluster: Cluster) -> None:
     loads = [job(f"load-{number}") for number in range(24)]
     cluster.quota({"requests.cpu": "500m", "pods": "40"}, {"requests.cpu": "150m"})
-    told = check(cluster, loads, "kserve")
-    assert (told["faults"], told["loads_at_once"]) == ([], 3)
-    told = check(cluster, [job("load-large", memory="32Gi")], "kserve")
-    assert told["loads_at_once"] == 1
-    assert any(fault.startswith("1 of 1 pods fit on no node") for fault in told["faults"])
+    result = check(cluster, loads, "kserve")
+    assert (result["faults"], result["loads_at_once"]) == ([], 3)
+    result = check(cluster, [job("load-large", memory="32Gi")], "kserve")
+    assert result["loads_at_once"] == 1
+    assert any(fault.startswith("1 of 1 pods fit on no node") for fault in result["faults"])
     cluster.objects["/api/v1/nodes"]["items"][:] = [node("a", "250m", "16Gi")]
     assert check(cluster, loads, "kserve")["loads_at_once"] == 2
 
 
-def test_what_may_not_be_read_is_named(cluster: Cluster) -> None:
+def test_unreadable_resources_are_named(cluster: Cluster) -> None:
     cluster.refused = {"/api/v1/pods": 403, f"/api/v1/namespaces/{SPACE}/resourcequotas": 403}
-    told = check(cluster, [service("iris", resources("5", "1Gi"))], "kserve")
-    assert told["unchecked"] == [
+    result = check(cluster, [service("iris", resources("5", "1Gi"))], "kserve")
+    assert result["unchecked"] == [
         "the ResourceQuotas, which the credentials may not list",
         "the pods of the cluster, which the credentials may not list",
     ]
-    assert told["msg"].startswith("1 of 1 pods fit on no node")
+    assert result["msg"].startswith("1 of 1 pods fit on no node")
     cluster.refused = {"/api/v1/nodes": 403}
-    told = check(cluster, [service("iris", resources("5", "1Gi"))], "kserve")
-    assert (told["faults"], told["unchecked"]) == ([], ["the nodes of the cluster, which the credentials may not list"])
+    result = check(cluster, [service("iris", resources("5", "1Gi"))], "kserve")
+    assert (result["faults"], result["unchecked"]) == (
+        [],
+        ["the nodes of the cluster, which the credentials may not list"],
+    )
 
 
 def test_a_quota_with_scopes_is_named_as_unchecked(cluster: Cluster) -> None:
     cluster.quota({"pods": "0"}, scopes=["Terminating"])
-    told = check(cluster, [service("iris")], "kserve")
-    assert (told["faults"], told["unchecked"]) == ([], ["ResourceQuota models, which has scopes"])
+    result = check(cluster, [service("iris")], "kserve")
+    assert (result["faults"], result["unchecked"]) == ([], ["ResourceQuota models, which has scopes"])
 
 
 def test_a_bare_cluster(cluster: Cluster) -> None:
     for path in [path for path in cluster.objects if "serving.kserve.io" in path or "kserve/" in path]:
         del cluster.objects[path]
-    told = check(cluster, [service("iris", resources("1", "1Gi"))], "kserve")
-    assert told["faults"] == []
-    assert told["unchecked"] == ["the resources of the serving runtime sklearn, which cannot be read"]
+    result = check(cluster, [service("iris", resources("1", "1Gi"))], "kserve")
+    assert result["faults"] == []
+    assert result["unchecked"] == ["the resources of the serving runtime sklearn, which cannot be read"]
     cluster.refused = {"/api/v1/nodes": 500}
     with pytest.raises(ApiError):
         check(cluster, [service("iris")], "kserve")

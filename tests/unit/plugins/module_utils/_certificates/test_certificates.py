@@ -46,8 +46,8 @@ def run(
 
 
 def actions(result: dict[str, Any]) -> list[tuple[str, str]]:
-    done = [(entry["action"], entry["reason"]) for entry in result["certificates"]]
-    return [(result["ca_action"], result["ca_reason"]), *done]
+    entries = [(entry["action"], entry["reason"]) for entry in result["certificates"]]
+    return [(result["ca_action"], result["ca_reason"]), *entries]
 
 
 UNCHANGED = ("unchanged", "")
@@ -541,12 +541,12 @@ def keys(api: Api) -> list[str]:
 
 def test_a_webhook_that_repeats_the_secret_does_not_reveal_it() -> None:
     class Indiscreet(Api):
-        said: list[str]
+        planted: list[str]
 
         def apply(self, path: str, body: Any, **query: Any) -> dict[str, Any]:
             old, new = self.objects[path]["data"], body["data"]
             plain = base64.b64decode(new["tls.key"]).decode()
-            self.said = [old["tls.key"], new["tls.key"], *plain.splitlines()[1:-1]]
+            self.planted = [old["tls.key"], new["tls.key"], *plain.splitlines()[1:-1]]
             text = f"denied: {old['tls.key']} {new['tls.key']} {plain!r} {' '.join(plain.split())} and so on"
             # The message of the error may be truncated within a key.
             raise ApiError(text[-150:], 400, text)
@@ -558,8 +558,8 @@ def test_a_webhook_that_repeats_the_secret_does_not_reveal_it() -> None:
     with pytest.raises(KServeError, match=r"answers 400: .*denied") as caught:
         run(api, certificates=[{**GATEWAY, "dns_names": ["new.example.com"]}])
     message = f"{caught.value!r} {caught.value.result}"
-    pieces = {secret[at : at + 16] for secret in api.said for at in range(len(secret) - 16)}
-    assert len(api.said) >= 4 and not [piece for piece in pieces if piece in message]
+    pieces = {secret[at : at + 16] for secret in api.planted for at in range(len(secret) - 16)}
+    assert len(api.planted) >= 4 and not [piece for piece in pieces if piece in message]
 
 
 def test_the_representation_of_a_pair_has_no_key() -> None:

@@ -20,7 +20,7 @@ def test_the_longest_pause_may_differ_each_time() -> None:
     assert backoff.grow() == 2.0
 
 
-def test_a_reset_begins_again() -> None:
+def test_a_reset_restarts_the_backoff() -> None:
     backoff = Backoff(0.5, 2.0)
     backoff.grow()
     backoff.grow()

@@ -88,7 +88,7 @@ def planted(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
-def test_an_entry_that_others_may_write_is_ignored(folder: Path, mode: int) -> None:
+def test_an_entry_that_is_writable_by_others_is_ignored(folder: Path, mode: int) -> None:
     entry = planted(folder)
     entry.chmod(mode)
     assert disk_cache.cached([b"a"], Maker([1]), list) == [1]
@@ -97,7 +97,7 @@ def test_an_entry_that_others_may_write_is_ignored(folder: Path, mode: int) -> N
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o777, 0o1777])
-def test_a_folder_that_others_may_write_is_ignored(folder: Path, mode: int) -> None:
+def test_a_folder_that_is_writable_by_others_is_ignored(folder: Path, mode: int) -> None:
     entry = planted(folder)
     folder.chmod(mode)
     assert disk_cache.cached([b"a"], Maker([1]), list) == [1]

@@ -94,11 +94,11 @@ LINES = [
 
 @pytest.mark.parametrize("line", LINES)
 def test_secret_looking_values_are_masked(line: str) -> None:
-    told = redact(f"before\n{line}\nafter")
-    assert "PLANTED" not in told and "dXNlcjpQTEFOVEVE" not in told
-    assert MASK in told
-    assert told.startswith("before\n") and (told.endswith("\nafter") or "BEGIN" in line)
-    assert redact(told) == told
+    masked = redact(f"before\n{line}\nafter")
+    assert "PLANTED" not in masked and "dXNlcjpQTEFOVEVE" not in masked
+    assert MASK in masked
+    assert masked.startswith("before\n") and (masked.endswith("\nafter") or "BEGIN" in line)
+    assert redact(masked) == masked
 
 
 def test_access_key_identifiers_are_masked_everywhere() -> None:
@@ -135,7 +135,7 @@ def found_by_the_scanner(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("text", [*LINES, *(f'x = "{secret}"' for secret in ISSUED)])
-def test_a_secret_scanner_finds_nothing_that_is_left(text: str) -> None:
+def test_a_secret_scanner_finds_nothing_in_masked_text(text: str) -> None:
     left = redact(text)
     assert found_by_the_scanner(left) <= {MASK}
     assert not {secret for secret in found_by_the_scanner(text) if secret in left}

@@ -14,6 +14,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.resourc
     container_faults,
     manifest_faults,
     quantity,
+    same_quantity,
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._manifest_source.load import load
 
@@ -29,6 +30,14 @@ def test_a_quantity_is_what_the_kubernetes_client_reads(text: str) -> None:
 @pytest.mark.parametrize("value", ["", "1 core", "half", "1Mb", "--1", True, None, "1m2"])
 def test_anything_else_is_no_quantity(value: Any) -> None:
     assert quantity(value) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [("0.5", "500m", True), (1, "1000m", True), (0.1, "100m", True), ("1G", "1Gi", False), ("x", "x", False)],
+)
+def test_quantities_are_the_same_by_their_amount(one: Any, other: Any, same: bool) -> None:
+    assert same_quantity(one, other) is same_quantity(other, one) is same
 
 
 @pytest.mark.parametrize(
@@ -50,7 +59,7 @@ def test_anything_else_is_no_quantity(value: Any) -> None:
         ("requests", "disk", "1Gi", "is not a resource of Kubernetes; a device has a name such as nvidia.com/gpu"),
     ],
 )
-def test_an_amount_is_rejected_with_what_was_meant(part: str, name: str, amount: Any, says: str) -> None:
+def test_a_wrong_unit_is_rejected_with_the_intended_one(part: str, name: str, amount: Any, says: str) -> None:
     (fault,) = container_faults({part: {name: amount}})
     assert fault.startswith(f"{part}.{name} is ") and says in fault
 

@@ -40,7 +40,7 @@ FAILED = ("Ready", "False", "Failed", "The order is invalid.")
 
 
 @pytest.mark.parametrize(
-    ("requests", "said"),
+    ("requests", "expected"),
     [
         ([], "it has not been requested from Issuer ca; see cert-manager's log"),
         ([request(APPROVED, PENDING, owner="another")], "it has not been requested from Issuer ca"),
@@ -56,8 +56,8 @@ FAILED = ("Ready", "False", "Failed", "The order is invalid.")
         ([request(FAILED, uid="10"), request(PENDING, uid="9")], "CertificateRequest tls-10 is Failed"),
     ],
 )
-def test_the_newest_request_is_reported(requests: list[Json], said: str) -> None:
-    assert certificate_problem(CERTIFICATE, requests, [], []).startswith(said)
+def test_the_newest_request_is_reported(requests: list[Json], expected: str) -> None:
+    assert certificate_problem(CERTIFICATE, requests, [], []).startswith(expected)
 
 
 def test_an_order_is_reported_with_its_pending_challenges() -> None:

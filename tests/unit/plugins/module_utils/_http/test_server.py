@@ -164,8 +164,8 @@ def test_connection_failures(error: Exception, retry: bool, says: str) -> None:
 def test_a_proxy_is_named_in_the_error() -> None:
     between = server("https://iris", proxy="http://me:PLANTED@proxy:3128")
     for error in (OSError(errno.ECONNREFUSED, ""), socket.gaierror(-2, "unknown")):
-        said = str(http_server.unanswered(between, error))
-        assert "proxy" in said and "PLANTED" not in said
+        message = str(http_server.unanswered(between, error))
+        assert "proxy" in message and "PLANTED" not in message
 
 
 def test_a_rejected_client_certificate() -> None:

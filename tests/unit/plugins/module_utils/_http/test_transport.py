@@ -56,8 +56,8 @@ def test_a_request() -> None:
     seen = []
 
     def script(connection: Connection, _number: int) -> None:
-        while (asked := connection.request()) is not None:
-            seen.append(asked)
+        while (received := connection.request()) is not None:
+            seen.append(received)
             connection.answer(b"[0]", "201 Created")
 
     with Server(script) as server, transport(server, token="PLANTED") as client:
@@ -134,8 +134,8 @@ def test_an_internationalized_host_name(authority: Authority) -> None:
     heads: list[str] = []
 
     def script(connection: Connection, _number: int) -> None:
-        while (asked := connection.request()) is not None:
-            heads.append(asked[0])
+        while (received := connection.request()) is not None:
+            heads.append(received[0])
             connection.answer(b"[1]")
 
     context = secure(authority.sign("xn--mnchen-3ya.example"), names)
@@ -196,8 +196,8 @@ def test_https_goes_through_a_tunnel(authority: Authority, pem: str) -> None:
     inner: list[str] = []
 
     def script(connection: Connection, _number: int) -> None:
-        while (asked := connection.request()) is not None:
-            inner.append(asked[0])
+        while (received := connection.request()) is not None:
+            inner.append(received[0])
             connection.answer(b"[0]")
 
     options = {"scheme": "https", "ca_path": authority.path}
@@ -231,8 +231,8 @@ def test_http_requests_are_sent_to_the_proxy() -> None:
     heads: list[str] = []
 
     def script(connection: Connection, _number: int) -> None:
-        while (asked := connection.request()) is not None:
-            heads.append(asked[0])
+        while (received := connection.request()) is not None:
+            heads.append(received[0])
             connection.answer(b"[0]")
 
     with Server(script) as proxy:
@@ -477,9 +477,9 @@ def test_an_exception_in_a_callback_ends_the_run(monkeypatch: pytest.MonkeyPatch
 
 def stalls(connection: Connection, number: int) -> None:
     """Stall for 200 ms once a second."""
-    while (asked := connection.request()) is not None:
+    while (received := connection.request()) is not None:
         time.sleep(max(0.0, 0.2 - time.monotonic() % 1))
-        connection.answer(asked[1])
+        connection.answer(received[1])
 
 
 def test_a_stall_shows_in_an_open_load_but_not_in_a_closed_one() -> None:

@@ -50,7 +50,7 @@ class Logs:
 
 
 @pytest.mark.parametrize(
-    ("state", "restarts", "now", "before", "said"),
+    ("state", "restarts", "now", "before", "expected"),
     [
         (WAITING, 2, "why it ended", "why it ended before", "why it ended before"),
         (RUNNING, 1, "starting", "why it ended", "why it ended"),
@@ -64,20 +64,20 @@ class Logs:
     ],
 )
 def test_the_log_is_that_of_the_failed_container_run(
-    state: dict[str, Any], restarts: int, now: str | None, before: str | None, said: str
+    state: dict[str, Any], restarts: int, now: str | None, before: str | None, expected: str
 ) -> None:
     status = {"name": "kserve-container", "image": "i", "ready": False, "restartCount": restarts, "state": state}
     (pod,) = (thing["metadata"]["name"] for thing in objects(CRASHING).pods if not is_ready(thing))
     found = objects(CRASHING, {f"Pod/{pod}": {"status": {"containerStatuses": [status]}}})
     logs = diagnose(Logs(now, before), "models", {"rolled": found})["rolled"]["logs"]
-    assert logs[f"{pod}/kserve-container"] == [said]
+    assert logs[f"{pod}/kserve-container"] == [expected]
 
 
 CRASHED = "The container kserve-container of pod iris-1 has ended with exit code 1 (Error); see its logs."
 
 
 @pytest.mark.parametrize(
-    ("message", "lines", "said"),
+    ("message", "lines", "expected"),
     [
         (CRASHED, ["Traceback", "ValueError: no model", ""], " Its log ends with: ValueError: no model."),
         ("The model did not load; see the logs.", ["why."], " Its log ends with: why."),
@@ -89,11 +89,11 @@ CRASHED = "The container kserve-container of pod iris-1 has ended with exit code
         ("No node takes pod iris-1: none fits.", ["starting"], ""),
     ],
 )
-def test_the_last_line_of_the_log_is_part_of_the_message(message: str, lines: list[str], said: str) -> None:
+def test_the_last_line_of_the_log_is_part_of_the_message(message: str, lines: list[str], expected: str) -> None:
     logs = {"iris-1/storage-initializer": ["downloaded"], "iris-1/kserve-container": lines}
     if "kserve-container" not in message:
         logs = {"iris-1/kserve-container": lines}
-    assert last_words(message, logs) == said
+    assert last_words(message, logs) == expected
 
 
 def test_the_log_is_that_of_the_container_that_the_message_names() -> None:

@@ -104,7 +104,7 @@ def test_a_missing_permission_for_the_proxy_is_reported_with_an_alternative() ->
 
 
 @pytest.mark.parametrize(
-    ("digests", "said", "reason"),
+    ("digests", "metadata", "reason"),
     [
         ({"iris": "sha256:a"}, {"digest": "sha256:a"}, "ModelReady"),
         ({"iris": "sha256:a"}, {"digest": "sha256:b"}, "ModelDiffers"),
@@ -112,8 +112,8 @@ def test_a_missing_permission_for_the_proxy_is_reported_with_an_alternative() ->
         ({"other": "sha256:a"}, {"digest": "sha256:b"}, "ModelReady"),
     ],
 )
-def test_the_servers_digest_must_match(digests: dict[str, str], said: dict[str, str], reason: str) -> None:
-    proxy = Proxy(json.dumps({"ready": True, "properties": said}))
+def test_the_servers_digest_must_match(digests: dict[str, str], metadata: dict[str, str], reason: str) -> None:
+    proxy = Proxy(json.dumps({"ready": True, "properties": metadata}))
     verdict = ask(proxy, "models", Question(READY.ready_path, digests=digests), "iris", "iris-predictor")
     assert verdict.reason == reason
     assert len(proxy.paths) == (2 if "iris" in digests else 1)
@@ -127,8 +127,8 @@ def test_a_server_without_model_metadata_is_accepted() -> None:
                 raise ApiError("x", 404)
             return super().text(path)
 
-    asked = Question(READY.ready_path, digests={"iris": "sha256:a"})
-    assert ask(Plain("{}"), "models", asked, "iris", "iris-predictor").reason == "ModelReady"
+    with_digest = Question(READY.ready_path, digests={"iris": "sha256:a"})
+    assert ask(Plain("{}"), "models", with_digest, "iris", "iris-predictor").reason == "ModelReady"
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_models_are_queried_in_parallel_up_to_a_limit() -> None:
     assert threading.active_count() <= before - AT_ONCE
 
 
-def test_a_model_that_is_scaled_to_zero_in_standard_mode_is_not_asked() -> None:
+def test_a_model_that_is_scaled_to_zero_in_standard_mode_is_not_queried() -> None:
     asleep = cluster_objects("standard_serving", {"Deployment/iris-predictor": {"spec": {"replicas": 0}}})
     assert target(asleep, READY) is None
     assert target(cluster_objects("standard_serving"), READY) == "iris-predictor"

@@ -55,8 +55,10 @@ def test_unused_fields_are_dropped(thing: dict[str, Any]) -> None:
     assert "PLANTED" not in json.dumps(slim)
     assert slim["metadata"]["annotations"] == {"a": "b"}
     # The time of the last change of the spec is read from a service.
-    told = slim["metadata"].get("managedFields")
-    assert told == ([{**managed[0], "fieldsV1": {"f:spec": {}}}] if thing["kind"] == "InferenceService" else None)
+    managed_fields = slim["metadata"].get("managedFields")
+    assert managed_fields == (
+        [{**managed[0], "fieldsV1": {"f:spec": {}}}] if thing["kind"] == "InferenceService" else None
+    )
 
 
 def test_returned_pods_are_complete() -> None:

@@ -55,7 +55,7 @@ def unmatched(service: Json, component: str, name: str = "") -> str | None:
 
 
 @pytest.mark.parametrize(("name", "component"), COMPONENTS)
-def test_what_the_controller_has_made_matches(name: str, component: str) -> None:
+def test_the_objects_of_the_controller_match_the_spec(name: str, component: str) -> None:
     assert unmatched(SERVICES[name], component) is None
 
 

@@ -64,7 +64,7 @@ class Cluster:
     answers: the responses of the models in order, the last one repeated; took: the seconds of each response.
     """
 
-    unasked = "Not asked."
+    not_queried = "Not queried."
 
     def __init__(
         self, *steps: tuple[float, Sequence[Change]], answers: Sequence[Verdict] | None = None, took: float = 0
@@ -74,7 +74,7 @@ class Cluster:
         self.timeouts: list[float] = []
         self.answers = None if answers is None else list(answers)
         self.took = took
-        self.asked: list[tuple[float, str]] = []
+        self.queries: list[tuple[float, str]] = []
 
     def clock(self) -> float:
         return self.now
@@ -94,7 +94,7 @@ class Cluster:
     def ask(self, name: str, service: str, old: Collection[str], about: Any) -> None:
         self.old = set(old)
         assert self.answers is not None
-        self.asked.append((self.now - 1000, name))
+        self.queries.append((self.now - 1000, name))
         verdict = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         self.steps.append((self.now + self.took, [Answer(name, about, verdict)]))
         self.steps.sort(key=lambda step: step[0])
@@ -143,7 +143,7 @@ def test_it_waits_for_a_rollout() -> None:
     assert (only.verdict.state, seconds) == (State.SERVING, 200)
     # The remaining time in one wait: nothing is polled.
     assert cluster.timeouts[1] == 299
-    assert cluster.asked == [(200, "iris")]
+    assert cluster.queries == [(200, "iris")]
 
 
 def test_a_timeout_returns_the_last_verdict() -> None:
@@ -156,7 +156,7 @@ def test_a_timeout_returns_the_last_verdict() -> None:
 def test_a_timeout_of_zero_allows_one_verdict_and_one_query() -> None:
     cluster = Cluster((20, listed(*GOOD)), answers=[NOT_READY], took=5)
     only, seconds = one(cluster, replace(LIMITS, timeout=0))
-    assert (only.verdict, seconds, cluster.asked) == (NOT_READY, 25, [(20, "iris")])
+    assert (only.verdict, seconds, cluster.queries) == (NOT_READY, 25, [(20, "iris")])
 
 
 def test_a_failed_state_ends_the_wait_at_once() -> None:
@@ -180,7 +180,7 @@ def test_a_missing_model_is_queried_with_growing_pauses_until_the_grace_period_e
     only, seconds = one(cluster)
     assert (only.verdict.state, only.verdict.reason) == (State.FAILED, "ModelNotFound")
     assert (seconds, only.model_ready) == (30, False)
-    times = [when for when, _name in cluster.asked]
+    times = [when for when, _name in cluster.queries]
     pauses = [round(after - before, 3) for before, after in pairwise(times)]
     assert pauses[0] == FIRST_PAUSE and pauses[:-1] == sorted(pauses[:-1]) and max(pauses) == LONGEST_PAUSE
 
@@ -196,14 +196,14 @@ def test_after_a_change_the_model_is_queried_at_once() -> None:
     pod = next(thing for thing in GOOD if thing["kind"] == "Pod")
     cluster = Cluster((0, listed(*GOOD)), (5.5, present(pod)), answers=answers)
     assert one(cluster)[1] == 5.5
-    assert len(cluster.asked) == 8
+    assert len(cluster.queries) == 8
 
 
 def test_a_change_during_a_query_leads_to_another_query_right_after_it() -> None:
     pod = next(thing for thing in GOOD if thing["kind"] == "Pod")
     cluster = Cluster((0, listed(*GOOD)), (1, present(pod)), answers=[NOT_READY, SERVING], took=3)
     assert one(cluster)[1] == 6
-    assert [when for when, _name in cluster.asked] == [0, 3]
+    assert [when for when, _name in cluster.queries] == [0, 3]
 
 
 def test_a_response_of_replaced_pods_does_not_count() -> None:
@@ -212,7 +212,7 @@ def test_a_response_of_replaced_pods_does_not_count() -> None:
     cluster = Cluster((0, listed(*GOOD)), (1, present(restarted)), answers=[SERVING, SERVING], took=3)
     only, seconds = one(cluster)
     assert (only.verdict, seconds) == (SERVING, 6)
-    assert [when for when, _name in cluster.asked] == [0, 3]
+    assert [when for when, _name in cluster.queries] == [0, 3]
 
 
 def test_terminating_pods_are_passed_to_the_query() -> None:
@@ -224,12 +224,12 @@ def test_terminating_pods_are_passed_to_the_query() -> None:
 
 
 def test_a_model_that_was_not_queried_is_reported_as_such() -> None:
-    assert one(Cluster((0, listed(*GOOD))))[0].verdict.message.endswith(" Not asked.")
+    assert one(Cluster((0, listed(*GOOD))))[0].verdict.message.endswith(" Not queried.")
 
 
 def test_the_model_is_not_queried_before_its_objects_are_ready() -> None:
     cluster = Cluster((0, listed(*SLOW)), answers=[SERVING])
-    assert one(cluster)[0].model_ready is None and cluster.asked == []
+    assert one(cluster)[0].model_ready is None and cluster.queries == []
 
 
 def test_errors_of_the_cluster_end_the_wait() -> None:
@@ -262,7 +262,7 @@ def test_all_of_several_services_must_serve_each_with_its_own_time() -> None:
     outcome = run(cluster, ALL)
     assert {state for state, _reason in verdicts(outcome).values()} == {"serving"}
     assert [(entry.name, entry.seconds) for entry in outcome.services] == [("iris", 1), ("rose", 9), ("lily", 1)]
-    assert sorted(cluster.asked) == [(1, "iris"), (1, "lily"), (9, "rose")]
+    assert sorted(cluster.queries) == [(1, "iris"), (1, "lily"), (9, "rose")]
 
 
 def test_the_first_failure_of_several_ends_the_wait_only_with_fail_fast() -> None:
@@ -291,11 +291,11 @@ def test_absent_services_are_no_failure_in_check_mode() -> None:
 
 
 def test_services_selected_by_labels_may_appear_and_disappear() -> None:
-    gone = next(thing for thing in named("rose", SLOW) if thing["kind"] == "InferenceService")
+    removed = next(thing for thing in named("rose", SLOW) if thing["kind"] == "InferenceService")
     cluster = Cluster(
         (1, listed(*SLOW, *named("rose", SLOW))),
         (3, present(*named("lily", GOOD))),
-        (4, [Change("service", absent=gone)]),
+        (4, [Change("service", absent=removed)]),
         (5, present(*GOOD)),
     )
     outcome = run(cluster, Selection("models", None, ("team=a",)))
@@ -308,7 +308,7 @@ def test_hundreds_of_models_that_are_not_ready_are_queried_at_a_limited_rate() -
     found = [thing for name in names for thing in named(name, GOOD)]
     cluster = Cluster((0, listed(*found)), answers=[NOT_READY])
     run(cluster, Selection("models", names), replace(LIMITS, grace_period=60))
-    late = [when for when, _name in cluster.asked if 30 <= when < 54]
+    late = [when for when, _name in cluster.queries if 30 <= when < 54]
     assert len(late) / 24 == pytest.approx(25, rel=0.3)
 
 
@@ -318,23 +318,25 @@ def test_an_error_of_the_feed_is_reported() -> None:
 
 
 def test_a_long_wait_reports_how_far_it_has_come() -> None:
-    said: list[str] = []
+    reports: list[str] = []
     cluster = Cluster((1, listed(*SLOW, *named("rose", GOOD))), (39, present(*GOOD)))
     both = Selection("models", ("iris", "rose"))
-    wait(cluster, cluster, both, LIMITS, cluster.clock, said.append)
+    wait(cluster, cluster, both, LIMITS, cluster.clock, reports.append)
     message = "Deployment iris-predictor has 1 of 2 replicas available, 2 of them new and 0 old."
-    assert said == [f"1 of 2 InferenceServices serve after {seconds} seconds. iris: {message}" for seconds in (15, 30)]
+    assert reports == [
+        f"1 of 2 InferenceServices serve after {seconds} seconds. iris: {message}" for seconds in (15, 30)
+    ]
 
 
 def test_a_short_wait_reports_nothing() -> None:
-    said: list[str] = []
+    reports: list[str] = []
     cluster = Cluster((14, listed(*GOOD)))
-    wait(cluster, cluster, IRIS, LIMITS, cluster.clock, said.append)
-    assert said == []
+    wait(cluster, cluster, IRIS, LIMITS, cluster.clock, reports.append)
+    assert reports == []
 
 
 def test_reading_the_cluster_for_long_is_reported() -> None:
-    said: list[str] = []
+    reports: list[str] = []
     cluster = Cluster((20, listed(*GOOD)))
-    wait(cluster, cluster, IRIS, LIMITS, cluster.clock, said.append)
-    assert said == ["The API server has not listed everything after 15 seconds."]
+    wait(cluster, cluster, IRIS, LIMITS, cluster.clock, reports.append)
+    assert reports == ["The API server has not listed everything after 15 seconds."]

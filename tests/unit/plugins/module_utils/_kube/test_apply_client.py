@@ -85,8 +85,8 @@ def test_a_deletion_has_the_uid_and_discovery_requests_all_groups() -> None:
     api.delete(PATH, "uid-1", dry_run=True)
     assert api.discovery("/api") == {"items": []}
     api.delete(PATH, "uid-1")
-    (path, method, options), (discovered, _get, asked), (_path, _method, real) = client.calls
+    (path, method, options), (discovered, _get, parameters), (_path, _method, real) = client.calls
     assert (path, method) == (PATH, "DELETE")
     whole = {"propagationPolicy": "Background", "preconditions": {"uid": "uid-1"}}
     assert options["body"] == {**whole, "dryRun": ["All"]} and real["body"] == whole
-    assert discovered == "/api" and "as=APIGroupDiscoveryList" in asked["header_params"]["Accept"]
+    assert discovered == "/api" and "as=APIGroupDiscoveryList" in parameters["header_params"]["Accept"]

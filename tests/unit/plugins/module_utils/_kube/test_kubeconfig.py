@@ -42,7 +42,7 @@ class Api:
     """An API server with one ServiceAccount, which issues tokens unless disabled."""
 
     def __init__(self) -> None:
-        self.uid, self.now, self.asked, self.longest = "one", NOW, [], 10**9
+        self.uid, self.now, self.requests, self.longest = "one", NOW, [], 10**9
 
     def get(self, path: str, **_query: Any) -> dict[str, Any]:
         if not self.uid or path != ACCOUNT:
@@ -51,7 +51,7 @@ class Api:
 
     def post(self, path: str, body: Any) -> str:
         assert path == f"{ACCOUNT}/token"
-        self.asked.append(body)
+        self.requests.append(body)
         end = self.now + timedelta(seconds=min(self.longest, body["spec"]["expirationSeconds"]))
         status = {"token": token(self.uid, self.now, end), "expirationTimestamp": end.strftime("%Y-%m-%dT%H:%M:%SZ")}
         return json.dumps({"status": status})
@@ -83,10 +83,10 @@ def test_a_token_is_requested_once_and_is_in_no_result(api: Api, wanted: Wanted)
     assert config["clusters"][0]["cluster"]["server"] == AT.host
     assert base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]).decode() == AT.ca
     assert config["users"][0]["user"]["token"].endswith("PLANTED")
-    assert api.asked[0]["spec"] == {"expirationSeconds": 28800}
+    assert api.requests[0]["spec"] == {"expirationSeconds": 28800}
     again = reconcile(api, wanted, AT, NOW, check_mode=False)
     assert again == {**first, "changed": False, "reason": ""}
-    assert len(api.asked) == 1
+    assert len(api.requests) == 1
     assert [path.name for path in wanted.path.parent.iterdir()] == ["deployer"]
 
 
@@ -124,29 +124,27 @@ def test_another_token_is_requested_if_the_existing_one_is_unusable(
         wanted.path.write_text(text.replace("e30.", "e30"))
     api.now = now
     looked = reconcile(api, wanted, at, now, check_mode=True)
-    assert (looked["changed"], looked["reason"], len(api.asked)) == (True, reason, 1)
-    done = reconcile(api, wanted, at, now, check_mode=False)
-    assert (done["changed"], done["reason"], len(api.asked)) == (True, reason, 2)
+    assert (looked["changed"], looked["reason"], len(api.requests)) == (True, reason, 1)
+    renewed = reconcile(api, wanted, at, now, check_mode=False)
+    assert (renewed["changed"], renewed["reason"], len(api.requests)) == (True, reason, 2)
     assert stat.S_IMODE(wanted.path.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("longest", [3600, 3700, 600])
-def test_a_server_that_caps_lifetimes_is_asked_when_the_granted_one_ends(
-    api: Api, wanted: Wanted, longest: int
-) -> None:
+def test_a_capped_token_is_renewed_when_its_lifetime_ends(api: Api, wanted: Wanted, longest: int) -> None:
     api.longest = longest
     first = reconcile(api, wanted, AT, NOW, check_mode=False)
     assert (first["changed"], first["seconds"]) == (True, longest)
-    [said] = warnings(wanted, first)
-    assert f"is valid for {longest} seconds, as the API server has granted, and not for 28800;" in said
+    [warning] = warnings(wanted, first)
+    assert f"is valid for {longest} seconds, as the API server has granted, and not for 28800;" in warning
     # An eighth of it is left, as an eighth was asked for.
     for now in (NOW, NOW + timedelta(seconds=longest * 7 / 8 - 1)):
         again = reconcile(api, wanted, AT, now, check_mode=False)
         assert again == {**first, "changed": False, "reason": ""}
-        assert warnings(wanted, again) == [said]
+        assert warnings(wanted, again) == [warning]
     late = NOW + timedelta(seconds=longest * 7 / 8 + 1)
     assert reconcile(api, wanted, AT, late, check_mode=False)["reason"] == "about to expire"
-    assert len(api.asked) == 2
+    assert len(api.requests) == 2
 
 
 def test_a_token_of_the_wanted_lifetime_is_no_warning(api: Api, wanted: Wanted) -> None:
@@ -166,7 +164,7 @@ def test_a_missing_service_account_is_reported(api: Api, wanted: Wanted) -> None
 def test_invalid_times_are_rejected_before_any_request(api: Api, wanted: Wanted, seconds: int, renew: int) -> None:
     with pytest.raises(KServeError, match="let duration be at least 600 and more than renew_before"):
         reconcile(api, replace(wanted, seconds=seconds, renew_seconds=renew), AT, NOW, check_mode=False)
-    assert api.asked == []
+    assert api.requests == []
 
 
 def test_an_unwritable_file_is_reported(api: Api, wanted: Wanted) -> None:

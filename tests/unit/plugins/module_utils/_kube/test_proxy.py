@@ -31,8 +31,8 @@ ANSWERS = {"/version": {"gitVersion": "v1.35.4", "major": "1", "minor": "35"}, "
 
 def api_server(connection: Connection, _number: int) -> None:
     """Answer as an API server, and as one behind an HTTP proxy, which gets the whole URL."""
-    while (asked := connection.request()) is not None:
-        path = asked[0].split()[1].removeprefix("http://api.example.com")
+    while (received := connection.request()) is not None:
+        path = received[0].split()[1].removeprefix("http://api.example.com")
         connection.answer(json.dumps(ANSWERS.get(path, {})).encode(), "200 OK", "Content-Type: application/json")
 
 
@@ -135,9 +135,9 @@ def test_the_proxy_of_the_kubeconfig_is_used(monkeypatch: pytest.MonkeyPatch, tm
         ask = connection.request
 
         def request() -> tuple[str, bytes] | None:
-            if (asked := ask()) is not None:
-                heads.append(asked[0])
-            return asked
+            if (received := ask()) is not None:
+                heads.append(received[0])
+            return received
 
         connection.request = request  # type: ignore[method-assign]
         api_server(connection, number)
@@ -169,7 +169,7 @@ def test_options_take_precedence(tmp_path: Path) -> None:
     assert proxy_options(options(kubeconfig=by_content), environ)["proxy"] == "http://other:1"
 
 
-def test_what_is_no_kubeconfig_is_left_to_the_client(tmp_path: Path) -> None:
+def test_an_invalid_kubeconfig_has_no_proxy_options(tmp_path: Path) -> None:
     (tmp_path / "none").write_text("[")
     for path in (tmp_path / "none", tmp_path / "absent"):
         assert proxy_options(options(kubeconfig=str(path)), {"HTTPS_PROXY": PROXY}) == {}

@@ -159,7 +159,7 @@ def test_a_cluster_that_rejects_everything_is_reported(serve: Serve) -> None:
         ready(api, Selection("models", ("iris",)), Question(), Limits(timeout=30))
 
 
-def test_a_watch_that_says_nothing_is_ended_when_nobody_follows_any_more(serve: Serve) -> None:
+def test_a_silent_watch_is_ended_when_it_is_no_longer_followed(serve: Serve) -> None:
     server = serve(Listed(10), Watched((("ADDED", pod("a", 11)),), end="silent"))
     feed = Followers(server.api(), {"pods": SOURCE})
     seen_so_far: list[Change] = []

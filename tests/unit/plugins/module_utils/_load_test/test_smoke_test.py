@@ -211,11 +211,11 @@ def test_health_alone_sends_no_prediction_request() -> None:
 
 
 def described(**changes: Any) -> Answer:
-    said = {
+    parts = {
         "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}],
         "outputs": [{"name": "y", "datatype": "INT64", "shape": [-1]}],
     }
-    return Answer(200, json.dumps({**said, **changes}).encode())
+    return Answer(200, json.dumps({**parts, **changes}).encode())
 
 
 def test_a_schema_determines_the_request_and_is_compared() -> None:

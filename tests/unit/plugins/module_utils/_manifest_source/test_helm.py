@@ -40,34 +40,36 @@ def program(folder: Path, script: str) -> str:
     return str(path)
 
 
-def asked(folder: Path, of_objects: str | None = None, **entry: Any) -> tuple[list[str], Any]:
+def rendered_by(folder: Path, of_objects: str | None = None, **entry: Any) -> tuple[list[str], Any]:
     """The arguments and the values of Helm for an entry of charts."""
     helm = program(folder, 'printf "%s\\n" "$@" && cat')
-    ((name, said, _namespace),) = render_charts([{**CHART, **entry}], helm, of_objects)
+    ((name, output, _namespace),) = render_charts([{**CHART, **entry}], helm, of_objects)
     assert name == f"the chart {entry.get('ref', 'web')}"
-    *words, values = said.splitlines()
+    *words, values = output.splitlines()
     return words, json.loads(values)
 
 
 def test_a_chart_folder_needs_no_other_option(tmp_path: Path) -> None:
-    assert asked(tmp_path, ref="/charts/web") == (
+    assert rendered_by(tmp_path, ref="/charts/web") == (
         ["template", "mine", "/charts/web", "--include-crds", "--values=-"],
         {},
     )
 
 
 def test_repository_version_namespace_and_values_are_passed_on(tmp_path: Path) -> None:
-    words, values = asked(
+    words, values = rendered_by(
         tmp_path, repository="https://charts.example.com", version="1.2.3", namespace="web", values={"name": "{{ a }}"}
     )
     assert words[-3:] == ["--namespace=web", "--repo=https://charts.example.com", "--version=1.2.3"]
     assert values == {"name": "{{ a }}"}
 
 
-@pytest.mark.parametrize(("own", "told"), [(None, "of-the-objects"), ("its-own", "its-own")])
-def test_a_release_without_a_namespace_is_in_that_of_the_objects(tmp_path: Path, own: str | None, told: str) -> None:
-    words, _values = asked(tmp_path, "of-the-objects", namespace=own)
-    assert words[-1] == f"--namespace={told}"
+@pytest.mark.parametrize(("own", "namespace"), [(None, "of-the-objects"), ("its-own", "its-own")])
+def test_a_release_without_a_namespace_is_in_that_of_the_objects(
+    tmp_path: Path, own: str | None, namespace: str
+) -> None:
+    words, _values = rendered_by(tmp_path, "of-the-objects", namespace=own)
+    assert words[-1] == f"--namespace={namespace}"
 
 
 def test_the_manifests_are_in_the_order_of_the_charts(tmp_path: Path) -> None:
@@ -85,7 +87,7 @@ def test_a_chart_is_parsed_while_the_next_is_rendered(tmp_path: Path) -> None:
     assert next(charts).text == "b\n"
 
 
-class Asked:
+class LocalChart:
     """A chart in a folder, and the number of runs of Helm."""
 
     def __init__(self, folder: Path) -> None:
@@ -104,45 +106,45 @@ class Asked:
 
 
 @pytest.fixture
-def asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
+def local_chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalChart:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return Asked(tmp_path)
+    return LocalChart(tmp_path)
 
 
-def test_a_chart_in_a_folder_is_rendered_once(asked_for: Asked) -> None:
-    assert asked_for.render() == asked_for.render() == (f"{KIND}a: 1\n", 1)
-    asked_for.file.write_text(f"{KIND}a: 2\n")
-    assert asked_for.render() == (f"{KIND}a: 2\n", 2)
-    asked_for.file.rename(asked_for.file.with_name("other.yaml"))
-    assert asked_for.render() == (f"{KIND}a: 2\n", 3)
+def test_a_chart_in_a_folder_is_rendered_once(local_chart: LocalChart) -> None:
+    assert local_chart.render() == local_chart.render() == (f"{KIND}a: 1\n", 1)
+    local_chart.file.write_text(f"{KIND}a: 2\n")
+    assert local_chart.render() == (f"{KIND}a: 2\n", 2)
+    local_chart.file.rename(local_chart.file.with_name("other.yaml"))
+    assert local_chart.render() == (f"{KIND}a: 2\n", 3)
 
 
-def test_it_is_rendered_again_for_another_release_or_by_another_helm(asked_for: Asked) -> None:
+def test_it_is_rendered_again_for_another_release_or_by_another_helm(local_chart: LocalChart) -> None:
     others: list[dict[str, Any]] = [{}, {"release": "other"}, {"namespace": "other"}]
-    assert [asked_for.render(**entry)[1] for entry in others] == [1, 2, 3]
-    program(Path(asked_for.helm).parent, "echo b")
-    assert asked_for.render()[0] == "b\n"
+    assert [local_chart.render(**entry)[1] for entry in others] == [1, 2, 3]
+    program(Path(local_chart.helm).parent, "echo b")
+    assert local_chart.render()[0] == "b\n"
 
 
-def test_a_chart_with_values_is_not_cached(asked_for: Asked, tmp_path: Path) -> None:
-    assert [asked_for.render(values={"key": "PLANTED"})[1] for _time in range(2)] == [1, 2]
+def test_a_chart_with_values_is_not_cached(local_chart: LocalChart, tmp_path: Path) -> None:
+    assert [local_chart.render(values={"key": "PLANTED"})[1] for _time in range(2)] == [1, 2]
     assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("other", ["kind: Secret", "{kind: Secret}", "kind: CustomResourceDefinitionList", "- a"])
-def test_a_chart_with_other_objects_is_not_cached(asked_for: Asked, tmp_path: Path, other: str) -> None:
-    asked_for.file.write_text(f"# none\n---\n{KIND}---\n{other}\n")
-    assert [asked_for.render()[1] for _time in range(2)] == [1, 2]
+def test_a_chart_with_other_objects_is_not_cached(local_chart: LocalChart, tmp_path: Path, other: str) -> None:
+    local_chart.file.write_text(f"# none\n---\n{KIND}---\n{other}\n")
+    assert [local_chart.render()[1] for _time in range(2)] == [1, 2]
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_linked_folder_of_a_chart_is_part_of_the_key(asked_for: Asked, tmp_path: Path) -> None:
+def test_a_linked_folder_of_a_chart_is_part_of_the_key(local_chart: LocalChart, tmp_path: Path) -> None:
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "values.yaml").touch()
-    (asked_for.file.parent.parent / "more").symlink_to(tmp_path / "linked")
-    assert [asked_for.render()[1] for _time in range(2)] == [1, 1]
+    (local_chart.file.parent.parent / "more").symlink_to(tmp_path / "linked")
+    assert [local_chart.render()[1] for _time in range(2)] == [1, 1]
     (tmp_path / "linked" / "values.yaml").write_text("b: 1\n")
-    assert asked_for.render()[1] == 2
+    assert local_chart.render()[1] == 2
 
 
 def test_helms_error_is_reported_with_the_fix(tmp_path: Path) -> None:
@@ -169,7 +171,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("message", "shown"),
     [
         # What has no value in it stays as it is.
         ("web: service.port: Invalid type. Expected: string, given: integer", None),
@@ -183,12 +185,12 @@ VALUES = {
         ("got acorrect-horse-battery-stapleb", "got a********b"),
     ],
 )
-def test_only_values_are_masked_in_helms_message(tmp_path: Path, said: str, shown: str | None) -> None:
-    (tmp_path / "said").write_text(f"Error: {said}")
-    helm = program(tmp_path, f"cat {tmp_path}/said >&2; exit 1")
+def test_only_values_are_masked_in_helms_message(tmp_path: Path, message: str, shown: str | None) -> None:
+    (tmp_path / "message").write_text(f"Error: {message}")
+    helm = program(tmp_path, f"cat {tmp_path}/message >&2; exit 1")
     with pytest.raises(KServeError) as refused:
         list(render_charts([{**CHART, "values": VALUES}], helm, None))
-    assert f"Helm does not render the chart web: {shown or said}" in str(refused.value)
+    assert f"Helm does not render the chart web: {shown or message}" in str(refused.value)
 
 
 def test_a_missing_helm_is_reported(tmp_path: Path) -> None:
@@ -217,14 +219,14 @@ def test_a_chart_that_is_not_yaml_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "home", "told"), [(None, "web", "web"), ("its-own", "web", "its-own"), (None, "", "of-the-objects")]
+    ("own", "home", "namespace"), [(None, "web", "web"), ("its-own", "web", "its-own"), (None, "", "of-the-objects")]
 )
-def test_objects_without_a_namespace_are_in_that_of_their_release(own: str | None, home: str, told: str) -> None:
+def test_objects_without_a_namespace_are_in_that_of_their_release(own: str | None, home: str, namespace: str) -> None:
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": own}}
     (manifest,) = load([], [], charts=[Rendered("the chart web", json.dumps(body), home)])
     assert (
         with_namespace(manifest, Kind("configmaps", True), Options(namespace="of-the-objects")).manifest.namespace
-        == told
+        == namespace
     )
 
 

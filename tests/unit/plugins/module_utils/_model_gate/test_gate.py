@@ -18,7 +18,8 @@ import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate import gate as model_gate
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import GateOptions, check_model
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import check_model
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GateOptions
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.sandbox import Outcome
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import scan
 
@@ -197,11 +198,12 @@ PROBE = """#!/usr/bin/python
 from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate import gate as model_gate
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GateOptions
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import scan
 
 module = AnsibleModule({"folder": {"type": "path"}})
 files = scan(Path(module.params["folder"]))
-passed = model_gate.check_model(model_gate.GateOptions(), "iris-classifier", "v1", files)
+passed = model_gate.check_model(GateOptions(), "iris-classifier", "v1", files)
 module.exit_json(file=model_gate.__file__, **passed)
 """
 

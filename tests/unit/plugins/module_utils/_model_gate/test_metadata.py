@@ -182,15 +182,15 @@ def test_a_missing_field_is_named(check, document: dict[str, Any], field: str) -
 def test_all_faults_are_in_one_message(check) -> None:
     with pytest.raises(KServeError) as caught:
         check({"name": "churn", "model_file": {"name": "model.joblib"}, "inputs": [{}], "examples": {"instances": []}})
-    said = str(caught.value)
+    message = str(caught.value)
     for fault in (
         "its name is 'churn', and the upload's 'iris'",
         *(f"it has no {field}" for field in ("version", "model_format", "libraries", "outputs")),
         *(f"it has no {field}" for field in ("model_file.size_bytes", "model_file.sha256", "examples.predictions")),
         "an entry of inputs is {}",
     ):
-        assert fault in said
-    assert said.endswith(". Correct it, or have the module hashfoundry.kserve.model_metadata write it.")
+        assert fault in message
+    assert message.endswith(". Correct it, or have the module hashfoundry.kserve.model_metadata write it.")
     assert caught.value.result == {"reason": "InvalidMetadata"}
 
 

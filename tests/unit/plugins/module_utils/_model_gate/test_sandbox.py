@@ -105,8 +105,8 @@ def test_a_harmless_model_passes_and_the_versions_are_returned(model: Path) -> N
 @pytest.mark.parametrize("got", [[float("nan"), 1.0], [[1.0, float("inf")]]])
 def test_a_prediction_that_json_cannot_express_is_rejected(got: list[Any]) -> None:
     outcome = Outcome(0, answers={"predict": got})
-    said = str(fault(outcome, Trial("python3", 30, 2 * GIB), Path("m.joblib"), {"predict": got}))
-    assert "and JSON has neither NaN nor infinity" in said
+    message = str(fault(outcome, Trial("python3", 30, 2 * GIB), Path("m.joblib"), {"predict": got}))
+    assert "and JSON has neither NaN nor infinity" in message
 
 
 @pytest.mark.parametrize("framed", [True, False])
@@ -129,8 +129,8 @@ def test_rows_of_objects_are_sorted_by_the_models_columns(tmp_path: Path, framed
 def test_a_model_accepts_only_the_columns_of_its_training_in_their_order() -> None:
     trial, path, answers = Trial("python3", 30, 2 * GIB), Path("m.joblib"), {"predict": [0, 1]}
     framed = Outcome(0, answers=answers, fitted=["months", "charge"])
-    said = str(fault(framed, trial, path, answers, ["charge", "months"]))
-    assert "was fitted on the columns months, charge, and metadata.json lists the features charge, months; " in said
+    message = str(fault(framed, trial, path, answers, ["charge", "months"]))
+    assert "was fitted on the columns months, charge, and metadata.json lists the features charge, months; " in message
     # Without listed columns, or names in the model, there is nothing to compare.
     assert fault(framed, trial, path, answers, ["months", "charge"]) is None
     assert fault(framed, trial, path, answers) is None
@@ -149,7 +149,7 @@ def test_what_no_server_can_serve_is_rejected_for_the_true_reason(tmp_path: Path
     from sklearn.preprocessing import StandardScaler
 
     trial = Trial(sys.executable, 30, 2 * GIB)
-    for model, said in (
+    for model, message in (
         (DBSCAN().fit(ROWS), "DBSCAN groups the rows that it is fitted on and has no predict for new ones; use"),
         (LocalOutlierFactor(1).fit(ROWS), "LocalOutlierFactor predicts new rows with novelty=True only; fit it so"),
         (StandardScaler().fit(ROWS), "StandardScaler transforms rows and has no predict; end the pipeline with"),
@@ -158,7 +158,7 @@ def test_what_no_server_can_serve_is_rejected_for_the_true_reason(tmp_path: Path
     ):
         path = stored(tmp_path / "model.pkl", model)
         found = fault(try_model(trial, path, ROWS), trial, path, {"predict": [0, 1]})
-        assert f"The model {path} cannot be served: {said}" in str(found)
+        assert f"The model {path} cannot be served: {message}" in str(found)
         assert "train it under" not in str(found)
 
 
@@ -374,7 +374,7 @@ def test_no_privilege_is_left(attempt) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "said"),
+    ("program", "message"),
     [
         ("import os; os._exit(0)", "exit code 0 and no prediction"),
         ("import os; os._exit(98)", "did not load and predict within"),
@@ -382,8 +382,8 @@ def test_no_privilege_is_left(attempt) -> None:
         ("import not_installed_anywhere", "ModuleNotFoundError: No module named 'not_installed_anywhere'"),
     ],
 )
-def test_other_exits_are_reported(attempt, program: str, said: str) -> None:
-    assert said in str(sentence(attempt(program)))
+def test_other_exits_are_reported(attempt, program: str, message: str) -> None:
+    assert message in str(sentence(attempt(program)))
 
 
 def test_a_model_of_another_scikit_learn_version_is_rejected(model: Path, sound: bytes) -> None:
@@ -446,8 +446,8 @@ def test_an_ordinary_user_can_isolate_too(model: Path) -> None:
 
 
 def test_the_gate_fails_if_the_kernel_denies_namespaces(model: Path) -> None:
-    answers, error, said = under(REFUSED, model)
+    answers, error, output = under(REFUSED, model)
     assert (answers, error) == (None, None)
-    assert "does not let the model" in str(said)
-    assert "No space left on device" in str(said)
-    assert "gate.isolated" in str(said)
+    assert "does not let the model" in str(output)
+    assert "No space left on device" in str(output)
+    assert "gate.isolated" in str(output)

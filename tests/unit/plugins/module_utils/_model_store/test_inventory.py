@@ -44,15 +44,15 @@ def store() -> MemoryStore:
 def test_listed_versions_and_the_number_of_requests(
     store: MemoryStore, name: str | None, version: str | None, found: list[str], requests: int
 ) -> None:
-    told = versions(store, "models", name, version)
-    assert [f"{each['name']}/{each['version']}" for each in told] == found
+    result = versions(store, "models", name, version)
+    assert [f"{each['name']}/{each['version']}" for each in result] == found
     assert store.requests == requests
 
 
 def test_the_order_is_that_of_names_and_versions_not_of_prefixes() -> None:
     names = ("iris-2/1", "iris/1.0", "iris/1.0.1", "iris/1.0-rc1")
-    told = versions(MemoryStore({f"{name}/manifest.json": IRIS.content for name in names}), "models", None, None)
-    assert [(each["name"], each["version"]) for each in told] == [
+    found = versions(MemoryStore({f"{name}/manifest.json": IRIS.content for name in names}), "models", None, None)
+    assert [(each["name"], each["version"]) for each in found] == [
         ("iris", "1.0"),
         ("iris", "1.0-rc1"),
         ("iris", "1.0.1"),
@@ -80,8 +80,8 @@ def test_the_details_of_a_version(store: MemoryStore) -> None:
 
 @pytest.mark.parametrize("key", ["customers.csv", "incoming/customers.CSV", "incoming/2026/11/customers.parquet"])
 def test_the_files_and_predictions_of_batches_are_no_models(key: str) -> None:
-    done = f"{key}.predictions/churn-v1-0123456789ab/"
-    names = [key, f"{done}part-00000.csv", f"{done}manifest.json", f"{done}progress.json"]
+    folder = f"{key}.predictions/churn-v1-0123456789ab/"
+    names = [key, f"{folder}part-00000.csv", f"{folder}manifest.json", f"{folder}progress.json"]
     store = MemoryStore({**dict.fromkeys(names, b"{}"), "iris/1/manifest.json": IRIS.content})
     assert [each["name"] for each in versions(store, "models", None, None)] == ["iris"]
 

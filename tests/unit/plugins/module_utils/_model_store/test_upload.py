@@ -183,10 +183,10 @@ class Gated:
 
     def __init__(self, refusal: str | None = None) -> None:
         self.refusal = refusal
-        self.asked: list[tuple[list[str], str]] = []
+        self.calls: list[tuple[list[str], str]] = []
 
     def __call__(self, files: Sequence[LocalFile], manifest: Callable[[], str]) -> dict[str, Any]:
-        self.asked.append(([file.name for file in files], manifest()))
+        self.calls.append(([file.name for file in files], manifest()))
         if self.refusal:
             raise KServeError(self.refusal)
         return {"checked": ["metadata"]}
@@ -206,24 +206,24 @@ GATED: dict[str, tuple[dict[str, bytes], bool, bool]] = {
 @pytest.mark.parametrize("check_mode", [False, True])
 @pytest.mark.parametrize("case", GATED)
 def test_the_gate_runs_if_there_is_something_to_upload(folder: Path, case: str, check_mode: bool) -> None:
-    stored, overwrite, asked = GATED[case]
+    stored, overwrite, expected = GATED[case]
     store, gate = MemoryStore(stored), Gated()
-    if not asked and stored is not WHOLE:
+    if not expected and stored is not WHOLE:
         with pytest.raises(KServeError, match="set overwrite"):
             run(store, folder, overwrite=overwrite, check_mode=check_mode, gate=gate)
-        assert gate.asked == [] and store.writes == []
+        assert gate.calls == [] and store.writes == []
         return
     published = run(store, folder, overwrite=overwrite, check_mode=check_mode, gate=gate)
     digest = published.digest.removeprefix("sha256:")
-    assert gate.asked == ([(["metadata.json", "model.joblib"], digest)] if asked else [])
-    assert published.result().get("gate") == ({"checked": ["metadata"]} if asked else None)
-    assert bool(store.writes) is (asked and not check_mode)
+    assert gate.calls == ([(["metadata.json", "model.joblib"], digest)] if expected else [])
+    assert published.result().get("gate") == ({"checked": ["metadata"]} if expected else None)
+    assert bool(store.writes) is (expected and not check_mode)
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
 @pytest.mark.parametrize("case", [case for case in GATED if GATED[case][2]])
 def test_a_version_that_the_gate_rejects_is_not_uploaded(folder: Path, case: str, check_mode: bool) -> None:
-    stored, overwrite, _asked = GATED[case]
+    stored, overwrite, _expected = GATED[case]
     store, gate = MemoryStore(stored), Gated("no model")
     with pytest.raises(KServeError, match="no model"):
         run(store, folder, overwrite=overwrite, check_mode=check_mode, gate=gate)

@@ -54,8 +54,9 @@ def small_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "PART_SIZE", 100)
     monkeypatch.setattr(download, "PART_SIZE", 100)
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
-    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture
@@ -501,8 +502,8 @@ print(sum("botocore" in path and ".json" in path for path in opened))
 def test_a_client_reads_nothing_that_was_preloaded(preload: str, reads: bool) -> None:
     command = [sys.executable, "-c", OPENED.format(preload=preload)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert (int(done.stdout) > 0) is reads
+    result = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert (int(result.stdout) > 0) is reads
 
 
 def test_an_unreachable_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -696,6 +697,52 @@ def test_a_secret_of_the_environment_is_masked(
 def test_amazon_without_an_endpoint(aws_files: None, region: str, host: str) -> None:
     client = s3_client.connect(S3Options("models", None, region, "a", "b"))
     assert client.options.endpoint_url == f"https://s3.{region}.{host}" and client.options.endpoint_name == "Amazon S3"
+
+
+PROXY = "http://proxy.example.com:3128"
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """The proxies of each of boto3's clients, which are made as ever."""
+    proxies: list[dict[str, str]] = []
+
+    class Counting(s3_client.boto3.Session):  # type: ignore[misc]
+        def client(self, *arguments: Any, config: Any, **options: Any) -> Any:
+            proxies.append(config.proxies)
+            return super().client(*arguments, config=config, **options)
+
+    monkeypatch.setattr(s3_client.boto3, "Session", Counting)
+    return proxies
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "exempt", "proxies"),
+    [
+        ("https://store.example.com", "10.0.0.0/8", {"https": PROXY}),
+        ("https://10.1.2.3:9000", "10.0.0.0/8", {}),
+        ("https://store.example.com", "models.store.example.com", {}),
+        ("http://store.example.com", "", {}),
+    ],
+)
+def test_the_client_is_made_once_with_the_proxy_of_its_endpoint(
+    made: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch, endpoint: str, exempt: str, proxies: dict[str, str]
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", PROXY)
+    monkeypatch.setenv("NO_PROXY", exempt)
+    s3_client.connect(replace(OPTIONS, endpoint_url=endpoint)).close()
+    assert made == [proxies]
+
+
+def test_the_proxy_is_that_of_the_endpoint_which_boto3_is_configured_with(
+    made: list[dict[str, str]], aws_files: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", PROXY)
+    team = S3Options("models", profile="team", validate_certs=False)
+    s3_client.connect(team).close()
+    monkeypatch.setenv("NO_PROXY", "ams3.digitaloceanspaces.com")
+    s3_client.connect(team).close()
+    assert made[1::2] == [{"https": PROXY}, {}]
 
 
 def test_invalid_options_are_reported_before_the_first_request(aws_files: None) -> None:

@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a part of a pod template has all that a part of an InferenceService's spec asks for.
+"""Whether a part of a live object has all that somebody asks for.
 
-The one is as somebody wrote it, since a custom resource is stored so. The other has passed KServe's Go types and the
-API server: empty values are gone, defaults are filled in, quantities are written in their shortest form, and there may
-be more entries, from the serving runtime, KServe itself, Knative or admission webhooks. So more is always accepted,
-and less never.
+What is asked for is as somebody wrote it: a manifest, or a custom resource, which is stored so. The other has passed
+Go types and the API server: empty values are gone, defaults are filled in, quantities are written in their shortest
+form, and there may be more entries, from controllers or admission webhooks, such as KServe's and Knative's in a pod
+template. So more is always accepted, and less never.
 
 This file is private to the collection and may change at any time.
 """
@@ -15,24 +15,24 @@ This file is private to the collection and may change at any time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
-with suppress(ImportError):  # the module says so before it judges anything
-    from kubernetes.utils.quantity import parse_quantity
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.resources import same_quantity
 
 Json = Mapping[str, Any]
 
 # Fields below which a value is a quantity (Kubernetes API reference, Pod v1 core): resources, overhead, an emptyDir's
 # size, a resourceFieldRef's divisor.
 _QUANTITIES = ("requests", "limits", "overhead", "sizeLimit", "divisor")
-# Pointers in Kubernetes' Go types: false and 0 are kept, and mean something else than no value.
+# Pointers in the Go types of Kubernetes and KServe: false and 0 are kept, and mean something else than no value.
 _KEPT_WHEN_EMPTY = (
     "allowPrivilegeEscalation",
     "automountServiceAccountToken",
+    "canaryTrafficPercent",
     "enableServiceLinks",
     "fsGroup",
     "hostUsers",
+    "minReplicas",
     "privileged",
     "readOnlyRootFilesystem",
     "runAsGroup",
@@ -68,7 +68,7 @@ def holds(wanted: Any, actual: Any, name: str = "", quantity: bool = False) -> b
     # KServe fills in {{.Name}} and the like (utils.go, ReplacePlaceholders).
     if isinstance(wanted, str) and "{{" in wanted:
         return isinstance(actual, str)
-    return bool(wanted == actual) or (quantity and _same_quantity(wanted, actual))
+    return bool(wanted == actual) or (quantity and same_quantity(wanted, actual))
 
 
 def _list_holds(wanted: Sequence[Any], actual: Any, quantity: bool) -> bool:
@@ -78,11 +78,3 @@ def _list_holds(wanted: Sequence[Any], actual: Any, quantity: bool) -> bool:
     if all(isinstance(entry, Mapping) for entry in wanted):
         return all(any(holds(entry, other, "", quantity) for other in actual) for entry in wanted)
     return len(wanted) == len(actual) and all(map(holds, wanted, actual))
-
-
-def _same_quantity(wanted: Any, actual: Any) -> bool:
-    try:
-        # As text: a float is not the number that was written.
-        return bool(parse_quantity(str(wanted)) == parse_quantity(str(actual)))
-    except (ValueError, TypeError):
-        return False
