@@ -48,10 +48,15 @@ def on_core(core: int) -> Iterator[None]:
 
 
 def load(address: tuple[str, int], server: Server, protocol: str, rate: float, seconds: float) -> dict[str, Any]:
-    """The result of inference_smoke_test for an open load; every prediction is compared."""
+    """The result of an open load on the NodePort of a server."""
     to = http_server.server(f"http://{address[0]}:{address[1]}", "http", None, None, None, proxy="")
+    return load_to(to, server.model, protocol, rate, seconds)
+
+
+def load_to(to: http_server.Server, model: str, protocol: str, rate: float, seconds: float) -> dict[str, Any]:
+    """The result of inference_smoke_test for an open load; every prediction is compared."""
     check = Check(
-        server.model,
+        model,
         protocol,
         served.INSTANCES,
         served.EXPECTED,
@@ -143,13 +148,18 @@ def measure(rounds: int = ROUNDS) -> Report:
 
 
 def _highest(address: tuple[str, int], server: Server, protocol: str, first: float) -> float:
+    return highest_rate(lambda rate: load(address, server, protocol, rate, RATE_SECONDS), first)
+
+
+def highest_rate(try_load: Callable[[float], Mapping[str, Any]], first: float = FIRST_RATE) -> float:
+    """The highest sustained rate of a function that sends a load of a rate for RATE_SECONDS."""
+
     def try_rate(rate: float) -> bool:
         try:
-            result = load(address, server, protocol, rate, RATE_SECONDS)
+            return sustained(try_load(rate), rate)
         except KServeError as error:
             print(f"      {rate:.0f}/s: {error}", flush=True)
             return False
-        return sustained(result, rate)
 
     return highest(try_rate, first)
 

@@ -22,7 +22,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from local import debian, demo, engine, galaxy, images, node, programs, settings, table
+from local import debian, demo, engine, galaxy, images, network_policies, node, programs, settings, table
 from local.cache import Product, build_missing, locked
 from local.cluster import Cluster, make_state, remove_state
 from local.engine import Engine, OwnEngine
@@ -117,6 +117,8 @@ def up(config: Settings, rows: Table, progress: Progress) -> Cluster:
                 cluster.create(node.ref(rows, config) if built else rows.node["image"], built)
         with progress.stage("component images"):
             cluster.load(progress, built)
+        with progress.stage("network policies"):
+            network_policies.apply(cluster, built)
     return cluster
 
 
@@ -164,6 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = settings.load()
         rows = table.load().of_mode(config.mode)
+        if not config.network_policies:
+            rows = rows.without(network_policies.PROGRAM)
         if command == "down":
             down(config, rows)
         elif command == "build":

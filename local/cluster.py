@@ -143,6 +143,10 @@ class Cluster:
     def _kubectl(self) -> Path:
         return programs.product(self.table.programs["kubectl"], self.settings).path
 
+    def kubectl(self, *arguments: str | Path, hint: str) -> str:
+        """Run kubectl on the cluster and return what it printed."""
+        return run([self._kubectl(), "--kubeconfig", self.settings.kubeconfig, *arguments], hint=hint)
+
     def _container(self, template: str) -> str:
         """A property of the node's container, or an empty string if there is no container."""
         command = ["docker", "container", "inspect", "--format", template, self.node]
@@ -210,8 +214,10 @@ class Cluster:
         )  # fmt: skip
         self.settings.kubeconfig.chmod(0o600)
         # kubeadm deploys two replicas. The second is useless on one node, and it requests the CPU of a model.
-        run([self._kubectl(), "--kubeconfig", self.settings.kubeconfig, "--namespace=kube-system",
-             "scale", "deployment/coredns", "--replicas=1"], hint="run `make clean` and try again.")  # fmt: skip
+        self.kubectl(
+            "scale", "deployment/coredns", "--namespace=kube-system", "--replicas=1",
+            hint="run `make clean` and try again.",
+        )  # fmt: skip
         self._complete.write_text(self._container("{{.Id}}"))
 
     def load(self, progress: Progress, built: bool) -> None:

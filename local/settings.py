@@ -31,6 +31,7 @@ class Settings:
     mode: KServe's deployment mode, Standard or Knative (HASHFOUNDRY_MODE; defaults to the existing cluster's mode).
     audit: whether the API server writes an audit log to the state folder (HASHFOUNDRY_AUDIT).
     pods: the maximum number of pods on the node (HASHFOUNDRY_PODS).
+    network_policies: whether the cluster enforces NetworkPolicies (HASHFOUNDRY_NETWORK_POLICIES).
     """
 
     cache: Path
@@ -43,6 +44,7 @@ class Settings:
     mode: str
     audit: bool
     pods: int
+    network_policies: bool
 
     @property
     def kubeconfig(self) -> Path:
@@ -62,6 +64,13 @@ def _number(environment: Mapping[str, str], name: str, default: int, most: int, 
 
 def _port(environment: Mapping[str, str], name: str, default: int) -> int:
     return _number(environment, name, default, 65535, "a port")
+
+
+def _switch(environment: Mapping[str, str], name: str, default: bool) -> bool:
+    text = environment.get(name) or str(default)
+    if text.lower() not in ("true", "false"):
+        raise LocalError(f"{name}={text} is not supported: set it to true or false.")
+    return text.lower() == "true"
 
 
 def saved_mode(state: Path) -> str:
@@ -101,4 +110,5 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         mode=_mode(environment, state),
         audit=environment.get("HASHFOUNDRY_AUDIT", "") not in ("", "0"),
         pods=_number(environment, "HASHFOUNDRY_PODS", KUBELET_PODS, 1000, "a number of pods"),
+        network_policies=_switch(environment, "HASHFOUNDRY_NETWORK_POLICIES", True),
     )

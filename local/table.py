@@ -138,6 +138,14 @@ class Table:
             charts=tuple(chart for chart in self.charts if chart.mode in ("", mode)),
         )
 
+    def without(self, program: str) -> Table:
+        """The rows but those of one program and its images."""
+        return replace(
+            self,
+            programs={name: row for name, row in self.programs.items() if name != program},
+            images=tuple(image for image in self.images if image.program != program),
+        )
+
 
 def _frozen(row: dict[str, Any]) -> dict[str, Any]:
     """Lists and tables of a TOML row as tuples, so that rows can be hashed and compared."""

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether NetworkPolicies allow a connection, and the connections that a node has observed.
 
-The CNI plugin of the local cluster does not enforce NetworkPolicies, so its traffic shows what they must allow.
+An evaluation of NetworkPolicies that is independent of the network's agent, whose enforcement it is compared with.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ UNUSED_BY_A_FIRST_RUN = {
     ("platform", "acme.cert-manager.io", "orders", "list"): "it explains an error",
     ("platform", "acme.cert-manager.io", "challenges", "list"): "it explains an error",
     ("cluster", "serving.kserve.io", "clusterservingruntimes", "list"): "it explains an error",
+    ("cluster", "serving.kserve.io", "clusterstoragecontainers", "list"): "it says what the pods of a model request",
     ("models", "serving.kserve.io", "servingruntimes", "list"): "it explains an error",
     ("cluster", "apps", "deployments", "list"): "platform_info detects the components",
     ("cluster", "", "nodes", "list"): "capacity_info compares new models with the nodes",

@@ -170,7 +170,10 @@ class _Reader:
         } - {(_namespace(entry), "") for entry in services}
         found = concurrently(self._runtime, sorted(wanted))
         runtimes = {name: containers for (_space, name), containers in zip(sorted(wanted), found, strict=True)}
-        return Serving(runtimes, self._initializer(kserve_namespace) if services else {})
+        if not services:
+            return Serving(runtimes)
+        containers = self.listed(f"{_KSERVE}alpha1/clusterstoragecontainers", "the ClusterStorageContainers")
+        return Serving(runtimes, self._initializer(kserve_namespace), containers)
 
     def _runtime(self, wanted: tuple[str, str]) -> Sequence[Json]:
         space, name = wanted

@@ -10,6 +10,7 @@ This file is private to the collection and may change at any time.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -24,6 +25,7 @@ Amounts = dict[str, Decimal]
 SERVER = "kserve-container"
 # What the storage initializer downloads nothing for: a volume, and an image.
 _MOUNTED = ("pvc://", "oci://", "oci+native://")
+_PARTS = ("requests", "limits")
 # QueueSidecarCPURequestDefault of Knative Serving v1.21, pkg/deployment/config.go
 _QUEUE_PROXY: Json = {"name": "queue-proxy", "resources": {"requests": {"cpu": "25m"}}}
 
@@ -68,10 +70,37 @@ class Pods:
 
 @dataclass(frozen=True)
 class Serving:
-    """What KServe adds to an InferenceService: the containers of its runtime by name, and the storage initializer."""
+    """What KServe adds to an InferenceService: the containers of its runtime by name, and the storage initializer.
+
+    storage_containers: the ClusterStorageContainers, which stand over the storage initializer of the configuration.
+    """
 
     runtimes: Mapping[str, Sequence[Json]] = field(default_factory=dict)
     initializer: Json = field(default_factory=dict)
+    storage_containers: Sequence[Json] = ()
+
+    def initializer_of(self, uri: str) -> Json:
+        """Return the storage initializer of a URI (GetStorageContainerSpec and MergeContainerWithPatch of KServe)."""
+        for entry in self.storage_containers:
+            formats = (entry.get("spec") or {}).get("supportedUriFormats") or ()
+            if _loads_models(entry) and any(_matches(uri, one) for one in formats):
+                container: Json = entry["spec"].get("container") or {}
+                parts = {part: _over(self.initializer, container.get("resources") or {}, part) for part in _PARTS}
+                return {**self.initializer, "resources": parts}
+        return self.initializer
+
+
+def _loads_models(entry: Json) -> bool:
+    kind = (entry.get("spec") or {}).get("workloadType") or "initContainer"
+    return kind == "initContainer" and not entry.get("disabled")
+
+
+def _matches(uri: str, form: Json) -> bool:
+    prefix, pattern = form.get("prefix"), form.get("regex")
+    try:
+        return bool(prefix and uri.startswith(prefix)) or bool(pattern and re.search(pattern, uri))
+    except re.error:  # valid in Go only
+        return False
 
 
 def pods_of(manifest: Json, serving: Serving, ranges: Sequence[Json] = ()) -> Iterator[Pods]:
@@ -105,10 +134,11 @@ def _service_pods(
         model: Json = spec.get("model") or {}
         containers = _merged(serving.runtimes.get(model.get("runtime", ""), ()), model) if model else spec["containers"]
         stored = bool(model) and not str(model.get("storageUri", "")).startswith(_MOUNTED)
+        initializer = serving.initializer_of(str(model.get("storageUri", "")))
         pod = {
             **spec,
             "containers": [*containers, _QUEUE_PROXY] if knative else containers,
-            "initContainers": [serving.initializer] if stored and serving.initializer else [],
+            "initContainers": [initializer] if stored and initializer else [],
         }
         # Knative starts one pod, also where it then scales to zero.
         yield _pods(owner, namespace, max(int(spec.get("minReplicas") or 1), 1), pod, ranges)
@@ -127,7 +157,7 @@ def _merged(runtime: Sequence[Json], model: Json) -> list[Json]:
     return [
         container
         if container.get("name") != SERVER
-        else {**container, "resources": {part: _over(container, own, part) for part in ("requests", "limits")}}
+        else {**container, "resources": {part: _over(container, own, part) for part in _PARTS}}
         for container in found
     ]
 

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -48,26 +50,49 @@ def run(tmp_path: Path, api: Cluster) -> Run:
     """Run roles on the cluster with a version of iris, and return the exit code and the output in one line."""
 
     def play(roles: list[str], version: str, *words: str, **more: object) -> tuple[int, str]:
-        names = [f"hashfoundry.kserve.{role}" for role in roles]
-        content = [{"hosts": "localhost", "gather_facts": False, "roles": names}]
-        (tmp_path / "play.yml").write_text(yaml.safe_dump(content))
-        variables = {
-            "models": [{**MODEL, "version": version}],
-            "platform_kubeconfig": str(api.kubeconfig),
-            "platform_domain": "localhost",
-            # The API server has no nodes.
-            "platform_capacity": "ignore",
-            "platform_bucket": "models",
-            "platform_model_namespace": "models",
-            "platform_access_key": "the-access-key",
-            "platform_secret_key": "the-secret-key",
-            "model_serving_digests": {f"s3://models/iris/{at}/": f"sha256:{at}" for at in ("v1", "v2")},
-            # There is no controller, so nothing will ever serve.
-            "model_serving_timeout": 1,
-        }
-        env = environment("AWS_", "HASHFOUNDRY_", "SPACES_", "K8S_", "KUBECONFIG")
-        arguments = ("play.yml", *words, "-e", json.dumps({**variables, **more}))
-        code, output = exit_code_and_output("ansible-playbook", *arguments, folder=tmp_path, env=env)
-        return code, " ".join(output.split())
+        return run_roles(tmp_path, api, roles, version, *words, **more)
 
     return play
+
+
+@pytest.fixture(scope="session")
+def objects_of_v1(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The objects of a cluster on which the role model_serving has run with v1, once for all tests that begin so."""
+    folder = tmp_path_factory.mktemp("v1")
+    with cluster(folder) as made:
+        code, output = run_roles(folder, made, ["model_serving"], "v1")
+    assert code == 2, output
+    return made.objects
+
+
+@pytest.fixture
+def serves_v1(api: Cluster, objects_of_v1: dict[str, Any]) -> None:
+    """The role model_serving has run on the cluster with v1."""
+    api.objects.update(copy.deepcopy(objects_of_v1))
+
+
+def run_roles(
+    folder: Path, api: Cluster, roles: list[str], version: str, *words: str, **more: object
+) -> tuple[int, str]:
+    """Run roles on a cluster; parameters and result as of the fixture run, folder: where the play is written."""
+    names = [f"hashfoundry.kserve.{role}" for role in roles]
+    content = [{"hosts": "localhost", "gather_facts": False, "roles": names}]
+    (folder / "play.yml").write_text(yaml.safe_dump(content))
+    variables = {
+        "models": [{**MODEL, "version": version}],
+        "platform_kubeconfig": str(api.kubeconfig),
+        "platform_domain": "localhost",
+        # The API server has no nodes.
+        "platform_capacity": "ignore",
+        "platform_bucket": "models",
+        "platform_model_namespace": "models",
+        "platform_access_key": "the-access-key",
+        "platform_secret_key": "the-secret-key",
+        "model_serving_digests": {f"s3://models/iris/{at}/": f"sha256:{at}" for at in ("v1", "v2")},
+        # There is no controller, so nothing will ever serve.
+        "model_serving_timeout": 1,
+    }
+    env = environment("AWS_", "HASHFOUNDRY_", "SPACES_", "K8S_", "KUBECONFIG")
+    arguments = ("play.yml", *words, "-e", json.dumps({**variables, **more}))
+    code, output = exit_code_and_output("ansible-playbook", *arguments, folder=folder, env=env)
+    return code, " ".join(output.split())

@@ -22,8 +22,8 @@ from .http_cluster import MODEL, Cluster
 FOUND = "{{ model_storage_digests }}"
 
 
+@pytest.mark.usefixtures("serves_v1")
 def test_a_new_version_is_shown_and_not_waited_for(run: Run, api: Cluster) -> None:
-    assert run(["model_serving"], "v1")[0] == 2
     assert api.models()["iris"]["spec"]["predictor"]["model"]["storageUri"] == "s3://models/iris/v1/"
     before = dict(api.objects)
     api.seen.clear()
@@ -35,8 +35,8 @@ def test_a_new_version_is_shown_and_not_waited_for(run: Run, api: Cluster) -> No
     assert api.paths("/pods") == []
 
 
+@pytest.mark.usefixtures("serves_v1")
 def test_a_model_that_does_not_serve_yet_is_no_failure(run: Run) -> None:
-    assert run(["model_serving"], "v1")[0] == 2
     code, output = run(["model_serving"], "v1", "--check", "--diff")
     assert code == 0, output
     assert "changed=0" in output
@@ -61,6 +61,7 @@ def connections() -> Iterator[tuple[int, list[object]]]:
         yield listener.getsockname()[1], came
 
 
+@pytest.mark.usefixtures("serves_v1")
 @pytest.mark.parametrize(("version", "verified"), [("v1", True), ("v2", False)])
 def test_only_an_unchanged_model_is_verified(
     run: Run, connections: tuple[int, list[object]], tmp_path: Path, version: str, verified: bool
@@ -69,7 +70,6 @@ def test_only_an_unchanged_model_is_verified(
     port, came = connections
     (tmp_path / "metadata.json").write_text(json.dumps({"examples": {"instances": [[1]], "predictions": [1]}}))
     models = [{**MODEL, "version": version, "source": {"folder": str(tmp_path)}}]
-    assert run(["model_serving"], "v1")[0] == 2
     where = {"model_verification_port": port, "model_verification_address": "127.0.0.1"}
     where |= {"model_verification_ca_file": "", "models": models}
     code, output = run(["model_serving", "model_verification"], version, "--check", **where)
@@ -77,9 +77,9 @@ def test_only_an_unchanged_model_is_verified(
     assert bool(came) is verified
 
 
+@pytest.mark.usefixtures("serves_v1")
 def test_credentials_that_have_expired_can_be_rotated(run: Run) -> None:
     """The models do not serve, which new credentials may change."""
-    assert run(["model_serving"], "v1")[0] == 2
     with serving(MemoryStore()) as store:
         where = {"platform_endpoint_url": store.url, "credential_rotation_timeout": 1}
         code, output = run(["credential_rotation"], "v1", "--check", **where)

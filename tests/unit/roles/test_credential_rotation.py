@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from ..plugins.module_utils.model_store_fake import MemoryStore, serving
-from .conftest import Run
-from .http_cluster import MODEL, Cluster
+from .conftest import Run, run_roles
+from .http_cluster import MODEL, Cluster, cluster
 
 SECRET = "/api/v1/namespaces/models/secrets/model-reader"
 KEYS = "kserve.hashfoundry.io/keys"
@@ -20,12 +22,21 @@ NEW = {"platform_access_key": "another-access-key", "platform_secret_key": "anot
 IMAGE = {"models": [{**MODEL, "storage": "oci", "image": "registry.example.com/iris:1"}]}
 
 
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The objects of a cluster on which the roles of the namespace and of a model have run, once for all tests."""
+    folder = tmp_path_factory.mktemp("deployed")
+    with cluster(folder) as made:
+        code, output = run_roles(folder, made, ["model_namespace"], "v1", platform_pod_endpoint_url=None)
+        assert code == 0, output
+        assert run_roles(folder, made, ["model_serving"], "v1")[0] == 2
+    return made.objects
+
+
 @pytest.fixture
-def where(run: Run, api: Cluster) -> Iterator[dict[str, object]]:
+def where(api: Cluster, objects: dict[str, Any]) -> Iterator[dict[str, object]]:
     """A model with a pod that is younger than its Secret; return the variables of a rotation."""
-    code, output = run(["model_namespace"], "v1", platform_pod_endpoint_url=None)
-    assert code == 0, output
-    assert run(["model_serving"], "v1")[0] == 2
+    api.objects.update(copy.deepcopy(objects))
     for entry in api.objects[SECRET]["metadata"]["managedFields"]:
         entry["time"] = "2026-11-20T10:00:00Z"
     add_pod(api, "2026-11-20T10:00:05Z")

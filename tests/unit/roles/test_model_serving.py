@@ -35,8 +35,8 @@ def test_a_model_that_is_no_longer_listed_is_reported_until_it_is_absent(run: Ru
     assert api.models().keys() == {"iris"}
 
 
+@pytest.mark.usefixtures("serves_v1")
 def test_the_last_model_can_be_deleted_too(run: Run, api: Cluster) -> None:
-    assert run(["model_serving"], "v1")[0] == 2
     code, output = run(["model_serving"], "v1", models=[])
     assert code == 0 and "iris in the namespace models goes on serving" in output, output
     code, output = run(["model_serving"], "v1", models=[{**MODEL, "state": "absent"}])
@@ -44,8 +44,8 @@ def test_the_last_model_can_be_deleted_too(run: Run, api: Cluster) -> None:
     assert "changed=0" in run(["model_serving"], "v1", models=[{**MODEL, "state": "absent"}])[1]
 
 
+@pytest.mark.usefixtures("serves_v1")
 def test_a_model_that_another_manager_has_applied_is_not_deleted(run: Run, api: Cluster) -> None:
-    assert run(["model_serving"], "v1")[0] == 2
     api.models()["iris"]["metadata"]["managedFields"] = [{"manager": "kubectl", "operation": "Apply"}]
     code, output = run(["model_serving"], "v1", models=[{**MODEL, "state": "absent"}])
     assert code == 2 and api.models()

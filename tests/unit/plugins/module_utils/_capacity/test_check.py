@@ -17,6 +17,9 @@ SPACE = "ml-models"
 RUNTIME = {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"cpu": "1", "memory": "2Gi"}}
 
 
+STORAGE_CONTAINERS = "/apis/serving.kserve.io/v1alpha1/clusterstoragecontainers"
+
+
 class Cluster:
     """What a cluster has, by the paths of its API; `refused` paths answer with a status."""
 
@@ -143,6 +146,34 @@ def test_the_storage_initializer_counts_where_it_requests_more(cluster: Cluster)
         json.dumps({"memoryRequest": "200Mi"})
     )
     assert "has 150Mi of requests.memory left, and 200Mi more are requested" in sentence(cluster, small)
+
+
+@pytest.mark.parametrize(
+    ("spec", "counts"),
+    [
+        ({"supportedUriFormats": [{"prefix": "gs://"}, {"prefix": "s3://"}]}, True),
+        ({"supportedUriFormats": [{"regex": "models/.+/v1/"}], "workloadType": "initContainer"}, True),
+        ({"supportedUriFormats": [{"prefix": "gs://"}, {"regex": "^https?://"}, {"regex": "(?!"}]}, False),
+        ({"supportedUriFormats": [{"prefix": "s3://"}], "workloadType": "localModelDownloadJob"}, False),
+        ({}, False),
+    ],
+)
+def test_a_cluster_storage_container_stands_over_the_configuration(
+    cluster: Cluster, spec: dict[str, Any], counts: bool
+) -> None:
+    cluster.quota({"requests.memory": "150Mi"})
+    small = service("iris", resources("10m", "64Mi"))
+    small["spec"]["predictor"]["model"]["storageUri"] = "s3://models/iris/v1/"
+    container = {"name": "storage-initializer", "resources": {"requests": {"memory": "200Mi"}}}
+    entry = {"metadata": {"name": "default"}, "spec": {"container": container, **spec}}
+    cluster.objects[STORAGE_CONTAINERS] = {"items": [entry]}
+    assert ("and 200Mi more are requested" in sentence(cluster, small)) is counts
+    entry["disabled"] = True
+    assert sentence(cluster, small) == ""
+    cluster.refused[STORAGE_CONTAINERS] = 403
+    assert check(cluster, [small], "kserve")["unchecked"] == [
+        "the ClusterStorageContainers, which the credentials may not list"
+    ]
 
 
 def test_a_knative_pod_has_a_queue_proxy(cluster: Cluster) -> None:
