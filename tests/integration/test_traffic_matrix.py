@@ -57,6 +57,12 @@ NODE = "node, API server"
 STRANGER = "pod of another namespace"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _enforced(settings: Settings) -> None:
+    if not settings.network_policies:
+        pytest.skip("HASHFOUNDRY_NETWORK_POLICIES is false")
+
+
 @dataclass(frozen=True)
 class Matrix:
     """The parties that connect, all targets, and the policies."""
