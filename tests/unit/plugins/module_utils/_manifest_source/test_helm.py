@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 import time
@@ -94,6 +95,7 @@ class LocalChart:
         self.file = folder / "chart" / "templates" / "web.yaml"
         self.file.parent.mkdir(parents=True)
         self.file.write_text(f"{KIND}a: 1\n")
+        (folder / "chart" / "Chart.yaml").write_text("name: web\n")
         self._log = folder / "log"
         self._log.touch()
         self.helm = program(folder, f'echo >>{self._log}; cat "$3"/templates/*')
@@ -136,6 +138,15 @@ def test_a_chart_with_other_objects_is_not_cached(local_chart: LocalChart, tmp_p
     local_chart.file.write_text(f"# none\n---\n{KIND}---\n{other}\n")
     assert [local_chart.render()[1] for _time in range(2)] == [1, 2]
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_folder_that_is_no_chart_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "walk", lambda *_words, **_options: pytest.fail("the folder is read"))
+    helm = program(tmp_path, "echo 'Error: Chart.yaml file is missing' >&2; exit 1")
+    (tmp_path / "large").mkdir()
+    for tool in (helm, "/nowhere/helm"):
+        with pytest.raises(KServeError, match=r"Chart\.yaml file is missing|install Helm"):
+            list(render_charts([{**CHART, "ref": str(tmp_path / "large")}], tool, None))
 
 
 def test_a_linked_folder_of_a_chart_is_part_of_the_key(local_chart: LocalChart, tmp_path: Path) -> None:
