@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from local.settings import Settings
+
 from .conftest import reason
 from .helpers import objects, one_line
 
@@ -29,6 +31,12 @@ OPEN = {
         "egress": [{}],
     },
 }
+
+
+@pytest.fixture(autouse=True)
+def _enforced(settings: Settings) -> None:
+    if not settings.network_policies:
+        pytest.skip("HASHFOUNDRY_NETWORK_POLICIES is false")
 
 
 @pytest.fixture

@@ -48,19 +48,19 @@ MODELS, ELSEWHERE = "ml-models", "traffic-matrix"
 IMAGE = "kserve/storage-initializer:v0.20.0"  # on every cluster, and it contains Python
 PORTS = (8080, 8012)  # of the pods of this test
 SETTLED = 30  # seconds within which the network enforces the policies of a new pod
-# Outside of the cluster: public and private addresses, and those of the metadata services of clouds. They are behind
-# the node, in a network namespace of their own.
-OUTSIDE = {
-    "public address": ("203.0.113.7", "2001:db8:0:1::7"),
-    "private address": ("10.99.0.7", "fd12::7"),
-    "metadata service": ("169.254.169.254", "fd00:ec2::254"),
-}
+# Outside of the cluster: a public address, a private one, and that of the metadata services of clouds. They are behind
+# the node, in a network namespace of their own. Pods of the local cluster have no IPv6 addresses.
+OUTSIDE = {"public address": "203.0.113.7", "private address": "10.99.0.7", "metadata service": "169.254.169.254"}
 OUTSIDE_PORTS = (80, 443)
-NETNS, LINK = "outside", "outside0"
-# The two ends of the link to that namespace: the node's, and the other.
-ENDS = (("192.0.2.1/31", "192.0.2.0/31"), ("2001:db8::1/127", "2001:db8::/127"))
+NETNS, LINK, HERE, THERE = "outside", "outside0", "192.0.2.1", "192.0.2.0"
 NODE = "node, API server"
 STRANGER = "pod of another namespace"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _enforced(settings: Settings) -> None:
+    if not settings.network_policies:
+        pytest.skip("HASHFOUNDRY_NETWORK_POLICIES is false")
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,14 @@ class Matrix:
         """Whether the policies allow a connection. Kubernetes always allows a node to reach its own pods."""
         if source.name == NODE:
             return True
-        of_family = [end for end in source.ends if is_6(end.address) == is_6(target.end.address)]
-        connection = Connection(of_family[0], target.end, target.protocol, target.port)
+        connection = Connection(source.end, target.party.end, target.protocol, target.port)
         return not list(denials(connection, self.policies))
 
     def wanted(self, source: Party) -> list[Target]:
         """Not to the pod itself, whose packets do not leave it; the node's connections show what listens at all."""
         if source.name == NODE:
             return self.targets
-        families = {is_6(end.address) for end in source.ends}
-        return [
-            target for target in self.targets if target.party is not source and is_6(target.end.address) in families
-        ]
+        return [target for target in self.targets if target.party is not source]
 
 
 def stranger(name: str, namespace: str, labels: Json) -> Json:
@@ -121,9 +117,9 @@ def served(storage: str) -> Json:
 def strangers(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[str, str]]]:
     """Pods of kinds that do not run now, and unknown pods: their namespace and name, by the name of their party."""
     gateway = next(
-        pod["metadata"]["labels"]["app"]
+        app
         for pod in objects(kubectl, "pods", "-A")
-        if pod["metadata"]["labels"].get("app", "").startswith(("envoy-", "3scale-kourier-gateway"))
+        if (app := pod["metadata"].get("labels", {}).get("app", "")).startswith(("envoy-", "3scale-kourier-gateway"))
     )
     wanted: dict[str, tuple[str, str, Json]] = {
         "model (oci)": (MODELS, "matrix-oci", served("oci")),
@@ -145,49 +141,29 @@ def strangers(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Ite
             kubectl("wait", "-n", place, "--for=condition=Ready", "--timeout=25s", *names)
         yield {party: (place, name) for party, (place, name, _labels) in wanted.items()}
     finally:
-        kubectl("delete", "-f", str(file), "--ignore-not-found", "--wait=false")
-
-
-def is_6(address: str) -> bool:
-    return ":" in address
+        kubectl("delete", "-f", str(file), "--ignore-not-found")
 
 
 @pytest.fixture(scope="module")
-def outside(on_node: OnNode, kubectl: Kubectl) -> Iterator[list[Party]]:
-    """Addresses outside of the cluster at which something listens, of the families that the node has."""
-    has_6 = any(is_6(address) for address in node_addresses(kubectl))
+def outside(on_node: OnNode) -> Iterator[list[Party]]:
+    """Addresses outside of the cluster, at which something listens."""
     commands = [
         f"ip netns add {NETNS}",
         f"ip link add {LINK} type veth peer name eth0 netns {NETNS}",
+        f"ip address add {HERE}/31 dev {LINK}",
         f"ip link set {LINK} up",
         f"ip -n {NETNS} link set lo up",
+        f"ip -n {NETNS} address add {THERE}/31 dev eth0",
         f"ip -n {NETNS} link set eth0 up",
+        f"ip -n {NETNS} route add default via {HERE}",
+        *(f"ip -n {NETNS} address add {address}/32 dev eth0" for address in OUTSIDE.values()),
+        *(f"ip route add {address}/32 via {THERE} dev {LINK}" for address in OUTSIDE.values()),
     ]
-    for here, there in ENDS if has_6 else ENDS[:1]:
-        alone = "nodad" if is_6(here) else ""
-        commands += [
-            f"ip address add {here} dev {LINK} {alone}",
-            f"ip -n {NETNS} address add {there} dev eth0 {alone}",
-            f"ip -n {NETNS} {'-6' * is_6(here)} route add default via {here.partition('/')[0]}",
-        ]
-        for address in (address for pair in OUTSIDE.values() for address in pair if is_6(address) == is_6(here)):
-            commands += [
-                f"ip -n {NETNS} address add {address} dev eth0 {alone}",
-                f"ip route add {address} via {there.partition('/')[0]} dev {LINK}",
-            ]
     try:
         on_node("sh", "-ec", "\n".join(commands))
-        yield [
-            Party(name, tuple(End(address) for address in pair if has_6 or not is_6(address)))
-            for name, pair in OUTSIDE.items()
-        ]
+        yield [Party(name, End(address)) for name, address in OUTSIDE.items()]
     finally:
         on_node("sh", "-c", f"ip netns pids {NETNS} | xargs -r kill; ip netns delete {NETNS}")
-
-
-def node_addresses(kubectl: Kubectl) -> list[str]:
-    (node,) = objects(kubectl, "nodes")
-    return [entry["address"] for entry in node["status"]["addresses"] if entry["type"] == "InternalIP"]
 
 
 @pytest.fixture(scope="module")
@@ -200,9 +176,8 @@ def matrix(
     strangers: dict[str, tuple[str, str]],
     outside: list[Party],
 ) -> Matrix:
-    subprocess.run(
-        demo.curl(settings), capture_output=True, check=True
-    )  # in Knative mode a model has a pod only after a request
+    # In Knative mode a model has a pod only after a request.
+    subprocess.run(demo.curl(settings), capture_output=True, check=True)
     listed = objects(kubectl, "pods", "-A")
     named = {place: party for party, place in strangers.items()}
     policies = objects(kubectl, "networkpolicies", "-A")
@@ -218,16 +193,17 @@ def matrix(
     for pod in listed:
         if party := named.get((pod["metadata"]["namespace"], pod["metadata"]["name"])):
             (one,) = parties([pod], known).values()
-            found[party] = Party(party, one.ends, one.place)
+            found[party] = Party(party, one.end, one.place)
     for where, ports in [(found[party].place, PORTS) for party in strangers] + [(None, OUTSIDE_PORTS)]:
         path = where.path if where else f"/run/netns/{NETNS}"
         words = ("nsenter", f"--net={path}", "perl", "-e", SERVER, str(LIFETIME), *map(str, ports))
         docker("exec", "--detach", node, *words)
-    dns = next(party for party in found.values() if party.ends[0].labels.get("k8s-app") == "kube-dns")
-    here = Party(NODE, tuple(End(address) for address in node_addresses(kubectl)))
+    dns = next(party for party in found.values() if party.end.labels.get("k8s-app") == "kube-dns")
+    (host,) = objects(kubectl, "nodes")
+    here = Party(NODE, End(next(at["address"] for at in host["status"]["addresses"] if at["type"] == "InternalIP")))
     aims = [
         *(target for party in found.values() for target in listening(party, party.name in strangers)),
-        *(Target(dns, end, "UDP", 53) for end in dns.ends),
+        Target(dns, "UDP", 53),
         *targets(here, (6443, 10250)),
         *(target for party in outside for target in targets(party, OUTSIDE_PORTS)),
     ]
@@ -238,7 +214,7 @@ def matrix(
 def listening(party: Party, is_stranger: bool) -> list[Target]:
     """The ports of a pod; those of this test's pods did not listen yet when the node was read."""
     assert party.place is not None
-    return targets(party, PORTS) if is_stranger else targets(party, party.place.ports, party.place.ports6)
+    return targets(party, PORTS) if is_stranger else targets(party, party.place.ports)
 
 
 @pytest.fixture(scope="module")
@@ -273,11 +249,9 @@ def enforces_nothing(matrix: Matrix, found: Cells) -> bool:
     return all(denied)
 
 
-def rows_of(matrix: Matrix, cells: Cells, *, families: tuple[bool, ...] = (False, True)) -> list[tuple[str, str, str]]:
-    """The table without the node's connections, which are all open; families: whether of IPv6."""
-    names = [source.name for source in matrix.sources if source.name != NODE]
-    wanted = [target for target in matrix.targets if is_6(target.end.address) in families]
-    return table(cells, names, wanted)
+def rows_of(matrix: Matrix, cells: Cells) -> list[tuple[str, str, str]]:
+    """The table without the node's connections, which are all open."""
+    return table(cells, [source.name for source in matrix.sources if source.name != NODE], matrix.targets)
 
 
 def test_each_connection_is_as_the_policies_say(
@@ -313,7 +287,7 @@ def test_every_kind_of_party_is_in_the_matrix(matrix: Matrix, settings: Settings
 def test_security_rst_has_the_table(matrix: Matrix, cells: Cells, settings: Settings) -> None:
     """The documentation has one table for each deployment mode, between two comments."""
     begin, end = (f".. {word} of the traffic in {settings.mode} mode\n" for word in ("Begin", "End"))
-    written = list_table(f"{settings.mode} mode", rows_of(matrix, cells, families=(False,)))
+    written = list_table(f"{settings.mode} mode", rows_of(matrix, cells))
     before, _begin, rest = DOCS.read_text().partition(begin)
     was, _end, after = rest.partition(end)
     if os.environ.get("HASHFOUNDRY_RECORD"):

@@ -24,16 +24,14 @@ OnNode = Callable[..., str]
 # Opens all connections at once, each as <protocol>,<address>,<port>, and prints what became of each within the time.
 # UDP is tried by a query of DNS, which a server answers.
 CLIENT = r"""
-use strict; use Socket qw(:DEFAULT inet_pton pack_sockaddr_in6); use Fcntl; use Errno;
+use strict; use Socket; use Fcntl; use Errno;
 my ($seconds, @targets) = @ARGV; my %pending;
 my $name = join "", map { pack("C/a", $_) } qw(kubernetes default svc cluster local), "";
 my $query = pack("nnnnnn", 7, 256, 1, 0, 0, 0) . $name . pack("nn", 1, 1);
 for my $target (@targets) {
     my ($protocol, $address, $port) = split /,/, $target;
-    my $family = $address =~ /:/ ? AF_INET6 : AF_INET;
-    my $packed = inet_pton($family, $address);
-    my $to = $family == AF_INET6 ? pack_sockaddr_in6($port, $packed) : pack_sockaddr_in($port, $packed);
-    socket(my $socket, $family, $protocol eq "UDP" ? SOCK_DGRAM : SOCK_STREAM, 0) or die "socket: $!";
+    my $to = pack_sockaddr_in($port, inet_aton($address));
+    socket(my $socket, AF_INET, $protocol eq "UDP" ? SOCK_DGRAM : SOCK_STREAM, 0) or die "socket: $!";
     fcntl($socket, F_SETFL, O_NONBLOCK) or die "fcntl: $!";
     if (connect($socket, $to) || $!{EINPROGRESS}) { $pending{$target} = $socket; }
     else { print "$target $!\n"; next; }
@@ -58,14 +56,14 @@ while (%pending && time <= $end) {
 }
 print "$_ timeout\n" for keys %pending;
 """
-# Listens at the ports, of both families if there are two, and ends by itself. The kernel completes connections alone.
+# Listens at the ports, and ends by itself. The kernel completes connections alone.
 SERVER = r"""
-use strict; use Socket qw(:DEFAULT inet_pton pack_sockaddr_in6);
+use strict; use Socket;
 my ($seconds, @ports) = @ARGV; my @sockets;
 for my $port (@ports) {
-    socket(my $socket, AF_INET6, SOCK_STREAM, 0) or die "socket: $!";
+    socket(my $socket, AF_INET, SOCK_STREAM, 0) or die "socket: $!";
     setsockopt($socket, SOL_SOCKET, SO_REUSEADDR, 1);
-    bind($socket, pack_sockaddr_in6($port, inet_pton(AF_INET6, "::"))) or die "bind: $!";
+    bind($socket, pack_sockaddr_in($port, INADDR_ANY)) or die "bind: $!";
     listen($socket, 1024) or die "listen: $!"; push @sockets, $socket;
 }
 sleep $seconds;
@@ -74,11 +72,11 @@ sleep $seconds;
 SCAN = r"""
 for place in /run/netns/*; do
     echo "netns $place"
-    nsenter --net="$place" ip -o address show scope global
+    nsenter --net="$place" ip -4 -o address show scope global
     nsenter --net="$place" cat /proc/self/net/tcp /proc/self/net/tcp6
 done
 """
-_ADDRESS = re.compile(r"\binet6? ([0-9a-f.:]+)/")
+_ADDRESS = re.compile(r"\binet ([0-9.]+)/")
 _LISTENS = re.compile(r"^\s*\d+: ([0-9A-F]+):([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} 0A ")
 _LOOPBACK = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F")
 LIFETIME = 240  # seconds of a listener
@@ -87,11 +85,10 @@ BOUND = 2  # seconds within which a connection is open, or counts as refused
 
 @dataclass(frozen=True)
 class Place:
-    """A network namespace of the node: its file, and the ports at which something in it listens by IPv4 and IPv6."""
+    """A network namespace of the node: its file, and the ports at which something in it listens."""
 
     path: str
-    ports: frozenset[int] = frozenset()
-    ports6: frozenset[int] = frozenset()
+    ports: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -99,28 +96,26 @@ class Party:
     """Who connects, and to whom: a pod, the node (without a namespace), or an address outside of the cluster."""
 
     name: str
-    ends: tuple[End, ...]
+    end: End
     place: Place | None = None
 
 
 @dataclass(frozen=True)
 class Target:
-    """A port of a party, at one of its addresses."""
+    """A port of a party."""
 
     party: Party
-    end: End
     protocol: str
     port: int
 
     @property
     def words(self) -> str:
         """As the client reads and prints it."""
-        return f"{self.protocol},{self.end.address},{self.port}"
+        return f"{self.protocol},{self.party.end.address},{self.port}"
 
     @property
     def port_name(self) -> str:
-        udp = "/UDP" if self.protocol == "UDP" else ""
-        return f"{self.port}{udp}" + (" (IPv6)" if ":" in self.end.address else "")
+        return f"{self.port}/UDP" if self.protocol == "UDP" else str(self.port)
 
     def __str__(self) -> str:
         return f"{self.party.name} {self.port_name}"
@@ -132,12 +127,10 @@ def places(scanned: str) -> dict[str, Place]:
     for part in scanned.split("netns ")[1:]:
         path, _newline, rest = part.partition("\n")
         sockets = [match for line in rest.splitlines() if (match := _LISTENS.match(line))]
-        reachable = [(len(match[1]) > 8, int(match[2], 16)) for match in sockets if match[1] not in _LOOPBACK]
-        ports6 = frozenset(port for is_6, port in reachable if is_6)
         # A socket of all IPv6 addresses accepts IPv4 as well.
-        ports = ports6 | {port for _is_6, port in reachable}
+        ports = frozenset(int(match[2], 16) for match in sockets if match[1] not in _LOOPBACK)
         for address in _ADDRESS.findall(rest):
-            found[address] = Place(path, ports, ports6)
+            found[address] = Place(path, ports)
     return found
 
 
@@ -159,21 +152,15 @@ def parties(listed: Iterable[Json], known: Mapping[str, Place]) -> dict[str, Par
         metadata, status = pod["metadata"], pod["status"]
         if pod["spec"].get("hostNetwork") or status["phase"] != "Running" or metadata.get("deletionTimestamp"):
             continue
-        ends = tuple(
-            End(entry["ip"], metadata["namespace"], metadata["name"], metadata.get("labels") or {})
-            for entry in status["podIPs"]
-        )
+        end = End(status["podIP"], metadata["namespace"], metadata["name"], metadata.get("labels") or {})
         name = workload(pod)
-        found.setdefault(name, Party(name, ends, known[ends[0].address]))
+        found.setdefault(name, Party(name, end, known[end.address]))
     return found
 
 
-def targets(party: Party, ports: Iterable[int], ports6: Iterable[int] | None = None) -> list[Target]:
-    """The ports of a party at each of its addresses; ports6: those at its IPv6 addresses, if they are others."""
-    six = ports if ports6 is None else ports6
-    return [
-        Target(party, end, "TCP", port) for end in party.ends for port in sorted(six if ":" in end.address else ports)
-    ]
+def targets(party: Party, ports: Iterable[int]) -> list[Target]:
+    """The TCP ports of a party."""
+    return [Target(party, "TCP", port) for port in sorted(ports)]
 
 
 def tried(on_node: OnNode, wanted: Mapping[Party, list[Target]]) -> dict[tuple[str, Target], bool]:

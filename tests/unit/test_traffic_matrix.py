@@ -16,7 +16,6 @@ from tests.integration.traffic_matrix import Party, Place, Target, list_table, p
 # of all addresses of both families.
 SCANNED = """netns /run/netns/cni-a
 2: eth0    inet 10.244.0.9/16 brd 10.244.255.255 scope global eth0\\       valid_lft forever
-2: eth0    inet6 fd00:10:244::9/64 scope global \\       valid_lft forever preferred_lft forever
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 1 1 0000000000000000
    1: 0100007F:26AD 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 2 1 0000000000000000
@@ -26,20 +25,20 @@ SCANNED = """netns /run/netns/cni-a
    1: 0000000000000000FFFF00000100007F:24E4 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000
 netns /run/netns/empty
 """
-IRIS = Place("/run/netns/cni-a", frozenset({8080, 9443}), frozenset({9443}))
+IRIS = Place("/run/netns/cni-a", frozenset({8080, 9443}))
 
 
-def pod(name: str, labels: dict[str, str], *addresses: str, **spec: Any) -> dict[str, Any]:
+def pod(name: str, labels: dict[str, str], address: str = "", **spec: Any) -> dict[str, Any]:
     owner = {"kind": "ReplicaSet", "name": f"{name}-5d4f"}
     return {
         "metadata": {"namespace": "here", "name": f"{name}-5d4f-x", "labels": labels, "ownerReferences": [owner]},
         "spec": spec,
-        "status": {"phase": "Running", "podIPs": [{"ip": address} for address in addresses]},
+        "status": {"phase": "Running", "podIP": address},
     }
 
 
 def test_the_ports_of_a_pod_are_those_at_which_others_can_reach_it() -> None:
-    assert places(SCANNED) == {"10.244.0.9": IRIS, "fd00:10:244::9": IRIS}
+    assert places(SCANNED) == {"10.244.0.9": IRIS}
 
 
 @pytest.mark.parametrize(
@@ -55,34 +54,25 @@ def test_a_pod_has_the_name_of_its_workload(labels: dict[str, str], name: str) -
     assert workload(pod("envoy", labels)) == name
 
 
-def test_a_workload_is_there_once_and_with_all_addresses() -> None:
-    labels = {"pod-template-hash": "5d4f"}
-    first = pod("envoy", labels, "10.244.0.9", "fd00:10:244::9")
-    ended = {**pod("job", {}), "status": {"phase": "Succeeded", "podIPs": []}}
+def test_a_workload_is_there_once_and_only_with_a_network_of_its_own() -> None:
+    first = pod("envoy", {"pod-template-hash": "5d4f"}, "10.244.0.9")
+    ended = {**pod("job", {}), "status": {"phase": "Succeeded"}}
     found = parties([first, first, ended, pod("proxy", {}, "172.18.0.2", hostNetwork=True)], places(SCANNED))
-    assert list(found) == ["here/envoy"]
-    assert [end.address for end in found["here/envoy"].ends] == ["10.244.0.9", "fd00:10:244::9"]
-    assert found["here/envoy"].place == IRIS
+    assert {name: (party.end.address, party.place) for name, party in found.items()} == {
+        "here/envoy": ("10.244.0.9", IRIS)
+    }
 
 
 def test_ports_that_the_same_pods_reach_share_a_row() -> None:
-    model = Party("model", (End("10.1.0.9"), End("fd00::9")))
-    aims = targets(model, (8080, 8081))
-    aims.append(Target(model, model.ends[0], "UDP", 53))
+    model = Party("model", End("10.1.0.9"))
+    aims = [*targets(model, (8081, 8080, 9090)), Target(model, "UDP", 53)]
     opened = {("envoy", aims[0]), ("envoy", aims[2]), ("job", aims[2])}
     cells = {(source, aim): (source, aim) in opened for source in ("envoy", "job") for aim in aims}
     assert table(cells, ["envoy", "job"], aims) == [
         ("model", "8080", "envoy"),
-        ("model", "8081, 8081 (IPv6), 53/UDP", "none"),
-        ("model", "8080 (IPv6)", "envoy, job"),
+        ("model", "8081, 53/UDP", "none"),
+        ("model", "9090", "envoy, job"),
     ]
-
-
-def test_each_family_has_its_ports() -> None:
-    model = Party("model", (End("10.1.0.9"), End("fd00::9")))
-    assert [str(target) for target in targets(model, {9443, 8080}, {9443})] == [
-        "model 8080", "model 9443", "model 9443 (IPv6)",
-    ]  # fmt: skip
 
 
 def test_the_table_of_the_documentation() -> None:
