@@ -17,7 +17,8 @@ description:
   - Lists the versions below C(s3://bucket/name/version/), which M(hashfoundry.kserve.spaces_upload) has uploaded, each
     with its digest and files, and whether it is complete.
   - Takes one request for the names, one for each name and one for each version. With O(name) the first is omitted.
-    With O(version) as well it is one request, or two if the version is incomplete.
+    With O(version) as well it is one request, or two if the version is incomplete. For O(models) it is so for each,
+    several of them at the same time.
 extends_documentation_fragment:
   - hashfoundry.kserve.attributes
   - hashfoundry.kserve.attributes.info_module
@@ -30,6 +31,20 @@ options:
   version:
     description: Only versions of this name.
     type: str
+  models:
+    description:
+      - Only these versions of these models, instead of O(name) and O(version).
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: As O(name).
+        type: str
+        required: true
+      version:
+        description: As O(version).
+        type: str
+        required: true
 seealso:
   - module: hashfoundry.kserve.spaces_upload
   - module: hashfoundry.kserve.spaces_download
@@ -102,9 +117,11 @@ reason:
   sample: BucketNotFound
 """
 
+from itertools import chain
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.parallel import concurrently
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.inventory import versions
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import (
     Options,
@@ -119,19 +136,42 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.a
     s3_options,
 )
 
-ARGUMENT_SPEC: dict[str, Any] = {**S3_ARGUMENTS, "name": {"type": "str"}, "version": {"type": "str"}}
-WHICH = ("bucket", "name", "version")
+ARGUMENT_SPEC: dict[str, Any] = {
+    **S3_ARGUMENTS,
+    "name": {"type": "str"},
+    "version": {"type": "str"},
+    "models": {
+        "type": "list",
+        "elements": "dict",
+        "options": {"name": {"type": "str", "required": True}, "version": {"type": "str", "required": True}},
+    },
+}
+WHICH = ("name", "version")
 
 
 def run(options: Options, run: Run) -> dict[str, Any]:
     """List the models and versions in the bucket."""
     require("boto3", s3_client.BOTO3_IMPORT_ERROR)
     with s3.session(s3_options(options)) as store:
-        found = versions(store, **{key: options[key] for key in WHICH}, connections=options["connections"])
-        return {"changed": False, "versions": found, "requests": store.requests}
+
+        def of(which: Options) -> list[dict[str, Any]]:
+            named = {key: which[key] for key in WHICH}
+            return versions(store, options["bucket"], **named, connections=options["connections"])
+
+        # An empty list has no versions.
+        listed = [of(options)] if options["models"] is None else concurrently(of, options["models"])
+        return {"changed": False, "versions": list(chain.from_iterable(listed)), "requests": store.requests}
 
 
-USE_CASE = UseCase(ARGUMENT_SPEC, run, {"required_together": REQUIRED_TOGETHER}, preload=s3_client.preload)
+USE_CASE = UseCase(
+    ARGUMENT_SPEC,
+    run,
+    {
+        "required_together": REQUIRED_TOGETHER,
+        "mutually_exclusive": [("models", "name"), ("models", "version")],
+    },
+    preload=s3_client.preload,
+)
 
 
 def main() -> None:

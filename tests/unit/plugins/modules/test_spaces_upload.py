@@ -221,6 +221,19 @@ def test_upload_info_and_download(run_module, server: S3Server, arguments: dict[
     assert (other["failed"], other["reason"]) == (True, "DigestMismatch")
 
 
+def test_only_the_versions_of_a_list_are_returned(run_module, server: S3Server, several: dict[str, Any]) -> None:
+    run_module(spaces_upload.main, {**several, "endpoint_url": server.url})
+    where = {**SECRETS, "endpoint_url": server.url, "bucket": "models"}
+    models = [{"name": "model-2", "version": "1"}, {"name": "model-0", "version": "1"}]
+    server.seen.clear()
+    result = run_module(spaces_info.main, {**where, "models": [*models, {"name": "model-0", "version": "9"}]})
+    assert [{key: found[key] for key in ("name", "version")} for found in result["versions"]] == models
+    assert result["requests"] == len(server.seen) == 4
+    assert run_module(spaces_info.main, {**where, "models": []})["versions"] == []
+    refused = run_module(spaces_info.main, {**where, "models": models, "name": "model-0"})
+    assert refused["failed"] and "mutually exclusive" in refused["msg"]
+
+
 def test_options_are_passed_on_and_default_to_the_environment(
     run_module, options: list[S3Options], arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
