@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.unit.ansible_run import ROOT, run_play
+
+from .test_templates import ROLES, rendered
 
 MODELS = [
     {"name": f"m{number}", "version": "v1", "format": "f", "runtime": "r", "storage": "pvc", "volume": "models"}
@@ -53,3 +56,27 @@ def test_loads_take_turns(tmp_path: Path, found: list[Any], room: Any, turns: li
     assert [[job["metadata"]["name"] for job in turn] for turn in got] == [
         [f"load-m{number}-aa" for number in turn] for turn in turns
     ]
+
+
+def test_another_registry_is_another_job(tmp_path: Path) -> None:
+    """A Job is immutable, and manifests sets the image."""
+    variables = {
+        **yaml.safe_load((ROLES / "model_volume" / "defaults" / "main.yml").read_text()),
+        "model_volume_credentials": {"name": "model-reader"},
+        "model_volume_bucket": "models",
+        "model_volume_namespace": "models",
+        "model_volume_volumes": [{"name": "models", "size": "1Gi"}],
+        "model_volume_digests": {},
+        "model_volume_overwrite": False,
+        "__model_volume_models": MODELS[:1],
+        "__model_volume_sizeless": [],
+    }
+    mirror = {"registries": {"docker.io": "mirror.example.com"}}
+    names = [
+        rendered("model_volume/templates/jobs.yml.j2", {**variables, "model_volume_images": images}, tmp_path)[
+            "metadata"
+        ]["name"]
+        for images in ({}, {}, mirror, json.dumps(mirror), {"registries": {"docker.io": "other.example.com"}})
+    ]
+    assert names[0] == names[1] and names[2] == names[3]
+    assert len(set(names)) == 3
