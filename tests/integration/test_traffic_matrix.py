@@ -177,7 +177,8 @@ def matrix(
     outside: list[Party],
 ) -> Matrix:
     # In Knative mode a model has a pod only after a request.
-    subprocess.run(demo.curl(settings), capture_output=True, check=True)
+    for name in demo.QUESTIONS:
+        subprocess.run(demo.curl(settings, name), capture_output=True, check=True)
     listed = objects(kubectl, "pods", "-A")
     named = {place: party for party, place in strangers.items()}
     policies = objects(kubectl, "networkpolicies", "-A")
