@@ -74,7 +74,7 @@ def test_the_agent_is_built_unless_the_setting_is_false(mode: str, monkeypatch: 
 
 
 def manifest() -> dict[str, Any]:
-    return {document["kind"]: document for document in yaml.safe_load_all(network_policies.MANIFEST.read_text())}
+    return {document["kind"]: document for document in yaml.safe_load(network_policies.MANIFEST.read_text())["items"]}
 
 
 def test_the_manifest_runs_the_image_of_the_table() -> None:

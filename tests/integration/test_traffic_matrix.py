@@ -116,11 +116,8 @@ def served(storage: str) -> Json:
 @pytest.fixture(scope="module")
 def strangers(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[str, str]]]:
     """Pods of kinds that do not run now, and unknown pods: their namespace and name, by the name of their party."""
-    gateway = next(
-        app
-        for pod in objects(kubectl, "pods", "-A")
-        if (app := pod["metadata"].get("labels", {}).get("app", "")).startswith(("envoy-", "3scale-kourier-gateway"))
-    )
+    apps = [pod["metadata"].get("labels", {}).get("app", "") for pod in objects(kubectl, "pods", "-A")]
+    gateway = min(app for app in apps if app.startswith(("envoy-", "3scale-kourier-gateway")))
     wanted: dict[str, tuple[str, str, Json]] = {
         "model (oci)": (MODELS, "matrix-oci", served("oci")),
         "model (uri)": (MODELS, "matrix-uri", served("uri")),
@@ -193,8 +190,8 @@ def matrix(
     found = parties(platform, known)
     for pod in listed:
         if party := named.get((pod["metadata"]["namespace"], pod["metadata"]["name"])):
-            (one,) = parties([pod], known).values()
-            found[party] = Party(party, one.end, one.place)
+            for one in parties([pod], known).values():
+                found[party] = Party(party, one.end, one.place)
     for where, ports in [(found[party].place, PORTS) for party in strangers] + [(None, OUTSIDE_PORTS)]:
         path = where.path if where else f"/run/netns/{NETNS}"
         words = ("nsenter", f"--net={path}", "perl", "-e", SERVER, str(LIFETIME), *map(str, ports))

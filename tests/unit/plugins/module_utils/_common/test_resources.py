@@ -37,7 +37,8 @@ def test_anything_else_is_no_quantity(value: Any) -> None:
     [("0.5", "500m", True), (1, "1000m", True), (0.1, "100m", True), ("1G", "1Gi", False), ("x", "x", False)],
 )
 def test_quantities_are_the_same_by_their_amount(one: Any, other: Any, same: bool) -> None:
-    assert same_quantity(one, other) is same_quantity(other, one) is same
+    for left, right in ((one, other), (other, one)):
+        assert same_quantity(left, right) is same
 
 
 @pytest.mark.parametrize(
