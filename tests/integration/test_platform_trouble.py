@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -232,6 +233,29 @@ def assert_succeeded_or_explained(result: Done) -> None:
         assert any(sentence in " ".join(errors(result)) for sentence in sentences), result.stdout[-3000:]
 
 
+@pytest.fixture
+def _same_address(docker: Docker, node: str) -> Iterator[None]:
+    """The node keeps its address when it restarts, as a machine does.
+
+    Docker assigns the lowest free address, and that of a deleted cluster may be lower. Then no policy would allow the
+    way to the API server until namespace_security is applied again.
+    """
+
+    def address(container: str) -> IPv4Address:
+        form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        return IPv4Address(docker("inspect", "--format", form, container).strip())
+
+    image = docker("inspect", "--format", "{{.Image}}", node).strip()
+    taken: list[str] = []
+    try:
+        while not taken or address(taken[-1]) < address(node):
+            taken.append(docker("run", "--detach", "--network=kind", "--entrypoint=sleep", image, "900").strip())
+        yield
+    finally:
+        docker("rm", "--force", "--volumes", *taken)
+
+
+@pytest.mark.usefixtures("_same_address")
 def test_the_node_restarts_during_a_run(
     playbook: Playbook, kubectl: Kubectl, settings: Settings, docker: Docker, node: str
 ) -> None:
