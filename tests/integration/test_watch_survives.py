@@ -208,7 +208,16 @@ def restarted(settings, made, on_node, tmp_path_factory) -> dict[str, tuple[Outc
         unpinned = {"spec": {"predictor": {"nodeSelector": None}}}
         wait_until(lambda: changed(made, "late", unpinned), pause=0.05, what="a patch is accepted")
         outcome = {"expired": (expired.outcome(), of_expired), "late": (late.outcome(), of_late)}
-    made.kubectl("wait", "pods", "--all", "-n", "kserve", "--for=condition=Ready", "--timeout=60s")
+    made.kubectl(
+        "wait",
+        "pods",
+        "-l",
+        "control-plane=kserve-controller-manager",
+        "-n",
+        "kserve",
+        "--for=condition=Ready",
+        "--timeout=60s",
+    )
     return outcome
 
 
