@@ -23,7 +23,8 @@ description:
     C(index.json) is written last and lists everything.
   - The files have mode 0600, since specs can contain confidential values.
   - CRDs are not included; the roles that install the platform apply them.
-  - The credentials need C(list) on all resources of the groups.
+  - The credentials need C(list) on all resources of the groups, and C(get) on the namespace kube-system, whose UID is
+    that of the cluster.
 requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0

@@ -18,7 +18,9 @@ description:
     they are in no such group.
   - With O(since) it lists what a backup of M(hashfoundry.kserve.custom_resources_backup) contains and the cluster does
     not. What a controller created for another object is counted, but never reported as missing.
-  - The credentials need C(list) on all resources of the groups.
+  - A backup of another cluster is rejected.
+  - The credentials need C(list) on all resources of the groups, and with O(since) C(get) on the namespace kube-system,
+    whose UID is that of the cluster.
 requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0

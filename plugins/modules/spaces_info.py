@@ -68,7 +68,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 versions:
-  description: The versions in the order of their names and versions, compared as strings.
+  description:
+    - The versions in the order of their names and versions, compared as strings; with O(models) in the order of that
+      list.
   type: list
   elements: dict
   returned: success

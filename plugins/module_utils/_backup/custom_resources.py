@@ -170,7 +170,7 @@ def lost_objects(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Json
     missing: list[Json] = []
     for name, objects in before["objects"].items():
         present = now["objects"].get(name)
-        if present is None:
+        if present is None and objects:
             missing.append({"resource": name, "name": None, "what": "kind"})
         for identity, uid in objects.items():
             if present is None or identity not in present:
@@ -180,18 +180,19 @@ def lost_objects(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Json
     return missing
 
 
-def write(folder: Path, found: Sequence[Found], *, dry_run: bool = False) -> bool:
+def write(folder: Path, found: Sequence[Found], cluster: str, *, dry_run: bool = False) -> bool:
     """Write the objects below a folder, a file for each resource, and say whether anything has changed.
 
     restore/ holds what can be applied again, owned/ what controllers make from it, applied.yaml the objects of restore/
     in the parts that each field manager has applied.
 
+    :param cluster: the UID of the cluster.
     :param dry_run: only say it.
     :raises KServeError: the folder cannot be written.
     """
     files = {
         APPLIED: yaml.safe_dump_all([group for entry in found for group in _groups(entry)], explicit_start=True),
-        INDEX: json.dumps(index(found), indent=1, sort_keys=True) + "\n",
+        INDEX: json.dumps({**index(found), "cluster": cluster}, indent=1, sort_keys=True) + "\n",
     }
     for entry in found:
         for place, objects in ((RESTORE, entry.roots), (OWNED, entry.owned)):
@@ -276,8 +277,13 @@ def read_index(folder: Path) -> Json:
 def backup(api: KubeApi, groups: Sequence[str], folder: Path, *, check_mode: bool) -> Json:
     """Read every object of the groups, write it, and return the result of custom_resources_backup."""
     found = read(api, groups)
-    changed = write(folder, found, dry_run=check_mode)
+    changed = write(folder, found, _uid(api), dry_run=check_mode)
     return {"changed": changed, "folder": str(folder), **_summary(index(found))}
+
+
+def _uid(api: KubeApi) -> str:
+    """Return the UID of the cluster, which is that of its namespace kube-system, as platform_info has it."""
+    return str(api.get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
 
 
 def _summary(content: Json) -> Json:
@@ -286,8 +292,16 @@ def _summary(content: Json) -> Json:
 
 
 def info(api: KubeApi, groups: Sequence[str], since: Path | None) -> Json:
-    """Return the result of custom_resources_info; since: the folder of a backup to compare with."""
+    """Return the result of custom_resources_info; since: the folder of a backup to compare with.
+
+    :raises KServeError: the backup is incomplete, or that of another cluster.
+    """
     before = read_index(since) if since else None
+    if before is not None and before.get("cluster") != _uid(api):
+        raise KServeError(
+            f"{since} is a backup of another cluster; name one that custom_resources_backup wrote for this cluster.",
+            reason="OtherCluster",
+        )
     now = index(read(api, groups))
     result: Json = {"changed": False, **_summary(now)}
     if before is not None:

@@ -41,7 +41,7 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
         variables = {
             **yaml.safe_load((ROLES / "namespace_security" / "defaults" / "main.yml").read_text()),
             "platform_object_storage": in_cluster,
-            "platform_pod_endpoint_url": "",
+            "platform_model_credentials": {},
             "platform_object_storage_namespace": "object_storage",
             "namespace_security_namespaces": [{"name": part, "part": part} for part in PARTS],
             "namespace_security_gateway": "models",
@@ -99,8 +99,15 @@ def reached(source: End, policies: list[Json]) -> set[str]:
     [
         (model("s3"), {}, {"DNS", "store"}),
         (model("s3"), {"in_cluster": False}, {"DNS", *PUBLIC}),
-        (model("s3"), {"in_cluster": False, "platform_pod_endpoint_url": "https://s3:8443"}, {"DNS", "public, 8443"}),
-        (model("s3"), {"in_cluster": False, "platform_pod_endpoint_url": "http://s3"}, {"DNS"}),
+        (
+            model("s3"),
+            {"in_cluster": False, "platform_model_credentials": {"endpoint_url": "https://s3:8443"}},
+            {"DNS", "public, 8443"},
+        ),
+        (model("s3"), {"in_cluster": False, "platform_model_credentials": {"endpoint_url": "http://s3"}}, {"DNS"}),
+        # A rule without peers would open the port to all.
+        (model("s3"), {"namespace_security_store": {"to": [], "port": 443}}, {"DNS"}),
+        (model("uri"), {"namespace_security_uri_hosts": [{"to": [], "port": 443}]}, {"DNS"}),
         (model(""), {}, {"DNS", "store"}),  # of an InferenceService that the role model_serving has not created
         (model("pvc"), {}, set()),
         (model("pvc"), {"in_cluster": False}, set()),

@@ -212,6 +212,13 @@ def test_info_compares_with_a_backup(tmp_path: Path) -> None:
     assert "lost" not in custom_resources.info(Api(), KSERVE, None)
 
 
+def test_a_backup_of_another_cluster_is_not_compared(tmp_path: Path) -> None:
+    custom_resources.backup(Api(thing("iris")), KSERVE, tmp_path, check_mode=False)
+    with pytest.raises(KServeError, match="is a backup of another cluster") as refused:
+        custom_resources.info(Api(thing("iris"), uid="another-cluster"), KSERVE, tmp_path)
+    assert refused.value.reason == "OtherCluster"
+
+
 @pytest.mark.parametrize("text", [None, "", "[]", '{"counts": {}}', '{"counts": {}, "objects": []}'])
 def test_an_incomplete_backup_is_not_compared(tmp_path: Path, text: str | None) -> None:
     if text is not None:
