@@ -157,13 +157,24 @@ def running() -> Iterator[Measured]:
 
 def _install(config: Settings, progress: Progress) -> None:
     with progress.stage("playbooks/addons.yml"):
-        result = subprocess.run(
-            playbook_command("playbooks/addons.yml"),
-            cwd=REPOSITORY,
-            env=playbook_env(config),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
+        run_playbook(config, "playbooks/addons.yml")
+
+
+def run_playbook(config: Settings, playbook: str) -> str:
+    """Run a playbook on a cluster with the local inventory and return what it printed.
+
+    :raises MeasurementError: it failed.
+    """
+    result = subprocess.run(
+        playbook_command(playbook),
+        cwd=REPOSITORY,
+        env=playbook_env(config),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
     if result.returncode:
-        raise MeasurementError(f"playbooks/addons.yml failed:\n{result.stdout.decode(errors='replace')[-3000:]}")
+        raise MeasurementError(f"{playbook} failed:\n{result.stdout[-3000:]}")
+    return result.stdout

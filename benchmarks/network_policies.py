@@ -6,18 +6,17 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import time
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._http import server as http_server
 from benchmarks import tools
-from benchmarks.results import ROOT, MeasurementError, Report, Row
+from benchmarks.measured_cluster import run_playbook
+from benchmarks.results import MeasurementError, Report, Row
 from benchmarks.serving import FIRST_RATE, LIMIT_MS, MODEST_RATE, MODEST_SECONDS, RATE_SECONDS, highest_rate, load_to
 from local import __main__ as commands
 from local import demo, network_policies, settings, table
 from local.cluster import Cluster
-from local.demo import playbook_command, playbook_env
 from local.progress import Progress
 from local.run import run
 from local.settings import Settings
@@ -88,18 +87,10 @@ def _figures(config: Settings) -> dict[str, float]:
 def _site(config: Settings) -> float:
     """The seconds of a run of site.yml that changes nothing."""
     began = time.monotonic()
-    done = subprocess.run(
-        playbook_command("playbooks/site.yml"),
-        cwd=ROOT,
-        env=playbook_env(config),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    output = run_playbook(config, "playbooks/site.yml")
     seconds = time.monotonic() - began
-    if done.returncode or not re.search(r"changed=0 ", done.stdout):
-        raise MeasurementError(f"site.yml failed or changed something:\n{done.stdout[-3000:]}")
+    if not re.search(r"changed=0 ", output):
+        raise MeasurementError(f"site.yml changed something:\n{output[-3000:]}")
     return seconds
 
 
