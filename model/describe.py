@@ -25,7 +25,7 @@ _COLLECTIONS = next(
 
 
 # What the module's options, which its errors name, are called here; the first that fits.
-_OWN_WORDS = (
+_COMMAND_OPTIONS = (
     ("set gate.isolated to false, which lets", "give --not-isolated, which lets"),
     (", or set gate.load to false", ""),
     ("examples_path", "--examples"),
@@ -64,15 +64,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         written = result(request, *describe_model(request, trial), check_mode=False, diff=False)
     except KServeError as error:
-        print(f"Error: {in_own_words(str(error))}", file=sys.stderr)
+        print(f"Error: {with_command_options(str(error))}", file=sys.stderr)
         return 1
     print(f"{written['path']}: {'written' if written['changed'] else 'unchanged'}.")
     return 0
 
 
-def in_own_words(text: str) -> str:
+def with_command_options(text: str) -> str:
     """Return an error with the options of this command line in the place of the module's."""
-    for theirs, own in _OWN_WORDS:
+    for theirs, own in _COMMAND_OPTIONS:
         text = text.replace(theirs, own)
     return text
 

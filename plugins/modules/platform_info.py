@@ -162,10 +162,12 @@ reason:
   sample: Forbidden
 """
 
+import time
 from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff import Backoff, Retry
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import (
     Options,
@@ -191,8 +193,9 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     with apply_client.session(options) as api:
         result = platform_info(api, options["components"], options["verify"], options["api_server"])
         job = options["policy_probe"] or ""
-        patience = enforcement.Patience(options["policy_probe_timeout"])
-        found = enforcement.enforcement(api, job, patience) if job else None
+        deadline = time.monotonic() + options["policy_probe_timeout"]
+        retry = Retry(deadline, Backoff(0.25, 1), time.monotonic, time.sleep)
+        found = enforcement.enforcement(api, job, retry) if job else None
     if text := enforcement.warning(found, job):
         run.warn(text)
     return {**result, "network_policies": found.value if found else None}

@@ -22,6 +22,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.parallel import concurrently
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, KubeApi
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import CLUSTER_PATH
 
 from . import field_managers
 
@@ -282,8 +283,8 @@ def backup(api: KubeApi, groups: Sequence[str], folder: Path, *, check_mode: boo
 
 
 def _uid(api: KubeApi) -> str:
-    """Return the UID of the cluster, which is that of its namespace kube-system, as platform_info has it."""
-    return str(api.get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
+    """Return the UID of the cluster, as platform_info has it."""
+    return str(api.get(CLUSTER_PATH)["metadata"]["uid"])
 
 
 def _summary(content: Json) -> Json:

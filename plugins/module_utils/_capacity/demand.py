@@ -82,17 +82,17 @@ class Serving:
     def initializer_of(self, uri: str) -> Json:
         """Return the storage initializer of a URI (GetStorageContainerSpec and MergeContainerWithPatch of KServe)."""
         for entry in self.storage_containers:
-            formats = (entry.get("spec") or {}).get("supportedUriFormats") or ()
+            spec: Json = entry["spec"]
+            formats = spec.get("supportedUriFormats") or ()
             if _loads_models(entry) and any(_matches(uri, one) for one in formats):
-                container: Json = entry["spec"].get("container") or {}
+                container: Json = spec.get("container") or {}
                 parts = {part: _over(self.initializer, container.get("resources") or {}, part) for part in _PARTS}
                 return {**self.initializer, "resources": parts}
         return self.initializer
 
 
 def _loads_models(entry: Json) -> bool:
-    kind = (entry.get("spec") or {}).get("workloadType") or "initContainer"
-    return kind == "initContainer" and not entry.get("disabled")
+    return not entry.get("disabled") and entry["spec"].get("workloadType", "initContainer") == "initContainer"
 
 
 def _matches(uri: str, form: Json) -> bool:

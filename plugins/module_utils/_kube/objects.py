@@ -16,6 +16,9 @@ from urllib.parse import quote
 
 Json = Mapping[str, Any]
 
+# The namespace whose UID identifies the cluster.
+CLUSTER_PATH = "/api/v1/namespaces/kube-system"
+
 # Kubernetes, Istio, Knative and OpenShift make these in every namespace.
 AUTOMATIC = {
     ("ConfigMap", "config-openshift-service-cabundles"),

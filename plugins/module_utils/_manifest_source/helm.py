@@ -162,15 +162,15 @@ def _is_of_definitions(text: str) -> bool:
 def _parts(chart: Path, helm: str) -> list[bytes] | None:
     """Return all that a chart on this machine is rendered from; nothing where it is elsewhere."""
     program = shutil.which(helm)
-    # A folder that is no chart may be large: Helm says what is missing in it.
-    if program is None or not (chart.is_file() or (chart / "Chart.yaml").is_file()):
+    if program is None:
         return None
-    folders = os.walk(chart, followlinks=True)  # as Helm does
-    files = (
-        [chart]
-        if chart.is_file()
-        else sorted(Path(folder, name) for folder, _names, names in folders for name in names)
-    )
+    if chart.is_file():
+        files = [chart]
+    elif (chart / "Chart.yaml").is_file():
+        folders = os.walk(chart, followlinks=True)  # as Helm does
+        files = sorted(Path(folder, name) for folder, _names, names in folders for name in names)
+    else:
+        return None  # such a folder may be large, and Helm says what is missing in it
     try:
         state = Path(program).resolve().stat()
         found = [program.encode(), str(state.st_mtime_ns).encode(), str(state.st_size).encode()]

@@ -12,14 +12,12 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff import Backoff, Retry
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff import Retry
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 
 Json = Mapping[str, Any]
@@ -51,21 +49,12 @@ class Reader(Protocol):
         """Return the object at a path."""
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait for a Job; clock: seconds of a monotonic clock."""
-
-    seconds: float = 0
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-
-
-def enforcement(api: Reader, job: str, patience: Patience) -> Enforcement | None:
+def enforcement(api: Reader, job: str, retry: Retry) -> Enforcement | None:
     """Return what the Job namespace/name says, or None if it is missing.
 
+    :param retry: how long to wait for the Job to finish.
     :raises KServeError: the Job cannot be read.
     """
-    retry = Retry(patience.clock() + patience.seconds, Backoff(0.25, 1), patience.clock, patience.sleep)
     while (found := _read(api, job)) is Enforcement.PENDING and retry.pause():
         pass
     return found

@@ -18,7 +18,12 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.paralle
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.apply_client import ApplyApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.discovery import served_kinds
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import Kind, Manifest, Target
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import (
+    CLUSTER_PATH,
+    Kind,
+    Manifest,
+    Target,
+)
 
 from . import components
 from .components import COMPONENTS, Component
@@ -50,7 +55,7 @@ def platform_info(api: InfoApi, names: Sequence[str], verify: bool, api_server: 
     :param api_server: whether to say at which addresses pods reach the API server.
     :raises KServeError: the cluster does not answer, or refuses.
     """
-    space, build = concurrently(api.get, ("/api/v1/namespaces/kube-system", "/version"))
+    space, build = concurrently(api.get, (CLUSTER_PATH, "/version"))
     kinds = served_kinds(api.discovery()) if names and verify else {}
     reader = _Reader(api, kinds, verify)
     found = concurrently(lambda name: reader.component(COMPONENTS[name]), names)

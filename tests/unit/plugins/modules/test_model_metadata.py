@@ -35,8 +35,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
-from model.describe import in_own_words
 from model.describe import main as describe_command
+from model.describe import with_command_options
 
 ROOT = Path(__file__).resolve().parents[4]
 ROWS = [[5.1, 3.5], [7.0, 3.2], [6.3, 3.3]]
@@ -229,7 +229,7 @@ def test_the_command_writes_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["describe", "sandbox"])
 def test_the_command_names_its_own_options_in_each_error(path: str) -> None:
     source = (ROOT / "plugins" / "module_utils" / "_model_gate" / f"{path}.py").read_text()
-    assert not re.search(r"gate\.[a-z]|examples_path", in_own_words(source))
+    assert not re.search(r"gate\.[a-z]|examples_path", with_command_options(source))
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff import Backoff, Retry
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform.enforcement import (
     Enforcement,
-    Patience,
     enforcement,
     verdict,
     warning,
 )
+
+NO_WAIT = Retry(0, Backoff(0.25, 1), lambda: 0.0, lambda _seconds: pytest.fail("it waits"))
 
 
 def job(*conditions: tuple[str, str, str]) -> dict[str, Any]:
@@ -58,7 +60,7 @@ class Api:
 
 def test_the_job_is_read_by_its_name() -> None:
     api = Api(job(("Complete", "True", "")))
-    assert enforcement(api, "kserve/probe", Patience()) is Enforcement.ENFORCED
+    assert enforcement(api, "kserve/probe", NO_WAIT) is Enforcement.ENFORCED
     assert api.paths == ["/apis/batch/v1/namespaces/kserve/jobs/probe"]
 
 
@@ -73,15 +75,15 @@ def test_a_running_job_is_waited_for(seconds: float, says: str) -> None:
         if now > 104:
             api.answer = job(("Complete", "True", ""))
 
-    found = enforcement(api, "kserve/probe", Patience(seconds, lambda: now, sleep))
+    found = enforcement(api, "kserve/probe", Retry(100 + seconds, Backoff(0.25, 1), lambda: now, sleep))
     assert found is not None and found.value == says
     assert now <= 100 + seconds
 
 
 def test_a_missing_job_says_nothing_and_another_error_is_raised() -> None:
-    assert enforcement(Api(ApiError("jobs not found", 404)), "kserve/probe", Patience()) is None
+    assert enforcement(Api(ApiError("jobs not found", 404)), "kserve/probe", NO_WAIT) is None
     with pytest.raises(ApiError, match="forbidden"):
-        enforcement(Api(ApiError("jobs is forbidden", 403)), "kserve/probe", Patience())
+        enforcement(Api(ApiError("jobs is forbidden", 403)), "kserve/probe", NO_WAIT)
 
 
 @pytest.mark.parametrize(
