@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform.enforcement import CONNECTED
-from tests.integration.network_ways import Connection, End, denials
+from tests.integration.allowed_traffic import Connection, End, denials
 
 from .test_templates import ROLES, text_of
 
