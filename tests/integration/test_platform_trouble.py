@@ -237,8 +237,8 @@ def assert_succeeded_or_explained(result: Done) -> None:
 def _same_address(docker: Docker, node: str) -> Iterator[None]:
     """The node keeps its address when it restarts, as a machine does.
 
-    Docker assigns the lowest free address, and that of a deleted cluster may be lower. Then no policy would allow the
-    way to the API server until namespace_security is applied again.
+    Docker assigns the lowest free address, and that of a deleted cluster may be lower. Then no policy would allow
+    traffic to the API server until namespace_security is applied again.
     """
 
     def address(container: str) -> IPv4Address:

@@ -30,10 +30,14 @@ def test_a_healthy_kserve() -> None:
         "version": "v0.20.0",
         "namespace": "kserve",
         "uid": "uid-of-inferenceservices.serving.kserve.io",
+        "managers": [],
         "deployments": ["kserve-controller-manager"],
         "problems": [],
     }
-    absent = {"installed": False, "version": None, "namespace": None, "uid": None, "deployments": [], "problems": []}
+    absent = {
+        **{"installed": False, "version": None, "namespace": None, "uid": None},
+        **{"managers": [], "deployments": [], "problems": []},
+    }
     assert result["components"]["istio"] == absent
     # It is healthy, so no probe was sent.
     assert api.applied == []
