@@ -107,9 +107,11 @@ def traffic(
             "envoy_response_code",
             "envoy_cluster_upstream_rq_time",
         )
+    failed = counter(f'{requests}{{{at},{code}="503"}}', *((errors, n) for _all, errors, _slow, n in phases))
     return [
         counter(f'{requests}{{{at},{code}="200"}}', *((all_ - errors, n) for all_, errors, _slow, n in phases)),
-        counter(f'{requests}{{{at},{code}="503"}}', *((errors, n) for _all, errors, _slow, n in phases)),
+        # Envoy creates it with the first error.
+        Series(failed.name, [value or None for value in failed.values]),
         *(
             counter(f'{milliseconds}_bucket{{{at},le="{bound}"}}', *((all_ - slow, n) for all_, _e, slow, n in phases))
             # As Prometheus 2 and Prometheus 3 write bounds.
@@ -156,7 +158,8 @@ def test_an_alert_ends_soon_after_the_breach(contour: Promtool) -> None:
 
 
 def test_a_blip_does_not_page(contour: Promtool) -> None:
-    series = traffic((LOAD, 0, 0, 7 * HOUR), (LOAD, LOAD, 0, 1), (LOAD, 0, 0, HOUR))
+    # Not the first error of this Envoy, which Prometheus would not see.
+    series = traffic((LOAD, 1, 0, 1), (LOAD, 0, 0, 7 * HOUR - 1), (LOAD, LOAD, 0, 1), (LOAD, 0, 0, HOUR))
     at = [f"7h{minutes}m" for minutes in range(0, 60, 2)]
     contour.assert_samples(healthy(9 * HOUR) + series, [(time, FIRING, {}) for time in at])
 
@@ -164,7 +167,7 @@ def test_a_blip_does_not_page(contour: Promtool) -> None:
 def test_an_error_of_a_model_with_few_requests_does_not_page(contour: Promtool) -> None:
     # A request in ten minutes, one of which fails.
     quiet = [(1.0, 0.0, 0.0, 1), (0.0, 0.0, 0.0, 19)]
-    series = traffic(*(quiet * 6), (1, 1, 0, 1), (0, 0, 0, 19), *(quiet * 6))
+    series = traffic((1, 1, 0, 1), *(quiet * 6), (1, 1, 0, 1), (0, 0, 0, 19), *(quiet * 6))
     at = [f"{minutes}m" for minutes in range(60, 120, 2)]
     contour.assert_samples(healthy(2 * HOUR) + series, [(time, FIRING, {}) for time in at])
 
@@ -458,6 +461,10 @@ FINE: dict[str, list[tuple[str, float]]] = {
         (f'kube_pod_container_status_ready{{{HERE},pod="other-predictor-1a-2b",container="kserve-container"}}', 1),
     ],
     "a Job of another namespace": [('kube_job_failed{namespace="other",job_name="a",condition="true"}', 1)],
+    "a stopped model": [
+        (f'kserve_inferenceservice_condition{{{HERE},model="halted",type="Ready"}}', 0),
+        (f'kserve_inferenceservice_condition{{{HERE},model="halted",type="Stopped"}}', 1),
+    ],
     "a quota of nothing": [
         (f'kube_resourcequota{{{HERE},resourcequota="models",resource="pods",type="used"}}', 0),
         (f'kube_resourcequota{{{HERE},resourcequota="models",resource="pods",type="hard"}}', 0),
