@@ -24,11 +24,25 @@ Json = dict[str, Any]
 
 
 def rendered(folder: Path, **variables: Any) -> list[Json]:
-    """The objects that the role would apply, from its own templates, variables and defaults.
+    """The objects that the role model_monitoring would apply.
 
     :param variables: of an inventory.
     """
-    files = [ROLES / "platform" / "defaults", *(ROLES / "model_monitoring" / part for part in ("defaults", "vars"))]
+    given = {"platform_monitoring": "managed", "platform_domain": "localhost", **variables}
+    _render(folder, "model_monitoring", "{{ __model_monitoring_templates }}", given)
+    found = [thing for path in sorted(folder.glob("*.j2")) for thing in yaml.safe_load_all(path.read_text())]
+    return [thing for thing in found if thing]
+
+
+def template(folder: Path, role: str, name: str, **variables: Any) -> str:
+    """The rendered template of a role; parameters as of rendered."""
+    _render(folder, role, [name], {"platform_domain": "localhost", **variables})
+    return (folder / name).read_text()
+
+
+def _render(folder: Path, role: str, names: str | list[str], variables: Json) -> None:
+    """Write templates of a role into a folder, with the role's own variables and defaults."""
+    files = [ROLES / "platform" / "defaults", *(ROLES / role / part for part in ("defaults", "vars"))]
     play = {
         "hosts": "localhost",
         "gather_facts": False,
@@ -36,16 +50,14 @@ def rendered(folder: Path, **variables: Any) -> list[Json]:
         "tasks": [
             {
                 "ansible.builtin.template": {
-                    "src": f"{ROLES}/model_monitoring/templates/{{{{ item }}}}",
+                    "src": f"{ROLES}/{role}/templates/{{{{ item }}}}",
                     "dest": f"{folder}/{{{{ item }}}}",
                 },
-                "loop": "{{ __model_monitoring_templates }}",
+                "loop": names,
             }
         ],
     }
-    run_play(folder, play, "-e", json.dumps({"platform_monitoring": "managed", "platform_domain": "x", **variables}))
-    found = [thing for path in sorted(folder.glob("*.j2")) for thing in yaml.safe_load_all(path.read_text())]
-    return [thing for thing in found if thing]
+    run_play(folder, play, "-e", json.dumps(variables))
 
 
 @dataclass(frozen=True)

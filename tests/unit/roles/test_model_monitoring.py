@@ -14,7 +14,7 @@ import yaml
 
 from tests.unit.ansible_run import ROOT
 
-from .rule_files import Json, rendered
+from .rule_files import Json, rendered, template
 
 RST = ROOT / "docs" / "docsite" / "rst"
 IRIS = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver"}
@@ -172,4 +172,18 @@ def test_the_default_objectives_are_those_of_the_options() -> None:
     role = ROOT / "roles" / "model_monitoring"
     defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text())
     spec = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())
-    assert spec["argument_specs"]["main"]["options"]["model_monitoring_slo"]["default"] == defaults["model_monitoring_slo"]
+    assert (
+        spec["argument_specs"]["main"]["options"]["model_monitoring_slo"]["default"] == defaults["model_monitoring_slo"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("monitoring", "protocol"), [("managed", "prometheus"), ("existing", "prometheus"), ("absent", None)]
+)
+def test_knative_exposes_its_metrics_if_they_are_scraped(monitoring: str, protocol: str | None, tmp_path: Path) -> None:
+    text = template(tmp_path, "knative_serving", "patches.yml.j2", platform_monitoring=monitoring, **KNATIVE)
+    (config,) = (
+        thing for thing in yaml.safe_load_all(text) if thing and thing["metadata"]["name"] == "config-observability"
+    )
+    found = [config["data"].get(f"{key}metrics-protocol") for key in ("", "request-")]
+    assert found == [protocol, protocol]

@@ -82,7 +82,7 @@ def healthy(steps: int, gateway: str = "contour", without: str = "nothing") -> l
             )
         ),
         steady('kube_pod_container_status_ready{namespace="kserve",pod="kserve-1-1",container="manager"}', 1, steps),
-        steady("kube_endpointslice_info{endpointslice=\"a-1\"}", 1, steps),
+        steady('kube_endpointslice_info{endpointslice="a-1"}', 1, steps),
         *(
             steady(f'up{{namespace="{space}",job="{job if space == "kserve" else f"{space}/{job}"}"}}', 1, steps)
             for space, _bar, job in (one.partition("|") for one in TARGETS[gateway])
@@ -91,13 +91,13 @@ def healthy(steps: int, gateway: str = "contour", without: str = "nothing") -> l
     return [one for one in found if without not in one.name]
 
 
-def traffic(
-    *phases: tuple[float, float, float, int], model: str = "iris", gateway: str = "contour"
-) -> list[Series]:
+def traffic(*phases: tuple[float, float, float, int], model: str = "iris", gateway: str = "contour") -> list[Series]:
     """What the gateway counts. Each phase: answers, of them errors, of them slower than a second, and steps."""
     if gateway == "istio":
-        at = f'reporter="source",source_workload="istio-ingressgateway",destination_service_namespace="ml-models",' \
-             f'destination_service_name="{model}-predictor-00001-private"'
+        at = (
+            f'reporter="source",source_workload="istio-ingressgateway",destination_service_namespace="ml-models",'
+            f'destination_service_name="{model}-predictor-00001-private"'
+        )
         requests, code, milliseconds = "istio_requests_total", "response_code", "istio_request_duration_milliseconds"
     else:
         at = f'envoy_cluster_name="{ENVOY[gateway].format(model=model)}"'
@@ -152,9 +152,7 @@ def test_a_slow_breach_pages_within_its_window(contour: Promtool) -> None:
 
 def test_an_alert_ends_soon_after_the_breach(contour: Promtool) -> None:
     series = traffic((LOAD, 0, 0, 7 * HOUR), (LOAD, LOAD, 0, 4 * MINUTE), (LOAD, 0, 0, HOUR))
-    contour.assert_samples(
-        healthy(9 * HOUR) + series, [("7h4m", FIRING, {burn("1h"): 1}), ("7h50m", FIRING, {})]
-    )
+    contour.assert_samples(healthy(9 * HOUR) + series, [("7h4m", FIRING, {burn("1h"): 1}), ("7h50m", FIRING, {})])
 
 
 def test_a_blip_does_not_page(contour: Promtool) -> None:
@@ -283,13 +281,16 @@ def test_a_model_without_a_route_is_measured_at_its_server(contour: Promtool) ->
 
 
 def test_the_names_of_dashboards_have_data(contour: Promtool) -> None:
-    series = traffic((LOAD, LOAD * 0.1, LOAD * 0.5, HOUR)) + server((LOAD, 0, HOUR)) + server((LOAD, 0, HOUR), model="iris")
+    series = (
+        traffic((LOAD, LOAD * 0.1, LOAD * 0.5, HOUR)) + server((LOAD, 0, HOUR)) + server((LOAD, 0, HOUR), model="iris")
+    )
     iris = f'{{model="iris", {HERE}}}'
     version = f'model="iris", {HERE}, pod="iris-predictor-5f6b-x2x", version="v1"'
     expected: list[tuple[str, dict[str, float]]] = [
         ("sum by (namespace, model) (sli:inference_error_rate:5m{model='iris'})", {iris: 0.1}),
         ("sum by (namespace, model) (sli:inference_requests:rate5m{model='iris'})", {iris: 10}),
-        ("sum by (service, model) (rate(inference_request_total[5m]))", {'{model="iris", service="iris-predictor"}': 10}),
+        ("sum by (service, model) (rate(inference_request_total[5m]))", {
+            '{model="iris", service="iris-predictor"}': 10}),
         ("gateway:requests:rate5m", {
             f'gateway:requests:rate5m{{code="200", model="iris", {HERE}}}': 9,
             f'gateway:requests:rate5m{{code="503", model="iris", {HERE}}}': 1}),
@@ -320,9 +321,13 @@ def alert(name: str, severity: str = "warning", **labels: str) -> str:
 
 MODEL = {"model": "iris", "namespace": "ml-models"}
 HPA = f'{HERE},horizontalpodautoscaler="iris-predictor"'
-SLICE = 'kube_endpointslice_endpoints{namespace="kserve",endpointslice="kserve-webhook-server-service-x2x4z",ready="true"}'
-HOOK = "kube_validatingwebhookconfiguration_webhook_clientconfig_service{validatingwebhookconfiguration=\"a\"," \
-       'webhook_name="b",service_namespace="kserve",service_name="kserve-webhook-server-service"}'
+SLICE = (
+    'kube_endpointslice_endpoints{namespace="kserve",endpointslice="kserve-webhook-server-service-x2x4z",ready="true"}'
+)
+HOOK = (
+    'kube_validatingwebhookconfiguration_webhook_clientconfig_service{validatingwebhookconfiguration="a",'
+    'webhook_name="b",service_namespace="kserve",service_name="kserve-webhook-server-service"}'
+)
 CERTIFICATE = '{namespace="projectcontour",name="models"}'
 DAY = 86400.0
 
@@ -441,7 +446,9 @@ BROKEN: dict[str, tuple[str, list[tuple[str, float]], str]] = {
 def test_what_breaks_is_told(case: str, contour: Promtool) -> None:
     without, added, expected = BROKEN[case]
     series = healthy(3 * HOUR, without=without) + [steady(name, value, 3 * HOUR) for name, value in added]
-    contour.assert_samples(series, [("1m", FIRING, {expected: 1} if case == "job" else {}), ("2h", FIRING, {expected: 1})])
+    contour.assert_samples(
+        series, [("1m", FIRING, {expected: 1} if case == "job" else {}), ("2h", FIRING, {expected: 1})]
+    )
 
 
 # What resembles it and is none.
