@@ -86,7 +86,6 @@ class Promtool:
     """promtool with the rules of some objects."""
 
     folder: Path
-    step: str = "30s"
 
     @staticmethod
     def path() -> Path:
@@ -103,33 +102,36 @@ class Promtool:
         self._run("check", "rules", "--lint=all", "--lint-fatal", *sorted(map(str, self.folder.glob("*.yml"))))
 
     def assert_samples(
-        self, series: Iterable[Series], expected: Iterable[tuple[str, str, dict[str, float]]], step: str = ""
+        self, series: Iterable[Series], expected: Iterable[tuple[str, str, dict[str, float]]], every: str = "1m"
     ) -> None:
         """Assert what expressions have at a time.
 
+        :param series: with a sample in each minute.
         :param expected: each with the time, the expression, and its samples by their labels.
+        :param every: the evaluation interval of all rules: promtool ignores that of a group.
         """
-        step = step or self.step
-        test = {
-            "interval": step,
-            "input_series": [one.as_input() for one in series],
-            "promql_expr_test": [
-                {
-                    "expr": expression,
-                    "eval_time": at,
-                    "exp_samples": [{"labels": labels, "value": value} for labels, value in samples.items()],
-                }
-                for at, expression, samples in expected
-            ],
-        }
-        self.test(test, step)
+        found = [
+            {
+                "expr": expression,
+                "eval_time": at,
+                "exp_samples": [{"labels": labels, "value": value} for labels, value in samples.items()],
+            }
+            for at, expression, samples in expected
+        ]
+        self.test({"promql_expr_test": found}, series, every)
 
-    def test(self, test: Json, step: str = "") -> None:
+    def test(self, test: Json, series: Iterable[Series], every: str = "1m") -> None:
         """Run one test in promtool's format."""
         rules = sorted(path.name for path in self.folder.glob("*.yml"))
-        content = {"rule_files": rules, "evaluation_interval": step or self.step, "tests": [test]}
+        test = {"interval": "1m", "input_series": [one.as_input() for one in series], **test}
+        # As Prometheus has them at hand, which evaluates the groups by their own intervals.
+        groups = [
+            group["name"] for rule in rules for group in yaml.safe_load((self.folder / rule).read_text())["groups"]
+        ]
+        order = sorted(groups, key=lambda name: (not name.endswith("-objectives"), name.endswith("-alerts")))
+        content = {"rule_files": rules, "evaluation_interval": every, "group_eval_order": order, "tests": [test]}
         path = self.folder / "test.yaml"
-        path.write_text(yaml.safe_dump(content, width=10**6))
+        path.write_text(json.dumps(content))
         self._run("test", "rules", str(path))
 
     def _run(self, *words: str) -> None:
