@@ -16,6 +16,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 KUBELET_PODS = 110  # the kubelet's default of maxPods
 IMAGE_SOURCES = ("auto", "pull", "build")
 MODES = ("Standard", "Knative")
+SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ def _port(environment: Mapping[str, str], name: str, default: int) -> int:
 
 def _switch(environment: Mapping[str, str], name: str, default: bool) -> bool:
     text = environment.get(name) or str(default)
-    if text.lower() not in ("true", "false"):
+    if text.lower() not in SWITCH:
         raise LocalError(f"{name}={text} is not supported: set it to true or false.")
-    return text.lower() == "true"
+    return SWITCH[text.lower()]
 
 
 def saved_mode(state: Path) -> str:
@@ -108,7 +109,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         s3_port=_port(environment, "HASHFOUNDRY_S3_PORT", 7070),
         images=images,
         mode=_mode(environment, state),
-        audit=environment.get("HASHFOUNDRY_AUDIT", "") not in ("", "0"),
+        audit=_switch(environment, "HASHFOUNDRY_AUDIT", False),
         pods=_number(environment, "HASHFOUNDRY_PODS", KUBELET_PODS, 1000, "a number of pods"),
         network_policies=_switch(environment, "HASHFOUNDRY_NETWORK_POLICIES", True),
     )

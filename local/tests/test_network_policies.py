@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a cluster enforces NetworkPolicies: the setting, the rows that it needs, and the manifest of the agent."""
+"""Whether a cluster enforces NetworkPolicies: the rows that it needs, and the manifest of the agent."""
 
 from __future__ import annotations
 
@@ -43,17 +43,6 @@ LEFT = """\
 -A INPUT -j KUBE-FIREWALL
 COMMIT
 """
-
-
-@pytest.mark.parametrize(("value", "wanted"), [("", True), ("true", True), ("True", True), ("false", False)])
-def test_policies_are_enforced_unless_the_setting_is_false(value: str, wanted: bool) -> None:
-    assert settings.load({**HOME, "HASHFOUNDRY_NETWORK_POLICIES": value}).network_policies is wanted
-
-
-@pytest.mark.parametrize("value", ["0", "no", "kube-router"])
-def test_another_value_is_rejected(value: str) -> None:
-    with pytest.raises(LocalError, match=f"HASHFOUNDRY_NETWORK_POLICIES={value} is not supported: set it to true or"):
-        settings.load({**HOME, "HASHFOUNDRY_NETWORK_POLICIES": value})
 
 
 @pytest.mark.parametrize("mode", settings.MODES)
