@@ -16,6 +16,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 KUBELET_PODS = 110  # the kubelet's default of maxPods
 IMAGE_SOURCES = ("auto", "pull", "build")
 MODES = ("Standard", "Knative")
+RECORDED = ("monitoring",)  # switches that playbooks read from the state folder: inventories/local
 SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -33,6 +34,8 @@ class Settings:
     audit: whether the API server writes an audit log to the state folder (HASHFOUNDRY_AUDIT).
     pods: the maximum number of pods on the node (HASHFOUNDRY_PODS).
     network_policies: whether the cluster enforces NetworkPolicies (HASHFOUNDRY_NETWORK_POLICIES).
+    monitoring: whether the playbooks install Prometheus and Alertmanager, whose images are loaded then
+    (HASHFOUNDRY_MONITORING; defaults to what the last `up` recorded).
     """
 
     cache: Path
@@ -46,6 +49,7 @@ class Settings:
     audit: bool
     pods: int
     network_policies: bool
+    monitoring: bool
 
     @property
     def kubeconfig(self) -> Path:
@@ -80,6 +84,18 @@ def saved_mode(state: Path) -> str:
     return kept.read_text().strip() if kept.exists() else ""
 
 
+def saved_switch(state: Path, name: str) -> bool:
+    """What save_switches() recorded in the state folder, and off before."""
+    kept = state / name
+    return kept.exists() and kept.read_text().strip() == "true"
+
+
+def save_switches(config: Settings) -> None:
+    """Record each switch of RECORDED in a file of its name in the state folder."""
+    for name in RECORDED:
+        (config.state / name).write_text("true\n" if getattr(config, name) else "false\n")
+
+
 def _mode(environment: Mapping[str, str], state: Path) -> str:
     mode = environment.get("HASHFOUNDRY_MODE") or saved_mode(state) or MODES[0]
     if mode not in MODES:
@@ -112,4 +128,5 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         audit=_switch(environment, "HASHFOUNDRY_AUDIT", False),
         pods=_number(environment, "HASHFOUNDRY_PODS", KUBELET_PODS, 1000, "a number of pods"),
         network_policies=_switch(environment, "HASHFOUNDRY_NETWORK_POLICIES", True),
+        monitoring=_switch(environment, "HASHFOUNDRY_MONITORING", saved_switch(state, "monitoring")),
     )

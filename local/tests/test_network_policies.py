@@ -51,6 +51,7 @@ def test_the_agent_is_built_unless_the_setting_is_false(mode: str, monkeypatch: 
     monkeypatch.setattr(__main__, "down", lambda _config, rows: given.append(rows))
     for environment in (HOME, OFF):
         monkeypatch.setenv("HASHFOUNDRY_MODE", mode)
+        monkeypatch.setenv("HASHFOUNDRY_MONITORING", "false")
         monkeypatch.setenv("HASHFOUNDRY_NETWORK_POLICIES", environment.get("HASHFOUNDRY_NETWORK_POLICIES", ""))
         assert __main__.main(["down"]) == 0
     with_agent, without = given

@@ -12,7 +12,7 @@ import pytest
 from local import settings
 from local.errors import LocalError
 
-DEFAULTS = {"HASHFOUNDRY_AUDIT": False, "HASHFOUNDRY_NETWORK_POLICIES": True}
+DEFAULTS = {"HASHFOUNDRY_AUDIT": False, "HASHFOUNDRY_MONITORING": False, "HASHFOUNDRY_NETWORK_POLICIES": True}
 VALUES = {"true": True, "True": True, "1": True, "false": False, "FALSE": False, "0": False}
 
 
