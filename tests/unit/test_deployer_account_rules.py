@@ -169,5 +169,7 @@ def test_secrets_are_read_by_name_and_only_in_managed_namespaces() -> None:
 def test_of_the_services_beside_prometheus_none_is_reached_through_the_proxy() -> None:
     listed = rules()
     open_to = [rule for rule in listed["prometheus"] if "services/proxy" in rule["resources"]]
-    assert [(rule["resourceNames"], rule["verbs"]) for rule in open_to] == [(["http:prometheus-operated:9090"], ["get"])]
+    assert [(rule["resourceNames"], rule["verbs"]) for rule in open_to] == [
+        (["http:prometheus-operated:9090"], ["get"])
+    ]
     assert not [rule for place in ("platform", "monitoring") for rule in listed[place] if "services/proxy" in str(rule)]

@@ -100,7 +100,7 @@ def objects(folder: Path, **variables: Any) -> list[Json]:
     for part in ("defaults", "vars", "templates", "meta"):
         if not (ours / part).exists():
             (ours / part).symlink_to(Path(__file__).parents[3] / "roles" / "monitoring" / part)
-    copy = {"dest": f"{folder}/{{{{ item }}}}", "content": lookup, "mode": "0600"}
+    copy = {"dest": f"{folder}/{{{{ item }}}}", "content": f"---\n{lookup}", "mode": "0600"}
     (ours / "tasks" / "main.yml").write_text(yaml.safe_dump([{"ansible.builtin.copy": copy, "loop": names}]))
     given = {"__monitoring_alerting": {"config": {"route": {}}, "secrets": ["slack"]}, **variables}
     code, output = played(folder, [{"ansible.builtin.include_role": {"name": "rendering"}}], **given)
@@ -155,7 +155,7 @@ def test_an_exposed_prometheus_has_users_and_tls(tmp_path: Path) -> None:
     ("variables", "says"),
     [
         ({}, "monitoring_prometheus_users_secret is not set"),
-        ({"monitoring_prometheus_users_secret": "users", "host": "prometheus.example.org"}, "accepts hosts of *.models"),
+        ({"monitoring_prometheus_users_secret": "users", "host": "prometheus.example.org"}, "accepts hosts of"),
         ({"monitoring_prometheus_users_secret": "users", "platform_deployment_mode": "Knative"}, "no Gateway"),
         (
             {"monitoring_prometheus_users_secret": "users", "monitoring_ingress_class": "nginx"},
