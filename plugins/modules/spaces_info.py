@@ -161,7 +161,8 @@ def run(options: Options, run: Run) -> dict[str, Any]:
             return versions(store, options["bucket"], **named, connections=options["connections"])
 
         # An empty list has no versions.
-        listed = [of(options)] if options["models"] is None else concurrently(of, options["models"])
+        which = options["models"]
+        listed = [of(options)] if which is None else concurrently(of, which, options["connections"])
         return {"changed": False, "versions": list(chain.from_iterable(listed)), "requests": store.requests}
 
 

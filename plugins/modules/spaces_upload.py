@@ -169,7 +169,7 @@ options:
   models:
     description:
       - Several models, in place of O(source), O(name), O(version) and O(gate). They are validated and uploaded side by
-        side, four at a time, and share the number of O(connections).
+        side, at most four at a time, and share the number of O(connections).
       - All are tried, also if one of them fails.
     type: list
     elements: dict
@@ -358,8 +358,9 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     """Bring the version in the bucket to the folder's files, or several versions to theirs."""
     require("boto3", s3_client.BOTO3_IMPORT_ERROR)
     entries = [options] if options["models"] is None else options["models"]
-    connections = -(-options["connections"] // min(AT_ONCE, len(entries) or 1))
     reached = s3_options(options)
+    at_once = min(AT_ONCE, len(entries) or 1, options["connections"])
+    connections = options["connections"] // at_once
     for entry in entries:  # before anything is sent
         Target(options["bucket"], entry["name"], entry["version"])
     with s3.session(reached) as store:
@@ -369,7 +370,7 @@ def run(options: Options, run: Run) -> dict[str, Any]:
 
         if options["models"] is None:
             return publish_one(options)
-        results = side_by_side(entries, ("name", "version"), publish_one, AT_ONCE)
+        results = side_by_side(entries, ("name", "version"), publish_one, at_once)
         for result in results:
             del result["requests"]
         return {
