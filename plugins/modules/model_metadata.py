@@ -147,7 +147,11 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.des
     result,
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import trial_of
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import LOAD_ARGUMENTS, GateOptions
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import (
+    LOAD_ARGUMENTS,
+    GateOptions,
+    OptionNames,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import (
     Options,
     Run,
@@ -171,7 +175,8 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     names = {key: options[key] for key in ("name", "version", "description", "examples")}
     rows = options["examples_path"]
     request = Request(Path(options["source"]), examples_file=Path(rows) if rows else None, **names)
-    before, after = describe_model(request, trial_of(GateOptions(**options["gate"]), PACKAGES))
+    gate = GateOptions(**options["gate"], names=OptionNames(not_loaded=""))
+    before, after = describe_model(request, trial_of(gate, PACKAGES))
     return result(request, before, after, run.check_mode, run.diff)
 
 
