@@ -352,7 +352,7 @@ argument_specs:
 @pytest.mark.parametrize(
     "file",
     [
-        "certificates/tasks/ordered.yml",  # namespaces, whose labels are another role's
+        "certificates/tasks/cert_manager.yml",  # namespaces, whose labels are another role's
         "credential_rotation/tasks/pods.yml",  # a label of an InferenceService
         "model_backup/tasks/restore_objects.yml",  # what others have added to the objects of a role
         "platform_upgrade/tasks/restore.yml",
