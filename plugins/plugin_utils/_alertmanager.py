@@ -18,19 +18,19 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors 
 
 FOLDER = "/etc/alertmanager/secrets"  # where the Prometheus Operator mounts the Secrets of spec.secrets
 _REFERENCE = "{secret: {name: <name of the Secret>, key: <its key>}}"
-# The fields of Alertmanager's receivers that contain secrets, each of which has a twin with _file.
+# The fields of Alertmanager's receivers that contain secrets. All but the last have a twin with _file.
 _FIELDS = frozenset(
     (
         *("alert_source_token", "api_key", "api_secret", "app_token", "auth_password", "auth_secret", "bearer_token"),
         *("bot_token", "client_secret", "credentials", "password", "routing_key", "service_key", "token", "token_id"),
-        *("user_key", "webhook_url"),
+        *("user_key", "webhook_url", "secret_key"),
     )
 )
 # These contain one only in some receivers, and may be given either way in the others.
 _URLS = frozenset(("api_url", "url"))
 _SECRET_URLS = frozenset((("slack_configs", "api_url"),))
 _NOT_SECRET = frozenset((("victorops_configs", "routing_key"),))
-_FILES = _FIELDS | _URLS | {"username", "key", "cert", "ca"}
+_FILES = (_FIELDS | _URLS | {"username", "key", "cert", "ca"}) - {"secret_key"}
 
 
 @dataclass(frozen=True)

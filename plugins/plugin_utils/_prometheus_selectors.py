@@ -113,7 +113,7 @@ def _holds(expression: Json, labels: Json) -> bool:
 
 
 def _written(expression: Json) -> str:
-    key, operator, values = expression["key"], expression["operator"], expression.get("values") or ()
+    key, operator, values = expression["key"], expression["operator"], list(expression.get("values") or [])
     if operator == "In" and len(values) == 1:
         return f"{key}={values[0]}"
     return {

@@ -18,11 +18,12 @@ from local import demo
 from . import alert_receiver
 from .alert_receiver import Receiver, query, targets
 from .conftest import Playbook, reason
-from .helpers import objects, wait_until
+from .helpers import objects, one_line, wait_until
 
 Json = dict[str, Any]
 Kubectl = Callable[..., str]
 PLACE = "alert-test"
+EXISTING = "existing-prometheus"
 TOKEN = "planted-token"
 # What the namespace itself has, and the kubelets.
 JOBS = {"prometheus-operator", "prometheus-operated", "alertmanager-operated", "kube-state-metrics", "kubelet"}
@@ -175,6 +176,50 @@ def test_an_alert_arrives_inhibits_and_is_resolved(kubectl: Kubectl, inbox: Rece
     inbox.await_alert("warning", "resolved")
     # Each notification was sent once.
     assert len(inbox.alerts("critical", "firing")) == 1
+
+
+@pytest.fixture
+def existing(kubectl: Kubectl, tmp_path: Path) -> Iterator[Callable[..., None]]:
+    """Set the selectors of a Prometheus of another team, which runs no pod, in a namespace of its own."""
+    metadata = {"name": "theirs", "namespace": EXISTING}
+    file = tmp_path / "existing.json"
+
+    def write(**selectors: Json) -> None:
+        spec = {"paused": True, "replicas": 0, **selectors}
+        things = [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": EXISTING}},
+            {"apiVersion": "monitoring.coreos.com/v1", "kind": "Prometheus", "metadata": metadata, "spec": spec},
+        ]
+        file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": things}))
+        kubectl("apply", "--filename", str(file))
+
+    try:
+        yield write
+    finally:
+        kubectl("delete", "prometheus", "theirs", "-n", EXISTING, "--ignore-not-found")
+        kubectl("delete", "namespace", EXISTING, "--ignore-not-found", "--wait=false")
+
+
+def test_the_labels_of_an_existing_prometheus(
+    playbook: Playbook, existing: Callable[..., None], kubectl: Kubectl
+) -> None:
+    """As kube-prometheus-stack installs it: it selects by the label of its Helm release."""
+    run = ("playbooks/addons.yml", "--tags", "monitoring", "-e", "platform_monitoring=existing")
+    run += ("-e", f"platform_monitoring_namespace={EXISTING}")
+    release = {"matchLabels": {"release": "stack"}}
+    selectors = {f"{kind}Selector": release for kind in ("serviceMonitor", "podMonitor", "rule")}
+    everywhere = {f"{kind}NamespaceSelector": {} for kind in ("serviceMonitor", "podMonitor", "rule")}
+    existing(**selectors, **everywhere)
+    found = playbook(*run)
+    assert found.returncode == 0, reason(found)
+    assert f"Prometheus {EXISTING}/theirs selects objects with the labels" in one_line(found.stdout)
+    assert "release" in found.stdout and "changed=0" in found.stdout
+    existing(**selectors)  # of its own namespace only
+    failed = playbook(*run)
+    assert failed.returncode != 0 and "(MonitoringSelectorNotMet)" in failed.stdout, reason(failed)
+    kubectl("delete", "prometheus", "theirs", "-n", EXISTING)
+    missing = playbook(*run)
+    assert missing.returncode != 0 and "(PrometheusNotFound)" in missing.stdout, reason(missing)
 
 
 def test_a_second_run_changes_nothing(playbook: Playbook) -> None:

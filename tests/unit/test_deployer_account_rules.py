@@ -39,6 +39,7 @@ UNUSED_BY_A_FIRST_RUN = {
     ("models", "", "pods/log", "get"): "it explains an error",
     ("models", "", "services/proxy", "create"): "inference_service_ready sends a prediction request if configured",
     ("models", "serving.kserve.io", "inferenceservices", "delete"): "a model is listed with state: absent",
+    ("platform", "batch", "jobs", "delete"): "a failed test of the network runs again",
     ("models", "batch", "jobs", "delete"): "model_volume deletes a failed Job",
     ("models", "gateway.networking.k8s.io", "httproutes", "get"): "kubernetes.core reads what it deletes",
     ("models", "gateway.networking.k8s.io", "httproutes", "delete"): "the exposure of a model is changed",
@@ -61,6 +62,9 @@ UNUSED_KINDS = {
     ("platform", "monitoring.coreos.com", "prometheusrules"): "monitoring",
     ("monitoring", "monitoring.coreos.com", "prometheuses"): "monitoring",
     ("monitoring", "monitoring.coreos.com", "alertmanagers"): "monitoring",
+    ("monitoring", "gateway.networking.k8s.io", "httproutes"): "an exposed Prometheus",
+    ("monitoring", "apps", "deployments"): "an exposed Prometheus",
+    ("monitoring", "", "services"): "an exposed Prometheus",
     ("prometheus", "monitoring.coreos.com", "prometheuses"): "monitoring",
     ("prometheus", "monitoring.coreos.com", "servicemonitors"): "monitoring",
     ("prometheus", "monitoring.coreos.com", "podmonitors"): "monitoring",
@@ -166,5 +170,7 @@ def test_secrets_are_read_by_name_and_only_in_managed_namespaces() -> None:
 def test_of_the_services_beside_prometheus_none_is_reached_through_the_proxy() -> None:
     listed = rules()
     open_to = [rule for rule in listed["prometheus"] if "services/proxy" in rule["resources"]]
-    assert [(rule["resourceNames"], rule["verbs"]) for rule in open_to] == [(["http:prometheus-operated:9090"], ["get"])]
+    assert [(rule["resourceNames"], rule["verbs"]) for rule in open_to] == [
+        (["http:prometheus-operated:9090"], ["get"])
+    ]
     assert not [rule for place in ("platform", "monitoring") for rule in listed[place] if "services/proxy" in str(rule)]

@@ -103,6 +103,10 @@ ROLES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "monitoring": (
         {
             "monitoring_namespace": "observers",
+            "monitoring_prometheus_host": "prometheus.example.org",
+            "monitoring_prometheus_users_secret": "users",
+            "monitoring_ingress_class": "nginx",
+            "monitoring_ingress_tls_secret": "tls",
             "monitoring_prometheus_storage": {"resources": {"requests": {"storage": "1Gi"}}},
             "__monitoring_alerting": {"config": {}, "secrets": []},
             **{f"monitoring_{name}_version": "v1.2.3" for name in ("prometheus_operator", "prometheus")},

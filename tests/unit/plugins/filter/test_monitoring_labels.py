@@ -13,9 +13,7 @@ from ansible_collections.hashfoundry.kserve.plugins.filter.monitoring_labels imp
 
 monitoring_labels = FilterModule().filters()["monitoring_labels"]
 EVERYTHING = {
-    f"{kind}{where}Selector": {}
-    for kind in ("serviceMonitor", "podMonitor", "rule")
-    for where in ("", "Namespace")
+    f"{kind}{where}Selector": {} for kind in ("serviceMonitor", "podMonitor", "rule") for where in ("", "Namespace")
 }
 
 

@@ -155,6 +155,22 @@ def test_the_gateway_api_has_its_version_on_its_crds() -> None:
     assert (found["installed"], found["version"], found["problems"]) == (True, "v1.3.0", [])
 
 
+def test_the_prometheus_operator_is_known_by_its_crds() -> None:
+    """However it was installed: its Deployments have other labels in each manifest and chart."""
+    api = Platform("prometheus_operator")
+    api.annotations = {"operator.prometheus.io/version": "0.85.0"}
+    api.managed = [
+        {"manager": "hashfoundry.kserve.monitoring", "operation": "Apply"},
+        {"manager": "helm", "operation": "Update"},
+        {"manager": "kube-apiserver", "operation": "Update", "subresource": "status"},
+    ]
+    found = component(api, "prometheus_operator")
+    assert (found["installed"], found["version"], found["problems"]) == (True, "0.85.0", [])
+    assert found["managers"] == ["hashfoundry.kserve.monitoring"]
+    absent = component(kserve(), "prometheus_operator")
+    assert absent["installed"] is False and "Prometheus in monitoring.coreos.com/v1" in absent["problems"][0]
+
+
 def test_a_crd_of_another_component_does_not_count_as_installed() -> None:
     assert component(Platform("knative_serving", "net_kourier"), "net_istio", verify=False)["installed"] is False
 
