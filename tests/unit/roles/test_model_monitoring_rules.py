@@ -202,8 +202,15 @@ def test_a_model_that_is_scaled_to_zero_is_no_outage(rules_of: Callable[[str], P
     rules_of("kourier").assert_samples(gone + series, [("1h", FIRING, {}), ("1h55m", FIRING, {})])
 
 
-def test_a_model_that_was_never_asked_has_no_series_and_no_alert(contour: Promtool) -> None:
-    contour.assert_samples(healthy(HOUR), [("55m", FIRING, {}), ("55m", "gateway:requests:rate5m", {})])
+def test_a_model_that_was_never_asked_has_no_series_and_no_alert_but_its_budget(contour: Promtool) -> None:
+    contour.assert_samples(
+        healthy(HOUR),
+        [
+            ("55m", FIRING, {}),
+            ("55m", "gateway:requests:rate5m", {}),
+            ("55m", "count(slo:error_budget_remaining:ratio == 1)", {"{}": 6}),
+        ],
+    )
 
 
 def test_slow_answers_page(contour: Promtool) -> None:
