@@ -297,7 +297,8 @@ def test_the_names_of_dashboards_have_data(contour: Promtool) -> None:
         ("sum by (namespace, model) (sli:inference_error_rate:5m{model='iris'})", {iris: 0.1}),
         ("sum by (namespace, model) (sli:inference_requests:rate5m{model='iris'})", {iris: 10}),
         ("sum by (service, model) (rate(inference_request_total[5m]))", {
-            '{model="iris", service="iris-predictor"}': 10}),
+            '{model="iris", service="iris-predictor"}': 10,
+            '{model="churn", service="churn-predictor"}': 10}),
         ("gateway:requests:rate5m", {
             f'gateway:requests:rate5m{{code="200", model="iris", {HERE}}}': 9,
             f'gateway:requests:rate5m{{code="503", model="iris", {HERE}}}': 1}),
