@@ -94,31 +94,31 @@ def _faults(slo: Mapping[str, Any]) -> Iterator[str]:
                 f"slo.availability is {availability:g}, and must be a percentage from {_LEAST} to below {_MOST}, "
                 "since a promise without an error budget cannot be kept"
             )
-    found = {}
-    for percentile, given in (slo.get("latency") or {}).items():
-        if not _DURATION.fullmatch(str(given).strip()):
+    latency = slo.get("latency") or {}
+    for percentile, given in latency.items():
+        try:
+            milliseconds = _milliseconds(given)
+        except ValueError:
             yield f"slo.latency.{percentile} is {given}, and must be a duration with its unit, such as 500ms or 2.5s"
             return
-        found[percentile] = _milliseconds(given)
-        if found[percentile] not in THRESHOLDS:
+        if milliseconds not in THRESHOLDS:
             yield (
                 f"slo.latency.{percentile} is {given}, and must be one of {', '.join(map(_duration, THRESHOLDS))}, "
                 "which gateways and servers count"
             )
             return
-    if {"p95", "p99"} <= found.keys() and found["p99"] < found["p95"]:
+    if {"p95", "p99"} <= latency.keys() and _milliseconds(latency["p99"]) < _milliseconds(latency["p95"]):
         yield (
-            f"slo.latency.p99 is {_duration(found['p99'])}, and must be at least p95, {_duration(found['p95'])}, "
-            "since p99 counts slower requests"
+            f"slo.latency.p99 is {latency['p99']}, and must be at least p95, {latency['p95']}, since p99 counts slower "
+            "requests"
         )
     if (window := slo.get("window")) is not None and window not in WINDOWS:
         yield f"slo.window is {window}, and must be one of {', '.join(WINDOWS)}"
 
 
 def _milliseconds(given: Any) -> Decimal:
-    """Return a duration that _faults has found valid."""
-    matched = _DURATION.fullmatch(str(given).strip())
-    assert matched
+    if not (matched := _DURATION.fullmatch(str(given).strip())):
+        raise ValueError(given)
     return Decimal(matched[1]) * (1000 if matched[2] == "s" else 1)
 
 
