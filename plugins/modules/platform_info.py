@@ -70,13 +70,16 @@ options:
   policy_probe:
     description:
       - The Job, as C(namespace/name), with which the role P(hashfoundry.kserve.namespace_security#role) tests whether
-        the network enforces NetworkPolicies. The module warns if it does not, or if that could not be tested. The
-        credentials need C(get) on C(jobs) in that namespace.
+        the network enforces NetworkPolicies. The credentials need C(get) on C(jobs) in that namespace.
     type: str
   policy_probe_timeout:
     description: How many seconds to wait at most for that Job to finish.
     type: int
     default: 0
+  policy_probe_warn:
+    description: Whether to warn if the network does not enforce NetworkPolicies, or if that could not be tested.
+    type: bool
+    default: true
   namespaces:
     description: The namespaces of the platform. Their pods are verified, except for those of Jobs.
     type: list
@@ -230,8 +233,8 @@ api_server:
 network_policies:
   description:
     - Whether the network enforces NetworkPolicies, as the Job O(policy_probe) has found, V(enforced) or
-      V(not_enforced). It is V(pending) if the Job still runs, V(unknown) if its pod did not run, and null without
-      O(policy_probe) or without the Job.
+      V(not_enforced). It is V(pending) if the Job still runs, V(unknown) if it failed for another reason, and
+      null without O(policy_probe) or without the Job.
   type: str
   returned: success
   sample: enforced
@@ -368,6 +371,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "api_server": {"type": "bool", "default": False},
     "policy_probe": {"type": "str"},
     "policy_probe_timeout": {"type": "int", "default": 0},
+    "policy_probe_warn": {"type": "bool", "default": True},
     **{name: {"type": "list", "elements": "str", "default": []} for name in ("namespaces", "model_namespaces")},
     "models": {
         "type": "list",
@@ -393,7 +397,7 @@ def run(options: Options, run: Run) -> dict[str, Any]:
         result["network_policies"] = found.value if found else None
         wanted = any(options[name] for name in STATUS)
         result["status"] = _status(api, options, server, result["cluster"], result["components"]) if wanted else None
-    if text := enforcement.warning(found, job):
+    if options["policy_probe_warn"] and (text := enforcement.warning(found, job)):
         run.warn(text)
     return result
 
