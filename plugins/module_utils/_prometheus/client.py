@@ -123,7 +123,7 @@ def parse(reply: Reply, place: str) -> Answer:
         return _answer(document)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise PrometheusError(
-            f"{place} answered a query with data of another form; check that the URL is that of Prometheus.",
+            f"{place} answered a query with data of another form; check that it is Prometheus.",
             reason="PrometheusAnswerInvalid",
         ) from None
 
@@ -172,8 +172,8 @@ def _foreign(reply: Reply, place: str) -> PrometheusError:
         return PrometheusError(f"{place} answered {reply.status} ({what}); see whether it is starting or overloaded.")
     what = "a redirect" if reply.status in _REDIRECTS else what
     return PrometheusError(
-        f"{place} answered {reply.status} with {what} instead of JSON; check that the URL is that of Prometheus with "
-        "its path, and that no login is in front of it.",
+        f"{place} answered {reply.status} with {what} instead of the result of a query; check that it is Prometheus, "
+        "with the path of its URL, and that no login is in front of it.",
         reason="PrometheusAnswerInvalid",
     )
 

@@ -97,11 +97,11 @@ def test_a_path_before_the_api(prometheus: Prometheus) -> None:
 
 
 WEATHER = {
-    "html": ("PrometheusAnswerInvalid", "answered 200 with HTML instead of JSON; check that the URL is that of"),
-    "redirect": ("PrometheusAnswerInvalid", "answered 302 with a redirect instead of JSON"),
-    "other_json": ("PrometheusAnswerInvalid", "instead of JSON"),
-    "missing": ("PrometheusAnswerInvalid", "answered 404 with 404 page not found instead of JSON"),
-    "cut": ("PrometheusAnswerInvalid", "instead of JSON"),
+    "html": ("PrometheusAnswerInvalid", "answered 200 with HTML instead of the result of a query; check that it is"),
+    "redirect": ("PrometheusAnswerInvalid", "answered 302 with a redirect instead of the result of a query"),
+    "other_json": ("PrometheusAnswerInvalid", "instead of the result of a query"),
+    "missing": ("PrometheusAnswerInvalid", "answered 404 with 404 page not found instead of the result of a query"),
+    "cut": ("PrometheusAnswerInvalid", "instead of the result of a query"),
     "matrix": ("PrometheusAnswerInvalid", "answered a query with data of another form"),
     "starting": ("PrometheusUnreachable", "answered 503 (Service Unavailable); see whether it is starting"),
     "unauthorized": ("PrometheusForbidden", "does not accept the credentials (401); set token"),
@@ -127,7 +127,7 @@ def test_bad_weather_is_one_sentence_and_takes_no_longer_than_its_timeout(promet
 
 BEHIND = {
     "html": ("PrometheusAnswerInvalid", "answered 200 with HTML"),
-    "cut": ("PrometheusAnswerInvalid", "instead of JSON"),
+    "cut": ("PrometheusAnswerInvalid", "instead of the result of a query"),
     "bad_data": ("PrometheusQueryFailed", "did not evaluate a query (bad_data: it went wrong)"),
     "timeout": ("PrometheusTimeout", "did not evaluate a query in time"),
     "slow": ("PrometheusTimeout", "does not answer within 1 seconds"),
