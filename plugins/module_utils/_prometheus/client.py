@@ -71,7 +71,7 @@ class Answers:
 
 
 def ask(source: Source, queries: Mapping[str, str], now: Callable[[], float] = time.time) -> Answers:
-    """Return the answers to queries by name. What cannot be answered is no error.
+    """Return the answers to queries by name, which are sent at the same time. What cannot be answered is no error.
 
     :param now: the clock of this machine.
     """

@@ -69,7 +69,7 @@ def cluster(changes: dict[str, Any] | None = None) -> Api:
 
 
 def read(prometheus: Prometheus | None, api: Api | None = None, expected: Sequence[str] = (), **given: Any) -> Any:
-    chosen = {**DEFAULTS, "timeout": 1.0, "proxy": "", "url": prometheus.url if prometheus else None, **given}
+    chosen = {**DEFAULTS, "timeout": 20.0, "proxy": "", "url": prometheus.url if prometheus else None, **given}
     source = options.source(chosen, options.server(chosen), None) if prometheus else None  # type: ignore[arg-type]
     asked = Asked([NAMESPACE], [(NAMESPACE, name) for name in expected], "", source, chosen["labels"])
     return status(api or cluster(), asked, {}, [{"name": "kserve", "pods": 1, "ready": 1, "problems": []}])
@@ -230,7 +230,7 @@ def test_a_model_that_is_scaled_to_zero_has_nothing_to_scrape(prometheus: Promet
 def test_without_an_answer_everything_of_the_cluster_is_there(prometheus: Prometheus, kind: str) -> None:
     with_it = read(prometheus)
     prometheus.weather[""] = kind
-    found = read(prometheus)
+    found = read(prometheus, timeout=1.0 if kind == "slow" else 20.0)
     unknown = {"slo": None, "alerts": None, "scraped": None, "target": None}
     assert found["models"] == [{**entry, **unknown} for entry in with_it["models"]]
     assert found["alerts"] is None and found["prometheus"]["state"] == "unreachable"
