@@ -327,7 +327,7 @@ status:
       type: dict
   sample:
     well: false
-    summary: "Not well: Model iris: An alert fires: ModelNotReady (critical); follow the runbook that the alert names."
+    summary: "Not well: 1 of 2 models does not serve and 1 alert fires."
     models:
       - name: iris
         namespace: ml-models

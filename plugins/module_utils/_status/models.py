@@ -64,7 +64,7 @@ def row(
         "slo": series.objectives(namespace, name) if series else [],
         "alerts": own,
     }
-    return {**found, "problems": [f"Model {name}: {text}" for text in _problems(found)]}
+    return {**found, "problems": [f"{_title(found)}: {text}" for text in _problems(found)]}
 
 
 def absent(namespace: str, name: str, series: Series | None, alerts: Any) -> dict[str, Any]:
@@ -103,7 +103,11 @@ def _predictor(objects: Objects) -> Json | None:
 
 def unscraped(model: Json) -> str:
     """Return the problem of a model that Prometheus does not know."""
-    return f"Model {model['name']}: {_UNSEEN}"
+    return f"{_title(model)}: {_UNSEEN}"
+
+
+def _title(model: Json) -> str:
+    return f"Model {model['namespace']}/{model['name']}"
 
 
 def _problems(model: Json) -> Iterator[str]:
@@ -118,6 +122,6 @@ def _problems(model: Json) -> Iterator[str]:
     spent = [entry["name"] for entry in model["slo"] or () if (entry["error_budget_remaining"] or 0) < 0]
     if spent:
         names = ", ".join(name.replace("_", " ") for name in spent)
-        yield f"The error budget for {names} is spent; make it reliable before it is changed again."
+        yield f"The error budget for {names} is spent; correct what fails before you deploy a new version."
     if serves and model["scraped"] is False:
         yield _UNREACHED if model["target"] else _UNSEEN

@@ -167,7 +167,10 @@ def test_verify_fails_for_a_pod_that_does_not_run(play: Run, cluster: Monitored)
 
 @pytest.mark.parametrize(
     ("up", "says"),
-    [([], "Model iris: Prometheus has no series of it;"), ([(IRIS, "0")], "Model iris: Prometheus cannot scrape it;")],
+    [
+        ([], "Model models/iris: Prometheus has no series of it;"),
+        ([(IRIS, "0")], "Model models/iris: Prometheus cannot scrape it;"),
+    ],
 )
 def test_verify_fails_for_a_model_without_series(play: Run, prometheus: Prometheus, up: Any, says: str) -> None:
     prometheus.series["up"] = up

@@ -112,7 +112,7 @@ def test_a_model_that_does_not_serve(prometheus: Prometheus) -> None:
     found = read(prometheus, cluster(CRASHING))
     assert not found["well"] and found["models"][0]["verdict"] == "degraded"
     (problem,) = found["problems"]
-    assert problem.startswith("Model iris: ") and "PLANTED" not in str(found)
+    assert problem.startswith("Model models/iris: ") and "PLANTED" not in str(found)
 
 
 def test_a_model_of_the_list_that_is_missing(prometheus: Prometheus) -> None:
@@ -122,7 +122,8 @@ def test_a_model_of_the_list_that_is_missing(prometheus: Prometheus) -> None:
     assert lily["replicas"] == {"ready": 0, "wanted": None}
     (problem,) = found["problems"]
     assert (
-        problem == "Model lily: The InferenceService does not exist; deploy it, or remove it from the list of models."
+        problem
+        == "Model models/lily: The InferenceService does not exist; deploy it, or remove it from the list of models."
     )
 
 
@@ -154,8 +155,8 @@ def test_alerts_are_of_their_model_or_of_the_platform(prometheus: Prometheus) ->
     ]
     assert found["models"][1]["alerts"] == [] and len(found["alerts"]) == 5
     assert found["problems"] == [
-        "Model iris: 2 alerts fire: ModelErrorBudgetBurn (critical, availability), ModelErrorBudgetSpent (warning, "
-        "latency p95); follow the runbook that the alert names.",
+        "Model models/iris: 2 alerts fire: ModelErrorBudgetBurn (critical, availability), ModelErrorBudgetSpent "
+        "(warning, latency p95); follow the runbook that the alert names.",
         "Namespace kserve: an alert fires: WebhookWithoutEndpoints (critical); follow the runbook that the alert "
         "names.",
         "The platform: an alert fires: CertificateExpiringSoon (warning); follow the runbook that the alert names.",
@@ -166,7 +167,7 @@ def test_alerts_are_of_their_model_or_of_the_platform(prometheus: Prometheus) ->
 def test_an_error_budget_that_is_spent(prometheus: Prometheus) -> None:
     prometheus.series["slo:error_budget_remaining:ratio"] = of_slo(IRIS, "-0.5", "1", "-0.01")
     (problem,) = read(prometheus)["problems"]
-    assert problem.startswith("Model iris: The error budget for availability, latency p99 is spent;")
+    assert problem.startswith("Model models/iris: The error budget for availability, latency p99 is spent;")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,7 @@ def test_a_model_without_series(prometheus: Prometheus, up: Any, says: str) -> N
     found = read(prometheus)
     assert [entry["scraped"] for entry in found["models"]] == [False, True]
     (problem,) = found["problems"]
-    assert problem.startswith(f"Model iris: {says}")
+    assert problem.startswith(f"Model models/iris: {says}")
 
 
 def test_a_model_that_is_down_is_not_blamed_for_its_series(prometheus: Prometheus) -> None:
