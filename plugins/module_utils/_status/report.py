@@ -16,8 +16,9 @@ from typing import Any
 
 Json = Mapping[str, Any]
 
-# Ansible's callbacks put up to eleven characters around a line.
-WIDTH = 108
+# Ansible's callbacks put up to eleven characters around a line, and those that print YAML fold a line at the first
+# single space after 80: no row has one.
+WIDTH, TEXT = 108, 72
 # So many rows and problems fit on a screen; the result has all of them.
 ROWS, PROBLEMS = 30, 12
 UNKNOWN, NONE = "?", "-"
@@ -118,7 +119,7 @@ def _platform(status: Json, cluster: Json, components: Mapping[str, Json]) -> It
 
 def _wrapped(text: str, begin: str = "") -> list[str]:
     return textwrap.wrap(
-        text, WIDTH, initial_indent=begin, subsequent_indent=" " * len(begin or "  "), break_on_hyphens=False
+        text, TEXT, initial_indent=begin, subsequent_indent=" " * len(begin or "  "), break_on_hyphens=False
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict import State
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service import status as services
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.model_probe import Question
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service.selection import Selection
@@ -112,7 +113,7 @@ def _of_components(components: Mapping[str, Json]) -> Iterator[str]:
 
 def _of_models(found: Sequence[Json], source: Json | None) -> Iterator[str]:
     """Yield the problems of all models, and one sentence where it is not the models' fault."""
-    unseen = [entry for entry in found if entry["scraped"] is False]
+    unseen = [entry for entry in found if entry["scraped"] is False and entry["verdict"] == State.SERVING.value]
     elsewhere = len(unseen) > 1 and not any(entry["scraped"] for entry in found)
     if elsewhere and source:
         yield (

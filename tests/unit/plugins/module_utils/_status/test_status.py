@@ -200,6 +200,14 @@ def test_the_prometheus_of_another_cluster_is_one_problem() -> None:
     assert found["prometheus"]["state"] == "answers"
 
 
+def test_models_that_are_missing_have_no_series_to_miss() -> None:
+    api = Api()
+    api.missing = ("inferenceservices",)
+    with Prometheus() as empty:
+        found = read(empty, api, expected=["iris", "rose"])
+    assert len(found["problems"]) == 2 and all("does not exist" in problem for problem in found["problems"])
+
+
 def test_series_of_several_clusters_in_one_prometheus(prometheus: Prometheus) -> None:
     for entries in prometheus.series.values():
         entries[:] = [({**labels, "cluster": "us"}, value) for labels, value in entries]
