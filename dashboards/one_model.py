@@ -230,7 +230,10 @@ SATURATION = Row(
             6,
             8,
             (
-                Query(f"sum by (pod) (rate(process_cpu_seconds_total{{{CHOSEN}}}[$__rate_interval]))", "{{pod}}"),
+                Query(
+                    f"sum by (pod) (rate(container_cpu_usage_seconds_total{{{CONTAINER}}}[$__rate_interval]))",
+                    "{{pod}}",
+                ),
                 Query(
                     f'max(kube_pod_container_resource_limits{{{CONTAINER}, resource="cpu"}})',
                     "limit",
@@ -245,7 +248,7 @@ SATURATION = Row(
             6,
             8,
             (
-                Query(f"sum by (pod) (process_resident_memory_bytes{{{CHOSEN}}})", "{{pod}}"),
+                Query(f"sum by (pod) (container_memory_working_set_bytes{{{CONTAINER}}})", "{{pod}}"),
                 Query(
                     f'max(kube_pod_container_resource_limits{{{CONTAINER}, resource="memory"}})',
                     "limit",

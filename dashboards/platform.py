@@ -167,12 +167,13 @@ CONTROL = Row(
             stacked=True,
         ),
         Chart(
-            "Memory of the controllers",
-            "Memory in use, by scraped component.",
+            "Memory",
+            "Memory in use, by namespace.",
             8,
             8,
-            (Query('sum by (job) (process_resident_memory_bytes{model=""})', "{{job}}"),),
+            (Query('sum by (namespace) (container_memory_working_set_bytes{container!=""})', "{{namespace}}"),),
             Unit.BYTES,
+            stacked=True,
         ),
     ),
 )
