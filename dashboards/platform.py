@@ -23,6 +23,10 @@ OURS = 'part_of="hashfoundry-kserve"'
 FIRING = f'ALERTS{{alertstate="firing", {OURS}}}'
 FULL = (Step(0.8, Color.WARN), Step(0.9, Color.BAD))
 USED = "kubelet_volume_stats_used_bytes / kubelet_volume_stats_capacity_bytes"
+QUOTAS = (
+    'max by (namespace, resource) (kube_resourcequota{type="used"}) '
+    '/ (max by (namespace, resource) (kube_resourcequota{type="hard"}) > 0)'
+)
 
 
 def rate(expr: str) -> str:
@@ -39,11 +43,11 @@ def answers(classes: str) -> str:
 NOW = Row(
     "Now",
     (
-        Stat("Alerts", "Firing alerts.", 4, 4, Query(f"count({FIRING}) or vector(0)"), Unit.COUNT, NONE),
+        Stat("Alerts", "Firing alerts.", 3, 4, Query(f"count({FIRING}) or vector(0)"), Unit.COUNT, NONE),
         Stat(
             "Targets down",
             "Endpoints that Prometheus cannot scrape. What they measure is unknown.",
-            4,
+            3,
             4,
             Query("count(up == 0) or vector(0)"),
             Unit.COUNT,
@@ -52,7 +56,7 @@ NOW = Row(
         Stat(
             "Pods not ready",
             "Pods that neither are ready nor have finished.",
-            4,
+            3,
             4,
             Query(
                 'count((kube_pod_status_ready{condition="false"} == 1) unless on (namespace, pod) '
@@ -63,8 +67,8 @@ NOW = Row(
         ),
         Stat(
             "Failed answers",
-            "The share of all answers of the gateway with a 5xx code.",
-            4,
+            "The share of all answers of the models with a 5xx code, at the gateway.",
+            3,
             4,
             Query('(sum(gateway:requests:rate5m{code=~"5.."}) or vector(0)) / sum(gateway:requests:rate5m)'),
             Unit.RATIO,
@@ -72,18 +76,40 @@ NOW = Row(
             decimals=2,
         ),
         Stat(
+            "Certificate, days left",
+            "Of the certificate of the gateway that expires first. It is renewed 30 days before.",
+            3,
+            4,
+            Query("min(envoy_server_days_until_first_cert_expiring)"),
+            Unit.COUNT,
+            (Step(14, Color.WARN), Step(28, Color.GOOD)),
+            below=Color.BAD,
+            decimals=0,
+        ),
+        Stat(
             "Fullest volume",
             "The share of the fullest volume that is in use.",
-            4,
+            3,
             4,
             Query(f"max({USED})"),
             Unit.RATIO,
             FULL,
+            decimals=0,
+        ),
+        Stat(
+            "Fullest quota",
+            "The share of the fullest ResourceQuota that is in use.",
+            3,
+            4,
+            Query(f"max({QUOTAS})"),
+            Unit.RATIO,
+            FULL,
+            decimals=0,
         ),
         Stat(
             "Series",
             "Time series in Prometheus. Its memory grows with them.",
-            4,
+            3,
             4,
             Query("max(prometheus_tsdb_head_series)"),
             Unit.COUNT,
@@ -243,8 +269,7 @@ STORAGE = Row(
             8,
             (
                 Query(
-                    'max by (namespace, resource) (kube_resourcequota{type="used"}) '
-                    '/ (max by (namespace, resource) (kube_resourcequota{type="hard"}) > 0)',
+                    QUOTAS,
                     "{{namespace}}: {{resource}}",
                 ),
             ),
