@@ -32,6 +32,13 @@ from local.settings import Settings
 from local.table import Table
 
 
+def rows_of(config: Settings) -> Table:
+    """The rows that a cluster with these settings needs."""
+    switched = (path for name, path in table.SWITCHED.items() if getattr(config, name))
+    rows = table.load(table.TABLE, *switched).of_mode(config.mode)
+    return rows if config.network_policies else rows.without(network_policies.PROGRAM)
+
+
 def _tools(config: Settings, rows: Table) -> list[Product]:
     return [programs.product(row, config) for row in rows.programs.values() if row.tool]
 
@@ -119,6 +126,7 @@ def up(config: Settings, rows: Table, progress: Progress) -> Cluster:
             cluster.load(progress, built)
         with progress.stage("network policies"):
             network_policies.apply(cluster, built)
+        settings.save_switches(config)
     return cluster
 
 
@@ -165,9 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     progress = Progress()
     try:
         config = settings.load()
-        rows = table.load().of_mode(config.mode)
-        if not config.network_policies:
-            rows = rows.without(network_policies.PROGRAM)
+        rows = rows_of(config)
         if command == "down":
             down(config, rows)
         elif command == "build":
