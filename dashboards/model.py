@@ -71,6 +71,10 @@ class Panel:
     width: int
     height: int
 
+    def expressions(self) -> tuple[str, ...]:
+        """What the panel queries."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class Stat(Panel):
@@ -83,6 +87,9 @@ class Stat(Panel):
     decimals: int | None = None
     text: str = ""
 
+    def expressions(self) -> tuple[str, ...]:
+        return (self.query.expr,)
+
 
 @dataclass(frozen=True)
 class Chart(Panel):
@@ -93,6 +100,9 @@ class Chart(Panel):
     limits: tuple[Step, ...] = ()
     stacked: bool = False
     maximum: float | None = None
+
+    def expressions(self) -> tuple[str, ...]:
+        return tuple(query.expr for query in self.queries)
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,9 @@ class Table(Panel):
     labels: tuple[tuple[str, str], ...]
     columns: tuple[Column, ...]
     link: str = ""
+
+    def expressions(self) -> tuple[str, ...]:
+        return tuple(column.expr for column in self.columns)
 
 
 @dataclass(frozen=True)
@@ -159,13 +172,7 @@ class Dashboard:
         for variable in self.variables:
             yield variable.title, variable.series
         for panel in self.panels():
-            match panel:
-                case Stat():
-                    yield panel.title, panel.query.expr
-                case Chart():
-                    yield from ((panel.title, query.expr) for query in panel.queries)
-                case Table():
-                    yield from ((panel.title, column.expr) for column in panel.columns)
+            yield from ((panel.title, expr) for expr in panel.expressions())
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ NOW = Row(
         ),
         Stat(
             "Certificate, days left",
-            "Of the certificate of the gateway that expires first. It is renewed 30 days before.",
+            "The gateway's certificate that expires first. A run of addons renews it from 30 days on.",
             3,
             4,
             Query("min(envoy_server_days_until_first_cert_expiring)"),
