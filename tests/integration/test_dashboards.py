@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,10 +18,10 @@ import pytest
 from dashboards.__main__ import DASHBOARDS
 from dashboards.model import Chart, Dashboard, Table
 from local import demo
-from local.settings import Settings
+from local.settings import REPOSITORY, Settings
 
-from . import perses
-from .conftest import reason
+from . import browser
+from .conftest import ended, reason
 from .helpers import wait_until
 
 Playbook = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -49,7 +50,24 @@ def send(settings: Settings, model: str, body: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def load(settings: Settings) -> Iterator[None]:
+def monitored(playbook: Playbook, playbook_env: dict[str, str]) -> Iterator[None]:
+    """Prometheus and Perses in the cluster, which has neither afterwards."""
+
+    def converge(switch: str) -> None:
+        env = {"HASHFOUNDRY_MONITORING": switch, "HASHFOUNDRY_DASHBOARDS": switch}
+        command = [sys.executable, "-m", "local", "up"]
+        made = ended(command, REPOSITORY, {**playbook_env, **env}, timeout=3600)
+        assert made.returncode == 0, made.stdout[-3000:]
+        result = playbook("playbooks/site.yml", env=env)
+        assert result.returncode == 0, reason(result)
+
+    converge("true")
+    yield
+    converge("false")
+
+
+@pytest.fixture(scope="module")
+def load(settings: Settings, monitored: None) -> Iterator[None]:
     """Requests to both models while the tests run, of which a few are wrong."""
     stop = threading.Event()
 
@@ -68,7 +86,7 @@ def load(settings: Settings) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def query(kubectl: Kubectl) -> Callable[[str], list[dict[str, Any]]]:
+def query(kubectl: Kubectl, monitored: None) -> Callable[[str], list[dict[str, Any]]]:
     """Query Prometheus through the API server's proxy, and return the samples."""
     path = "/api/v1/namespaces/monitoring/services/http:prometheus-operated:9090/proxy/api/v1/query?query="
 
@@ -100,15 +118,9 @@ def test_each_query_returns_data_under_load(
 
 
 @pytest.fixture(scope="module")
-def exposed(settings: Settings, playbook: Playbook, load: None) -> Iterator[str]:
-    """The URL of a Perses that the Gateway exposes without a login, as on a local cluster."""
-    perses.provide(settings)
-    options = {"dashboards_perses": True, "dashboards_perses_host": HOST, "dashboards_perses_anonymous": True}
-    result = playbook("playbooks/addons.yml", "--tags", "dashboards,namespace_security", "-e", json.dumps(options))
-    assert result.returncode == 0, reason(result)
-    yield f"https://{HOST}:{settings.https_port}"
-    result = playbook("playbooks/addons.yml", "--tags", "dashboards", "-e", json.dumps({"dashboards_perses": False}))
-    assert result.returncode == 0, reason(result)
+def exposed(settings: Settings, monitored: None, load: None) -> str:
+    """The URL of Perses, which inventories/local exposes without a login."""
+    return f"https://{HOST}:{settings.https_port}"
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +164,7 @@ def test_a_browser_renders_every_panel(exposed: str, settings: Settings, dashboa
     picture = settings.state / "dashboards" / f"{dashboard.uid}.png"
     picture.parent.mkdir(exist_ok=True)
     variables = "&".join(f"var-{name[1:]}={value}" for name, value in VARIABLES.items() if not name.startswith("$__"))
-    page = perses.shown(
+    page = browser.shown(
         f"{exposed}{PAGES[dashboard.uid]}?start=15m&{variables}",
         f"127.0.0.1:{settings.https_port}",
         settings.state / "ca.crt",

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Perses for the tests: its image, built and loaded into the node, and pages of it in a headless Chromium."""
+"""Pages in a headless Chromium: their texts, and pictures of them."""
 
 from __future__ import annotations
 
@@ -9,36 +9,17 @@ import base64
 import hashlib
 import subprocess
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from local import debian, engine, images, programs, table
-from local.cache import build_missing, locked
-from local.cluster import Cluster
-from local.progress import Progress
-from local.settings import Settings
+from local import debian
 
 # A page is complete when it has neither a request nor a timer left within this time of its own clock.
 PAGE_MILLISECONDS = 30_000
-
-
-def provide(settings: Settings) -> str:
-    """Load the image into the node, and return its reference. A build without cache takes some 10 minutes."""
-    rows = table.load(table.TABLE, table.SWITCHED["dashboards"])
-    (image,) = (image for image in rows.images if image.program == "perses")
-    found = engine.answering(settings)
-    assert found is not None
-    cluster = Cluster(settings, replace(rows, images=(image,)), found)
-    with locked(settings.cache):
-        build_missing(
-            [programs.product(rows.programs["perses"], settings), images.product(image, rows, settings)], Progress()
-        )
-        cluster.load(Progress(), built=True)
-    return image.ref
 
 
 class _Words(HTMLParser):
