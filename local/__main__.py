@@ -5,7 +5,8 @@
 
     python -m local up       create or resume the cluster
     python -m local demo     run up, then playbooks/site.yml, then send a prediction request
-    python -m local down     delete the cluster, and stop the Docker engine that `up` started
+    python -m local down     delete the cluster and the images of earlier builds, and stop the Docker engine that `up`
+                             started
     python -m local build    only pull or build the images and binaries of a cluster, and the binaries of additional
                              tables: python -m local build tests/upgrade/components.toml
 
@@ -20,9 +21,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from local import debian, demo, engine, galaxy, images, network_policies, node, programs, settings, table
+from local import debian, demo, engine, galaxy, images, leftovers, network_policies, node, programs, settings, table
 from local.cache import Product, build_missing, locked
 from local.cluster import Cluster, make_state, remove_state
 from local.engine import Engine, OwnEngine
@@ -147,6 +149,8 @@ def _down(config: Settings, rows: Table) -> None:
         Cluster(config, rows, docker).delete()
         # A run that is creating a cluster holds the lock before it has a container.
         with locked(config.cache, wait=False) as alone:
+            for name in leftovers.remove(docker, leftovers.current(config), datetime.now(UTC)) if alone else ():
+                print(f"    removed the image {name} of an earlier build", flush=True)
             if alone and docker.host and not docker.docker("ps", "--quiet").strip():
                 docker.docker("network", "prune", "--force")
                 own.stop()

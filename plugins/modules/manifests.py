@@ -67,11 +67,11 @@ options:
     default: present
   in_use:
     description:
-      - What O(state=absent) does if a CRD is among the manifests, and the cluster has objects of it that are not. What
-        the objects of the manifests own, and what was created for their Gateways, is deleted with them and does not
-        count.
-      - With V(fail), nothing is deleted, and the error counts them. With V(keep), these CRDs remain, and the rest is
-        deleted.
+      - What O(state=absent) does if a CRD is among the manifests, and the cluster has custom resources of it that are
+        not among the manifests. Objects that are owned by those of the manifests, or were created for their Gateways,
+        are deleted with them and do not count.
+      - With V(fail), nothing is deleted, and the error has the number of these custom resources. With V(keep), these
+        CRDs remain, and the rest is deleted.
       - The same applies to CRDs that O(prune) selects.
     type: str
     choices: [fail, keep]
@@ -79,7 +79,7 @@ options:
   definitions:
     description:
       - Objects to apply, or YAML strings with any number of them, as C(helm template) prints. Empty ones are ignored,
-        and a C(List) is expanded. One such string may stand in the place of the list.
+        and a C(List) is expanded. A single string may be given instead of the list.
       - Values of Secrets are masked where Ansible shows or logs the module's options. Set C(no_log) on the task all
         the same when they come from a variable that other callbacks show.
     type: list

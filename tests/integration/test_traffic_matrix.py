@@ -24,8 +24,8 @@ from local import demo
 from local.settings import REPOSITORY, Settings
 from tests.integration.conftest import OnNode
 
+from .allowed_traffic import Connection, End, denials
 from .helpers import objects
-from .network_ways import Connection, End, denials
 from .traffic_matrix import (
     LIFETIME,
     SCAN,

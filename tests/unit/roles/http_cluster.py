@@ -113,9 +113,9 @@ class Cluster(Server):
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
-    """Serve a cluster, with a kubeconfig in the folder."""
-    made = Cluster(folder)
+def cluster(folder: Path, made: Cluster | None = None) -> Iterator[Cluster]:
+    """Serve a cluster, by default a new one, with a kubeconfig in the folder."""
+    made = made or Cluster(folder)
     with serving(_handler(made)) as url:
         write_kubeconfig(made.kubeconfig, url)
         yield made

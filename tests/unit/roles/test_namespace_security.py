@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -14,15 +15,19 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from pathlib import Path
 from threading import Timer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform.enforcement import CONNECTED
-from tests.integration.network_ways import Connection, End, denials
+from tests.integration.allowed_traffic import Connection, End, denials
 
 from .test_templates import ROLES, text_of
+
+PROGRAM = ROLES / "namespace_security" / "files" / "policy_probe.py"
+policy_probe = SimpleNamespace(**runpy.run_path(str(PROGRAM)))
 
 Json = dict[str, Any]
 Render = Callable[..., list[Json]]
@@ -196,45 +201,99 @@ def test_no_pod_reaches_the_metadata_service_of_a_cloud(render: Render, part: st
         assert reached(pod, policies) & {"metadata", "metadata, IPv6"} == set(), pod.labels
 
 
-def probe(folder: Path, **more: Any) -> Json:
-    """The Job that tests the network."""
+def probe(folder: Path, **more: Any) -> dict[str, Json]:
+    """The objects that test the network, by kind, the Jobs by component."""
     variables = {
+        **yaml.safe_load((ROLES / "namespace_security" / "vars" / "main.yml").read_text()),
         "__namespace_security_probed": "kserve",
+        "__namespace_security_probe_program": PROGRAM.read_text(),
         "namespace_security_probe_image": "kserve/storage-initializer:v0.20.0",
         "namespace_security_images": {},
         **more,
     }
-    job: Json = yaml.safe_load(text_of("namespace_security/templates/policy-probe.yml.j2", variables, folder))
-    return job
+    text = text_of("namespace_security/templates/policy-probe.yml.j2", variables, folder)
+    documents = [document for document in yaml.safe_load_all(text) if document]
+    return {document["metadata"]["name"].rpartition("-")[2]: document for document in documents}
 
 
 def test_another_image_is_another_job(tmp_path: Path) -> None:
     """A Job is immutable."""
     mirror = {"registries": {"docker.io": "mirror.example.com"}}
     cases: list[Json] = [{}, {"namespace_security_probe_image": "x:1"}, {"namespace_security_images": mirror}]
-    names = {probe(tmp_path, **case)["metadata"]["name"] for case in cases}
+    names = {probe(tmp_path, **case)["client"]["metadata"]["name"] for case in cases}
     assert len(names) == 3 and all(len(name) <= 63 for name in names)
 
 
-def test_the_probe_of_the_network_says_what_it_has_seen(tmp_path: Path) -> None:
-    job = probe(tmp_path)
-    assert job["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"] == [CONNECTED]
-    [container] = job["spec"]["template"]["spec"]["containers"]
-    # Shorter than in a cluster, which a network may take to enforce the policies of a new pod.
-    program = container["args"][0].replace("time.monotonic() + 10", "time.monotonic() + 3")
-    assert program != container["args"][0]
+def test_the_pods_that_test_the_network_may_use_one_port_of_two(tmp_path: Path, render: Render) -> None:
+    objects = probe(tmp_path)
+    service = objects["probe"]["spec"]
+    pods = {
+        name: End(f"10.1.0.{number}", "kserve", name, objects[name]["spec"]["template"]["metadata"]["labels"])
+        for number, name in enumerate(("server", "client"), 20)
+    }
+    assert [name for name, pod in pods.items() if service["selector"].items() <= pod.labels.items()] == ["server"]
+    policies = render()
+    allowed = {
+        port["name"]: not list(denials(Connection(pods["client"], pods["server"], "TCP", port["targetPort"]), policies))
+        for port in service["ports"]
+    }
+    assert allowed == {"allowed": True, "denied": False}
+    assert {port["targetPort"] for port in service["ports"]} == {policy_probe.ALLOWED, policy_probe.DENIED}
+    for name in pods:
+        assert objects[name]["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"] == [CONNECTED]
+        assert objects[name]["spec"]["template"]["spec"]["containers"][0]["args"] == [PROGRAM.read_text(), name]
 
-    def run(port: int) -> int:
-        service = "KSERVE_WEBHOOK_SERVER_SERVICE_SERVICE_"
-        env = {**os.environ, f"{service}HOST": "127.0.0.1", f"{service}PORT": str(port)}
-        return subprocess.run([sys.executable, "-c", program], env=env, check=False, timeout=20).returncode
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert run(port) == CONNECTED
-        # A network that enforces them after a second.
-        Timer(1, server.close).start()
-        started = time.monotonic()
-        assert run(port) == 0
-        assert time.monotonic() - started > 1
-    assert run(port) == 0
+class Ports:
+    """Two free ports for the program, which waits less than in a cluster."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+            self.allowed, self.denied = one.getsockname()[1], other.getsockname()[1]
+
+    def start(self, part: str) -> subprocess.Popen[bytes]:
+        text = PROGRAM.read_text()
+        for old, new in (
+            ("ALLOWED, DENIED = 8081, 8082", f"ALLOWED, DENIED = {self.allowed}, {self.denied}"),
+            ("PATIENCE, OPEN_FOR = 40, 10", "PATIENCE, OPEN_FOR = 4, 2"),
+        ):
+            assert old in text
+            text = text.replace(old, new)
+        env = {**os.environ, "NETWORK_POLICY_PROBE_SERVICE_HOST": "127.0.0.1"}
+        return subprocess.Popen([sys.executable, "-c", text, part], env=env)
+
+    def listen(self, port: int) -> socket.socket:
+        return socket.create_server(("127.0.0.1", port), backlog=100)
+
+
+@pytest.fixture
+def ports() -> Ports:
+    return Ports()
+
+
+def test_a_network_that_lets_all_through_enforces_nothing(ports: Ports) -> None:
+    with ports.start("server") as server, ports.start("client") as client:
+        assert client.wait(20) == CONNECTED == policy_probe.CONNECTED
+        assert server.wait(5) == 0
+
+
+def test_a_network_that_denies_one_port_enforces_policies(ports: Ports) -> None:
+    with ports.listen(ports.allowed), ports.start("client") as client:
+        assert client.wait(20) == 0
+
+
+def test_a_network_may_take_a_while(ports: Ports) -> None:
+    """Until it enforces the policies of a new pod, and until it routes a Service."""
+    late = ports.listen(ports.denied)
+    Timer(1, late.close).start()
+    started = time.monotonic()
+    with ports.start("client") as client:
+        time.sleep(1.5)
+        with ports.listen(ports.allowed):
+            assert client.wait(20) == 0
+    assert time.monotonic() - started > 1.5
+
+
+def test_a_server_that_does_not_answer_says_nothing_about_the_network(ports: Ports) -> None:
+    with ports.start("client") as client:
+        assert client.wait(20) == policy_probe.UNKNOWN

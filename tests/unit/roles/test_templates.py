@@ -143,7 +143,9 @@ def test_the_pods_of_a_model_have_an_annotation_that_changes_with_each_of_their_
     digests = [one["annotations"]["kserve.hashfoundry.io/pods"] for one in predictors]
     # More replicas need no other pods.
     assert digests[0] == digests[1] != digests[2]
-    assert predictors[1]["maxReplicas"] == 3 and predictors[1]["model"]["readinessProbe"]["periodSeconds"] == 2
+    assert predictors[1]["maxReplicas"] == 3
+    probes = {probe: predictors[1]["model"][probe]["periodSeconds"] for probe in ("startupProbe", "readinessProbe")}
+    assert probes == {"startupProbe": 1, "readinessProbe": 5}
 
 
 @pytest.mark.parametrize("digest", ["", "sha256:" + "0" * 64], ids=["without a digest", "with a digest"])
