@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing import Any
 
 import promql_parser
 import pytest
+import yaml
 
 from dashboards import perses
 from dashboards.__main__ import DASHBOARDS, ROLE, files
 from dashboards.model import COLUMNS, Chart, Color, Dashboard, Query, Row, Stat, Table, Unit, places
+from local import programs
 
 ROOT = Path(__file__).resolve().parents[2]
 KNOWN = {name for names in tomllib.loads((ROOT / "dashboards" / "series.toml").read_text()).values() for name in names}
@@ -52,6 +55,19 @@ def test_no_file_is_left_of_a_removed_dashboard() -> None:
 @pytest.mark.parametrize(("uid", "title", "expr"), QUERIES)
 def test_every_query_uses_known_series(uid: str, title: str, expr: str) -> None:
     assert series(expr) and series(expr) <= KNOWN
+
+
+def test_prometheus_itself_parses_every_query(tmp_path: Path) -> None:
+    rules = [
+        {"record": f"query:{number}", "expr": expr.replace("$__rate_interval", "2m")}
+        for number, (_uid, _title, expr) in enumerate(QUERIES)
+    ]
+    path = tmp_path / "rules.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    command = [programs.provided("promtool"), "check", "rules", path]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"{len(rules)} rules found" in result.stdout
 
 
 def test_no_known_series_is_unused() -> None:
