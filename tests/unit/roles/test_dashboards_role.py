@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,53 +20,61 @@ USERS = [{"name": "ops", "password": "not-shown"}]
 OIDC = [{"slug_id": "corp", "client_id": "x", "client_secret": "y", "issuer": "https://id.example.org"}]
 EXPOSED = {"dashboards_perses": True, "dashboards_perses_host": HOST}
 REFUSED = "Perses would be exposed at dashboards.example.org without a login."
-UNREACHABLE = "https://127.0.0.1:1"
+OPEN: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "no-users": {"dashboards_perses_users": []},
+    "not-anonymous": {"dashboards_perses_anonymous": "false"},
+}
+CLOSED: dict[str, dict[str, Any]] = {
+    "users": {"dashboards_perses_users": USERS},
+    "oidc": {"dashboards_perses_oidc": OIDC},
+    "anonymous": {"dashboards_perses_anonymous": "true"},
+    "no-host": {"dashboards_perses_host": ""},
+    "no-perses": {"dashboards_perses": "false"},
+    "no-gateway": {"platform_deployment_mode": "Knative"},
+}
 
 
-def run(folder: Path, **variables: Any) -> str:
-    """The output of the role, which fails at the latest because no cluster is reachable."""
-    (folder / "kubeconfig").write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "clusters": [{"name": "c", "cluster": {"server": UNREACHABLE}}],
-                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
-                "users": [{"name": "c", "user": {"token": "x"}}],
-                "current-context": "c",
-            }
-        )
-    )
-    play = {"hosts": "localhost", "gather_facts": False, "roles": ["hashfoundry.kserve.dashboards"]}
+@pytest.fixture(scope="module")
+def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Why the role fails with each set of options: at the latest because no cluster is reachable."""
+    folder = tmp_path_factory.mktemp("failures")
+    kubeconfig = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+        "users": [{"name": "c", "user": {"token": "x"}}],
+        "current-context": "c",
+    }
+    (folder / "kubeconfig").write_text(yaml.safe_dump(kubeconfig))
+    common = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "platform_kubeconfig": str(folder / "kubeconfig"),
+        "platform_monitoring": "managed",
+        **EXPOSED,
+    }
+    hosts = {name: {**common, **options} for name, options in {**OPEN, **CLOSED}.items()}
+    (folder / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+    play = {"hosts": "all", "gather_facts": False, "roles": ["hashfoundry.kserve.dashboards"]}
     (folder / "play.yml").write_text(yaml.safe_dump([play]))
-    given = {"platform_kubeconfig": str(folder / "kubeconfig"), "platform_monitoring": "managed", **variables}
-    words = ("play.yml", "-e", json.dumps(given))
-    code, output = exit_code_and_output("ansible-playbook", *words, folder=folder, env=environment("HASHFOUNDRY_"))
+    env = environment("HASHFOUNDRY_")
+    words = ("-i", "hosts.json", "-f", "9", "play.yml")
+    code, output = exit_code_and_output("ansible-playbook", *words, folder=folder, env=env)
     assert code != 0
-    return " ".join(output.split())
+    found = re.findall(r"^fatal: \[([a-z-]+)\]: FAILED! => (.*?)(?=^\S|\Z)", output, re.M | re.S)
+    return {name: " ".join(text.split()) for name, text in found}
 
 
-@pytest.mark.parametrize("without", [{}, {"dashboards_perses_users": []}, {"dashboards_perses_anonymous": "false"}])
-def test_perses_is_not_exposed_without_a_login(tmp_path: Path, without: dict[str, Any]) -> None:
-    assert REFUSED in run(tmp_path, **EXPOSED, **without)
+@pytest.mark.parametrize("name", OPEN)
+def test_perses_is_not_exposed_without_a_login(failures: dict[str, str], name: str) -> None:
+    assert REFUSED in failures[name]
 
 
-@pytest.mark.parametrize(
-    "login",
-    [
-        {"dashboards_perses_users": USERS},
-        {"dashboards_perses_oidc": OIDC},
-        {"dashboards_perses_anonymous": True},
-        {"dashboards_perses_host": ""},
-        {"dashboards_perses": False},
-        {"platform_deployment_mode": "Knative"},
-    ],
-    ids=lambda login: next(iter(login)),
-)
-def test_perses_is_installed_with_a_login_or_without_a_route(tmp_path: Path, login: dict[str, Any]) -> None:
-    output = run(tmp_path, **{**EXPOSED, **login})
-    assert REFUSED not in output
-    assert "127.0.0.1" in output  # it went on to the cluster
+@pytest.mark.parametrize("name", CLOSED)
+def test_perses_is_installed_with_a_login_or_without_a_route(failures: dict[str, str], name: str) -> None:
+    assert "127.0.0.1" in failures[name]  # it went on to the cluster
 
 
 @pytest.fixture(scope="module")
