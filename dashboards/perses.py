@@ -45,7 +45,10 @@ def _stat(panel: Stat) -> dict[str, Any]:
         "format": _format(panel.unit, panel.decimals),
         "thresholds": {"mode": "absolute", "defaultColor": panel.below, "steps": _steps(panel.steps)},
     }
-    spec |= {"metricLabel": panel.text} if panel.text else {"sparkline": {}}
+    if panel.text:
+        spec["metricLabel"] = panel.text
+    else:
+        spec["sparkline"] = {}
     return {"kind": "StatChart", "spec": spec}
 
 
