@@ -149,11 +149,14 @@ def _down(config: Settings, rows: Table) -> None:
         Cluster(config, rows, docker).delete()
         # A run that is creating a cluster holds the lock before it has a container.
         with locked(config.cache, wait=False) as alone:
-            for name in leftovers.remove(docker, leftovers.current(config), datetime.now(UTC)) if alone else ():
-                print(f"    removed the image {name} of an earlier build", flush=True)
-            if alone and docker.host and not docker.docker("ps", "--quiet").strip():
-                docker.docker("network", "prune", "--force")
-                own.stop()
+            if alone:
+                for name in leftovers.remove(docker, leftovers.current(config), datetime.now(UTC)):
+                    print(f"    removed the image {name} of an earlier build", flush=True)
+            if alone and docker.host:
+                leftovers.prune(docker)
+                if not docker.docker("ps", "--quiet").strip():
+                    docker.docker("network", "prune", "--force")
+                    own.stop()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,7 +1,11 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Remove images of earlier builds from the Docker engine: each build of the node image has its own tag."""
+"""Remove images of earlier builds from the Docker engine.
+
+Each build of the node image has its own tag. A build of any other image takes the tag of the one before, which remains
+without a name.
+"""
 
 from __future__ import annotations
 
@@ -42,3 +46,8 @@ def remove(docker: Engine, keep: Collection[str], now: datetime) -> list[str]:
         # The engine refuses to remove an image that a container uses, running or stopped.
         and succeeds(["docker", "image", "rm", name], env=docker.env)
     ]
+
+
+def prune(docker: Engine) -> None:
+    """Remove the images without a name that no container uses, from an engine that holds only images of the project."""
+    docker.docker("image", "prune", "--force", f"--filter=until={AGE // timedelta(hours=1)}h")

@@ -61,6 +61,11 @@ def test_only_unused_images_of_earlier_builds_are_removed(docker: Path) -> None:
     ]
 
 
+def test_images_without_a_name_are_removed_only_after_a_day(docker: Path) -> None:
+    leftovers.prune(Engine("unix:///run/own.sock"))
+    assert docker.read_text() == "image prune --force --filter=until=24h\n"
+
+
 def test_what_this_checkout_builds_is_retained_with_all_settings() -> None:
     rows = table.load()
     for mode in settings.MODES:

@@ -313,7 +313,7 @@ argument_specs:
       probe_note: {type: str}
       probe_words: {type: list, elements: str, default: [a]}
       probe_pods: {type: list, elements: dict, options: {labels: {type: dict}}}
-      probe_others: {type: dict, description: The others, as C(other_pods).}
+      probe_others: {type: dict, description: "The others, as C(other_pods)."}
       probe_folder: {type: path, default: '{{ home }}/probe'}
       probe_domain: {type: str}
 """,

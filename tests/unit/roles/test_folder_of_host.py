@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ def folders(
     tmp_path: Path, hosts: tuple[str, ...], name: str, variables: dict[str, Any], *words: str
 ) -> dict[str, str]:
     """Return the value of a variable of each host."""
-    inventory = {"clusters": {"hosts": {host: {"ansible_connection": "local"} for host in hosts}}}
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    inventory = {"clusters": {"hosts": dict.fromkeys(hosts, local)}}
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
     written = {"dest": f"{tmp_path}/{{{{ inventory_hostname }}}}.txt", "content": f"{{{{ {name} }}}}", "mode": "0600"}
     tasks = [{"ansible.builtin.copy": written}]

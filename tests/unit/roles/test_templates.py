@@ -169,6 +169,6 @@ def test_a_model_from_elsewhere_is_served_from_its_uri(digest: str, tmp_path: Pa
     assert service["spec"]["predictor"]["model"]["storageUri"] == "gs://public/iris"
     # By which NetworkPolicies select its pods.
     assert service["metadata"]["labels"]["kserve.hashfoundry.io/storage"] == "uri"
-    wanted = [{"name": "MODEL_DIGEST", "value": digest}] if digest else None
-    assert service["spec"]["predictor"]["model"].get("env") == wanted
+    wanted = {"MODEL_VERSION": "v1"} | ({"MODEL_DIGEST": digest} if digest else {})
+    assert {entry["name"]: entry["value"] for entry in service["spec"]["predictor"]["model"]["env"]} == wanted
     assert service["metadata"]["annotations"].get("kserve.hashfoundry.io/digest") == (digest or None)
