@@ -290,13 +290,13 @@ INPUT = Row(
         ),
         Chart(
             "Rows per request",
-            "Large requests are slow ones.",
+            "Of the answered requests. Large requests are slow ones.",
             8,
             8,
             (
                 Query(
                     f"sum(rate(model_server_rows_total{{{CHOSEN}}}[$__rate_interval])) "
-                    f"/ sum(rate(model_server_requests_total{{{CHOSEN}}}[$__rate_interval]))",
+                    f'/ sum(rate(model_server_requests_total{{{CHOSEN}, protocol=~"v1|v2", code="200"}}[$__rate_interval]))',
                     "rows",
                     Color.CALM,
                 ),
