@@ -24,6 +24,7 @@ from dashboards.model import (
 CHOSEN = 'namespace="$namespace", model="$model"'
 POD = 'namespace="$namespace", pod=~"$model-predictor-.+"'
 CONTAINER = f'{POD}, container="kserve-container"'
+ANSWERED = f'{CHOSEN}, protocol=~"v1|v2", code="200"'
 SERVER = f"model:requests:rate5m{{{CHOSEN}}}"
 
 
@@ -296,7 +297,7 @@ INPUT = Row(
             (
                 Query(
                     f"sum(rate(model_server_rows_total{{{CHOSEN}}}[$__rate_interval])) "
-                    f'/ sum(rate(model_server_requests_total{{{CHOSEN}, protocol=~"v1|v2", code="200"}}[$__rate_interval]))',
+                    f"/ sum(rate(model_server_requests_total{{{ANSWERED}}}[$__rate_interval]))",
                     "rows",
                     Color.CALM,
                 ),
