@@ -249,8 +249,9 @@ options:
       - Whether to wait until the objects are ready, also those that are unchanged. Waited for are CRDs (established,
         names accepted), Deployments, StatefulSets and DaemonSets (rolled out), Namespaces (active), APIServices
         (available), Jobs (complete), GatewayClasses (accepted), Gateways (programmed), cert-manager's Issuers,
-        ClusterIssuers and Certificates (ready), and webhook configurations with a Service (their CA is a certificate).
-        Everything else counts as ready.
+        ClusterIssuers and Certificates (ready), Prometheus and Alertmanager objects of the
+        Prometheus Operator (reconciled and available), and webhook configurations with a Service (their CA is a
+        certificate). Everything else counts as ready.
       - While it waits on the control node, it reports on standard error every 15 seconds how far it has come, unless
         the task has C(no_log).
       - It fails at once when waiting cannot help, as when a Deployment's progress deadline is exceeded.

@@ -45,6 +45,7 @@ options:
       - kserve
       - net_istio
       - net_kourier
+      - prometheus_operator
     default: []
   verify:
     description:
@@ -142,6 +143,10 @@ components:
     uid:
       description: The UID of its main CRD, which changes when the CRD is re-created.
       type: str
+    managers:
+      description: The field managers that have applied its main CRD.
+      type: list
+      elements: str
     deployments:
       description: The names of its Deployments.
       type: list
@@ -156,6 +161,7 @@ components:
       version: v0.20.0
       namespace: kserve
       uid: 0f3cf1c4-4f63-4f0c-b0a8-6e0dcf1fd1ce
+      managers: [hashfoundry.kserve.kserve]
       deployments: [kserve-controller-manager]
       problems: []
 reason:

@@ -31,6 +31,11 @@ RESOURCES = {
     "/apis/apps/v1": {"ReplicaSet": ("replicasets", True)},
     "/apis/batch/v1": {"Job": ("jobs", True)},
     "/apis/gateway.networking.k8s.io/v1": {"HTTPRoute": ("httproutes", True)},
+    "/apis/monitoring.coreos.com/v1": {
+        "PodMonitor": ("podmonitors", True),
+        "PrometheusRule": ("prometheusrules", True),
+        "ServiceMonitor": ("servicemonitors", True),
+    },
     "/apis/policy/v1": {"PodDisruptionBudget": ("poddisruptionbudgets", True)},
     "/apis/networking.k8s.io/v1": {"Ingress": ("ingresses", True)},
     "/apis/serving.kserve.io/v1beta1": {"InferenceService": ("inferenceservices", True)},

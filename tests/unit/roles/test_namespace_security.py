@@ -31,7 +31,7 @@ policy_probe = SimpleNamespace(**runpy.run_path(str(PROGRAM)))
 
 Json = dict[str, Any]
 Render = Callable[..., list[Json]]
-PARTS = ("models", "kserve", "cert_manager", "contour", "knative", "kourier", "istio", "object_storage")
+PARTS = ("models", "kserve", "cert_manager", "contour", "knative", "kourier", "istio", "object_storage", "monitoring")
 ADDRESSES = {"IPv4": ["10.0.0.1"], "IPv6": ["fd00::1"], "dual stack": ["10.0.0.1", "fd00::1"]}
 NODE_DNS = [{"ipBlock": {"cidr": "169.254.20.10/32"}}]
 URI_HOSTS = [{"to": [{"ipBlock": {"cidr": "fd12::/64"}}], "port": "8443"}]
@@ -51,7 +51,7 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
             "namespace_security_namespaces": [{"name": part, "part": part} for part in PARTS],
             "namespace_security_gateway": "models",
             "namespace_security_gateway_port": 8443,
-            "namespace_security_metrics_namespaces": ["monitoring"],
+            "namespace_security_metrics_namespaces": ["observers"],
             "__namespace_security_read": {"api_server": {"addresses": ADDRESSES[stack], "port": 6443}},
             **more,
         }
@@ -148,6 +148,93 @@ def test_a_gateway_reaches_the_models_of_every_namespace(render: Render, part: s
     for name, own, reached_by in (("served", {"serving.kserve.io/inferenceservice": "x"}, True), ("other", {}, False)):
         target = End("10.1.2.2", "other-models", name, own)
         assert (list(denials(Connection(source, target, "TCP", port), render())) == []) is reached_by, name
+
+
+OBSERVED = {
+    "model": ("models", {"serving.kserve.io/inferenceservice": "iris"}, [8080, 8082, 9091]),
+    "KServe": ("kserve", {"control-plane": "kserve-controller-manager"}, [8443]),
+    "cert-manager": ("cert_manager", {"app.kubernetes.io/instance": "cert-manager"}, [9402]),
+    "Contour": ("contour", {"app": "contour-models"}, [8000]),
+    "Envoy": ("contour", {"app": "envoy-models"}, [8002]),
+    "Knative": ("knative", {"app": "activator"}, [9090]),
+    "Kourier": ("kourier", {"app": "3scale-kourier-gateway"}, [9000]),
+    "istiod": ("istio", {"app": "istiod"}, [15014]),
+    "Istio": ("istio", {"istio": "ingressgateway"}, [15020]),
+}
+INSIDE = {
+    "Prometheus Operator": ("monitoring", {"app.kubernetes.io/name": "prometheus-operator"}, [8080]),
+    "kube-state-metrics": ("monitoring", {"app.kubernetes.io/name": "kube-state-metrics"}, [8080, 8081]),
+    "Alertmanager": ("monitoring", {"app.kubernetes.io/name": "alertmanager"}, [9093]),
+    "other Prometheus": ("monitoring", {"app.kubernetes.io/name": "prometheus", "replica": "2"}, [9090]),
+}
+PROMETHEUS = End("10.1.0.20", "monitoring", "prometheus", {"app.kubernetes.io/name": "prometheus"})
+BESIDE_PROMETHEUS = End("10.1.0.21", "monitoring", "alertmanager", {"app.kubernetes.io/name": "alertmanager"})
+OBSERVER = End("10.1.0.22", "observers", "agent", {"app": "agent"})
+
+
+def open_ports(source: End, namespace: str, labels: Json, policies: list[Json]) -> set[int]:
+    """The ports of a pod, of all that any pod in these tests has, to which a connection is allowed on both sides."""
+    ports = {port for _name, _labels, listed in (*OBSERVED.values(), *INSIDE.values()) for port in listed}
+    target = End("10.1.0.30", namespace, "target", labels)
+    return {port for port in ports if not list(denials(Connection(source, target, "TCP", port), policies))}
+
+
+@pytest.mark.parametrize("name", [*OBSERVED, *INSIDE])
+def test_prometheus_reaches_what_it_scrapes_and_no_other_port(render: Render, name: str) -> None:
+    namespace, labels, ports = {**OBSERVED, **INSIDE}[name]
+    # Every client of the cluster reaches the gateways and webhooks.
+    everyone = open_ports(End("10.1.2.3", "elsewhere", "pod"), namespace, labels, render())
+    assert open_ports(PROMETHEUS, namespace, labels, render()) - everyone == set(ports) - everyone
+    if name in OBSERVED:
+        assert open_ports(BESIDE_PROMETHEUS, namespace, labels, render()) == set()
+        # A namespace of the inventory, whose policies the role does not manage.
+        assert open_ports(OBSERVER, namespace, labels, render()) - everyone == set(ports) - everyone
+    else:
+        assert open_ports(OBSERVER, namespace, labels, render()) == set()
+
+
+def test_without_monitoring_no_port_of_it_is_allowed(render: Render) -> None:
+    others = [{"name": part, "part": part} for part in PARTS if part != "monitoring"]
+    policies = render(namespace_security_namespaces=others, namespace_security_metrics_namespaces=[])
+    for namespace, labels, _ports in OBSERVED.values():
+        everyone = open_ports(End("10.1.2.3", "elsewhere", "pod"), namespace, labels, policies)
+        assert open_ports(PROMETHEUS, namespace, labels, policies) == everyone
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "port", "allowed"),
+    [
+        (PROMETHEUS, End("10.0.0.1"), 6443, True),
+        (PROMETHEUS, End("10.9.0.4"), 10250, True),  # a node
+        (PROMETHEUS, End("203.0.113.7"), 443, False),
+        (BESIDE_PROMETHEUS, End("203.0.113.7"), 443, True),
+        (BESIDE_PROMETHEUS, End("10.99.0.7"), 443, False),
+        (BESIDE_PROMETHEUS, End("10.0.0.1"), 6443, False),
+        (End("10.0.0.1"), PROMETHEUS, 9090, True),  # a query through the API server's proxy
+        (End("10.0.0.1"), BESIDE_PROMETHEUS, 9093, True),
+        (End("10.1.2.3", "elsewhere", "pod"), PROMETHEUS, 9090, False),
+        (OBSERVER, PROMETHEUS, 9090, False),
+    ],
+)
+def test_who_monitoring_talks_to(render: Render, source: End, target: End, port: int, allowed: bool) -> None:
+    assert (list(denials(Connection(source, target, "TCP", port), render())) == []) is allowed
+
+
+def test_alertmanagers_reach_each_other_over_both_protocols(render: Render) -> None:
+    other = End("10.1.0.23", "monitoring", "alertmanager-1", BESIDE_PROMETHEUS.labels)
+    for protocol in ("TCP", "UDP"):
+        assert not list(denials(Connection(BESIDE_PROMETHEUS, other, protocol, 9094), render()))
+        assert list(denials(Connection(PROMETHEUS, other, protocol, 9094), render()))
+
+
+def test_receivers_and_clients_of_the_inventory(render: Render) -> None:
+    grafana = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "grafana"}}}
+    mail = {"to": [{"ipBlock": {"cidr": "10.99.0.0/16"}}], "port": "587"}
+    policies = render(namespace_security_prometheus_clients=[grafana], namespace_security_alert_receivers=[mail])
+    client = End("10.1.0.40", "grafana", "grafana")
+    assert not list(denials(Connection(client, PROMETHEUS, "TCP", 9090), policies))
+    assert not list(denials(Connection(BESIDE_PROMETHEUS, End("10.99.0.7"), "TCP", 587), policies))
+    assert list(denials(Connection(BESIDE_PROMETHEUS, End("203.0.113.7"), "TCP", 443), policies)) == ["Egress"]
 
 
 def blocks(policies: list[Json]) -> Iterator[Json]:

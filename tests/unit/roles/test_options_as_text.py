@@ -101,12 +101,27 @@ ROLES: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         ["__model_volume_existing", "__model_volume_sizeless"],
     ),
+    "monitoring": (
+        {
+            "monitoring_namespace": "observers",
+            "monitoring_prometheus_host": "prometheus.example.org",
+            "monitoring_prometheus_users_secret": "users",
+            "monitoring_ingress_class": "nginx",
+            "monitoring_ingress_tls_secret": "tls",
+            "monitoring_prometheus_storage": {"resources": {"requests": {"storage": "1Gi"}}},
+            "__monitoring_alerting": {"config": {}, "secrets": []},
+            **{f"monitoring_{name}_version": "v1.2.3" for name in ("prometheus_operator", "prometheus")},
+            **{f"monitoring_{name}_version": "v1.2.3" for name in ("alertmanager", "kube_state_metrics")},
+        },
+        ["__monitoring_reloaders"],
+    ),
     "namespace_security": (
         {
             "namespace_security_namespaces": [
                 {"name": "models", "part": "models", "secured": True, "quota": {"pods": "20"}},
                 {"name": "contour", "part": "contour"},
                 {"name": "theirs", "part": "knative", "secured": False},
+                {"name": "monitoring", "part": "monitoring"},
             ],
             "namespace_security_metrics_namespaces": ["monitoring", "logs"],
             "__namespace_security_read": {"api_server": {"addresses": ["10.0.0.1"], "port": 6443}},
