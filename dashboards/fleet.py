@@ -123,7 +123,7 @@ MODELS = Row(
             "Models",
             "Select a model to open its dashboard. Cells are empty for models without requests.",
             24,
-            9,
+            7,
             labels=(("namespace", "Namespace"), ("model", "Model"), ("version", "Version")),
             columns=(
                 Column("Pods", by_model(f"{EACH} ({REPLICAS})"), steps=(Step(1, Color.GOOD),), below=Color.BAD),
@@ -183,6 +183,7 @@ BUDGETS = Row(
             (Query(f"max by (namespace, model) ({budget('availability')})", NAME),),
             Unit.RATIO,
             limits=(Step(0, Color.BAD),),
+            minimum=None,
             maximum=1,
         ),
         Chart(
@@ -193,6 +194,7 @@ BUDGETS = Row(
             (Query(f"max by (namespace, model) ({budget('latency_p95')})", NAME),),
             Unit.RATIO,
             limits=(Step(0, Color.BAD),),
+            minimum=None,
             maximum=1,
         ),
         Chart(

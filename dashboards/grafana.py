@@ -82,12 +82,13 @@ def _chart(panel: Chart) -> timeseries.Panel:
         .fill_opacity(30 if panel.stacked else 8)
         .gradient_mode(common.GraphGradientMode.OPACITY)
         .show_points(common.VisibilityMode.NEVER)
-        .axis_soft_min(0)
         .legend(looks.VizLegendOptions().display_mode(common.LegendDisplayMode.LIST).show_legend(True))
         .tooltip(looks.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING))
     )
     if panel.stacked:
         built.stacking(looks.StackingConfig().mode(common.StackingMode.NORMAL))
+    if panel.minimum is not None:
+        built.min(panel.minimum)
     if panel.maximum is not None:
         built.max(panel.maximum)
     if panel.limits:

@@ -93,12 +93,14 @@ class Stat(Panel):
 
 @dataclass(frozen=True)
 class Chart(Panel):
-    """Values over time. limits: horizontal lines. stacked: the series are parts of a whole."""
+    """Values over time. limits: horizontal lines. stacked: the series are parts of a whole. minimum, maximum: of the
+    axis; None: by the values."""
 
     queries: tuple[Query, ...]
     unit: Unit
     limits: tuple[Step, ...] = ()
     stacked: bool = False
+    minimum: float | None = 0
     maximum: float | None = None
 
     def expressions(self) -> tuple[str, ...]:

@@ -153,6 +153,7 @@ BUDGETS = Row(
             (Query(f"min by (slo) (slo:error_budget_remaining:ratio{{{CHOSEN}}})", "{{slo}}"),),
             Unit.RATIO,
             limits=(Step(0, Color.BAD),),
+            minimum=None,
             maximum=1,
         ),
         Chart(

@@ -61,8 +61,7 @@ def _chart(panel: Chart) -> dict[str, Any]:
     axis: dict[str, Any] = {"format": _format(panel.unit)}
     if panel.stacked:
         visual["stack"] = "all"
-    if panel.maximum is not None:
-        axis["max"] = panel.maximum
+    axis |= {name: bound for name, bound in (("min", panel.minimum), ("max", panel.maximum)) if bound is not None}
     spec: dict[str, Any] = {
         "legend": {"position": "bottom", "mode": "list", "size": "small"},
         "visual": visual,
@@ -84,7 +83,7 @@ def _table(panel: Table) -> dict[str, Any]:
         shown = _format(column.unit, column.decimals)
         settings.append({"name": name, "header": column.title, "format": shown, "align": "right"})
     settings.append({"name": "timestamp", "hide": True})
-    spec: dict[str, Any] = {"density": "compact", "columnSettings": settings}
+    spec: dict[str, Any] = {"density": "compact", "defaultColumnWidth": "auto", "columnSettings": settings}
     if several:
         labels = [label for label, _title in panel.labels]
         merged = [{"kind": "MergeIndexedColumns", "spec": {"column": label}} for label in labels]

@@ -76,8 +76,8 @@ NOW = Row(
             decimals=2,
         ),
         Stat(
-            "Certificate, days left",
-            "The gateway's certificate that expires first. A run of addons renews it from 30 days on.",
+            "Certificate days",
+            "Until the first certificate of the gateway expires. A run of addons renews it from 30 days on.",
             3,
             4,
             Query("min(envoy_server_days_until_first_cert_expiring)"),
@@ -123,9 +123,9 @@ ALERTS = Row(
     (
         Table(
             "Firing alerts",
-            "The longest first. Each alert has a runbook: see its annotation runbook_url.",
+            "Each alert has a runbook: see its annotation runbook_url.",
             24,
-            7,
+            6,
             labels=(("alertname", "Alert"), ("severity", "Severity"), ("namespace", "Namespace"), ("model", "Model")),
             columns=(
                 Column(
