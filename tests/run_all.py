@@ -135,6 +135,10 @@ class Molecule:
         for row in self._rows:
             if not row.core and self._results.too_late(row):
                 continue
+            if row.components and not (built := build(self._results, row.cluster, row.components)).passed:
+                line = f"not run, because its components were not built: {built.line}"
+                self._results.record(row.name, CheckResult(False, line, built.seconds))
+                continue
             if row.core:
                 # The core has no time limit. It first deletes what an interrupted run has left.
                 result = self._run(row, "destroy").and_then(self._run(row, "test", "--destroy=never"))
@@ -151,9 +155,11 @@ class Molecule:
             self._results.record(f"{first.name} destroy", destroyed)
 
 
-def build(results: Results, mode: str, rows: Sequence[Scenario]) -> CheckResult:
-    """Build what the scenarios of a mode need, before Molecule, which prints the output of a step only at its end."""
-    tables = sorted({row.components for row in rows if row.components})
+def build(results: Results, mode: str, *tables: str) -> CheckResult:
+    """Build the components of a cluster, before Molecule, which prints the output of a step only at its end.
+
+    What only one scenario needs is built right before it, and not at all if the time is over by then.
+    """
     command = [BIN / "python", "-m", "local", "build", *tables]
     return results.run(f"build-{mode.lower()}", command, {"HASHFOUNDRY_MODE": mode})
 
@@ -163,7 +169,7 @@ def clusters(results: Results, rows: Sequence[Scenario]) -> list[Molecule]:
     lanes = []
     for mode in dict.fromkeys(row.cluster for row in rows):
         mine = [row for row in rows if row.cluster == mode]
-        result = build(results, mode, mine)
+        result = build(results, mode)
         if result.passed:
             lanes.append(Molecule(results, mine))
             continue

@@ -96,8 +96,9 @@ def _faults(slo: Mapping[str, Any]) -> Iterator[str]:
             )
     latency = slo.get("latency") or {}
     for percentile, given in latency.items():
-        milliseconds = _milliseconds(given)
-        if milliseconds is None:
+        try:
+            milliseconds = _milliseconds(given)
+        except ValueError:
             yield f"slo.latency.{percentile} is {given}, and must be a duration with its unit, such as 500ms or 2.5s"
             return
         if milliseconds not in THRESHOLDS:
@@ -115,9 +116,10 @@ def _faults(slo: Mapping[str, Any]) -> Iterator[str]:
         yield f"slo.window is {window}, and must be one of {', '.join(WINDOWS)}"
 
 
-def _milliseconds(given: Any) -> Decimal | None:
-    matched = _DURATION.fullmatch(str(given).strip())
-    return Decimal(matched[1]) * (1000 if matched[2] == "s" else 1) if matched else None
+def _milliseconds(given: Any) -> Decimal:
+    if not (matched := _DURATION.fullmatch(str(given).strip())):
+        raise ValueError(given)
+    return Decimal(matched[1]) * (1000 if matched[2] == "s" else 1)
 
 
 def _number(value: Decimal) -> str:

@@ -27,6 +27,8 @@ Right = tuple[str, str, str, str]
 UNUSED_BY_A_FIRST_RUN = {
     ("platform", "", "pods", "list"): "it explains an error",
     ("platform", "", "events", "list"): "it explains an error",
+    ("platform", "apps", "statefulsets", "list"): "platform_info finds those that do not run",
+    ("platform", "apps", "daemonsets", "list"): "platform_info finds those that do not run",
     ("platform", "cert-manager.io", "certificaterequests", "list"): "it explains an error",
     ("platform", "acme.cert-manager.io", "orders", "list"): "it explains an error",
     ("platform", "acme.cert-manager.io", "challenges", "list"): "it explains an error",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,7 +107,11 @@ def test_only_what_the_chosen_scenarios_need_is_built() -> None:
     script = Script()
     run_all.run(script, ["lint"], choice)
     builds = [command for command in script.started if " local build" in command]
-    assert builds == ["Standard python -m local build", "Knative python -m local build more.toml"]
+    assert sorted(builds) == [
+        "Knative python -m local build",
+        "Knative python -m local build more.toml",
+        "Standard python -m local build",
+    ]
     assert "make --no-print-directory matrix" in script.started
     assert passed(script) == {"lint": True, "matrix": True, "core": True, "knative": True}
 
@@ -115,10 +120,13 @@ def test_a_failed_build_fails_only_its_scenarios() -> None:
     script = Script("local build more.toml")
     run_all.run(script, ["lint"], Choice(dict.fromkeys((CORE, OF_KNATIVE), "core")))
     assert passed(script) == {"lint": True, "core": True, "knative": False}
-    assert (
-        script.checks["knative"].line
-        == "not run, because the images of its cluster were not built: end of build-knative"
-    )
+    assert script.checks["knative"].line == "not run, because its components were not built: end of build-knative"
+
+
+def test_after_the_time_limit_nothing_is_built() -> None:
+    script = Script(minutes=0)
+    Molecule(script, [CORE, replace(FIRST, components="more.toml")]).lane()
+    assert not any(" local build" in command for command in script.started)
 
 
 def test_without_a_virtual_environment_nothing_runs() -> None:

@@ -50,7 +50,7 @@ def rules_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Promto
             folder = tmp_path_factory.mktemp(gateway)
             mode = {} if gateway == "contour" else {"platform_deployment_mode": "Knative"}
             mode |= {"platform_networking": gateway} if mode else {}
-            objects = rendered(folder, models=[IRIS, CHURN], **mode)
+            objects = rendered(folder, models=[{**IRIS, "scaling": {"max_replicas": 3}}, CHURN], **mode)
             made[gateway] = Promtool(folder / "rules")
             made[gateway].write(objects)
         return made[gateway]
@@ -297,7 +297,8 @@ def test_the_names_of_dashboards_have_data(contour: Promtool) -> None:
         ("sum by (namespace, model) (sli:inference_error_rate:5m{model='iris'})", {iris: 0.1}),
         ("sum by (namespace, model) (sli:inference_requests:rate5m{model='iris'})", {iris: 10}),
         ("sum by (service, model) (rate(inference_request_total[5m]))", {
-            '{model="iris", service="iris-predictor"}': 10}),
+            '{model="iris", service="iris-predictor"}': 10,
+            '{model="churn", service="churn-predictor"}': 10}),
         ("gateway:requests:rate5m", {
             f'gateway:requests:rate5m{{code="200", model="iris", {HERE}}}': 9,
             f'gateway:requests:rate5m{{code="503", model="iris", {HERE}}}': 1}),
@@ -454,6 +455,30 @@ def test_what_breaks_is_told(case: str, contour: Promtool) -> None:
     contour.assert_samples(
         series, [("1m", FIRING, {expected: 1} if case == "job" else {}), ("2h30m", FIRING, {expected: 1})]
     )
+
+
+SERVICE = 'k8s_namespace_name="ml-models",kn_service_name="iris-predictor",kn_revision_name="iris-predictor-00001"'
+
+
+@pytest.mark.parametrize(
+    ("desired", "requested", "count", "expected"),
+    [
+        (1, 1, 1, None),
+        (0, 0, 0, None),
+        (3, 3, 3, "AutoscalerAtMaximum"),
+        (2, 2, 1, "AutoscalerUnable"),
+    ],
+)
+def test_knatives_autoscaler_is_watched(
+    desired: float, requested: float, count: float, expected: str | None, rules_of: Callable[[str], Promtool]
+) -> None:
+    pods = [
+        steady(f"kn_revision_pods_desired{{{SERVICE}}}", desired, HOUR),
+        steady(f"kn_revision_pods_requested{{{SERVICE}}}", requested, HOUR),
+        steady(f"kn_revision_pods_count{{{SERVICE}}}", count, HOUR),
+    ]
+    told = {alert(expected, **MODEL): 1.0} if expected else {}
+    rules_of("kourier").assert_samples([*healthy(HOUR, "kourier"), *pods], [("55m", FIRING, told)])
 
 
 # What resembles it and is none.
