@@ -66,9 +66,9 @@ def go_requirements(path: Path) -> tuple[str, dict[str, str]]:
 
 
 def local_rows(root: Path) -> dict[str, list[dict[str, Any]]]:
-    """The rows of local/components.toml and local/monitoring.toml by section."""
+    """The rows of the tables of local/ by section."""
     rows: dict[str, list[dict[str, Any]]] = {"program": [], "image": [], "release": []}
-    for name in ("components.toml", "monitoring.toml"):
+    for name in ("components.toml", "dashboards.toml", "monitoring.toml"):
         raw = tomllib.loads((root / "local" / name).read_text())
         for section, found in rows.items():
             found += raw.get(section, ())
@@ -225,6 +225,7 @@ path = "two/two.yaml"
 gomod = "both"
 version = "3.0.0"
 """,
+    "local/dashboards.toml": "",
     "local/monitoring.toml": """
 [[program]]
 name = "seen"

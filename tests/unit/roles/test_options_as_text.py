@@ -51,6 +51,7 @@ ROLES: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         [],
     ),
+    "dashboards": ({"dashboards_state": "managed"}, ["__dashboards_routes", "__dashboards_prune"]),
     "deployer_account": (
         {"deployer_account_platform_namespaces": ["kserve"], "deployer_account_model_namespaces": ["a", "b"]},
         [],
