@@ -127,7 +127,7 @@ MODELS = Row(
             labels=(("namespace", "Namespace"), ("model", "Model"), ("version", "Version")),
             columns=(
                 Column("Pods", by_model(f"{EACH} ({REPLICAS})"), steps=(Step(1, Color.GOOD),), below=Color.BAD),
-                Column("Alerts", by_model(f"count by (namespace, model) ({FIRING})"), steps=ALERTING),
+                Column("Alerts", by_model(f"count by (namespace, model) ({FIRING}) or {INFO} * 0"), steps=ALERTING),
                 Column("Requests", by_model(REQUESTS), Unit.REQUESTS, below=Color.CALM, decimals=1),
                 Column("Errors", by_model(ERRORS), Unit.RATIO, FAILING, decimals=2),
                 Column("p50", by_model(f"sli:inference_latency_p50:5m{{{CHOSEN}}}"), Unit.SECONDS, SLOW),

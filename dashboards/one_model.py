@@ -30,7 +30,8 @@ SERVER = f"model:requests:rate5m{{{CHOSEN}}}"
 
 def answered(codes: str) -> str:
     """Requests per second with one class of codes: at the gateway, or at the server where no gateway is measured."""
-    return " or ".join(f'sum({name}:requests:rate5m{{{CHOSEN}, code=~"{codes}"}})' for name in ("gateway", "model"))
+    rates = [f'sum({name}:requests:rate5m{{{CHOSEN}, code=~"{codes}"}})' for name in ("gateway", "model")]
+    return " or ".join([*rates, "vector(0)"])
 
 
 def quantile(name: str) -> str:
