@@ -17,8 +17,9 @@ description:
   - Writes a namespace and all objects in it to one YAML file, without status and other fields that the API server
     sets. M(hashfoundry.kserve.manifests) takes that file as its
     O(hashfoundry.kserve.manifests#module:src).
-  - Objects with an owner are left out, since the owner re-creates them. Pods, Jobs, events and the objects that
-    Kubernetes creates in each namespace are left out, too. A PVC loses its volume's name, and a Service its cluster IP.
+  - Objects that a controller has created for another one are left out, since it re-creates them. Pods, Jobs, events
+    and the objects that Kubernetes creates in each namespace are left out, too. A PVC loses its volume's name, and a
+    Service its cluster IP.
   - Secrets are never written. RV(secrets) lists those that must be provided for a restore.
   - An aggregated API that is not available, such as that of a metrics server, is skipped with a warning if it has no
     objects that belong in a namespace. If it may have some, nothing is written.

@@ -40,7 +40,6 @@ UNUSED_BY_A_FIRST_RUN = {
     ("models", "", "services/proxy", "create"): "inference_service_ready sends a prediction request if configured",
     ("models", "serving.kserve.io", "inferenceservices", "delete"): "a model is listed with state: absent",
     ("models", "batch", "jobs", "delete"): "model_volume deletes a failed Job",
-    ("models", "gateway.networking.k8s.io", "httproutes", "get"): "kubernetes.core reads what it deletes",
     ("models", "gateway.networking.k8s.io", "httproutes", "delete"): "the exposure of a model is changed",
     ("cluster", "", "persistentvolumes", "delete"): "model_volume deletes the volume of a deleted namespace",
 }
