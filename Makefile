@@ -46,6 +46,7 @@ sanity: collections ## Run ansible-test sanity on a copy of the collection
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python tests/run_sanity.py
 
 unit: collections ## Run the tests that need neither network nor cluster
+	@$(BIN)/python -c 'from local import programs; programs.provided("promtool")'
 	cd local/go/runc-shim && go test ./...
 	cd benchmarks/go/predictor && go test ./...
 	$(BIN)/pytest -q -n auto --dist loadfile

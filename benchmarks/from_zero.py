@@ -17,7 +17,7 @@ from benchmarks.results import Report
 from benchmarks.served import OURS, SERVERS, Served, Server, Start
 from benchmarks.serving import package_versions, start_rows
 from local import __main__ as commands
-from local import settings, table
+from local import settings
 from local.settings import REPOSITORY, Settings
 
 ROUNDS = 3
@@ -46,7 +46,7 @@ def measure(rounds: int = ROUNDS) -> Report:
     try:
         return _measure(config, rounds)
     finally:
-        commands.down(config, table.load().of_mode(config.mode))
+        commands.down(config, commands.rows_of(config))
 
 
 def _measure(config: Settings, rounds: int) -> Report:

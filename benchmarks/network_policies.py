@@ -53,7 +53,7 @@ def measure(rounds: int = ROUNDS) -> Report:
     finally:
         network_policies.apply(cluster, built=True)
     for figure, values in measured.items():
-        unit = "ms" if " p" in figure else "requests/s" if "rate" in figure else "s"
+        unit = "requests/s" if "rate" in figure else "ms" if " p" in figure else "s"
         report.compare(figure, WITH, values, unit=unit)
     for name, numbers in agent.items():
         report.rows.append(Row(name, "kube-router", numbers, unit="MiB" if "memory" in name else "s"))

@@ -28,7 +28,7 @@ from benchmarks import audit, measured_cluster, tools
 from benchmarks.results import ROOT, MeasurementError, Report, Row
 from benchmarks.tools import Tools
 from local import __main__ as commands
-from local import engine, execution_environment, settings, table
+from local import engine, execution_environment, settings
 from local.demo import playbook_command, playbook_env
 from local.progress import Progress
 from local.run import run
@@ -84,7 +84,7 @@ class Runs:
 @contextmanager
 def bare(config: Settings) -> Iterator[None]:
     """A cluster with all images and nothing installed, deleted at the end."""
-    rows = table.load().of_mode(config.mode)
+    rows = commands.rows_of(config)
     rows = replace(rows, images=tuple(image for image in rows.images if image.python != UNUSED))
     try:
         commands.up(config, rows, Progress())

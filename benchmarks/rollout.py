@@ -23,7 +23,7 @@ from benchmarks import tools
 from benchmarks.results import MeasurementError, Report
 from benchmarks.tools import Tools
 from local import __main__ as commands
-from local import demo, settings, table
+from local import demo, settings
 from local.cluster import Cluster
 from local.demo import playbook_env
 from local.progress import Progress
@@ -204,7 +204,7 @@ class _Connection(HTTPSConnection):
 def running(config: Settings, found: Tools) -> Iterator[Bench]:
     """The demo cluster, created if missing, with a namespace and a bucket that are deleted at the end."""
     progress = Progress()
-    cluster = commands.up(config, table.load().of_mode(config.mode), progress)
+    cluster = commands.up(config, commands.rows_of(config), progress)
     demo.run_demo(cluster, progress)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         bench = Bench(cluster, found, Path(name))

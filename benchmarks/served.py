@@ -318,7 +318,7 @@ def running(config: Settings, annotations: Mapping[str, str] | None = None) -> I
     everything = table.load(table.TABLE, FOLDER / "components.toml").of_mode(config.mode)
     ours = tuple(image for image in everything.images if image.ref.startswith(PREFIX))
     progress = Progress()
-    cluster = commands.up(config, table.load().of_mode(config.mode), progress)
+    cluster = commands.up(config, commands.rows_of(config), progress)
     demo.run_demo(cluster, progress)
     debian.ensure(mmdebstrap="mmdebstrap", zstd="zstd")
     with locked(config.cache):

@@ -5,7 +5,8 @@
 
     python -m local up       create or resume the cluster
     python -m local demo     run up, then playbooks/site.yml, then send a prediction request
-    python -m local down     delete the cluster, and stop the Docker engine that `up` started
+    python -m local down     delete the cluster and the images of earlier builds, and stop the Docker engine that `up`
+                             started
     python -m local build    only pull or build the images and binaries of a cluster, and the binaries of additional
                              tables: python -m local build tests/upgrade/components.toml
 
@@ -20,9 +21,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from local import debian, demo, engine, galaxy, images, network_policies, node, programs, settings, table
+from local import debian, demo, engine, galaxy, images, leftovers, network_policies, node, programs, settings, table
 from local.cache import Product, build_missing, locked
 from local.cluster import Cluster, make_state, remove_state
 from local.engine import Engine, OwnEngine
@@ -30,6 +32,13 @@ from local.errors import DISK_FULL, LocalError
 from local.progress import Progress
 from local.settings import Settings
 from local.table import Table
+
+
+def rows_of(config: Settings) -> Table:
+    """The rows that a cluster with these settings needs."""
+    switched = (path for name, path in table.SWITCHED.items() if getattr(config, name))
+    rows = table.load(table.TABLE, *switched).of_mode(config.mode)
+    return rows if config.network_policies else rows.without(network_policies.PROGRAM)
 
 
 def _tools(config: Settings, rows: Table) -> list[Product]:
@@ -119,6 +128,7 @@ def up(config: Settings, rows: Table, progress: Progress) -> Cluster:
             cluster.load(progress, built)
         with progress.stage("network policies"):
             network_policies.apply(cluster, built)
+        settings.save_switches(config)
     return cluster
 
 
@@ -139,9 +149,14 @@ def _down(config: Settings, rows: Table) -> None:
         Cluster(config, rows, docker).delete()
         # A run that is creating a cluster holds the lock before it has a container.
         with locked(config.cache, wait=False) as alone:
-            if alone and docker.host and not docker.docker("ps", "--quiet").strip():
-                docker.docker("network", "prune", "--force")
-                own.stop()
+            if alone:
+                for name in leftovers.remove(docker, leftovers.current(config), datetime.now(UTC)):
+                    print(f"    removed the image {name} of an earlier build", flush=True)
+            if alone and docker.host:
+                leftovers.prune(docker)
+                if not docker.docker("ps", "--quiet").strip():
+                    docker.docker("network", "prune", "--force")
+                    own.stop()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -165,9 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     progress = Progress()
     try:
         config = settings.load()
-        rows = table.load().of_mode(config.mode)
-        if not config.network_policies:
-            rows = rows.without(network_policies.PROGRAM)
+        rows = rows_of(config)
         if command == "down":
             down(config, rows)
         elif command == "build":

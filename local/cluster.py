@@ -21,7 +21,7 @@ from local.engine import Engine
 from local.errors import LocalError
 from local.progress import Progress
 from local.run import run, succeeds
-from local.settings import KUBELET_PODS, MODES, REPOSITORY, Settings, saved_mode
+from local.settings import KUBELET_PODS, MODES, RECORDED, REPOSITORY, Settings, saved_mode
 from local.table import Image, Table
 
 # Node ports that are mapped to 127.0.0.1; inventories/local sets the same two.
@@ -271,7 +271,7 @@ class Cluster:
         kind = programs.product(self.table.programs["kind"], self.settings).path
         if kind.exists() and self._container("{{.Id}}"):
             self._kind("delete", "cluster", "--name", self.settings.cluster, hint="see the Docker engine.")
-        for name in ("cluster", "kubeconfig", "ca.crt", "kind.yaml", "mode"):
+        for name in ("cluster", "kubeconfig", "ca.crt", "kind.yaml", "mode", *RECORDED):
             (self.settings.state / name).unlink(missing_ok=True)
 
     def link_tools(self) -> None:

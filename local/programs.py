@@ -11,10 +11,13 @@ import os
 import re
 from pathlib import Path
 
-from local.cache import Product, digest
+from local import table
+from local.cache import Product, build_missing, digest, locked
 from local.errors import LocalError
+from local.progress import Progress
 from local.run import run
 from local.settings import REPOSITORY, Settings
+from local.settings import load as load_settings
 from local.table import Program
 
 GO_MODULES = REPOSITORY / "local" / "go"
@@ -71,6 +74,7 @@ def product(program: Program, settings: Settings) -> Product:
         if not (settings.seed and _from_seed(program, settings.seed, target)):
             check_go()
             command: list[str | Path] = ["go", "build", "-mod=readonly", "-trimpath", "-ldflags", _ldflags(program)]
+            command += [f"-tags={program.tags}"] if program.tags else []
             run(
                 [*command, "-o", target, "." if own else program.package or program.module],
                 cwd=folder,
@@ -81,6 +85,16 @@ def product(program: Program, settings: Settings) -> Product:
 
     path = settings.cache / "programs" / f"{program.name}-{program.version}{own}"
     return Product(path, f"{program.name} {program.version} (Go)", make)
+
+
+def provided(name: str) -> Path:
+    """The path of a program of the tables of this folder in the cache, after building it if it is missing."""
+    config = load_settings()
+    wanted = product(table.load(table.TABLE, *table.SWITCHED.values()).programs[name], config)
+    if not wanted.path.exists():
+        with locked(config.cache):
+            build_missing([wanted], Progress())
+    return wanted.path
 
 
 def check_go() -> None:

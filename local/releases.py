@@ -17,6 +17,7 @@ from local.table import Chart, Release, Table
 
 # In the source tree the chart has neither a version nor CRDs.
 CHART_TEMPLATE = "Chart.template.yaml"
+START = "---\n"  # of a YAML document
 # The placeholders that a release replaces: image references of ko, and the version label.
 KO = re.compile(r"\bko://([\w./-]+)")
 UNRELEASED = "app.kubernetes.io/version: devel"
@@ -38,9 +39,10 @@ def text(release: Release, table: Table) -> str:
     refs = {table.programs[image.program].package: image.ref for image in table.images if image.program}
     parts: list[str] = []
     for module, inner in release.folders:
-        folder = programs.module_folder(module, programs.GO_MODULES / release.gomod) / inner
-        parts += [_resolved(path.read_text(), release, refs) for path in sorted(folder.rglob("*.yaml"))]
-    return "---\n" + "\n---\n".join(parts)
+        found = programs.module_folder(module, programs.GO_MODULES / release.gomod) / inner
+        paths = [found] if found.is_file() else sorted(found.rglob("*.yaml"))
+        parts += [_resolved(path.read_text().removeprefix(START), release, refs) for path in paths]
+    return START + f"\n{START}".join(parts)
 
 
 def write(release: Release, table: Table, folder: Path) -> None:

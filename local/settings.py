@@ -16,6 +16,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 KUBELET_PODS = 110  # the kubelet's default of maxPods
 IMAGE_SOURCES = ("auto", "pull", "build")
 MODES = ("Standard", "Knative")
+RECORDED = ("monitoring",)  # switches that playbooks read from the state folder: inventories/local
+SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Settings:
     audit: whether the API server writes an audit log to the state folder (HASHFOUNDRY_AUDIT).
     pods: the maximum number of pods on the node (HASHFOUNDRY_PODS).
     network_policies: whether the cluster enforces NetworkPolicies (HASHFOUNDRY_NETWORK_POLICIES).
+    monitoring: whether the playbooks install Prometheus and Alertmanager, whose images are loaded then
+    (HASHFOUNDRY_MONITORING; defaults to what the last `up` recorded).
     """
 
     cache: Path
@@ -45,6 +49,7 @@ class Settings:
     audit: bool
     pods: int
     network_policies: bool
+    monitoring: bool
 
     @property
     def kubeconfig(self) -> Path:
@@ -68,15 +73,27 @@ def _port(environment: Mapping[str, str], name: str, default: int) -> int:
 
 def _switch(environment: Mapping[str, str], name: str, default: bool) -> bool:
     text = environment.get(name) or str(default)
-    if text.lower() not in ("true", "false"):
+    if text.lower() not in SWITCH:
         raise LocalError(f"{name}={text} is not supported: set it to true or false.")
-    return text.lower() == "true"
+    return SWITCH[text.lower()]
 
 
 def saved_mode(state: Path) -> str:
     """The mode recorded in a state folder when its cluster was created, or an empty string."""
     kept = state / "mode"
     return kept.read_text().strip() if kept.exists() else ""
+
+
+def saved_switch(state: Path, name: str) -> bool:
+    """What save_switches() recorded in the state folder, and off before."""
+    kept = state / name
+    return kept.exists() and kept.read_text().strip() == "true"
+
+
+def save_switches(config: Settings) -> None:
+    """Record each switch of RECORDED in a file of its name in the state folder."""
+    for name in RECORDED:
+        (config.state / name).write_text("true\n" if getattr(config, name) else "false\n")
 
 
 def _mode(environment: Mapping[str, str], state: Path) -> str:
@@ -108,7 +125,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         s3_port=_port(environment, "HASHFOUNDRY_S3_PORT", 7070),
         images=images,
         mode=_mode(environment, state),
-        audit=environment.get("HASHFOUNDRY_AUDIT", "") not in ("", "0"),
+        audit=_switch(environment, "HASHFOUNDRY_AUDIT", False),
         pods=_number(environment, "HASHFOUNDRY_PODS", KUBELET_PODS, 1000, "a number of pods"),
         network_policies=_switch(environment, "HASHFOUNDRY_NETWORK_POLICIES", True),
+        monitoring=_switch(environment, "HASHFOUNDRY_MONITORING", saved_switch(state, "monitoring")),
     )

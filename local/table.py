@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The table of components.toml as typed rows."""
+"""The tables of components.toml and monitoring.toml as typed rows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 TABLE = Path(__file__).with_name("components.toml")
+# Further tables, by the setting that adds their rows.
+SWITCHED = {"monitoring": Path(__file__).with_name("monitoring.toml")}
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class Program:
     """A Go binary.
 
     modules: the folder of the go.mod files, `go` in the folder of the table.
+    tags: build constraints, as `go build -tags` takes them.
     tool: a command-line tool for users, linked into the state folder.
     """
 
@@ -28,6 +31,7 @@ class Program:
     package: str = ""
     gomod: str = ""
     ldflags: str = ""
+    tags: str = ""
     tool: bool = False
 
 
@@ -75,11 +79,11 @@ class Image:
 
 @dataclass(frozen=True)
 class Release:
-    """A release manifest of a project, assembled from folders of Go modules.
+    """A release manifest of a project, assembled from files of Go modules.
 
     path: its path below `sources` in the state folder.
     gomod: the folder of go.mod and go.sum that pins the modules.
-    folders: pairs of a module and a folder with YAML files in it.
+    folders: pairs of a module and a folder with YAML files in it, or a YAML file.
     version: the version in its labels.
     mode: the only deployment mode of KServe that needs it, or an empty string.
     """

@@ -24,17 +24,6 @@ _COLLECTIONS = next(
 )
 
 
-# What the module's options, which its errors name, are called here; the first that fits.
-_COMMAND_OPTIONS = (
-    ("set gate.isolated to false, which lets", "give --not-isolated, which lets"),
-    (", or set gate.load to false", ""),
-    ("examples_path", "--examples"),
-    ("gate.python", "--python"),
-    ("gate.timeout", "--timeout"),
-    ("gate.memory", "--memory"),
-)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Describe the model. If that fails, return 1 after printing one sentence to stderr."""
     if str(_COLLECTIONS) not in sys.path:
@@ -48,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result,
     )
     from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import trial_of
-    from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GateOptions
+    from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GateOptions, OptionNames
 
     folder: Path = options.model if options.model.is_dir() else options.model.parent
     request = Request(folder, options.name, options.version, options.description, examples_file=options.examples)
@@ -59,22 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 python=options.python,
                 timeout=options.timeout,
                 memory=options.memory,
+                names=OptionNames("--python", "--timeout", "--memory", "give --not-isolated", "", "--examples"),
             ),
             PACKAGES,
         )
         written = result(request, *describe_model(request, trial), check_mode=False, diff=False)
     except KServeError as error:
-        print(f"Error: {with_command_options(str(error))}", file=sys.stderr)
+        print(f"Error: {error}", file=sys.stderr)
         return 1
     print(f"{written['path']}: {'written' if written['changed'] else 'unchanged'}.")
     return 0
-
-
-def with_command_options(text: str) -> str:
-    """Return an error with the options of this command line in the place of the module's."""
-    for theirs, own in _COMMAND_OPTIONS:
-        text = text.replace(theirs, own)
-    return text
 
 
 def _name(text: str) -> str:

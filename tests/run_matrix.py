@@ -27,7 +27,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from local import controller, engine, galaxy, settings, table  # noqa: E402
+from local import controller, engine, galaxy, programs, settings, table  # noqa: E402
 from local.cache import locked  # noqa: E402
 from local.engine import Engine  # noqa: E402
 from local.errors import LocalError  # noqa: E402
@@ -83,8 +83,11 @@ def lay_out(copy: Path, row: Platform) -> None:
     (copy / LINK).symlink_to(os.path.relpath(copy, (copy / LINK).parent))
 
 
-def run(docker: Engine, row: Platform, copy: Path, kept: Path, check: str) -> Closed:
-    """Run one check in the row's container and print its output line by line."""
+def run(docker: Engine, row: Platform, copy: Path, kept: Path, promtool: Path, check: str) -> Closed:
+    """Run one check in the row's container and print its output line by line.
+
+    promtool: the program in the cache, for the tests of alerting rules.
+    """
     print(f"\n=== ansible-core {row.ansible_core}, Python {row.python}: {check}", flush=True)
     home, environment, collection = kept / "home", kept / "environment", kept / "kubernetes"
     for folder in (home, environment, collection):
@@ -94,6 +97,8 @@ def run(docker: Engine, row: Platform, copy: Path, kept: Path, check: str) -> Cl
         environment: "/checkout/.venv",
         collection: "/checkout/collections/ansible_collections/kubernetes",
         home: "/home/matrix",
+        # The image has no Go that could build it.
+        promtool: f"/home/matrix/.cache/hashfoundry-kserve/programs/{promtool.name}",
     }
     command = controller.command(row.python, mounts, {"HOME": "/home/matrix"}, folder="/checkout")
     code, lines = process_output.run([*command, *CHECKS[check]], lambda line: print(line, flush=True), docker.env)
@@ -117,11 +122,12 @@ def main(minors: list[str]) -> int:
         docker = engine.ensure(config, products, Progress())
         for row in rows:
             controller.ensure(row.python, config, products, docker, Progress())
+    promtool = programs.provided("promtool")
     for row in rows:
         with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
             lay_out(Path(folder), row)
             kept = config.cache / "matrix" / row.minor
-            results += [run(docker, row, Path(folder), kept, check) for check in CHECKS]
+            results += [run(docker, row, Path(folder), kept, promtool, check) for check in CHECKS]
     print("\n=== matrix")
     print("\n".join(map(str, results)))
     failed = sum(not closed.passed for closed in results)

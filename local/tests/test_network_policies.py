@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a cluster enforces NetworkPolicies: the setting, the rows that it needs, and the manifest of the agent."""
+"""Whether a cluster enforces NetworkPolicies: the rows that it needs, and the manifest of the agent."""
 
 from __future__ import annotations
 
@@ -45,23 +45,13 @@ COMMIT
 """
 
 
-@pytest.mark.parametrize(("value", "wanted"), [("", True), ("true", True), ("True", True), ("false", False)])
-def test_policies_are_enforced_unless_the_setting_is_false(value: str, wanted: bool) -> None:
-    assert settings.load({**HOME, "HASHFOUNDRY_NETWORK_POLICIES": value}).network_policies is wanted
-
-
-@pytest.mark.parametrize("value", ["0", "no", "kube-router"])
-def test_another_value_is_rejected(value: str) -> None:
-    with pytest.raises(LocalError, match=f"HASHFOUNDRY_NETWORK_POLICIES={value} is not supported: set it to true or"):
-        settings.load({**HOME, "HASHFOUNDRY_NETWORK_POLICIES": value})
-
-
 @pytest.mark.parametrize("mode", settings.MODES)
 def test_the_agent_is_built_unless_the_setting_is_false(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[table.Table] = []
     monkeypatch.setattr(__main__, "down", lambda _config, rows: given.append(rows))
     for environment in (HOME, OFF):
         monkeypatch.setenv("HASHFOUNDRY_MODE", mode)
+        monkeypatch.setenv("HASHFOUNDRY_MONITORING", "false")
         monkeypatch.setenv("HASHFOUNDRY_NETWORK_POLICIES", environment.get("HASHFOUNDRY_NETWORK_POLICIES", ""))
         assert __main__.main(["down"]) == 0
     with_agent, without = given

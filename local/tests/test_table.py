@@ -15,17 +15,19 @@ from local import __main__, cluster, node, programs, settings, table
 from local.settings import REPOSITORY
 
 ROWS = table.load()
+ALL = table.load(table.TABLE, *table.SWITCHED.values())
 SETTINGS = settings.load({"HOME": "/home/me"})
 
 
-def test_every_image_references_existing_rows() -> None:
-    for image in ROWS.images:
+@pytest.mark.parametrize("rows", [ROWS, ALL])
+def test_every_image_references_existing_rows(rows: table.Table) -> None:
+    for image in rows.images:
         assert image.place in ("node", "cluster", "controller")
-        assert not image.program or image.program in ROWS.programs
-        assert not image.rootfs or image.rootfs in ROWS.rootfs
+        assert not image.program or image.program in rows.programs
+        assert not image.rootfs or image.rootfs in rows.rootfs
         assert not image.python or (REPOSITORY / image.python / "requirements.txt").exists()
         assert all((REPOSITORY / package / "__init__.py").exists() for package in image.packages)
-    assert len({image.ref for image in ROWS.images}) == len(ROWS.images)
+    assert len({image.ref for image in rows.images}) == len(rows.images)
 
 
 def test_the_node_contains_the_images_that_kubeadm_starts() -> None:

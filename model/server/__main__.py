@@ -29,39 +29,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from .app import App
     from .errors import StartError
     from .http_server import HttpServer
+    from .metrics import ModelMetrics
     from .sklearn_model import SklearnModel, import_scikit_learn
 
     import_scikit_learn()
     imported = time.perf_counter()
     model = SklearnModel(options.model_name, options.model_dir)
     try:
-        drain_seconds = _drain_seconds()
+        drain_seconds = _number("DRAIN_SECONDS", "10", "the number of seconds to serve requests after SIGTERM")
+        metrics_port = _metrics_port(options.http_port)
         model.load()
     except StartError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     loaded = time.perf_counter()
+    metrics = ModelMetrics(model.name)
+    metrics.loaded(os.environ.get("MODEL_VERSION") or model.version or "", model.digest or "", loaded - imported)
     logger.info(
         "Serving %s: %.3f s importing, %.3f s loading the model, %.3f s of CPU time since the process started",
         model.name, imported - began, loaded - imported, time.process_time(),
     )  # fmt: skip
     try:
-        HttpServer(App(model), options.http_port, drain_seconds).run()
+        HttpServer(App(model, metrics, metrics_port), options.http_port, metrics_port, drain_seconds).run()
     except StartError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _drain_seconds() -> float:
+def _number(name: str, default: str, meaning: str) -> int:
+    """The value of an environment variable."""
     from .errors import StartError
 
-    text = os.environ.get("DRAIN_SECONDS", "10")
+    text = os.environ.get(name, default)
     if not text.isdecimal():
-        raise StartError(
-            f"DRAIN_SECONDS is {text!r:.40}: set it to the number of seconds to serve requests after SIGTERM."
-        )
-    return float(text)
+        raise StartError(f"{name} is {text!r:.40}: set it to {meaning}.")
+    return int(text)
+
+
+def _metrics_port(http_port: int) -> int | None:
+    """The port of the metrics, or None if it is that of the API, which is the default."""
+    from .errors import StartError
+
+    meaning = "a port from 1 to 65535, or unset it to serve the metrics at --http_port"
+    port = _number("METRICS_PORT", str(http_port), meaning)
+    if not 0 < port < 65536:
+        raise StartError(f"METRICS_PORT is '{port}': set it to {meaning}.")
+    return None if port == http_port else port
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,11 +13,11 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from prometheus_client import REGISTRY, Histogram
-from prometheus_client.exposition import choose_encoder
+from prometheus_client import make_asgi_app
 
 from . import cloud_events
-from .errors import BadRequest, NotFinite
+from .errors import BadRequest, NotFinite, Reason
+from .metrics import CLIENT_CLOSED, V1, V2, ModelMetrics
 from .protocol import read_infer_request, read_json, to_json, unpacked, write_infer_response
 from .sklearn_model import SklearnModel
 
@@ -31,6 +31,9 @@ INLINE_BYTES = 16 * 1024
 INLINE_SECONDS = 0.005
 
 READY = "/v2/health/ready"
+INDEX = "/v2/repository/index"
+METRICS = "/metrics"
+RECEIVED = "received"  # when the HTTP server received the last byte of the request, in the state of its scope
 CODINGS = ("identity", "gzip", "x-gzip")
 KSERVE = "0.20.0"  # the version whose model server this one is compatible with
 
@@ -45,31 +48,35 @@ Header = tuple[bytes, bytes]
 
 
 class Response(NamedTuple):
-    """An HTTP response."""
+    """An HTTP response; rows: that it predicts; reason: why the input was rejected, if it was."""
 
     body: bytes
     status: int = 200
     headers: tuple[Header, ...] = (_JSON,)
+    rows: int = 0
+    reason: Reason | None = None
 
 
 Handler = Callable[[Mapping[str, str], bytes], Response]
 
 
-def _histogram(verb: str) -> Histogram:
-    # KServe's model servers have metrics of the same names.
-    return Histogram(f"request_{verb}_seconds", f"{verb} request latency", ["model_name"])
-
-
-_READING, _PREDICTING, _WRITING = map(_histogram, ("preprocess", "predict", "postprocess"))
+class Disconnected(Exception):
+    """The client has closed the connection before its request was read."""
 
 
 class App:
-    """The application; draining: it shuts down soon, so that clients should close their connections."""
+    """The application; draining: it shuts down soon, so that clients should close their connections.
 
-    def __init__(self, model: SklearnModel) -> None:
+    Args:
+        metrics_port: the port at which the metrics are served, and nothing else; defaults to the port of the API.
+    """
+
+    def __init__(self, model: SklearnModel, metrics: ModelMetrics, metrics_port: int | None = None) -> None:
         self.draining = False
         self._model = model
-        self._observe = [times.labels(model.name).observe for times in (_READING, _PREDICTING, _WRITING)]
+        self._metrics = metrics
+        self._metrics_port = metrics_port
+        self._scrape = make_asgi_app()
         path, ready = f"/v2/models/{model.name}", {"name": model.name, "ready": True}
         documents: dict[str, Any] = {
             "/": {"status": "alive"},
@@ -83,46 +90,74 @@ class App:
             f"{path}/ready": ready,
         }
         index = [{"name": model.name, "version": model.version or "", "state": "READY", "reason": ""}]
-        self._posts: dict[str, Handler] = {
-            f"/v1/models/{model.name}:predict": self._predict,
-            f"{path}/infer": self._infer,
-            # MLServer's list of the models that it can load.
-            "/v2/repository/index": lambda _headers, _body: Response(to_json(index)),
+        self._predictions: dict[str, tuple[str, Handler]] = {
+            f"/v1/models/{model.name}:predict": (V1, self._predict),
+            f"{path}/infer": (V2, self._infer),
         }
+        # MLServer's list of the models that it can load.
+        self._index = Response(to_json(index))
         if model.version:
             of_version = f"{path}/versions/{model.version}"
             documents |= {of_version: documents[path], f"{of_version}/ready": ready}
-            self._posts[f"{of_version}/infer"] = self._infer
+            self._predictions[f"{of_version}/infer"] = (V2, self._infer)
         self._static = {path: Response(to_json(content)) for path, content in documents.items()}
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Respond to a request."""
-        response = await self._respond(scope, receive)
+        method, path = scope["method"], scope["path"]
+        at_metrics_port = scope["server"][1] == self._metrics_port
+        if method == "POST" and not at_metrics_port and (found := self._predictions.get(path)):
+            await self._respond_with_predictions(*found, scope, receive, send)
+        elif method == "GET" and path == METRICS and (at_metrics_port or self._metrics_port is None):
+            await self._scrape(scope, receive, send)
+        elif at_metrics_port:
+            await self._send(_error(HTTPStatus.NOT_FOUND, f"This port has only GET {METRICS}."), send)
+        else:
+            response = self._other(method, path)
+            await self._send(response, send)
+            self._metrics.other(response.status)
+
+    async def _respond_with_predictions(
+        self, protocol: str, handler: Handler, scope: dict[str, Any], receive: Receive, send: Send
+    ) -> None:
+        response, metrics = _FAILED, self._metrics
+        metrics.in_flight += 1
+        try:
+            response = await self._post(handler, scope, receive)
+            await self._send(response, send)
+        except Disconnected:
+            response = _CLOSED
+        finally:
+            metrics.in_flight -= 1
+            received = scope["state"].get(RECEIVED) if response is not _CLOSED else None
+            seconds = None if received is None else perf_counter() - received
+            metrics.prediction(protocol, response.status, seconds, response.rows, response.reason)
+
+    async def _send(self, response: Response, send: Send) -> None:
         headers = [*response.headers, (b"content-length", str(len(response.body)).encode())]
         if self.draining:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
 
-    async def _respond(self, scope: dict[str, Any], receive: Receive) -> Response:
-        method, path = scope["method"], scope["path"]
+    def _other(self, method: str, path: str) -> Response:
+        """The response to a request that is not for predictions."""
         if method == "POST":
-            if handler := self._posts.get(path):
-                return await self._post(handler, scope, receive)
+            if path == INDEX:
+                return self._index
             # With KServe's model server any client can unload the model, and the pod remains Ready.
             if path.startswith("/v2/repository/"):
                 return _error(
                     HTTPStatus.FORBIDDEN, "This server does not load or unload models: deploy another version instead."
                 )
         if method == "GET":
-            if path == "/metrics":
-                return _metrics(scope)
             if path == READY and self.draining:
                 return _error(HTTPStatus.SERVICE_UNAVAILABLE, "This server is shutting down: send the request again.")
             if path in self._static:
                 return self._static[path]
-        if path in self._posts or path in self._static or path == "/metrics":
-            allowed = "POST" if path in self._posts else "GET"
+        posted = path in self._predictions or path == INDEX
+        if posted or path in self._static or (path == METRICS and self._metrics_port is None):
+            allowed = "POST" if posted else "GET"
             return _error(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} does not support {method}: use {allowed}.")
         name, version = self._model.name, self._model.version
         if path.startswith(f"/v2/models/{name}/versions/"):
@@ -136,26 +171,26 @@ class App:
         if coding not in CODINGS:
             # The body is not read, so the connection cannot be reused.
             message = f"The Content-Encoding {coding:.40} is not supported: send gzip, or the body as it is."
-            return _error(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, (b"accept-encoding", b"gzip"), (b"connection", b"close")
-            )
+            more = ((b"accept-encoding", b"gzip"), (b"connection", b"close"))
+            return _error(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, *more, reason="UnsupportedEncoding")
         body = await _read(headers, receive)
         if body and coding != "identity":
             try:
                 body = unpacked(body, MAX_BODY_BYTES)
             except BadRequest as error:
-                return _error(HTTPStatus.BAD_REQUEST, str(error))
+                return _error(HTTPStatus.BAD_REQUEST, str(error), reason=error.reason)
         if body is None:
             # The rest of the body is not read, so the connection cannot be reused.
             message = f"The request body is larger than {MAX_BODY_BYTES} bytes: send fewer rows per request."
-            return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, (b"connection", b"close"))
+            close = (b"connection", b"close")
+            return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, close, reason="BodyTooLarge")
         try:
             if len(body) <= INLINE_BYTES and self._model.seconds <= INLINE_SECONDS:
                 return handler(headers, body)
             return await asyncio.to_thread(handler, headers, body)
         except BadRequest as error:
             logger.info("Bad request: %s", error)
-            return _error(HTTPStatus.BAD_REQUEST, str(error))
+            return _error(HTTPStatus.BAD_REQUEST, str(error), reason=error.reason)
         except NotFinite as error:
             logger.error("%s", error)
             return _error(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
@@ -176,10 +211,11 @@ class App:
         content = {"predictions": predictions}
         if binary or _media_type(headers) == cloud_events.STRUCTURED:
             body, more = cloud_events.write(self._model.name, content, binary)
-            response = Response(body, headers=tuple((name.encode(), value.encode()) for name, value in more.items()))
+            lines = tuple((name.encode(), value.encode()) for name, value in more.items())
+            response = Response(body, headers=lines, rows=len(predictions))
         else:
-            response = Response(to_json(content))
-        self._observe_durations(started, read, predicted)
+            response = Response(to_json(content), rows=len(predictions))
+        self._metrics.steps(started, read, predicted, perf_counter())
         return response
 
     def _infer(self, headers: Mapping[str, str], body: bytes) -> Response:
@@ -190,44 +226,45 @@ class App:
         results = self._model.infer(request)
         predicted = perf_counter()
         text, json_length = write_infer_response(request, self._model.name, self._model.version, results)
-        self._observe_durations(started, read, predicted)
+        self._metrics.steps(started, read, predicted, perf_counter())
+        rows = len(results[0][1])
         if json_length is None:
-            return Response(text)
+            return Response(text, rows=rows)
         length = (_JSON_LENGTH.encode(), str(json_length).encode())
-        return Response(text, headers=((b"content-type", b"application/octet-stream"), length))
-
-    def _observe_durations(self, started: float, read: float, predicted: float) -> None:
-        reading, predicting, writing = self._observe
-        reading(read - started)
-        predicting(predicted - read)
-        writing(perf_counter() - predicted)
+        return Response(text, headers=((b"content-type", b"application/octet-stream"), length), rows=rows)
 
 
 def _media_type(headers: Mapping[str, str]) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _error(status: HTTPStatus, message: str, *headers: Header) -> Response:
-    return Response(to_json({"error": message}), status, (_JSON, *headers))
+def _error(status: HTTPStatus, message: str, *headers: Header, reason: Reason | None = None) -> Response:
+    return Response(to_json({"error": message}), status, (_JSON, *headers), reason=reason)
 
 
-def _metrics(scope: dict[str, Any]) -> Response:
-    encode, content_type = choose_encoder(dict(scope["headers"]).get(b"accept", b"").decode("latin-1"))
-    return Response(encode(REGISTRY), headers=((b"content-type", content_type.encode()),))
+# How a prediction request is counted that ends without a response of this module: uvicorn answers 500 to one that it
+# cancels at the end of a shutdown.
+_FAILED, _CLOSED = Response(b"", 500), Response(b"", CLIENT_CLOSED)
 
 
 async def _read(headers: Mapping[str, str], receive: Receive) -> bytes | None:
-    """The complete body, or None if it is larger than MAX_BODY_BYTES."""
+    """The complete body, or None if it is larger than MAX_BODY_BYTES.
+
+    Raises:
+        Disconnected: the client closed the connection before the body was read.
+    """
     if int(headers.get("content-length", 0)) > MAX_BODY_BYTES:  # the HTTP parser has validated the number
         return None
     message = await receive()
     body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        return body
-    complete = bytearray(body)
-    while message.get("more_body", False):  # False after the client has disconnected
-        message = await receive()
-        complete += message.get("body", b"")
-        if len(complete) > MAX_BODY_BYTES:
-            return None
-    return bytes(complete)
+    if message.get("more_body", False):
+        complete = bytearray(body)
+        while message.get("more_body", False):
+            message = await receive()
+            complete += message.get("body", b"")
+            if len(complete) > MAX_BODY_BYTES:
+                return None
+        body = bytes(complete)
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    return body

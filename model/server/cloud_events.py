@@ -43,7 +43,9 @@ def read_binary(headers: Mapping[str, str], body: bytes) -> Any:
     try:
         from_http(dict(headers), body, lambda data: data)
     except GenericException as error:
-        raise BadRequest(f"The request is not a valid CloudEvent: {' '.join(str(error).split())}.") from None
+        raise BadRequest(
+            f"The request is not a valid CloudEvent: {' '.join(str(error).split())}.", "InvalidCloudEvent"
+        ) from None
     return read_json(body)
 
 

@@ -6,6 +6,23 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
+# Why the input of a request is rejected: the values of a label of the metrics, each described in model/README.md.
+Reason = Literal[
+    "BodyTooLarge",
+    "InvalidCloudEvent",
+    "InvalidGzip",
+    "InvalidJSON",
+    "InvalidRequest",
+    "InvalidRows",
+    "InvalidValue",
+    "RejectedByModel",
+    "UnknownOutput",
+    "UnsupportedEncoding",
+]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
 
 class StartError(Exception):
     """The server cannot start; the message is one sentence that says what to change."""
@@ -17,3 +34,7 @@ class NotFinite(ValueError):
 
 class BadRequest(ValueError):
     """The request is invalid (HTTP 400); the message is one sentence for the client."""
+
+    def __init__(self, message: str, reason: Reason = "InvalidRequest") -> None:
+        super().__init__(message)
+        self.reason = reason

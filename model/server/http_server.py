@@ -16,7 +16,7 @@ from types import FrameType
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from .app import App
+from .app import RECEIVED, App
 from .errors import StartError
 
 # Longer than Envoy's idle timeout of one hour. If the server closed an idle connection first, a request that was just
@@ -65,13 +65,14 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_message_complete(self) -> None:
-        """Note that the next request begins."""
+        """Note that the next request begins, and when this one was complete: it may wait for others."""
         self._in_message = False
+        self.scope["state"][RECEIVED] = time.perf_counter()
         super().on_message_complete()
 
 
-def listen(port: int) -> socket.socket:
-    """A socket on all addresses, of IPv6 and IPv4, or of the family that there is.
+def listen(port: int, option: str) -> socket.socket:
+    """A socket on all addresses, of IPv6 and IPv4, or of the family that there is; option: what sets the port.
 
     Raises:
         StartError: the port is taken, or may not be used.
@@ -86,7 +87,7 @@ def listen(port: int) -> socket.socket:
                     raise
         return socket.create_server(("", port))
     except OSError as error:
-        raise StartError(f"The port {port} cannot be opened ({error.strerror}): choose another --http_port.") from error
+        raise StartError(f"The port {port} cannot be opened ({error.strerror}): choose another {option}.") from error
 
 
 class HttpServer(uvicorn.Server):
@@ -95,15 +96,19 @@ class HttpServer(uvicorn.Server):
     Kubernetes terminates a pod and removes it from the gateway at the same time, so requests continue to arrive until
     the gateway is updated. For drain_seconds the server continues to respond, and closes each connection after its
     response. Then it stops listening. A second signal, or Ctrl-C, stops it immediately.
+
+    Args:
+        metrics_port: a second port, at which the application serves its metrics, or None.
     """
 
-    def __init__(self, app: App, port: int, drain_seconds: float) -> None:
+    def __init__(self, app: App, port: int, metrics_port: int | None, drain_seconds: float) -> None:
         config = uvicorn.Config(
             app,
             port=port,
             http=Protocol,
             loop="uvloop",
             ws="none",
+            proxy_headers=False,  # nothing reads the client's address
             lifespan="off",
             log_config=None,
             access_log=False,  # the gateway has one, and writing a line takes as long as a prediction
@@ -114,6 +119,7 @@ class HttpServer(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._port = port
+        self._metrics_port = metrics_port
         self._drain_seconds = drain_seconds
         self._end = float("inf")
 
@@ -121,9 +127,12 @@ class HttpServer(uvicorn.Server):
         """Serve until the end of the drain.
 
         Raises:
-            StartError: the port cannot be opened.
+            StartError: a port cannot be opened.
         """
-        super().run(sockets or [listen(self._port)])
+        listening = sockets or [listen(self._port, "--http_port")]
+        if self._metrics_port:
+            listening.append(listen(self._metrics_port, "METRICS_PORT"))
+        super().run(listening)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle a signal."""

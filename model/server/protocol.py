@@ -57,7 +57,7 @@ def read_json(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise BadRequest(f"The request body is not valid JSON: {error}.") from None
+        raise BadRequest(f"The request body is not valid JSON: {error}.", "InvalidJSON") from None
 
 
 def unpacked(body: bytes, most: int) -> bytes | None:
@@ -75,10 +75,12 @@ def unpacked(body: bytes, most: int) -> bytes | None:
             if len(content) > most:
                 return None
             if not unpacker.eof:
-                raise BadRequest("The request body is truncated gzip: send all of it.")
+                raise BadRequest("The request body is truncated gzip: send all of it.", "InvalidGzip")
             body = unpacker.unused_data
     except zlib.error as error:
-        raise BadRequest(f"The request body is not gzip, as its Content-Encoding says: {error}.") from None
+        raise BadRequest(
+            f"The request body is not gzip, as its Content-Encoding says: {error}.", "InvalidGzip"
+        ) from None
     return content
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import Reason
 from .estimator import is_missing
 
 # Datatypes of the v2 inference protocol.
@@ -32,6 +33,10 @@ _NOT_NUMERIC: dict[str, tuple[str, type, type]] = {TEXT: ("a string", str, objec
 
 class InvalidRows(ValueError):
     """The request contains no valid rows for the model; the message is one sentence for the client."""
+
+    def __init__(self, message: str, reason: Reason = "InvalidRows") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -77,19 +82,23 @@ def columns_from_instances(payload: Any, features: Sequence[Feature]) -> list[ND
         InvalidRows: the payload is invalid.
     """
     if not isinstance(payload, dict):
-        raise InvalidRows(f"The request body must be a JSON object with 'instances', not {_json_type(payload)}.")
+        raise InvalidRows(
+            f"The request body must be a JSON object with 'instances', not {_json_type(payload)}.", "InvalidRequest"
+        )
     if "instances" in payload and "inputs" in payload:
-        raise InvalidRows("The request has both 'instances' and 'inputs': send one of them.")
+        raise InvalidRows("The request has both 'instances' and 'inputs': send one of them.", "InvalidRequest")
     field = "inputs" if "inputs" in payload else "instances"
     if field not in payload:
-        raise InvalidRows("The field 'instances' is required.")
+        raise InvalidRows("The field 'instances' is required.", "InvalidRequest")
     instances = payload[field]
     if field == "inputs" and isinstance(instances, list) and instances and _is_tensor(instances[0]):
-        raise InvalidRows("The field 'instances' is required: 'inputs' has tensors of the v2 protocol.")
+        raise InvalidRows(
+            "The field 'instances' is required: 'inputs' has tensors of the v2 protocol.", "InvalidRequest"
+        )
     if field == "inputs" and isinstance(instances, dict):
         instances = [instances]
     if not isinstance(instances, list):
-        raise InvalidRows(f"'{field}' must be a list of rows, not {_json_type(instances)}.")
+        raise InvalidRows(f"'{field}' must be a list of rows, not {_json_type(instances)}.", "InvalidRequest")
     if any(isinstance(row, dict) for row in instances):
         instances = [part for number, row in enumerate(instances) for part in _rows_of(number, row, field)]
     if not instances:
@@ -215,7 +224,8 @@ def _check_datatype(tensor: Tensor, feature: Feature, hint: str) -> None:
         expected = "numeric, such as FP64," if accepted is _NUMBERS else feature.datatype
         raise InvalidRows(
             f"The datatype of input {tensor.name!r:.80} must be {expected} "
-            f"for feature {feature.name!r}, not {tensor.datatype!r:.40}{hint}."
+            f"for feature {feature.name!r}, not {tensor.datatype!r:.40}{hint}.",
+            "InvalidValue",
         )
 
 
@@ -266,7 +276,9 @@ def _complete_column(values: Sequence[Any], feature: Feature, datatype: str) -> 
     if not types.issuperset(map(type, values)):
         row = next(row for row, value in enumerate(values) if type(value) not in types)
         expected = not_numeric[0] if not_numeric else "a number"
-        raise InvalidRows(f"{_location(feature, row)} must be {expected}, not {_json_type(values[row])}.")
+        raise InvalidRows(
+            f"{_location(feature, row)} must be {expected}, not {_json_type(values[row])}.", "InvalidValue"
+        )
     if not_numeric:
         return np.array(values, dtype=not_numeric[2])
     for integer in {datatype, feature.datatype}.intersection(_INTEGERS):
@@ -289,7 +301,8 @@ def _check_integers(values: Sequence[Any], feature: Feature, datatype: str) -> N
         whole = isinstance(value, int) or value.is_integer()
         if not (whole and limits.min <= value <= limits.max):
             raise InvalidRows(
-                f"{_location(feature, row)} is not a valid {datatype}, an integer from {limits.min} to {limits.max}."
+                f"{_location(feature, row)} is not a valid {datatype}, an integer from {limits.min} to {limits.max}.",
+                "InvalidValue",
             )
 
 
@@ -303,7 +316,9 @@ def _floats(values: Sequence[Any], feature: Feature, dtype: Any) -> NDArray[np.f
         finite = np.array([abs(value) <= sys.float_info.max for value in values])
     if not finite.all():
         row = int(np.argmin(finite))
-        raise InvalidRows(f"{_location(feature, row)} is not finite (NaN, infinite or too large for its datatype).")
+        raise InvalidRows(
+            f"{_location(feature, row)} is not finite (NaN, infinite or too large for its datatype).", "InvalidValue"
+        )
     return column.astype(np.float64)
 
 

@@ -84,7 +84,7 @@ class SklearnModel:
         self._features: list[Feature] = []
         self.version: str | None = None
         self._sha256 = ""
-        self._digest: str | None = None
+        self.digest: str | None = None
         self._input_types: list[dict[str, Any]] = []
         self._output_types: list[dict[str, Any]] = []
         # As in KServe's sklearnserver.
@@ -102,7 +102,7 @@ class SklearnModel:
         try:
             with path.open("rb") as stream:
                 self._sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-            self._digest = read_digest(path, self._sha256, os.environ.get("MODEL_DIGEST"))
+            self.digest = read_digest(path, self._sha256, os.environ.get("MODEL_DIGEST"))
             description = read_description(path, self._sha256)
             model = import_module("joblib").load(path)
         except StartError:
@@ -175,7 +175,7 @@ class SklearnModel:
     def metadata(self) -> dict[str, Any]:
         """The response to GET /v2/models/NAME; the version is that of the description."""
         versions = {"versions": [self.version]} if self.version else {}
-        digest = {"digest": self._digest} if self._digest else {}
+        digest = {"digest": self.digest} if self.digest else {}
         return {
             "name": self.name,
             **versions,
@@ -196,7 +196,7 @@ class SklearnModel:
         try:
             arrays = self._call(columns_from_instances(payload, self._features), self._default)
         except InvalidRows as error:
-            raise BadRequest(str(error)) from error
+            raise BadRequest(str(error), error.reason) from error
         return by_row([json_values(array, "predictions") for array in arrays])
 
     def infer(self, request: InferRequest) -> list[tuple[RequestedOutput, NDArray[Any]]]:
@@ -214,13 +214,13 @@ class SklearnModel:
         for name in requested:
             if name not in self._outputs:
                 known = " or ".join(f"'{known}'" for known in self._outputs)
-                raise BadRequest(f"The model has no output {name!r:.40}: request {known}.")
+                raise BadRequest(f"The model has no output {name!r:.40}: request {known}.", "UnknownOutput")
         try:
             columns = columns_from_inputs(request.tensors, self._features)
             methods = dict.fromkeys(self._outputs[name].method for name in requested)
             arrays = {method: self._call(columns, method) for method in methods}
         except InvalidRows as error:
-            raise BadRequest(str(error)) from error
+            raise BadRequest(str(error), error.reason) from error
         return [
             (output, arrays[self._outputs[name].method][self._outputs[name].target])
             for name, output in requested.items()
@@ -255,7 +255,7 @@ class SklearnModel:
         except ValueError as error:
             # The model has predicted its examples, so these rows are the reason: a finite number can become infinite
             # by scaling, and a category can be unknown.
-            raise InvalidRows(f"The model rejected these rows: {_one_line(error)}") from error
+            raise InvalidRows(f"The model rejected these rows: {_one_line(error)}", "RejectedByModel") from error
 
 
 def input_types(features: Sequence[Feature]) -> list[dict[str, Any]]:

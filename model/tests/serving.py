@@ -53,6 +53,33 @@ def request(port: int, method: str, path: str, body: Any = None, **headers: str)
         connection.close()
 
 
+def raw(port: int, *parts: bytes, host: str = "127.0.0.1") -> bytes:
+    """What the server answers to bytes, each part in a packet of its own."""
+    with socket.create_connection((host, port), timeout=30) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(0.05 if len(parts) > 1 else 0)
+        answer = b""
+        while data := connection.recv(65536):
+            answer += data
+        return answer
+
+
+def scrape(port: int) -> dict[str, float]:
+    """The value of each series that the server exposes, by its name and labels as they are written."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", "/metrics")
+        response = connection.getresponse()
+        text = response.read().decode()
+        assert response.status == 200, text
+    finally:
+        connection.close()
+    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {series: float(value) for series, _space, value in lines}
+
+
 def wait_until_ready(process: subprocess.Popen[str], port: int) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
@@ -64,6 +91,15 @@ def wait_until_ready(process: subprocess.Popen[str], port: int) -> None:
         except ConnectionError:
             time.sleep(0.1)
     pytest.fail("the server did not start in 120 s")
+
+
+def start_error(folder: Path, **environment: str) -> str:
+    process = start(folder, free_port(), environment=environment)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, output + errors
+    (line,) = [line for line in errors.splitlines() if line.startswith("Error: ")]
+    assert "Traceback" not in output + errors
+    return line
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from model.folder import write_folder
 from model.iris.recipe import RECIPE
-from model.tests.serving import NAME, free_port, request, serving, start, wait_until_ready
+from model.tests.serving import NAME, free_port, raw, request, serving, start, start_error, wait_until_ready
 from model.training import train
 
 pytest.importorskip("uvicorn", reason="needs the packages of model/server/requirements.txt")
@@ -434,15 +434,6 @@ def stoppable(folder: Path, **environment: str) -> Iterator[tuple[subprocess.Pop
         process.communicate()
 
 
-def start_error(folder: Path, **environment: str) -> str:
-    process = start(folder, free_port(), environment=environment)
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 1, output + errors
-    (line,) = [line for line in errors.splitlines() if line.startswith("Error: ")]
-    assert "Traceback" not in output + errors
-    return line
-
-
 def test_no_start_with_an_invalid_number_of_seconds(folder: Path) -> None:
     assert "DRAIN_SECONDS is 'soon': set it to the number of seconds" in start_error(folder, DRAIN_SECONDS="soon")
 
@@ -531,19 +522,6 @@ def test_a_prediction_that_json_cannot_express_is_an_error(tmp_path: Path) -> No
         status, answer = request(port, "POST", V2, {"inputs": [tensor]})
         assert (status, answer["error"].startswith(sentence)) == (500, True), answer
         assert request(port, "POST", V1, {"instances": [[0.0]]})[0] == 200
-
-
-def raw(port: int, *parts: bytes, host: str = "127.0.0.1") -> bytes:
-    """What the server answers to bytes, each part in a packet of its own."""
-    with socket.create_connection((host, port), timeout=30) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for part in parts:
-            connection.sendall(part)
-            time.sleep(0.05 if len(parts) > 1 else 0)
-        answer = b""
-        while data := connection.recv(65536):
-            answer += data
-        return answer
 
 
 BODY = json.dumps({"instances": INSTANCES}).encode()

@@ -74,12 +74,12 @@ options:
     type: dict
     default: {}
 notes:
-  - KServe does not report the generation of a spec that its status is about. So each field of a component that KServe
-    hands on is compared with the pods' template, the replicas and the timeout of the route. Until the controller has
-    observed the change of a field that leaves no trace there, usually less than a second, the previous state is
-    reported. These are the targets of autoscalers, C(protocolVersion), C(maxReplicas) above the number of replicas,
-    and in Knative mode ports and readiness and liveness probes.
-  - A field that is removed from the spec leaves no trace either. Add an annotation to C(spec.predictor.annotations)
-    that changes with the spec, such as a digest of it, which is compared, as
-    P(hashfoundry.kserve.model_serving#role) does.
+  - The status of an InferenceService does not contain the generation that it describes. The module therefore compares
+    the fields of each component with the pod template, the number of replicas and the timeout of the route.
+  - Some fields are passed on to none of these. They are the targets of autoscalers, C(protocolVersion), C(maxReplicas)
+    above the number of replicas, and in Knative mode ports and readiness and liveness probes. After a change of only
+    such fields the previous state is reported until the controller has observed the change, usually within a second.
+  - The removal of a field from the spec cannot be detected either. To detect it, set an annotation in
+    C(spec.predictor.annotations) that changes with the spec, such as a digest of it.
+    P(hashfoundry.kserve.model_serving#role) sets one.
 """

@@ -24,22 +24,21 @@ options:
   endpoint_url:
     description:
       - URL of the object storage, for example V(https://fra1.digitaloceanspaces.com).
-      - E(AWS_ENDPOINT_URL_S3) and E(AWS_ENDPOINT_URL) are used when it is not set, then C(endpoint_url) of the
-        profile's C(services) for C(s3), then of the profile.
-      - Defaults to Amazon S3.
+      - Defaults to E(AWS_ENDPOINT_URL_S3), E(AWS_ENDPOINT_URL), C(endpoint_url) of the profile's C(services) for C(s3),
+        C(endpoint_url) of the profile, or Amazon S3, in this order.
     type: str
   region:
     description:
       - Region that requests are signed for.
-      - E(AWS_REGION) and E(AWS_DEFAULT_REGION) are used when it is not set, then the region of the profile, then
-        V(us-east-1). At DigitalOcean Spaces it is the slug in the endpoint, for example V(fra1).
-      - It should be the bucket's own at Amazon S3. Otherwise each request is sent again to the region that the object
-        storage names, or the error names the option.
+      - Defaults to E(AWS_REGION), E(AWS_DEFAULT_REGION), the region of the profile, or V(us-east-1), in this order. For
+        DigitalOcean Spaces it is the slug in the endpoint, for example V(fra1).
+      - For Amazon S3 set the region of the bucket. With another region each request is sent a second time to the region
+        that Amazon S3 names, or fails with an error that names this option.
     type: str
   access_key:
     description:
       - Access key.
-      - Without it boto3 finds credentials as every AWS client does. These are O(profile), or, when it is not set,
+      - If unset, boto3 finds credentials as other AWS clients do. These are those of O(profile), or, if that is unset,
         E(AWS_ACCESS_KEY_ID) with E(AWS_SECRET_ACCESS_KEY) and E(AWS_SESSION_TOKEN), E(AWS_PROFILE), the files, SSO, a
         role with a web identity (IRSA), and the roles of containers and EC2. Those that expire are renewed.
     type: str
@@ -51,10 +50,10 @@ options:
     type: str
   profile:
     description:
-      - Profile of the AWS configuration files. O(access_key) and O(secret_key) take precedence over it, those of the
-        environment do not.
-      - E(AWS_PROFILE) is used when it is not set. Then the credentials of the environment take precedence.
-      - Its settings count as boto3 takes them, except for those of C(s3), of retries and of checksums.
+      - Profile of the AWS configuration files. O(access_key) and O(secret_key) take precedence over it. It takes
+        precedence over the credentials of the environment.
+      - Defaults to E(AWS_PROFILE), over which the credentials of the environment take precedence.
+      - The other settings of the profile apply as with boto3, except for those of C(s3), of retries and of checksums.
     type: str
   validate_certs:
     description: Whether the certificate of the object storage must be valid.
@@ -63,21 +62,21 @@ options:
   ca_bundle:
     description:
       - PEM file with the trusted CAs of the object storage's certificate.
-      - E(AWS_CA_BUNDLE) is used when it is not set, then C(ca_bundle) of the profile, then E(REQUESTS_CA_BUNDLE), then
-        the CAs of the Python library certifi or botocore, and not those of the machine.
+      - Defaults to E(AWS_CA_BUNDLE), C(ca_bundle) of the profile, E(REQUESTS_CA_BUNDLE), or the CAs of the Python
+        library certifi or botocore, in this order. The CAs of the operating system are not used.
     type: path
   addressing_style:
     description:
       - Whether the bucket is in the path of the URL or in its host name.
-      - V(auto) is boto3's own choice, the path if O(endpoint_url) is set, and else the host name. Most object stores
-        support V(path); a few V(virtual) only.
+      - V(auto) is the choice of boto3, the path if O(endpoint_url) is set, and otherwise the host name. Most object
+        stores support V(path). A few support only V(virtual).
     type: str
     choices: [auto, path, virtual]
     default: auto
   connections:
     description:
       - How many requests are sent at once, from 1 to 64.
-      - Each takes at most 16 MiB of memory, or a ten-thousandth of the largest file where that is more.
+      - Each uses at most 16 MiB of memory, or a ten-thousandth of the size of the largest file if that is more.
     type: int
     default: 8
 """

@@ -18,7 +18,8 @@ options:
   _terms:
     description:
       - Components, such as V(kserve), V(knative_serving), V(net_kourier), V(net_istio), V(istio), V(contour),
-        V(gateway_api), V(envoy) and V(cert_manager).
+        V(gateway_api), V(envoy), V(cert_manager), V(prometheus_operator), V(prometheus), V(alertmanager) and
+        V(kube_state_metrics).
     type: list
     elements: str
     required: true

@@ -38,13 +38,22 @@ _raw:
 """
 
 import os
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.proxy import proxy_options
+
+
+def _mentions_a_proxy(kubeconfig: str) -> bool:
+    """Whether a file of the kubeconfig may have a proxy-url. Ansible evaluates the lookup for every task."""
+    paths = (kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config").split(os.pathsep)
+    try:
+        return any("proxy-url" in Path(path).expanduser().read_text() for path in paths if path)
+    except (OSError, RuntimeError, ValueError):
+        return True  # proxy_options knows what it means
 
 
 class LookupModule(LookupBase):
@@ -52,11 +61,18 @@ class LookupModule(LookupBase):
 
     def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[dict[str, str]]:
         """Return the variables, as the only entry of a list."""
+        kubeconfig = str(terms[0]) if terms and terms[0] else ""
+        by_environment = any(name.lower().endswith("_proxy") for name in os.environ)
+        if not by_environment and not _mentions_a_proxy(kubeconfig):
+            return [{}]
+        # Here, because it imports the Kubernetes client.
+        from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.proxy import proxy_options
+
         try:
-            found = proxy_options({"kubeconfig": terms[0]} if terms and terms[0] else {}, os.environ)
+            found = proxy_options({"kubeconfig": kubeconfig} if kubeconfig else {}, os.environ)
         except KServeError as error:
             raise AnsibleLookupError(str(error)) from None
-        if not found.get("proxy") and not any(name.lower().endswith("_proxy") for name in os.environ):
+        if not found.get("proxy") and not by_environment:
             return [{}]
         names = ("proxy", "no_proxy")
         environment = {f"K8S_AUTH_{name.upper()}": str(found[name]) for name in names if name in found}

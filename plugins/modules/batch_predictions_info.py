@@ -16,10 +16,10 @@ author:
 description:
   - Returns the location of the predictions of one version of a model for a CSV or Parquet file, and whether they are
     complete. The role C(batch_inference) creates them.
-  - The location depends on the content of the file, by its ETag, on the version's digest, and on O(probabilities) and
-    O(keep). A file with other content has no predictions yet, whatever its name.
-  - Takes one request for the file and its neighbours, one for the version, and one for the predictions if they are
-    complete.
+  - The location depends on the ETag of the file, the digest of the version, O(probabilities) and O(keep). A file whose
+    content has changed therefore has no predictions yet, even under the same key.
+  - Sends one request to list the keys that begin with O(input), one for the version, and, if the predictions are
+    complete, one for their manifest.
 extends_documentation_fragment:
   - hashfoundry.kserve.attributes
   - hashfoundry.kserve.attributes.info_module

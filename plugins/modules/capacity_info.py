@@ -9,16 +9,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: capacity_info
-short_description: Compare what objects request with quotas, limit ranges and the nodes' room
+short_description: Compare the resource requests of objects with quotas, limit ranges and the nodes' capacity
 version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Adds up the resource requests of the pods and PVCs of objects that are not applied yet, with the containers that
-    KServe and Knative add, the resources of the serving runtime, and the defaults of LimitRanges. Compares the sum with
-    the ResourceQuotas and LimitRanges of the namespaces, and with the free capacity of the nodes.
-  - Objects that exist unchanged count as zero. The pods of a changed object count, because they are created before the
-    previous ones are deleted. Pods of Jobs count one at a time.
+  - Adds up the resource requests of the pods and PVCs of objects that are not applied yet. The sum includes the
+    containers that KServe and Knative add, the resources of the serving runtime, and the defaults of LimitRanges. It is
+    compared with the ResourceQuotas and LimitRanges of the namespaces, and with the free capacity of the nodes.
+  - Objects that exist and do not change are not counted. All pods of a changed object are counted, because they are
+    created before the previous ones are deleted. Of all Jobs together, one pod is counted.
   - Pods with a node selector, an affinity or tolerations are not compared with the nodes. Nodes with taints are
     ignored. The module does not consider that a cluster autoscaler may add nodes.
   - The credentials need C(list) on the kinds in O(definitions), on C(resourcequotas) and C(limitranges), C(get) on the
@@ -42,8 +42,8 @@ attributes:
 options:
   definitions:
     description:
-      - The objects. InferenceServices, Deployments, StatefulSets, Jobs and PersistentVolumeClaims count; ResourceQuotas
-        and LimitRanges replace those of the cluster; others are ignored.
+      - The objects. InferenceServices, Deployments, StatefulSets, Jobs and PersistentVolumeClaims are counted.
+        ResourceQuotas and LimitRanges replace those of the cluster. Objects of other kinds are ignored.
     type: list
     elements: dict
     required: true

@@ -21,13 +21,13 @@ description:
   - A certificate is renewed when its Secret is missing or cannot be read, when key and certificate do not match, when
     the CA has not signed it, when it is for other DNS names, and when it has fewer than O(renew_days) days left. A new
     CA renews every certificate.
-  - A CA that is about to expire is renewed with its name and key. Clients that trust its earlier certificate accept
-    the certificates of the renewed one for as long as that is valid, and the other way round, so that O(renew_days)
-    days remain to give them the new one. To replace the key, delete the CA's Secret; every client then needs the new
-    certificate at once.
-  - Only Secrets with the label C(app.kubernetes.io/managed-by=hashfoundry.kserve) are overwritten. Another Secret of
-    the same name is an error before anything is written.
-  - Keys are ECDSA on the curve P-256. A certificate never outlives the CA.
+  - A CA that is about to expire is renewed with the same name and key. Until the previous CA certificate expires,
+    clients that trust it accept certificates that were issued after the renewal, and clients that trust the renewed one
+    accept earlier certificates. The clients can therefore be updated within O(renew_days) days.
+  - To replace the key of the CA, delete its Secret. Every client then needs the new CA certificate at once.
+  - Only Secrets with the label C(app.kubernetes.io/managed-by=hashfoundry.kserve) are overwritten. If a Secret of the
+    same name does not have it, the module fails before it writes anything.
+  - Keys are ECDSA on the curve P-256. No certificate expires later than the CA.
   - Secrets are written with server-side apply, as the field manager C(hashfoundry.kserve.certificates). A missing
     namespace is created.
   - The credentials need C(get), C(create) and C(patch) on C(secrets) in the namespaces, and C(create) and C(patch) on
@@ -35,8 +35,8 @@ description:
 notes:
   - Whoever can read the CA's Secret can issue certificates that its clients trust. Restrict access to Secrets in its
     namespace.
-  - Of several first runs at once, one creates the CA and the others use it. Of several runs at once that renew a
-    certificate, one succeeds and the others fail with the reason C(SecretConflict).
+  - If several runs create the CA at the same time, one creates it and the others use it. If several runs renew a
+    certificate at the same time, one succeeds and the others fail with the reason C(SecretConflict).
 requirements:
   - python >= 3.11
   - cryptography >= 42.0.0
@@ -50,7 +50,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Creates no key. What would be issued has neither expiry nor fingerprint yet.
+      - Creates no key. Certificates that would be issued have no expiry and no fingerprint in the result.
   diff_mode:
     support: full
     details:
@@ -71,7 +71,7 @@ options:
         type: str
         default: hashfoundry-ca
       common_name:
-        description: Common name of the CA. Another name than the existing one creates a new CA.
+        description: Common name of the CA. If it differs from that of the existing CA, a new CA is created.
         type: str
         default: Hash Foundry local CA
       days:
@@ -104,13 +104,13 @@ options:
         type: int
         default: 397
   renew_days:
-    description: A certificate, including the CA's, with fewer days left is renewed.
+    description: Certificates, including the CA's, that expire in fewer days are renewed.
     type: int
     default: 30
   ca_file:
     description:
       - Path of the CA's certificate for clients, on the host that runs the module. The file is world-readable, and its
-        folder is created. It is not written while there is no CA.
+        folder is created. It is not written if the CA does not exist.
     type: path
 seealso:
   - module: community.crypto.x509_certificate_info

@@ -15,16 +15,16 @@ author:
   - Hash Foundry (@hashfoundry)
 description:
   - Lists every object of the API groups that the cluster serves, in all namespaces, and writes a file for each
-    resource that has objects. Secrets are not included, since they are in no such group.
+    resource that has objects. Secrets are not included, since they belong to none of these groups.
   - C(restore/) in the folder contains what users created, without status and other fields that the API server sets.
-    M(hashfoundry.kserve.manifests) takes that folder as its O(hashfoundry.kserve.manifests#module:src). C(owned/)
-    contains what controllers created, which they re-create. C(applied.yaml) contains the objects of C(restore/) in the
-    parts that each field manager had applied, for the role P(hashfoundry.kserve.platform_upgrade#role).
-    C(index.json) is written last and lists everything.
+    Pass that folder to M(hashfoundry.kserve.manifests) as its O(hashfoundry.kserve.manifests#module:src). C(owned/)
+    contains the objects that controllers created and re-create by themselves. C(applied.yaml) contains the objects of
+    C(restore/) in the parts that each field manager had applied, for the role
+    P(hashfoundry.kserve.platform_upgrade#role). C(index.json) is written last and lists everything.
   - The files have mode 0600, since specs can contain confidential values.
   - CRDs are not included; the roles that install the platform apply them.
-  - The credentials need C(list) on all resources of the groups, and C(get) on the namespace kube-system, whose UID is
-    that of the cluster.
+  - The credentials need C(list) on all resources of the groups, and C(get) on the namespace kube-system, whose UID
+    identifies the cluster.
 requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0

@@ -15,12 +15,12 @@ author:
   - Hash Foundry (@hashfoundry)
 description:
   - Lists every object of the API groups that the cluster serves, in all namespaces. Secrets are not included, since
-    they are in no such group.
+    they belong to none of these groups.
   - With O(since) it lists what a backup of M(hashfoundry.kserve.custom_resources_backup) contains and the cluster does
     not. What a controller created for another object is counted, but never reported as missing.
   - A backup of another cluster is rejected.
   - The credentials need C(list) on all resources of the groups, and with O(since) C(get) on the namespace kube-system,
-    whose UID is that of the cluster.
+    whose UID identifies the cluster.
 requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0

@@ -14,12 +14,12 @@ version_added: 0.1.0
 author:
   - Hash Foundry (@hashfoundry)
 description:
-  - Returns the verdict of M(hashfoundry.kserve.inference_service_ready) without waiting. A service that does not serve
-    is no failure.
+  - Returns the verdict of M(hashfoundry.kserve.inference_service_ready) without waiting. The task does not fail if a
+    service does not serve.
   - Without O(name), O(names) and O(label_selectors) it reports all InferenceServices of the namespace. Each resource
     is listed once, and the models are queried in parallel.
   - The credentials need C(list) on C(inferenceservices.serving.kserve.io), C(deployments.apps), C(replicasets.apps),
-    C(pods) and C(httproutes.gateway.networking.k8s.io) in the namespace, C(get) on C(services/proxy) for
+    C(pods) and C(httproutes.gateway.networking.k8s.io) in the namespace, and C(get) on C(services/proxy) for
     O(model_ready_path). For the diagnosis of a service that does not serve, they also need C(list) on C(events) and
     C(get) on C(pods/log).
 requirements:

@@ -15,8 +15,8 @@ author:
   - Hash Foundry (@hashfoundry)
 description:
   - Waits until each InferenceService serves its current generation, and reports why if it does not.
-  - The condition C(Ready) alone is not sufficient. It can be that of the previous spec, it stays true while a previous
-    pod serves and new ones crash, and it does not show whether the model was found.
+  - The condition C(Ready) alone is not sufficient. It may belong to the previous spec. It stays true while a previous
+    pod serves and new pods crash. It does not show whether the model was found.
   - In Standard mode the module compares the whole spec with KServe's Deployment and its replicas. Every replica must be
     of the current ReplicaSet and available, no previous one may remain, the model must be loaded, and all conditions
     must be true. The gateway must have accepted the current generation of the HTTPRoutes that the InferenceService

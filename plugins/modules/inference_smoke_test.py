@@ -59,10 +59,10 @@ options:
     description: Name for the C(Host) header, for SNI, and for the check of the certificate.
     type: str
   port:
-    description: Port to connect to. Without it V(443) for V(https) and V(80) for V(http), or what O(url) says.
+    description: Port to connect to. Defaults to the port of O(url), or to V(443) for V(https) and V(80) for V(http).
     type: int
   address:
-    description: IP address or name to connect to, when it is not the one in O(host) or O(url).
+    description: IP address or host name to connect to, if it differs from that in O(host) or O(url).
     type: str
   ca_path:
     description: PEM file with the trusted CAs of the server's certificate. Defaults to the system's CAs.
@@ -85,7 +85,7 @@ options:
       - URL of an HTTP proxy, such as V(http://proxy.example.com:3128). HTTPS goes through it by C(CONNECT), so the
         proxy sees neither requests nor answers. Credentials are in O(proxy_headers).
       - Defaults to the environment variables E(https_proxy), E(http_proxy), E(all_proxy) and E(no_proxy), which never
-        apply to a local address. Empty for no proxy at all.
+        apply to a local address. An empty string means no proxy.
     type: str
   proxy_headers:
     description: Headers for the proxy, as in the modules of kubernetes.core.
@@ -108,8 +108,8 @@ options:
     type: str
   models:
     description:
-      - Several models, or protocols of a model, which are tested side by side, eight at a time.
-      - Each entry has options of its own and shares all others. No load is sent, and O(thresholds) are not checked.
+      - Several models, or several protocols of a model, which are tested concurrently, at most eight at a time.
+      - All other options apply to each entry. No load is sent, and O(thresholds) are not checked.
       - All entries are tested, also if one of them fails.
     type: list
     elements: dict
@@ -156,7 +156,7 @@ options:
     default: v2
   health:
     description:
-      - Whose health endpoints must answer C(200) before the first prediction request.
+      - The protocols or servers whose health endpoints must return C(200) before the first prediction request.
       - V(v1) is C(/v1/models/MODEL). V(v2) is C(/v2/health/live), C(/v2/health/ready) and C(/v2/models/MODEL/ready).
       - For generative models V(openai) is C(/openai/v1/models/MODEL), as KServe's Hugging Face server has it, and
         V(vllm) is C(/health) of vLLM and Text Generation Inference.
@@ -178,18 +178,18 @@ options:
     type: list
     elements: raw
   batch_size:
-    description: How many rows to send in one request. Without it all. The load cycles through the requests.
+    description: How many rows to send in one request. Defaults to all. The load cycles through the requests.
     type: int
   tolerance:
     description: By how much a predicted number, also one in a row of probabilities, may differ from the expected one.
     type: dict
     suboptions:
       absolute:
-        description: By this much.
+        description: The absolute difference.
         type: float
         default: 0
       relative:
-        description: By this fraction of the expected one, if that is more.
+        description: The difference as a fraction of the expected number. It applies if it allows more than the other.
         type: float
         default: 0
   metadata_path:
@@ -212,18 +212,19 @@ options:
     default: 0
   concurrency:
     description:
-      - How many requests may be under way at the same time, each on a connection of its own.
-      - Without it 1, and 500 with O(rate). Requests of an open load that find none free wait, and the wait counts.
+      - How many requests may be in flight at the same time, each on its own connection.
+      - Defaults to 1, and to 500 with O(rate). If all connections of an open load are in use, a request waits for one,
+        and the wait is part of its latency.
     type: int
   rate:
     description: How many requests are due each second, for an open load.
     type: float
   thresholds:
     description:
-      - Limits of the measured requests; the task fails if they are exceeded. Latencies are of the requests that were
-        answered.
-      - A percentile of few requests is the slowest of them. It takes 20 requests for O(thresholds.p95_ms) to be
-        another, 100 for O(thresholds.p99_ms), and 1000 for O(thresholds.p999_ms).
+      - Limits of the measured requests. The task fails if they are exceeded. Only the latencies of requests that were
+        answered count.
+      - With few requests a percentile is the latency of the slowest request. To differ from it, O(thresholds.p95_ms)
+        needs 20 requests, O(thresholds.p99_ms) 100, and O(thresholds.p999_ms) 1000.
     type: dict
     suboptions:
       p50_ms:
@@ -243,8 +244,8 @@ options:
         type: float
       error_rate:
         description:
-          - Highest fraction of requests, from 0 to 1, without an answer C(200) in time. Without this threshold the
-            first of them ends the load and fails the task. A wrong prediction always does.
+          - Highest fraction, from 0 to 1, of requests without an answer C(200) within O(timeout). If unset, the first
+            such request ends the load and fails the task. A wrong prediction always fails the task.
         type: float
       throughput:
         description: Lowest number of requests answered each second.
@@ -431,7 +432,7 @@ load:
       description: Requests answered each second.
       type: float
     concurrency:
-      description: How many requests could be under way at the same time.
+      description: How many requests could be in flight at the same time.
       type: int
     rate:
       description: Requests due each second; null in a closed load.

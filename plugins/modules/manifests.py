@@ -69,11 +69,11 @@ options:
     default: present
   in_use:
     description:
-      - What O(state=absent) does if a CRD is among the manifests, and the cluster has objects of it that are not. What
-        the objects of the manifests own, and what was created for their Gateways, is deleted with them and does not
-        count.
-      - With V(fail), nothing is deleted, and the error counts them. With V(keep), these CRDs remain, and the rest is
-        deleted.
+      - What O(state=absent) does if a CRD is among the manifests, and the cluster has custom resources of it that are
+        not among the manifests. Objects that are owned by those of the manifests, or were created for their Gateways,
+        are deleted with them and do not count.
+      - With V(fail), nothing is deleted, and the error has the number of these custom resources. With V(keep), these
+        CRDs remain, and the rest is deleted.
       - The same applies to CRDs that O(prune) selects.
     type: str
     choices: [fail, keep]
@@ -81,7 +81,7 @@ options:
   definitions:
     description:
       - Objects to apply, or YAML strings with any number of them, as C(helm template) prints. Empty ones are ignored,
-        and a C(List) is expanded. One such string may stand in the place of the list.
+        and a C(List) is expanded. A single string may be given instead of the list.
       - Values of Secrets are masked where Ansible shows or logs the module's options. Set C(no_log) on the task all
         the same when they come from a variable that other callbacks show.
     type: list
@@ -251,8 +251,9 @@ options:
       - Whether to wait until the objects are ready, also those that are unchanged. Waited for are CRDs (established,
         names accepted), Deployments, StatefulSets and DaemonSets (rolled out), Namespaces (active), APIServices
         (available), Jobs (complete), GatewayClasses (accepted), Gateways (programmed), HTTPRoutes (accepted by each
-        Gateway, with all backends), cert-manager's Issuers, ClusterIssuers and Certificates (ready), and webhook
-        configurations with a Service (their CA is a certificate). Everything else counts as ready.
+        Gateway, with all backends), cert-manager's Issuers, ClusterIssuers and Certificates (ready), Prometheus and
+        Alertmanager objects of the Prometheus Operator (reconciled and available), and webhook configurations with a
+        Service (their CA is a certificate). Everything else counts as ready.
       - While it waits on the control node, it reports on standard error every 15 seconds how far it has come, unless
         the task has C(no_log).
       - It fails at once when waiting cannot help, as when a Deployment's progress deadline is exceeded.

@@ -41,8 +41,8 @@ options:
   source:
     description:
       - Folder with exactly one C(*.joblib), C(*.pkl) or C(*.pickle), on the host that runs the module.
-      - Of a C(metadata.json) in it the rows of C(examples) are retained if no others are given, and all keys that the
-        module does not write, such as how the model was trained.
+      - If it contains a C(metadata.json), all keys that the module does not write are retained, such as how the model
+        was trained. So are the rows of its C(examples), if neither O(examples) nor O(examples_path) is set.
     type: path
     required: true
   name:
@@ -65,8 +65,9 @@ options:
   examples_path:
     description:
       - A CSV file in UTF-8 with the columns' names in its first line, of which the first ten rows are the examples.
-      - For a model that was fitted on a data frame columns that it does not know are ignored. For any other model the
-        columns are its features in their order, and give them their names.
+      - For a model that was fitted on a data frame, other columns than those of the data frame are ignored. For any
+        other model the columns are its features in their order, and the names of the columns become the names of the
+        features.
       - An empty value is a missing one.
     type: path
   gate:
@@ -147,7 +148,11 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.des
     result,
 )
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import trial_of
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import LOAD_ARGUMENTS, GateOptions
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import (
+    LOAD_ARGUMENTS,
+    GateOptions,
+    OptionNames,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import (
     Options,
     Run,
@@ -171,7 +176,8 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     names = {key: options[key] for key in ("name", "version", "description", "examples")}
     rows = options["examples_path"]
     request = Request(Path(options["source"]), examples_file=Path(rows) if rows else None, **names)
-    before, after = describe_model(request, trial_of(GateOptions(**options["gate"]), PACKAGES))
+    gate = GateOptions(**options["gate"], names=OptionNames(not_loaded=""))
+    before, after = describe_model(request, trial_of(gate, PACKAGES))
     return result(request, before, after, run.check_mode, run.diff)
 
 

@@ -15,14 +15,14 @@ author:
   - Hash Foundry (@hashfoundry)
 description:
   - Writes a namespace and all objects in it to one YAML file, without status and other fields that the API server
-    sets. M(hashfoundry.kserve.manifests) takes that file as its
+    sets. To restore it, pass that file to M(hashfoundry.kserve.manifests) as its
     O(hashfoundry.kserve.manifests#module:src).
   - Objects that a controller has created for another one are left out, since it re-creates them. Pods, Jobs, events
-    and the objects that Kubernetes creates in each namespace are left out, too. A PVC loses its volume's name, and a
-    Service its cluster IP.
+    and the objects that Kubernetes creates in each namespace are left out, too. The name of a PVC's volume and the
+    cluster IP of a Service are not written.
   - Secrets are never written. RV(secrets) lists those that must be provided for a restore.
-  - An aggregated API that is not available, such as that of a metrics server, is skipped with a warning if it has no
-    objects that belong in a namespace. If it may have some, nothing is written.
+  - An aggregated API that is not available is skipped with a warning if no objects can be created in a namespace by it,
+    as by that of a metrics server. Otherwise the module fails and writes nothing.
   - The credentials need C(get) on the namespace and C(list) on all resources in it. Of Secrets only the names of their
     keys are used.
 requirements:
@@ -58,8 +58,8 @@ options:
     description:
       - A second file for the same objects by field manager, so that a restore can apply what each role of the
         collection had applied as that role. Each of its YAML documents is a dictionary with C(field_manager),
-        C(objects), and C(adds), which is true if the objects only have what is to be added to objects of earlier
-        documents. What no role had applied has the field manager C(hashfoundry.kserve.model_backup).
+        C(objects), and C(adds), which is true if the objects contain only fields to add to objects of earlier
+        documents. Objects that no role had applied have the field manager C(hashfoundry.kserve.model_backup).
     type: path
 seealso:
   - module: hashfoundry.kserve.manifests

@@ -45,6 +45,7 @@ options:
       - kserve
       - net_istio
       - net_kourier
+      - prometheus_operator
     default: []
   verify:
     description:
@@ -63,13 +64,16 @@ options:
   policy_probe:
     description:
       - The Job, as C(namespace/name), with which the role P(hashfoundry.kserve.namespace_security#role) tests whether
-        the network enforces NetworkPolicies. The module warns if it does not, or if that could not be tested. The
-        credentials need C(get) on C(jobs) in that namespace.
+        the network enforces NetworkPolicies. The credentials need C(get) on C(jobs) in that namespace.
     type: str
   policy_probe_timeout:
     description: How many seconds to wait at most for that Job to finish.
     type: int
     default: 0
+  policy_probe_warn:
+    description: Whether to warn if the network does not enforce NetworkPolicies, or if that could not be tested.
+    type: bool
+    default: true
 seealso:
   - module: hashfoundry.kserve.manifests
 """
@@ -117,8 +121,8 @@ api_server:
 network_policies:
   description:
     - Whether the network enforces NetworkPolicies, as the Job O(policy_probe) has found, V(enforced) or
-      V(not_enforced). It is V(pending) if the Job still runs, V(unknown) if its pod did not run, and null without
-      O(policy_probe) or without the Job.
+      V(not_enforced). It is V(pending) if the Job still runs, V(unknown) if it failed for another reason, and
+      null without O(policy_probe) or without the Job.
   type: str
   returned: success
   sample: enforced
@@ -139,6 +143,10 @@ components:
     uid:
       description: The UID of its main CRD, which changes when the CRD is re-created.
       type: str
+    managers:
+      description: The field managers that have applied its main CRD.
+      type: list
+      elements: str
     deployments:
       description: The names of its Deployments.
       type: list
@@ -153,6 +161,7 @@ components:
       version: v0.20.0
       namespace: kserve
       uid: 0f3cf1c4-4f63-4f0c-b0a8-6e0dcf1fd1ce
+      managers: [hashfoundry.kserve.kserve]
       deployments: [kserve-controller-manager]
       problems: []
 reason:
@@ -185,6 +194,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "api_server": {"type": "bool", "default": False},
     "policy_probe": {"type": "str"},
     "policy_probe_timeout": {"type": "int", "default": 0},
+    "policy_probe_warn": {"type": "bool", "default": True},
 }
 
 
@@ -196,7 +206,7 @@ def run(options: Options, run: Run) -> dict[str, Any]:
         deadline = time.monotonic() + options["policy_probe_timeout"]
         retry = Retry(deadline, Backoff(0.25, 1), time.monotonic, time.sleep)
         found = enforcement.enforcement(api, job, retry) if job else None
-    if text := enforcement.warning(found, job):
+    if options["policy_probe_warn"] and (text := enforcement.warning(found, job)):
         run.warn(text)
     return {**result, "network_policies": found.value if found else None}
 

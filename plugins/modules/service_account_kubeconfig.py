@@ -32,7 +32,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Requests no token. A missing ServiceAccount counts as one whose token is due.
+      - Requests no token. If the ServiceAccount is missing, a new token counts as a change.
   diff_mode:
     support: none
   idempotent:
@@ -57,8 +57,8 @@ options:
     default: 28800
   renew_before:
     description:
-      - With fewer seconds left than this, a new token is requested. For a token that was granted for a shorter time
-        than O(duration), it counts in proportion.
+      - A new token is requested if the current one expires in fewer seconds than this. If the API server granted the
+        token for a shorter time than O(duration), this value is reduced in proportion.
     type: int
     default: 3600
 """

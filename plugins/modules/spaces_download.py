@@ -22,8 +22,8 @@ description:
     beside O(dest), which replaces O(dest) when it is complete. An interrupted run leaves O(dest) as it was, and the
     next one downloads only the missing files.
   - A re-run with nothing new costs one request. The folder is read and compared with the manifest.
-  - Many models are pickles, such as C(model.joblib), and a pickle is code. O(digest) ensures that it is the one that
-    was reviewed.
+  - Many models are pickles, such as C(model.joblib), and a pickle is code. O(digest) ensures that the downloaded
+    version is the one that was reviewed.
 extends_documentation_fragment:
   - hashfoundry.kserve.attributes
   - hashfoundry.kserve.attributes.actiongroup_kserve

@@ -16,9 +16,9 @@ author:
 description:
   - Lists the versions below C(s3://bucket/name/version/), which M(hashfoundry.kserve.spaces_upload) has uploaded, each
     with its digest and files, and whether it is complete.
-  - Takes one request for the names, one for each name and one for each version. With O(name) the first is omitted.
-    With O(version) as well it is one request, or two if the version is incomplete. For O(models) it is so for each,
-    several of them at the same time.
+  - Sends one request for the names of the models, one for each model and one for each version. With O(name) the first
+    request is omitted. With O(name) and O(version), and for each entry of O(models), it sends one request, or two if
+    the version is incomplete.
 extends_documentation_fragment:
   - hashfoundry.kserve.attributes
   - hashfoundry.kserve.attributes.info_module
@@ -29,7 +29,7 @@ options:
     description: Only versions of this model.
     type: str
   version:
-    description: Only versions of this name.
+    description: Only versions with this name.
     type: str
   models:
     description:
@@ -161,7 +161,8 @@ def run(options: Options, run: Run) -> dict[str, Any]:
             return versions(store, options["bucket"], **named, connections=options["connections"])
 
         # An empty list has no versions.
-        listed = [of(options)] if options["models"] is None else concurrently(of, options["models"])
+        which = options["models"]
+        listed = [of(options)] if which is None else concurrently(of, which, options["connections"])
         return {"changed": False, "versions": list(chain.from_iterable(listed)), "requests": store.requests}
 
 

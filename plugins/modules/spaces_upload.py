@@ -110,10 +110,10 @@ options:
             C(outputs) with C(name), C(datatype) and C(shape) as in the Open Inference Protocol, and C(examples) with
             C(instances) and C(predictions), which must agree with them. C(probabilities) are what C(predict_proba)
             must give.
-          - C(features), the names of a row's columns in the model's order, may be left out. Rows that are objects are
-            then put in the order of the names that the model was fitted with, or in that of C(inputs).
+          - C(features), the names of a row's columns in the model's order, may be left out. The values of rows that are
+            objects are then sorted by the names that the model was fitted with, or by those of C(inputs).
           - For the format C(sklearn) exactly one C(*.joblib), C(*.pkl) or C(*.pickle) must be in the folder, since
-            KServe's server takes no more.
+            KServe's server accepts only one.
         type: bool
         default: true
       python_version:
@@ -161,15 +161,16 @@ options:
         description:
           - Digests (sha256, 64 hexadecimal digits) of the files that may be uploaded, or the version's RV(digest),
             which stands for all of its files.
-          - For the format C(sklearn) each C(*.joblib), C(*.pkl) and C(*.pickle) must have one of them, the model file
-            among them. For other formats, and without O(gate.metadata), every file but C(metadata.json) must.
+          - For the format C(sklearn) the digest of each C(*.joblib), C(*.pkl) and C(*.pickle) must be listed, including
+            that of the model file. For other formats, and without O(gate.metadata), that of every file except
+            C(metadata.json) must be.
           - An empty list allows none. It is checked before the model is loaded.
         type: list
         elements: str
   models:
     description:
       - Several models, in place of O(source), O(name), O(version) and O(gate). They are validated and uploaded side by
-        side, four at a time, and share the number of O(connections).
+        side, at most four at a time, and share the number of O(connections).
       - All are tried, also if one of them fails.
     type: list
     elements: dict
@@ -358,8 +359,9 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     """Bring the version in the bucket to the folder's files, or several versions to theirs."""
     require("boto3", s3_client.BOTO3_IMPORT_ERROR)
     entries = [options] if options["models"] is None else options["models"]
-    connections = -(-options["connections"] // min(AT_ONCE, len(entries) or 1))
     reached = s3_options(options)
+    at_once = min(AT_ONCE, len(entries) or 1, options["connections"])
+    connections = options["connections"] // at_once
     for entry in entries:  # before anything is sent
         Target(options["bucket"], entry["name"], entry["version"])
     with s3.session(reached) as store:
@@ -369,7 +371,7 @@ def run(options: Options, run: Run) -> dict[str, Any]:
 
         if options["models"] is None:
             return publish_one(options)
-        results = side_by_side(entries, ("name", "version"), publish_one, AT_ONCE)
+        results = side_by_side(entries, ("name", "version"), publish_one, at_once)
         for result in results:
             del result["requests"]
         return {

@@ -28,6 +28,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.unquote
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service import limits
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GATE_ARGUMENTS, GateOptions
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import is_segment
+from ansible_collections.hashfoundry.kserve.plugins.plugin_utils import _slo
 
 # roles/model_serving/meta/argument_specs.yml says the same to people, and a unit test compares the two.
 MODEL: dict[str, Any] = {
@@ -61,6 +62,7 @@ MODEL: dict[str, Any] = {
     "retries": {"type": "int"},
     "owner": {"type": "str"},
     "labels": {"type": "dict"},
+    "slo": {"type": "dict", "options": _slo.OPTIONS},
     "gate": {
         "type": "dict",
         # Without the defaults, which would override the gate of all models.
@@ -238,6 +240,10 @@ def _faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
         GateOptions(**model.get("gate", {}))
     except KServeError as error:
         yield str(error)
+    try:
+        _slo.check(model.get("slo", {}))
+    except KServeError as error:
+        yield f"{error} ({error.reason})"
 
 
 def _route_faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:

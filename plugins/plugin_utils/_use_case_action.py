@@ -44,6 +44,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_cas
 # Read when Python, a library or the Kubernetes client starts, which was before the task began.
 _READ_AT_START = re.compile(r"KUBECONFIG|TMPDIR|PYTHON.*|LD_.*")
 _LOCAL = ("local", "ansible.builtin.local")
+# What the collection's filters and lookups import. The process of each task would compile it again.
+_FOR_TEMPLATES = ("_model_list", "_model_pods", "_upgrade_paths", "_version_sets")
 
 
 class UseCaseAction(ActionBase):
@@ -62,6 +64,8 @@ class UseCaseAction(ActionBase):
                 cls.USE_CASE = importlib.import_module(f"{package}.modules.{name}").USE_CASE
                 if cls.USE_CASE and cls.USE_CASE.preload:
                     cls.USE_CASE.preload()
+                for module in _FOR_TEMPLATES:
+                    importlib.import_module(f"{package}.plugin_utils.{module}")
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's result."""

@@ -38,6 +38,10 @@ TITLES = {
     "contour": "Contour",
     "envoy": "Envoy",
     "cert_manager": "cert-manager",
+    "prometheus_operator": "Prometheus Operator",
+    "prometheus": "Prometheus",
+    "alertmanager": "Alertmanager",
+    "kube_state_metrics": "kube-state-metrics",
 }
 _EXPIRED = "expired"
 

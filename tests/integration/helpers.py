@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import boto3
+import urllib3
 
 from local.settings import Settings
 
@@ -44,6 +45,28 @@ def objects(kubectl: Callable[..., str], *words: str) -> list[dict[str, Any]]:
     """The objects that `kubectl get` lists."""
     items: list[dict[str, Any]] = json.loads(kubectl("get", *words, "-o", "json"))["items"]
     return items
+
+
+def metrics_of(kubectl: Callable[..., str], name: str, namespace: str = "ml-models") -> str:
+    """The metrics of a model's pod, at the port and path that its annotations name, where Prometheus reads them."""
+    pods = objects(kubectl, "pods", "-n", namespace, "-l", f"serving.kserve.io/inferenceservice={name}")
+    running = [pod["metadata"] for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    annotations = running[0]["annotations"]
+    port, path = (annotations[f"prometheus.kserve.io/{key}"] for key in ("port", "path"))
+    return kubectl("get", "--raw", f"/api/v1/namespaces/{namespace}/pods/{running[0]['name']}:{port}/proxy{path}")
+
+
+def status_of(settings: Settings, host: str, path: str) -> int:
+    """The status of GET for a path of a model, through the gateway."""
+    pool = urllib3.HTTPSConnectionPool(
+        "127.0.0.1",
+        settings.https_port,
+        ca_certs=str(settings.state / "ca.crt"),
+        server_hostname=host,
+        assert_hostname=host,
+    )
+    with pool:
+        return int(pool.request("GET", path, headers={"Host": f"{host}:{settings.https_port}"}, timeout=20).status)
 
 
 def s3_client(settings: Settings) -> Any:

@@ -84,6 +84,13 @@ class Pods:
         words = ("get", "pod", name, "-n", self.namespace, "-o", "jsonpath={.status.podIP}")
         return wait_until(lambda: self.kubectl(*words), what=f"pod {name} has an IP address")
 
+    def service(self, name: str) -> str:
+        """Create a Service of the pod with this name, and return its IP address."""
+        spec = {"selector": {"name": name}, "ports": [{"port": PORT, "protocol": "TCP"}]}
+        metadata = {"name": name, "namespace": self.namespace}
+        self.apply({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+        return self.kubectl("get", "service", name, "-n", self.namespace, "-o", "jsonpath={.spec.clusterIP}")
+
     def client(self, name: str, address: str, namespace: str = "") -> None:
         """Start a client of the server with this IP address, and wait for its first attempt."""
         self._start(name, namespace or self.namespace, CLIENT, [address])

@@ -16,8 +16,8 @@ from local import demo
 from local.settings import Settings
 from tests.integration.conftest import OnNode
 
+from .allowed_traffic import Connection, End, connections, denials, pods
 from .helpers import objects
-from .network_ways import Connection, End, connections, denials, pods
 
 Kubectl = Callable[..., str]
 Json = dict[str, Any]
@@ -96,9 +96,9 @@ def test_the_observed_traffic_is_allowed(
         # The table contains addresses of deleted pods for a while, whose labels are no longer known.
         and (found.target.namespace or not found.target.address.startswith(PODS))
     }
-    ways = {(found.source.namespace, found.target.namespace) for found in seen}
+    reached = {(found.source.namespace, found.target.namespace) for found in seen}
     gateway = "kourier-system" if settings.mode == "Knative" else "projectcontour"
-    assert {(gateway, "ml-models"), ("kserve", "")} <= ways, ways
+    assert {(gateway, "ml-models"), ("kserve", "")} <= reached, reached
     assert {str(found): wrong for found in seen if (wrong := list(denials(found, policies)))} == {}
 
 

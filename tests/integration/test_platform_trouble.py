@@ -26,6 +26,7 @@ from local.settings import Settings
 from tests.integration.conftest import Docker, OnNode, errors, reason
 
 from .helpers import one_line, wait_until
+from .policy_pods import Pods, named, running
 from .test_trouble import Done, says
 from .test_watch_survives import Handler, kill_api_server, proxied
 
@@ -33,6 +34,8 @@ Playbook = Callable[..., Done]
 Kubectl = Callable[..., str]
 PLATFORM = ("playbooks/addons.yml", "--tags", "cluster_preflight,kserve")
 CRD = "crd/inferenceservices.serving.kserve.io"
+ENOUGH = 30  # attempts of a client, about three seconds
+UNRESTRICTED = 60  # the most seconds after its first attempt, on a node whose pods all start at once
 RUNTIME = "clusterservingruntime/kserve-pmmlserver"  # no model of the tests uses it
 
 
@@ -237,8 +240,8 @@ def assert_succeeded_or_explained(result: Done) -> None:
 def _same_address(docker: Docker, node: str) -> Iterator[None]:
     """The node keeps its address when it restarts, as a machine does.
 
-    Docker assigns the lowest free address, and that of a deleted cluster may be lower. Then no policy would allow the
-    way to the API server until namespace_security is applied again.
+    Docker assigns the lowest free address, and that of a deleted cluster may be lower. Then no policy would allow
+    traffic to the API server until namespace_security is applied again.
     """
 
     def address(container: str) -> IPv4Address:
@@ -255,12 +258,56 @@ def _same_address(docker: Docker, node: str) -> Iterator[None]:
         docker("rm", "--force", "--volumes", *taken)
 
 
+@pytest.fixture
+def peers(kubectl: Kubectl, settings: Settings, tmp_path: Path) -> Iterator[Pods]:
+    """A server behind a Service, a client that its policy allows, and one that it does not."""
+    with running(kubectl, tmp_path, "restart") as pods:
+        pods.server("server")
+        # The pods get other IP addresses when the node restarts; that of the Service remains.
+        address = pods.service("server")
+        pods.apply(pods.policy("peers", [named("friend")]))
+        for client in ("friend", "stranger"):
+            pods.client(client, address)
+        pods.await_state("friend", True)
+        if settings.network_policies:
+            pods.await_state("stranger", False)
+        yield pods
+
+
+def last(pods: Pods, client: str, since: float) -> set[bool]:
+    """Which results the last new connections of a client since a time had; none if they are few."""
+    found = [one for one in pods.attempts(client, since) if one.kind == "new"]
+    return {one.open for one in found[-ENOUGH:]} if len(found) >= ENOUGH else set()
+
+
+def assert_closed_again(pods: Pods, since: float) -> None:
+    """Assert that policies are enforced again after the node has restarted.
+
+    The rules were in its kernel, so that every pod is unrestricted until the agent has written them again.
+    """
+    wait_until(lambda: last(pods, "friend", since), lambda found: found == {True}, what="the friend is let through")
+    wait_until(lambda: last(pods, "stranger", since), lambda found: found == {False}, what="the stranger is not")
+    assert last(pods, "friend", since) == {True}  # and the server answers
+    attempts = pods.attempts("stranger", since)
+    unrestricted = max((one.when for one in attempts if one.open), default=attempts[0].when) - attempts[0].when
+    print(f"After the restart of the node its pods were unrestricted for {unrestricted:.1f} s.")
+    assert unrestricted < UNRESTRICTED
+
+
 @pytest.mark.usefixtures("_same_address")
 def test_the_node_restarts_during_a_run(
-    playbook: Playbook, kubectl: Kubectl, settings: Settings, docker: Docker, node: str
+    playbook: Playbook, kubectl: Kubectl, settings: Settings, docker: Docker, node: str, peers: Pods
 ) -> None:
-    result = run_with_fault(playbook, kubectl, lambda: docker("restart", "--time=0", node))
+    restarted = []
+
+    def restart() -> None:
+        restarted.append(time.time())
+        docker("restart", "--time=0", node)
+
+    result = run_with_fault(playbook, kubectl, restart)
     assert_succeeded_or_explained(result)
     wait_for_api_server(kubectl, 240)
+    if settings.network_policies:
+        assert_closed_again(peers, restarted[0])
     assert_succeeded(playbook("playbooks/site.yml", timeout=500))
     wait_for_predictions(settings)

@@ -12,7 +12,7 @@ import pytest
 
 from local.settings import Settings
 
-from .network_ways import NAME_LABEL
+from .allowed_traffic import NAME_LABEL
 from .policy_pods import Pods, named, running, states
 
 Kubectl = Callable[..., str]

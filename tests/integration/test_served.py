@@ -19,7 +19,7 @@ from local import demo
 from local.settings import Settings
 from tests.integration.conftest import reason
 
-from .helpers import objects, s3_client, wait_until
+from .helpers import metrics_of, objects, s3_client, status_of, wait_until
 
 HOST = "iris-classifier.ml.hashfoundry.local"
 V1 = "/v1/models/iris-classifier:predict"
@@ -159,6 +159,19 @@ def test_every_pod_is_ready(kubectl: Kubectl) -> None:
     assert {"kube-system", "kserve", "ml-models", "object-storage", "projectcontour"} <= namespaces
     names = " ".join(pod["metadata"]["name"] for pod in pods)
     assert all(program in names for program in ("coredns", "kube-proxy", "envoy", "contour", "kserve-controller"))
+
+
+def test_the_metrics_are_where_no_route_leads(kubectl: Kubectl, settings: Settings) -> None:
+    service = json.loads(kubectl("get", "inferenceservice", "iris-classifier", "-n", "ml-models", "-o", "json"))
+    labels = {
+        "digest": service["metadata"]["annotations"]["kserve.hashfoundry.io/digest"],
+        "model_name": "iris-classifier",
+        "version": "v1",
+    }
+    written = ",".join(f'{name}="{value}"' for name, value in labels.items())
+    assert f"model_server_model_info{{{written}}} 1.0" in metrics_of(kubectl, "iris-classifier")
+    assert status_of(settings, HOST, "/v1/models/iris-classifier") == 200
+    assert status_of(settings, HOST, "/metrics") == 404
 
 
 def test_there_is_one_default_storage_class(kubectl: Kubectl) -> None:

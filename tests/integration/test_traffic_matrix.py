@@ -24,8 +24,8 @@ from local import demo
 from local.settings import REPOSITORY, Settings
 from tests.integration.conftest import OnNode
 
+from .allowed_traffic import Connection, End, denials
 from .helpers import objects
-from .network_ways import Connection, End, denials
 from .traffic_matrix import (
     LIFETIME,
     SCAN,
@@ -278,14 +278,18 @@ def test_every_kind_of_party_is_in_the_matrix(matrix: Matrix, settings: Settings
     gateway = {"projectcontour/envoy-models", "projectcontour/contour-models"}
     if settings.mode == "Knative":
         gateway = {"kourier-system/3scale-kourier-gateway", "knative-serving/activator", "knative-serving/autoscaler"}
+    if settings.monitoring:
+        gateway |= {f"monitoring/{name}" for name in ("prometheus-prometheus", "alertmanager-alertmanager")}
+        gateway |= {f"monitoring/{name}" for name in ("prometheus-operator", "kube-state-metrics")}
     kinds = {"model (s3)", "model (pvc)", "model (oci)", "model (uri)", "loader Job", "batch Job", STRANGER, NODE}
     assert kinds | gateway | {"kserve/kserve-controller-manager"} <= names, names
 
 
 def test_security_rst_has_the_table(matrix: Matrix, cells: Cells, settings: Settings) -> None:
     """The documentation has one table for each deployment mode, between two comments."""
-    begin, end = (f".. {word} of the traffic in {settings.mode} mode\n" for word in ("Begin", "End"))
-    written = list_table(f"{settings.mode} mode", rows_of(matrix, cells))
+    mode = f"{settings.mode} mode{' with monitoring' if settings.monitoring else ''}"
+    begin, end = (f".. {word} of the traffic in {mode}\n" for word in ("Begin", "End"))
+    written = list_table(mode, rows_of(matrix, cells))
     before, _begin, rest = DOCS.read_text().partition(begin)
     was, _end, after = rest.partition(end)
     if os.environ.get("HASHFOUNDRY_RECORD"):

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from .network_ways import End
+from .allowed_traffic import End
 
 Json = dict[str, Any]
 OnNode = Callable[..., str]

@@ -14,7 +14,8 @@ import pytest
 
 from local import demo, table
 from local.settings import Settings
-from tests.integration.conftest import reason
+from tests.integration.conftest import Kubectl, reason
+from tests.integration.helpers import metrics_of, status_of
 
 NAME = "iris-classifier"
 NAMESPACE = "ml-models"
@@ -34,6 +35,13 @@ def test_v2_returns_the_same_predictions(ask: Ask) -> None:
     status, body = ask(NAME, f"/v2/models/{NAME}/infer", {"inputs": [tensor]})
     assert status == 200
     assert body["outputs"][0]["data"] == [0, 2]
+
+
+def test_the_metrics_are_where_no_route_leads(ask: Ask, kubectl: Kubectl, settings: Settings) -> None:
+    assert ask(NAME)[0] == 200  # so that it has a pod
+    assert f'model_server_requests_total{{code="200",model_name="{NAME}",protocol="v1"}}' in metrics_of(kubectl, NAME)
+    assert status_of(settings, demo.HOST, f"/v1/models/{NAME}") == 200
+    assert status_of(settings, demo.HOST, "/metrics") == 404
 
 
 @pytest.mark.parametrize("body", [{}, {"instances": []}, {"instances": [[1, 2, 3]]}, {"instances": "rows"}])

@@ -19,7 +19,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 # The maximum number of lines of an inventory, in all of its files. The local one names locally built components, too.
-ENVIRONMENTS = {"local": 120, "staging": 50, "prod": 50}
+ENVIRONMENTS = {"local": 140, "staging": 50, "prod": 50}
 SECRET = re.compile(r"(access_key|secret_key|password|token)$")
 
 

@@ -35,11 +35,15 @@ def included(play: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the roles that the play's tasks include, in the form of listed roles."""
     for task in [*(play.get("pre_tasks") or []), *(play.get("tasks") or [])]:
         if (static := task.get("ansible.builtin.import_role")) is not None:
-            yield {"role": static["name"], "tags": task.get("tags")}
+            yield listed(static, task, task.get("tags"))
         if (found := task.get("ansible.builtin.include_role")) is not None:
-            brought = (found.get("apply") or {}).get("tags")
-            yield {"role": found["name"], "tags": brought}
-            yield {"role": found["name"], "tags": task.get("tags")}
+            yield listed(found, task, (found.get("apply") or {}).get("tags"))
+            yield listed(found, task, task.get("tags"))
+
+
+def listed(role: dict[str, Any], task: dict[str, Any], tags: Any) -> dict[str, Any]:
+    """Return an included role in the form of a listed one."""
+    return {"role": role["name"], "from": role.get("tasks_from"), "vars": task.get("vars"), "tags": tags}
 
 
 def playbook_faults(root: Path) -> list[str]:
@@ -60,6 +64,29 @@ def playbook_faults(root: Path) -> list[str]:
 def test_the_playbooks_follow_the_rules() -> None:
     assert entries(ROOT)
     assert playbook_faults(ROOT) == []
+
+
+LIST = "{{ platform_models }}"
+# site.yml serves the models after addons.yml, and upgrade.yml ends with verify.yml.
+USE_MODELS_LATER = {"addons.yml", "upgrade.yml"}
+
+
+def test_playbooks_that_use_the_list_of_models_validate_it_first_and_others_do_not() -> None:
+    uses: set[str] = {
+        path.name for path in (ROOT / "playbooks").glob("*.yml") if "platform_models |" in path.read_text()
+    }
+    preflight: dict[str, bool] = {}
+    for playbook, entry in entries(ROOT):
+        role = entry["role"].removeprefix(PREFIX)
+        if role == "cluster_preflight" and not entry.get("from"):
+            preflight[playbook] = (entry.get("vars") or {}).get("cluster_preflight_models") == LIST
+        elif (entry.get("vars") or {}).get(f"{role}_models") == []:
+            continue
+        elif f'_models: "{LIST}"' in (ROOT / "roles" / role / "defaults" / "main.yml").read_text():
+            uses.add(playbook)
+    wanted = (uses | USE_MODELS_LATER) & preflight.keys()
+    assert {playbook for playbook, validates in preflight.items() if validates} == wanted
+    assert {"backup.yml", "teardown.yml", "account.yml"} <= preflight.keys() - wanted
 
 
 SOUND = """

@@ -38,6 +38,14 @@ AS_OTHERS = {
     "model_backup": "{{ __model_backup_item.field_manager }}",
     "platform_upgrade": "{{ __platform_upgrade_item.field_manager }}",
 }
+# Options whose keys a user, Kubernetes or a chart defines, by the end of their names; and a reference to an option with
+# the same keys.
+FREE = re.compile(
+    r"(^|_)(annotations|autoscaler|config|digests|environment|features|labels|packages|quota|registries|runtimes"
+    r"|base|gateway|istiod|values|persistent_volume|solvers|spec|namespaceSelector|podSelector"
+    r"|requests|limits|default|defaultRequest|max|min|maxLimitRequestRatio)$"
+)
+REFERENCE = re.compile(r"\bas (the option )?[CO]\(|\bas the O\(ignore:")
 WAITS_FOR = {"active_connection_states", "host", "path", "port", "search_regex"}
 
 
@@ -112,6 +120,20 @@ def default_faults(role: Path) -> list[str]:
         elif defaults[name] != option.get("default") or type(defaults[name]) is not type(option.get("default")):
             faults.append(f"{name} is {defaults[name]!r} in the defaults and {option.get('default')!r} in the options")
     return faults
+
+
+def structure_faults(role: Path) -> list[str]:
+    """Return the options with keys of which nothing says what they are: neither suboptions nor a reference."""
+
+    def faults(options: dict[str, Any], place: str) -> Iterator[str]:
+        for name, option in options.items():
+            if "dict" in (option.get("type"), option.get("elements")) and "options" not in option:
+                said = " ".join(texts(option.get("description")))
+                if not (FREE.search(name) or REFERENCE.search(said)):
+                    yield f"{place}{name} has no options"
+            yield from faults(option.get("options") or {}, f"{place}{name}.")
+
+    return list(faults(dict(specified(role)), ""))
 
 
 def is_reckoned(value: Any) -> bool:
@@ -250,6 +272,7 @@ CHECKS: list[Check] = [
     missing_file_faults,
     dependency_faults,
     default_faults,
+    structure_faults,
     name_faults,
     length_faults,
     action_faults,
@@ -276,6 +299,8 @@ FILES = {
 probe_count: 3
 probe_note:
 probe_words: [a]
+probe_pods:
+probe_others:
 probe_folder: '{{ home }}/probe'
 probe_domain: '{{ platform_domain }}'
 """,
@@ -287,6 +312,8 @@ argument_specs:
       probe_count: {type: int, default: 3}
       probe_note: {type: str}
       probe_words: {type: list, elements: str, default: [a]}
+      probe_pods: {type: list, elements: dict, options: {labels: {type: dict}}}
+      probe_others: {type: dict, description: "The others, as C(other_pods)."}
       probe_folder: {type: path, default: '{{ home }}/probe'}
       probe_domain: {type: str}
 """,
@@ -325,7 +352,7 @@ argument_specs:
 @pytest.mark.parametrize(
     "file",
     [
-        "certificates/tasks/ordered.yml",  # namespaces, whose labels are another role's
+        "certificates/tasks/cert_manager.yml",  # namespaces, whose labels are another role's
         "credential_rotation/tasks/pods.yml",  # a label of an InferenceService
         "model_backup/tasks/restore_objects.yml",  # what others have added to the objects of a role
         "platform_upgrade/tasks/restore.yml",
@@ -376,6 +403,9 @@ def test_a_role_without_the_file_has_the_fault(role: Path, file: str) -> None:
             "a.b",
             "probe_domain is 'a.b' in the defaults",
         ),
+        (structure_faults, "meta/argument_specs.yml", "options: {labels", "keys: {labels", "probe_pods has no options"),
+        (structure_faults, "meta/argument_specs.yml", "{labels:", "{wrong:", "probe_pods.wrong has no options"),
+        (structure_faults, "meta/argument_specs.yml", ", as C(other_pods)", "", "probe_others has no options"),
         (name_faults, "defaults/main.yml", "probe_count", "count", "count is public"),
         (name_faults, "meta/argument_specs.yml", "probe_name", "name", "name is public"),
         (name_faults, "vars/main.yml", "__probe_kind", "probe_kind", "probe_kind is internal"),

@@ -17,11 +17,11 @@ from jinja2 import nodes
 
 ROOT = Path(__file__).resolve().parents[2]
 # The others are texts.
-TEMPLATES = sorted([*ROOT.glob("roles/*/templates/*.yml.j2"), *ROOT.glob("roles/*/templates/ways.j2")])
+TEMPLATES = sorted([*ROOT.glob("roles/*/templates/*.yml.j2"), *ROOT.glob("roles/*/templates/allowed_traffic.j2")])
 
 JINJA = jinja2.Environment(extensions=["jinja2.ext.loopcontrols", "jinja2.ext.do"])
 # Macros, and the separator between the ports of a list.
-LINES = re.compile(r"(way\.)?(\w+)\(.*\)|'' if loop\.last else ', '", re.DOTALL)
+LINES = re.compile(r"(traffic\.)?(\w+)\(.*\)|'' if loop\.last else ', '", re.DOTALL)
 SAFE = re.compile(r".*\| (to_json(\(.*\))?|int)|number|undef\(.*\)", re.DOTALL)
 
 
@@ -63,7 +63,7 @@ def test_each_scalar_of_a_template_is_quoted(path: Path) -> None:
         ("{{ key }}: {{ value | to_json }}", ["key"]),
         ("replicas: {{ replicas | int }}", []),
         ("{% set a = '{{' %}{# {{ name }} #}", []),
-        ("{{ way.policy(here) }}", []),
+        ("{{ traffic.policy(here) }}", []),
         ("{% set spec %}a: {{ name }}{% endset %}{{ spec | indent(2) }}", ["name"]),
     ],
 )

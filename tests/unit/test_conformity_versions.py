@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -64,9 +65,19 @@ def go_requirements(path: Path) -> tuple[str, dict[str, str]]:
     return own[1], dict((line.split()[0], line.split()[1]) for line in lines if line.strip())
 
 
+def local_rows(root: Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows of local/components.toml and local/monitoring.toml by section."""
+    rows: dict[str, list[dict[str, Any]]] = {"program": [], "image": [], "release": []}
+    for name in ("components.toml", "monitoring.toml"):
+        raw = tomllib.loads((root / "local" / name).read_text())
+        for section, found in rows.items():
+            found += raw.get(section, ())
+    return rows
+
+
 def go_faults(root: Path) -> list[str]:
-    """Compare the versions in local/components.toml with those the Go modules in local/go are locked to."""
-    programs = tomllib.loads((root / "local" / "components.toml").read_text())["program"]
+    """Compare the versions in the tables of local/ with those the Go modules in local/go are locked to."""
+    programs = local_rows(root)["program"]
     faults = []
     for program in programs:
         folder = program.get("gomod", program["name"])
@@ -104,8 +115,8 @@ def release_faults(root: Path) -> list[str]:
 
 
 def kserve_faults(root: Path) -> list[str]:
-    """Compare the versions in local/components.toml with the dependencies of KServe's controller."""
-    programs = tomllib.loads((root / "local" / "components.toml").read_text())["program"]
+    """Compare the versions in the tables of local/ with the dependencies of KServe's controller."""
+    programs = local_rows(root)["program"]
     _own, locked = go_requirements(root / "local" / "go" / "kserve" / "go.mod")
     return [
         f"{program['name']} is {program['version']} in the table, KServe is built with {locked[program['module']]}"
@@ -114,7 +125,7 @@ def kserve_faults(root: Path) -> list[str]:
     ]
 
 
-# Component of a version set, and the program or release of local/components.toml with its version.
+# Component of a version set, and the program or release of the tables of local/ with its version.
 TESTED = {"kserve": "kserve-manager", "contour": "contour"}
 RELEASED = {"knative_serving": "knative-serving", "net_kourier": "net-kourier"}
 
@@ -122,9 +133,9 @@ RELEASED = {"knative_serving": "knative-serving", "net_kourier": "net-kourier"}
 def version_set_faults(root: Path) -> list[str]:
     """Compare the default version set with the local cluster, and the sets with those of the upgrade guide."""
     document = yaml.safe_load((root / "meta" / "version_sets.yml").read_text())
-    table = tomllib.loads((root / "local" / "components.toml").read_text())
+    table = local_rows(root)
     found = {program["name"]: program["version"] for program in table["program"]}
-    found |= {release["gomod"]: f"v{release['version']}" for release in table.get("release", ())}
+    found |= {release["gomod"]: f"v{release['version']}" for release in table["release"]}
     components = document["sets"][document["default"]]["components"]
     faults = [
         f"the set {document['default']} says {key} {components[key]['version']}, the table {found[name]}"
@@ -214,6 +225,15 @@ path = "two/two.yaml"
 gomod = "both"
 version = "3.0.0"
 """,
+    "local/monitoring.toml": """
+[[program]]
+name = "seen"
+module = "example.org/seen"
+version = "v6.0.0"
+[[image]]
+ref = "example.org/seen:v7.0.0"
+program = "seen"
+""",
     "meta/version_sets.yml": (
         "default: now\nsets: {now: {components: {contour: {version: v5.0.0}, net_kourier: {version: v3.0.0}}}}\n"
     ),
@@ -230,6 +250,7 @@ version = "3.0.0"
     "local/go/one/go.mod": "module example.local/one\n\nrequire example.org/one v1.0.0 // indirect\n",
     "local/go/both/go.mod": "module example.local/both\n\nrequire (\n\texample.org/two/v2 v2.0.0 // indirect\n)\n",
     "local/go/own/go.mod": "module example.local/own\n",
+    "local/go/seen/go.mod": "module example.local/seen\n\nrequire example.org/seen v6.0.0 // indirect\n",
 }
 
 
@@ -259,6 +280,7 @@ def test_a_correct_tree_has_no_fault(tree: Path) -> None:
         (go_faults, "local/go/both/go.mod", "v2.0.0", "v2.0.1", "two is v2.0.0 in the table, v2.0.1"),
         (go_faults, "local/go/one/go.mod", "org/one", "org/three", "one is v1.0.0 in the table, None"),
         (go_faults, "local/components.toml", "own", "both", "built in local/go/own"),
+        (go_faults, "local/monitoring.toml", "v6.0.0", "v6.0.1", "seen is v6.0.1 in the table, v6.0.0"),
         (release_faults, "local/components.toml", "two:v3.0.0", "two:v3.0.1", "images are of ['v3.0.1']"),
         (release_faults, "local/components.toml", '"3.0.0"', '"3.0.1"', "images are of ['v3.0.0']"),
         (release_faults, "roles/two/README.md", "3.0.0", "3.0.1", "two tells of two/two.yaml 3.0.1"),

@@ -20,7 +20,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "roles" / "deployer_account" / "vars" / "main.yml"
 RECORDED = Path(__file__).with_name("fixtures") / "account"
-PLACES = {"cluster": "cluster", "platform": "platform", "models": "model", "default": "default"}
+PLACES = {name: name for name in ("cluster", "platform", "monitoring", "prometheus", "default")} | {"models": "model"}
 Right = tuple[str, str, str, str]
 
 # Permissions that a run without errors, with the default exposure and in new namespaces does not use.
@@ -39,6 +39,7 @@ UNUSED_BY_A_FIRST_RUN = {
     ("models", "", "pods/log", "get"): "it explains an error",
     ("models", "", "services/proxy", "create"): "inference_service_ready sends a prediction request if configured",
     ("models", "serving.kserve.io", "inferenceservices", "delete"): "a model is listed with state: absent",
+    ("platform", "batch", "jobs", "delete"): "a failed test of the network runs again",
     ("models", "batch", "jobs", "delete"): "model_volume deletes a failed Job",
     ("models", "gateway.networking.k8s.io", "httproutes", "delete"): "the exposure of a model is changed",
     ("cluster", "", "persistentvolumes", "delete"): "model_volume deletes the volume of a deleted namespace",
@@ -54,6 +55,24 @@ UNUSED_KINDS = {
     ("platform", "networking.istio.io", "gateways"): "Istio",
     ("platform", "security.istio.io", "peerauthentications"): "Istio",
     ("models", "external-secrets.io", "externalsecrets"): "credentials from External Secrets",
+    # Monitoring, for which no log is recorded.
+    ("platform", "monitoring.coreos.com", "servicemonitors"): "monitoring",
+    ("platform", "monitoring.coreos.com", "podmonitors"): "monitoring",
+    ("platform", "monitoring.coreos.com", "prometheusrules"): "monitoring",
+    ("monitoring", "monitoring.coreos.com", "prometheuses"): "monitoring",
+    ("monitoring", "monitoring.coreos.com", "alertmanagers"): "monitoring",
+    ("monitoring", "gateway.networking.k8s.io", "httproutes"): "an exposed Prometheus",
+    ("monitoring", "apps", "deployments"): "an exposed Prometheus",
+    ("monitoring", "", "services"): "an exposed Prometheus",
+    ("prometheus", "monitoring.coreos.com", "prometheuses"): "monitoring",
+    ("prometheus", "monitoring.coreos.com", "servicemonitors"): "monitoring",
+    ("prometheus", "monitoring.coreos.com", "podmonitors"): "monitoring",
+    ("prometheus", "monitoring.coreos.com", "prometheusrules"): "monitoring",
+    ("prometheus", "", "configmaps"): "dashboards",
+    ("prometheus", "", "services/proxy"): "queries of Prometheus",
+    ("models", "monitoring.coreos.com", "servicemonitors"): "monitoring",
+    ("models", "monitoring.coreos.com", "podmonitors"): "monitoring",
+    ("models", "monitoring.coreos.com", "prometheusrules"): "monitoring",
     # In Knative mode, for which no log is recorded.
     ("platform", "cert-manager.io", "certificates"): "Knative mode",
     ("cluster", "cert-manager.io", "clusterissuers"): "Knative mode",
@@ -87,7 +106,7 @@ def rules() -> dict[str, list[dict[str, Any]]]:
 
 def rights(place: str, listed: list[dict[str, Any]]) -> Iterator[Right]:
     for rule in listed:
-        assert rule.keys() == {"apiGroups", "resources", "verbs"}
+        assert rule.keys() - {"resourceNames"} == {"apiGroups", "resources", "verbs"}
         for group in rule["apiGroups"]:
             for resource in rule["resources"]:
                 yield from ((place, group, resource, verb) for verb in rule["verbs"])
@@ -145,3 +164,12 @@ def test_secrets_are_read_by_name_and_only_in_managed_namespaces() -> None:
     assert {(place, verb) for place, _group, resource, verb in granted() if resource == "secrets"} == {
         (place, verb) for place in ("platform", "models") for verb in ("get", "create", "patch")
     }
+
+
+def test_of_the_services_beside_prometheus_none_is_reached_through_the_proxy() -> None:
+    listed = rules()
+    open_to = [rule for rule in listed["prometheus"] if "services/proxy" in rule["resources"]]
+    assert [(rule["resourceNames"], rule["verbs"]) for rule in open_to] == [
+        (["http:prometheus-operated:9090"], ["get"])
+    ]
+    assert not [rule for place in ("platform", "monitoring") for rule in listed[place] if "services/proxy" in str(rule)]

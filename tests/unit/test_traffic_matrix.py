@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.network_ways import End
+from tests.integration.allowed_traffic import End
 from tests.integration.traffic_matrix import Party, Place, Target, list_table, parties, places, table, targets, workload
 
 # As the node prints it: a listener at 8080 of all addresses, at 9901 of the loopback address, a connection, and at 9443

@@ -20,9 +20,9 @@ B = TypeVar("B")
 _AT_ONCE = 8
 
 
-def concurrently(function: Callable[[A], B], things: Iterable[A]) -> list[B]:
-    """Return the function of each thing, in order, worked out by a few threads."""
-    pool, finished = ThreadPoolExecutor(_AT_ONCE), False
+def concurrently(function: Callable[[A], B], things: Iterable[A], at_once: int = _AT_ONCE) -> list[B]:
+    """Return the function of each thing, in order, worked out by this many threads."""
+    pool, finished = ThreadPoolExecutor(at_once), False
     try:
         found = list(pool.map(function, things))
         finished = True

@@ -138,6 +138,11 @@ def _certificate(thing: Json) -> Verdict | None:
     return verdict
 
 
+def _operated(thing: Json) -> Verdict | None:
+    """As the Prometheus Operator says of what it runs; a ReconciliationFailed may be over at its next attempt."""
+    return _condition(thing, "Reconciled", observed=True) or _condition(thing, "Available", observed=True)
+
+
 def _condition(thing: Json, kind: str, observed: bool = False) -> Verdict | None:
     entry = _find(thing, kind)
     if observed and entry.get("observedGeneration", 0) < thing["metadata"].get("generation", 0):
@@ -203,4 +208,6 @@ _JUDGES: dict[tuple[str, str], Callable[[Json], Verdict | None]] = {
     ("gateway.networking.k8s.io", "Gateway"): _gateway,
     ("gateway.networking.k8s.io", "GatewayClass"): _gateway_class,
     ("gateway.networking.k8s.io", "HTTPRoute"): route_problem,
+    ("monitoring.coreos.com", "Alertmanager"): _operated,
+    ("monitoring.coreos.com", "Prometheus"): _operated,
 }

@@ -24,6 +24,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.fo
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import check_segment
 
 from .metadata import METADATA, SUFFIXES, model_files
+from .options import OptionNames
 from .sandbox import Trial, check_platform, fault, try_model
 
 # The packages without which a pickle of scikit-learn's does not load as it was stored.
@@ -56,14 +57,14 @@ def describe_model(request: Request, trial: Trial) -> tuple[bytes, bytes]:
 
     :raises KServeError: there is not one model file, or servers cannot serve it, or a row cannot be predicted.
     """
-    check_platform()
+    check_platform(trial.names)
     check_segment("name", request.name)
     check_segment("version", request.version)
     files = scan(request.folder)
     model = _only_model(request.folder, files)
     before = next((file.path.read_bytes() for file in files if file.name == METADATA), b"")
     known = _known(before)
-    examples, header = _examples(request, known)
+    examples, header = _examples(request, known, trial.names)
     outcome = try_model(
         trial, model.path, examples, methods=(), columns=header, convert=request.examples_file is not None
     )
@@ -126,10 +127,10 @@ def _known(before: bytes) -> dict[str, Any]:
     return content
 
 
-def _examples(request: Request, known: dict[str, Any]) -> tuple[list[Any], list[str]]:
+def _examples(request: Request, known: dict[str, Any], names: OptionNames) -> tuple[list[Any], list[str]]:
     """Return the rows to predict and, of a file, the names of their values."""
     if request.examples_file is not None:
-        return _read(request.examples_file)
+        return _read(request.examples_file, names.examples)
     if request.examples is not None:
         rows = list(request.examples)
     else:
@@ -141,7 +142,7 @@ def _examples(request: Request, known: dict[str, Any]) -> tuple[list[Any], list[
     return rows, [str(name) for name in features] if isinstance(features, list) else []
 
 
-def _read(path: Path) -> tuple[list[Any], list[str]]:
+def _read(path: Path, option: str) -> tuple[list[Any], list[str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream)
@@ -149,11 +150,11 @@ def _read(path: Path) -> tuple[list[Any], list[str]]:
             rows = [row for _number, row in zip(range(MOST_EXAMPLES), _filled(reader), strict=False)]
     except OSError as error:
         raise KServeError(
-            f"{path} cannot be read ({error.strerror}); set examples_path to a CSV file.", reason="FileNotReadable"
+            f"{path} cannot be read ({error.strerror}); set {option} to a CSV file.", reason="FileNotReadable"
         ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise KServeError(
-            f"{path} is no CSV file in UTF-8 ({error}); set examples_path to one.", reason="InvalidInstances"
+            f"{path} is no CSV file in UTF-8 ({error}); set {option} to one.", reason="InvalidInstances"
         ) from error
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):

@@ -27,7 +27,7 @@ from .versions import version_mismatch
 def trial_of(options: GateOptions, packages: Sequence[str]) -> Trial:
     """Return how the model is loaded; packages: names whose versions are reported."""
     python = options.python or sys.executable
-    return Trial(python, options.timeout, options.memory_bytes, options.isolated, tuple(packages))
+    return Trial(python, options.timeout, options.memory_bytes, options.isolated, tuple(packages), options.names)
 
 
 def gate_for(arguments: Mapping[str, Any] | None, name: str, version: str) -> Callable[..., dict[str, Any]] | None:
@@ -108,7 +108,7 @@ def _check_load(options: GateOptions, packages: dict[str, str], description: Des
             f"{description.model_format}; set gate.load to false.",
             reason="FormatUnsupported",
         )
-    check_platform()
+    check_platform(options.names)
     trial = trial_of(options, list(packages))
     model = description.model.path
     outcome = try_model(trial, model, description.instances, description.answers, description.columns)

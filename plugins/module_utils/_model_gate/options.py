@@ -41,8 +41,26 @@ GATE_ARGUMENTS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
+class OptionNames:
+    """How errors name the caller's options; by default those of the module spaces_upload.
+
+    not_isolated and not_loaded: what to do instead of isolating and loading, or empty where that is not possible.
+    """
+
+    python: str = "gate.python"
+    timeout: str = "gate.timeout"
+    memory: str = "gate.memory"
+    not_isolated: str = "set gate.isolated to false"
+    not_loaded: str = "set gate.load to false"
+    examples: str = "examples_path"
+
+
+OF_UPLOAD = OptionNames()
+
+
+@dataclass(frozen=True)
 class GateOptions:
-    """What a model must meet, as the option gate of the module spaces_upload documents it."""
+    """What a model must meet, as the option gate of the module spaces_upload documents it; names: for errors."""
 
     metadata: bool = True
     python_version: str | None = None
@@ -53,6 +71,7 @@ class GateOptions:
     timeout: float = 60.0
     memory: str = "2Gi"
     allowed_digests: list[str] | None = None
+    names: OptionNames = OF_UPLOAD
 
     def __post_init__(self) -> None:
         if not self.metadata and (self.load or self.python_version or self.packages):
@@ -63,12 +82,12 @@ class GateOptions:
             )
         if not _MEMORY.fullmatch(self.memory):
             raise KServeError(
-                f"gate.memory is {self.memory!r}; give bytes, or a number with Ki, Mi, Gi or Ti.",
+                f"{self.names.memory} is {self.memory!r}; give bytes, or a number with Ki, Mi, Gi or Ti.",
                 reason="InvalidOption",
             )
         if self.timeout <= 0:
             raise KServeError(
-                f"gate.timeout is {self.timeout:g}; give a number of seconds above 0.", reason="InvalidOption"
+                f"{self.names.timeout} is {self.timeout:g}; give a number of seconds above 0.", reason="InvalidOption"
             )
         for digest in self.allowed_digests or ():
             if not _SHA256.fullmatch(digest.lower()):

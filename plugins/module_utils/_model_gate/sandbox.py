@@ -34,6 +34,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact, short
 
 from . import estimator, sandbox_program
+from .options import OF_UPLOAD, OptionNames
 
 MIB = 1024 * 1024
 # What a trial may write, and how many processes and threads it may have: plenty for one prediction.
@@ -68,13 +69,17 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Trial:
-    """How to try: python: path of the interpreter; timeout: seconds; memory: bytes; isolated: see the module's docs."""
+    """How to try.
+
+    python: path of the interpreter; timeout: seconds; memory: bytes; isolated: see the module's docs; names: in errors.
+    """
 
     python: str
     timeout: float
     memory: int
     isolated: bool = True
     packages: Sequence[str] = ()
+    names: OptionNames = OF_UPLOAD
 
 
 @dataclass(frozen=True)
@@ -99,14 +104,14 @@ class Outcome:
     output: str = ""
 
 
-def check_platform() -> None:
+def check_platform(names: OptionNames) -> None:
     """Refuse a system that has no such processes.
 
     :raises KServeError: this is not Linux.
     """
     if not sys.platform.startswith("linux"):
         raise KServeError(
-            "The gate can load a model on Linux only; run there, or set gate.load to false.",
+            f"A model can be loaded on Linux only; run there{names.not_loaded and f', or {names.not_loaded}'}.",
             reason="PlatformUnsupported",
         )
 
@@ -154,8 +159,8 @@ def try_model(
             return _outcome(code, report, output)
     except OSError as error:
         raise KServeError(
-            f"The model cannot be loaded with {trial.python}: {error}; set gate.python to an interpreter "
-            "that has the serving image's packages.",
+            f"The model cannot be loaded with {trial.python}: {error}; set {trial.names.python} to an "
+            "interpreter that has the serving image's packages.",
             reason="InterpreterUnusable",
         ) from error
 
@@ -241,25 +246,25 @@ def fault(
         return (
             f"This machine does not let the model {model} be tried without network ({outcome.refused}); allow "
             "namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns; in a container "
-            "its seccomp profile), run as root, or set gate.isolated to false, which lets the model's code use network "
-            "and files as this user."
+            f"its seccomp profile), run as root, or {trial.names.not_isolated}, which lets the model's code use "
+            "network and files as this user."
         )
     if outcome.code == sandbox_program.TIMEOUT:
         return (
             f"The model {model} did not load and predict within {trial.timeout:g} s; make it faster, "
-            "or raise gate.timeout."
+            f"or raise {trial.names.timeout}."
         )
     if outcome.unservable:
         return f"The model {model} cannot be served: {outcome.unservable}."
     if outcome.code and any(sign in (outcome.error or outcome.output) for sign in _OUT_OF_MEMORY):
         return (
             f"The model {model} needs more than {trial.memory // MIB} MiB to load and predict; make it smaller, or "
-            "raise gate.memory."
+            f"raise {trial.names.memory}."
         )
     if outcome.code or outcome.answers is None:
         return (
             f"The model {model} does not load and predict with {trial.python}: {_reason(outcome)}; train it under the "
-            "serving image's packages, or set gate.python to an interpreter that has them."
+            f"serving image's packages, or set {trial.names.python} to an interpreter that has them."
         )
     if features and outcome.fitted and list(features) != outcome.fitted:
         return (

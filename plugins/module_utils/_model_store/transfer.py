@@ -76,14 +76,17 @@ def in_parts(file: LocalFile) -> bool:
     return file.size >= PART_SIZE
 
 
-def unfinished_uploads(store: ObjectStore, prefix: str, files: Iterable[LocalFile]) -> dict[str, list[str]]:
+def unfinished_uploads(
+    store: ObjectStore, prefix: str, files: Iterable[LocalFile], connections: int
+) -> dict[str, list[str]]:
     """Return the ids of unfinished uploads by full key, the newest first.
 
     Some stores, MinIO among them, list those of an exact key only.
     """
     found = store.unfinished(prefix)
     if not found:
-        for some in concurrently(store.unfinished, [prefix + file.name for file in files if in_parts(file)]):
+        keys = [prefix + file.name for file in files if in_parts(file)]
+        for some in concurrently(store.unfinished, keys, connections):
             found |= some
     return found
 

@@ -203,7 +203,7 @@ class _Run:
         if withdraw and not self._check_mode:
             self._store.remove(prefix + MANIFEST)
         kept = {file.name: stored[file.name] for file in self._files if self._is_kept(file, stored)}
-        unfinished = {} if empty else unfinished_uploads(self._store, prefix, self._files)
+        unfinished = {} if empty else unfinished_uploads(self._store, prefix, self._files, self._connections)
         outcomes = send(
             self._store,
             prefix,
@@ -283,7 +283,9 @@ class _Run:
 
         Not before every object is there: another run that sends the same files then finds them.
         """
-        for key, uploads in unfinished_uploads(self._store, self._target.prefix, self._files).items():
+        for key, uploads in unfinished_uploads(
+            self._store, self._target.prefix, self._files, self._connections
+        ).items():
             for upload in uploads:
                 self._store.abort(key, upload)
 

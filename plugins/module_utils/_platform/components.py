@@ -143,6 +143,17 @@ COMPONENTS = {
         "cert-manager",
         probe=_probe("cert-manager.io/v1", "ClusterIssuer", {"selfSigned": {}}),
     ),
+    # The labels of its Deployment depend on how it was installed; the condition of a Prometheus says whether it works.
+    "prometheus_operator": Component(
+        "prometheuses.monitoring.coreos.com",
+        (
+            ("monitoring.coreos.com/v1", "Prometheus"),
+            ("monitoring.coreos.com/v1", "ServiceMonitor"),
+            ("monitoring.coreos.com/v1", "PodMonitor"),
+            ("monitoring.coreos.com/v1", "PrometheusRule"),
+        ),
+        bundle="operator.prometheus.io/version",
+    ),
     "keda": Component("scaledobjects.keda.sh", (("keda.sh/v1alpha1", "ScaledObject"),), "app=keda-operator", "keda"),
 }
 
@@ -161,6 +172,12 @@ def version(component: Component, crd: Json | None, deployments: Iterable[Json])
     tags = (_TAG.search(image) for thing in things for image in _images(thing) if component.image in image)
     found = (*labels, *(tag[1] for tag in tags if tag))
     return next((text for text in found if text), None)
+
+
+def managers(crd: Json | None) -> list[str]:
+    """Return the field managers that have applied the CRD."""
+    entries = (crd or {}).get("metadata", {}).get("managedFields") or ()
+    return sorted({entry["manager"] for entry in entries if entry.get("operation") == "Apply"})
 
 
 def _images(deployment: Json) -> list[str]:

@@ -4,8 +4,9 @@
 
 """Whether the network enforces NetworkPolicies, by a Job whose pod tries a connection that they deny.
 
-The Job of the role namespace_security completes if the connection was refused. If it was open, its pod exits with
-CONNECTED, which the Job's podFailurePolicy turns into its failure; every other failure says nothing of the network.
+The Job of the role namespace_security completes if that connection was denied while another to the same pod, which they
+allow, was open. If the denied one was open, its pod exits with CONNECTED, which the Job's podFailurePolicy turns into
+its failure; every other failure says nothing of the network.
 
 This file is private to the collection and may change at any time.
 """
@@ -24,6 +25,7 @@ Json = Mapping[str, Any]
 
 # The exit code of a pod whose connection was open.
 CONNECTED = 42
+LABEL = "app.kubernetes.io/name=network-policy-probe"
 
 
 class Enforcement(StrEnum):
@@ -87,13 +89,13 @@ def warning(found: Enforcement | None, job: str) -> str:
     """Return what a user must know, in one sentence with its reason, or an empty string."""
     if found not in _REASONS:
         return ""
-    namespace, _slash, name = job.partition("/")
+    namespace = job.partition("/")[0]
     text = (
         "The cluster's network does not enforce NetworkPolicies, so each pod can reach every other: the pod of Job "
         f"{job} could open a connection that the NetworkPolicy {namespace}/default-deny denies. Install a network "
         "plugin that enforces them, such as Calico or Cilium"
         if found is Enforcement.NOT_ENFORCED
-        else f"Whether the cluster's network enforces NetworkPolicies was not tested, because Job {job} did "
-        "not finish. Read its events"
+        else f"Whether the cluster's network enforces NetworkPolicies was not tested, because Job {job} did not "
+        f"complete. Read its log and events, as with `kubectl describe job,pod -n {namespace} -l {LABEL}`"
     )
-    return f"{text}, then run `kubectl delete job -n {namespace} {name}` and this playbook ({_REASONS[found]})."
+    return f"{text}, then run this playbook again ({_REASONS[found]})."

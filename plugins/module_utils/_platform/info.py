@@ -97,6 +97,7 @@ class _Reader:
             "version": components.version(component, crd, deployments),
             "namespace": first.get("namespace"),
             "uid": crd["metadata"]["uid"] if crd else None,
+            "managers": components.managers(crd),
             "deployments": sorted(thing["metadata"]["name"] for thing in deployments),
             "problems": list(self._problems(component, deployments)) if self._verify else [],
         }

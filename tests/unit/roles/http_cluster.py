@@ -31,6 +31,11 @@ RESOURCES = {
     "/apis/apps/v1": {"ReplicaSet": ("replicasets", True)},
     "/apis/batch/v1": {"Job": ("jobs", True)},
     "/apis/gateway.networking.k8s.io/v1": {"HTTPRoute": ("httproutes", True)},
+    "/apis/monitoring.coreos.com/v1": {
+        "PodMonitor": ("podmonitors", True),
+        "PrometheusRule": ("prometheusrules", True),
+        "ServiceMonitor": ("servicemonitors", True),
+    },
     "/apis/policy/v1": {"PodDisruptionBudget": ("poddisruptionbudgets", True)},
     "/apis/networking.k8s.io/v1": {"Ingress": ("ingresses", True)},
     "/apis/serving.kserve.io/v1beta1": {"InferenceService": ("inferenceservices", True)},
@@ -113,9 +118,9 @@ class Cluster(Server):
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
-    """Serve a cluster, with a kubeconfig in the folder."""
-    made = Cluster(folder)
+def cluster(folder: Path, made: Cluster | None = None) -> Iterator[Cluster]:
+    """Serve a cluster, by default a new one, with a kubeconfig in the folder."""
+    made = made or Cluster(folder)
     with serving(_handler(made)) as url:
         write_kubeconfig(made.kubeconfig, url)
         yield made

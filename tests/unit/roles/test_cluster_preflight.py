@@ -53,7 +53,7 @@ def test_a_kubeconfig_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 def test_a_fault_of_the_list_of_models_comes_before_that_of_the_kubeconfig(tmp_path: Path) -> None:
     model = {"name": "iris", "version": "v1", "format": "sklearn", "runtme": "kserve-sklearnserver"}
-    output = preflight(tmp_path, models=[model])
+    output = preflight(tmp_path, models=[model], cluster_preflight_models="{{ platform_models }}")
     assert "Model iris: runtme is not a key of a model; the keys are: digest, exposure" in output
     assert "is missing" not in output
 

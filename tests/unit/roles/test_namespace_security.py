@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -14,19 +15,23 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from pathlib import Path
 from threading import Timer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform.enforcement import CONNECTED
-from tests.integration.network_ways import Connection, End, denials
+from tests.integration.allowed_traffic import Connection, End, denials
 
 from .test_templates import ROLES, text_of
 
+PROGRAM = ROLES / "namespace_security" / "files" / "policy_probe.py"
+policy_probe = SimpleNamespace(**runpy.run_path(str(PROGRAM)))
+
 Json = dict[str, Any]
 Render = Callable[..., list[Json]]
-PARTS = ("models", "kserve", "cert_manager", "contour", "knative", "kourier", "istio", "object_storage")
+PARTS = ("models", "kserve", "cert_manager", "contour", "knative", "kourier", "istio", "object_storage", "monitoring")
 ADDRESSES = {"IPv4": ["10.0.0.1"], "IPv6": ["fd00::1"], "dual stack": ["10.0.0.1", "fd00::1"]}
 NODE_DNS = [{"ipBlock": {"cidr": "169.254.20.10/32"}}]
 URI_HOSTS = [{"to": [{"ipBlock": {"cidr": "fd12::/64"}}], "port": "8443"}]
@@ -46,7 +51,7 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
             "namespace_security_namespaces": [{"name": part, "part": part} for part in PARTS],
             "namespace_security_gateway": "models",
             "namespace_security_gateway_port": 8443,
-            "namespace_security_metrics_namespaces": ["monitoring"],
+            "namespace_security_metrics_namespaces": ["observers"],
             "__namespace_security_read": {"api_server": {"addresses": ADDRESSES[stack], "port": 6443}},
             **more,
         }
@@ -145,6 +150,93 @@ def test_a_gateway_reaches_the_models_of_every_namespace(render: Render, part: s
         assert (list(denials(Connection(source, target, "TCP", port), render())) == []) is reached_by, name
 
 
+OBSERVED = {
+    "model": ("models", {"serving.kserve.io/inferenceservice": "iris"}, [8080, 8082, 9091]),
+    "KServe": ("kserve", {"control-plane": "kserve-controller-manager"}, [8443]),
+    "cert-manager": ("cert_manager", {"app.kubernetes.io/instance": "cert-manager"}, [9402]),
+    "Contour": ("contour", {"app": "contour-models"}, [8000]),
+    "Envoy": ("contour", {"app": "envoy-models"}, [8002]),
+    "Knative": ("knative", {"app": "activator"}, [9090]),
+    "Kourier": ("kourier", {"app": "3scale-kourier-gateway"}, [9000]),
+    "istiod": ("istio", {"app": "istiod"}, [15014]),
+    "Istio": ("istio", {"istio": "ingressgateway"}, [15020]),
+}
+INSIDE = {
+    "Prometheus Operator": ("monitoring", {"app.kubernetes.io/name": "prometheus-operator"}, [8080]),
+    "kube-state-metrics": ("monitoring", {"app.kubernetes.io/name": "kube-state-metrics"}, [8080, 8081]),
+    "Alertmanager": ("monitoring", {"app.kubernetes.io/name": "alertmanager"}, [9093]),
+    "other Prometheus": ("monitoring", {"app.kubernetes.io/name": "prometheus", "replica": "2"}, [9090]),
+}
+PROMETHEUS = End("10.1.0.20", "monitoring", "prometheus", {"app.kubernetes.io/name": "prometheus"})
+BESIDE_PROMETHEUS = End("10.1.0.21", "monitoring", "alertmanager", {"app.kubernetes.io/name": "alertmanager"})
+OBSERVER = End("10.1.0.22", "observers", "agent", {"app": "agent"})
+
+
+def open_ports(source: End, namespace: str, labels: Json, policies: list[Json]) -> set[int]:
+    """The ports of a pod, of all that any pod in these tests has, to which a connection is allowed on both sides."""
+    ports = {port for _name, _labels, listed in (*OBSERVED.values(), *INSIDE.values()) for port in listed}
+    target = End("10.1.0.30", namespace, "target", labels)
+    return {port for port in ports if not list(denials(Connection(source, target, "TCP", port), policies))}
+
+
+@pytest.mark.parametrize("name", [*OBSERVED, *INSIDE])
+def test_prometheus_reaches_what_it_scrapes_and_no_other_port(render: Render, name: str) -> None:
+    namespace, labels, ports = {**OBSERVED, **INSIDE}[name]
+    # Every client of the cluster reaches the gateways and webhooks.
+    everyone = open_ports(End("10.1.2.3", "elsewhere", "pod"), namespace, labels, render())
+    assert open_ports(PROMETHEUS, namespace, labels, render()) - everyone == set(ports) - everyone
+    if name in OBSERVED:
+        assert open_ports(BESIDE_PROMETHEUS, namespace, labels, render()) == set()
+        # A namespace of the inventory, whose policies the role does not manage.
+        assert open_ports(OBSERVER, namespace, labels, render()) - everyone == set(ports) - everyone
+    else:
+        assert open_ports(OBSERVER, namespace, labels, render()) == set()
+
+
+def test_without_monitoring_no_port_of_it_is_allowed(render: Render) -> None:
+    others = [{"name": part, "part": part} for part in PARTS if part != "monitoring"]
+    policies = render(namespace_security_namespaces=others, namespace_security_metrics_namespaces=[])
+    for namespace, labels, _ports in OBSERVED.values():
+        everyone = open_ports(End("10.1.2.3", "elsewhere", "pod"), namespace, labels, policies)
+        assert open_ports(PROMETHEUS, namespace, labels, policies) == everyone
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "port", "allowed"),
+    [
+        (PROMETHEUS, End("10.0.0.1"), 6443, True),
+        (PROMETHEUS, End("10.9.0.4"), 10250, True),  # a node
+        (PROMETHEUS, End("203.0.113.7"), 443, False),
+        (BESIDE_PROMETHEUS, End("203.0.113.7"), 443, True),
+        (BESIDE_PROMETHEUS, End("10.99.0.7"), 443, False),
+        (BESIDE_PROMETHEUS, End("10.0.0.1"), 6443, False),
+        (End("10.0.0.1"), PROMETHEUS, 9090, True),  # a query through the API server's proxy
+        (End("10.0.0.1"), BESIDE_PROMETHEUS, 9093, True),
+        (End("10.1.2.3", "elsewhere", "pod"), PROMETHEUS, 9090, False),
+        (OBSERVER, PROMETHEUS, 9090, False),
+    ],
+)
+def test_who_monitoring_talks_to(render: Render, source: End, target: End, port: int, allowed: bool) -> None:
+    assert (list(denials(Connection(source, target, "TCP", port), render())) == []) is allowed
+
+
+def test_alertmanagers_reach_each_other_over_both_protocols(render: Render) -> None:
+    other = End("10.1.0.23", "monitoring", "alertmanager-1", BESIDE_PROMETHEUS.labels)
+    for protocol in ("TCP", "UDP"):
+        assert not list(denials(Connection(BESIDE_PROMETHEUS, other, protocol, 9094), render()))
+        assert list(denials(Connection(PROMETHEUS, other, protocol, 9094), render()))
+
+
+def test_receivers_and_clients_of_the_inventory(render: Render) -> None:
+    grafana = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "grafana"}}}
+    mail = {"to": [{"ipBlock": {"cidr": "10.99.0.0/16"}}], "port": "587"}
+    policies = render(namespace_security_prometheus_clients=[grafana], namespace_security_alert_receivers=[mail])
+    client = End("10.1.0.40", "grafana", "grafana")
+    assert not list(denials(Connection(client, PROMETHEUS, "TCP", 9090), policies))
+    assert not list(denials(Connection(BESIDE_PROMETHEUS, End("10.99.0.7"), "TCP", 587), policies))
+    assert list(denials(Connection(BESIDE_PROMETHEUS, End("203.0.113.7"), "TCP", 443), policies)) == ["Egress"]
+
+
 def blocks(policies: list[Json]) -> Iterator[Json]:
     for document in policies:
         for direction, peers in (("ingress", "from"), ("egress", "to")):
@@ -196,45 +288,99 @@ def test_no_pod_reaches_the_metadata_service_of_a_cloud(render: Render, part: st
         assert reached(pod, policies) & {"metadata", "metadata, IPv6"} == set(), pod.labels
 
 
-def probe(folder: Path, **more: Any) -> Json:
-    """The Job that tests the network."""
+def probe(folder: Path, **more: Any) -> dict[str, Json]:
+    """The objects that test the network, by kind, the Jobs by component."""
     variables = {
+        **yaml.safe_load((ROLES / "namespace_security" / "vars" / "main.yml").read_text()),
         "__namespace_security_probed": "kserve",
+        "__namespace_security_probe_program": PROGRAM.read_text(),
         "namespace_security_probe_image": "kserve/storage-initializer:v0.20.0",
         "namespace_security_images": {},
         **more,
     }
-    job: Json = yaml.safe_load(text_of("namespace_security/templates/policy-probe.yml.j2", variables, folder))
-    return job
+    text = text_of("namespace_security/templates/policy-probe.yml.j2", variables, folder)
+    documents = [document for document in yaml.safe_load_all(text) if document]
+    return {document["metadata"]["name"].rpartition("-")[2]: document for document in documents}
 
 
 def test_another_image_is_another_job(tmp_path: Path) -> None:
     """A Job is immutable."""
     mirror = {"registries": {"docker.io": "mirror.example.com"}}
     cases: list[Json] = [{}, {"namespace_security_probe_image": "x:1"}, {"namespace_security_images": mirror}]
-    names = {probe(tmp_path, **case)["metadata"]["name"] for case in cases}
+    names = {probe(tmp_path, **case)["client"]["metadata"]["name"] for case in cases}
     assert len(names) == 3 and all(len(name) <= 63 for name in names)
 
 
-def test_the_probe_of_the_network_says_what_it_has_seen(tmp_path: Path) -> None:
-    job = probe(tmp_path)
-    assert job["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"] == [CONNECTED]
-    [container] = job["spec"]["template"]["spec"]["containers"]
-    # Shorter than in a cluster, which a network may take to enforce the policies of a new pod.
-    program = container["args"][0].replace("time.monotonic() + 10", "time.monotonic() + 3")
-    assert program != container["args"][0]
+def test_the_pods_that_test_the_network_may_use_one_port_of_two(tmp_path: Path, render: Render) -> None:
+    objects = probe(tmp_path)
+    service = objects["probe"]["spec"]
+    pods = {
+        name: End(f"10.1.0.{number}", "kserve", name, objects[name]["spec"]["template"]["metadata"]["labels"])
+        for number, name in enumerate(("server", "client"), 20)
+    }
+    assert [name for name, pod in pods.items() if service["selector"].items() <= pod.labels.items()] == ["server"]
+    policies = render()
+    allowed = {
+        port["name"]: not list(denials(Connection(pods["client"], pods["server"], "TCP", port["targetPort"]), policies))
+        for port in service["ports"]
+    }
+    assert allowed == {"allowed": True, "denied": False}
+    assert {port["targetPort"] for port in service["ports"]} == {policy_probe.ALLOWED, policy_probe.DENIED}
+    for name in pods:
+        assert objects[name]["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"] == [CONNECTED]
+        assert objects[name]["spec"]["template"]["spec"]["containers"][0]["args"] == [PROGRAM.read_text(), name]
 
-    def run(port: int) -> int:
-        service = "KSERVE_WEBHOOK_SERVER_SERVICE_SERVICE_"
-        env = {**os.environ, f"{service}HOST": "127.0.0.1", f"{service}PORT": str(port)}
-        return subprocess.run([sys.executable, "-c", program], env=env, check=False, timeout=20).returncode
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert run(port) == CONNECTED
-        # A network that enforces them after a second.
-        Timer(1, server.close).start()
-        started = time.monotonic()
-        assert run(port) == 0
-        assert time.monotonic() - started > 1
-    assert run(port) == 0
+class Ports:
+    """Two free ports for the program, which waits less than in a cluster."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+            self.allowed, self.denied = one.getsockname()[1], other.getsockname()[1]
+
+    def start(self, part: str) -> subprocess.Popen[bytes]:
+        text = PROGRAM.read_text()
+        for old, new in (
+            ("ALLOWED, DENIED = 8081, 8082", f"ALLOWED, DENIED = {self.allowed}, {self.denied}"),
+            ("PATIENCE, OPEN_FOR = 40, 10", "PATIENCE, OPEN_FOR = 4, 2"),
+        ):
+            assert old in text
+            text = text.replace(old, new)
+        env = {**os.environ, "NETWORK_POLICY_PROBE_SERVICE_HOST": "127.0.0.1"}
+        return subprocess.Popen([sys.executable, "-c", text, part], env=env)
+
+    def listen(self, port: int) -> socket.socket:
+        return socket.create_server(("127.0.0.1", port), backlog=100)
+
+
+@pytest.fixture
+def ports() -> Ports:
+    return Ports()
+
+
+def test_a_network_that_lets_all_through_enforces_nothing(ports: Ports) -> None:
+    with ports.start("server") as server, ports.start("client") as client:
+        assert client.wait(20) == CONNECTED == policy_probe.CONNECTED
+        assert server.wait(5) == 0
+
+
+def test_a_network_that_denies_one_port_enforces_policies(ports: Ports) -> None:
+    with ports.listen(ports.allowed), ports.start("client") as client:
+        assert client.wait(20) == 0
+
+
+def test_a_network_may_take_a_while(ports: Ports) -> None:
+    """Until it enforces the policies of a new pod, and until it routes a Service."""
+    late = ports.listen(ports.denied)
+    Timer(1, late.close).start()
+    started = time.monotonic()
+    with ports.start("client") as client:
+        time.sleep(1.5)
+        with ports.listen(ports.allowed):
+            assert client.wait(20) == 0
+    assert time.monotonic() - started > 1.5
+
+
+def test_a_server_that_does_not_answer_says_nothing_about_the_network(ports: Ports) -> None:
+    with ports.start("client") as client:
+        assert client.wait(20) == policy_probe.UNKNOWN

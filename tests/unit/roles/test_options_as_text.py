@@ -100,12 +100,27 @@ ROLES: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         ["__model_volume_existing", "__model_volume_sizeless"],
     ),
+    "monitoring": (
+        {
+            "monitoring_namespace": "observers",
+            "monitoring_prometheus_host": "prometheus.example.org",
+            "monitoring_prometheus_users_secret": "users",
+            "monitoring_ingress_class": "nginx",
+            "monitoring_ingress_tls_secret": "tls",
+            "monitoring_prometheus_storage": {"resources": {"requests": {"storage": "1Gi"}}},
+            "__monitoring_alerting": {"config": {}, "secrets": []},
+            **{f"monitoring_{name}_version": "v1.2.3" for name in ("prometheus_operator", "prometheus")},
+            **{f"monitoring_{name}_version": "v1.2.3" for name in ("alertmanager", "kube_state_metrics")},
+        },
+        ["__monitoring_reloaders"],
+    ),
     "namespace_security": (
         {
             "namespace_security_namespaces": [
                 {"name": "models", "part": "models", "secured": True, "quota": {"pods": "20"}},
                 {"name": "contour", "part": "contour"},
                 {"name": "theirs", "part": "knative", "secured": False},
+                {"name": "monitoring", "part": "monitoring"},
             ],
             "namespace_security_metrics_namespaces": ["monitoring", "logs"],
             "__namespace_security_read": {"api_server": {"addresses": ["10.0.0.1"], "port": 6443}},
@@ -119,8 +134,8 @@ ROLES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
 }
 # These templates read objects of the cluster, and no option of the role.
-OF_THE_CLUSTER = {"istio-webhooks.yml.j2", "ways.j2"}
-WAYS = ("false", "text-false", "true", "text-true")
+OF_THE_CLUSTER = {"istio-webhooks.yml.j2", "allowed_traffic.j2"}
+FORMS = ("false", "text-false", "true", "text-true")
 
 
 def specs(role: str) -> dict[str, Any]:
@@ -144,7 +159,7 @@ def inner_text(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, (bool, int, float)) else value
 
 
-def given(role: str, way: str) -> dict[str, Any]:
+def given(role: str, form: str) -> dict[str, Any]:
     """Return the role's variables in one of the forms: bools true or false, numbers 20, all or none as strings."""
     needed = ROLES[role][0]
     defaults = yaml.safe_load((ROOT / "roles" / role / "defaults" / "main.yml").read_text())
@@ -153,12 +168,12 @@ def given(role: str, way: str) -> dict[str, Any]:
         kind = option.get("type", "str")
         value = needed.get(name, defaults.get(name))
         if kind == "bool":
-            value = way.endswith("true")
+            value = form.endswith("true")
         elif kind in ("int", "float"):
             value = 20
         elif kind not in ("list", "dict") or isinstance(value, str) or value is None:
             continue  # strings, and references to another option
-        if way.startswith("text"):
+        if form.startswith("text"):
             value = inner_text(value) if structured(option) or "options" in option else value
             value = value if structured(option) else json.dumps(value)
         values[name] = value
@@ -185,14 +200,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict
         copy = {"dest": f"{folder}/{role}-{{{{ inventory_hostname }}}}.json", "content": content, "mode": "0600"}
         (ours / "tasks" / "main.yml").write_text(yaml.safe_dump([{"ansible.builtin.copy": copy}]))
     hosts = {
-        way: {name: value for role in ROLES for name, value in given(role, way).items()}
+        form: {name: value for role in ROLES for name, value in given(role, form).items()}
         | {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-        for way in WAYS
+        for form in FORMS
     }
     (folder / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
     play = {"hosts": "all", "gather_facts": False, "roles": list(ROLES)}
     run_play(folder, play, "-i", "hosts.json")
-    read = {(role, way): json.loads((folder / f"{role}-{way}.json").read_text()) for role in ROLES for way in WAYS}
+    read = {(role, form): json.loads((folder / f"{role}-{form}.json").read_text()) for role in ROLES for form in FORMS}
     return {key: {name: parsed(name, value) for name, value in made.items()} for key, made in read.items()}
 
 

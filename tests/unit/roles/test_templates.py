@@ -144,7 +144,9 @@ def test_the_pods_of_a_model_have_an_annotation_that_changes_with_each_of_their_
     digests = [one["annotations"]["kserve.hashfoundry.io/pods"] for one in predictors]
     # More replicas need no other pods.
     assert digests[0] == digests[1] != digests[2]
-    assert predictors[1]["maxReplicas"] == 3 and predictors[1]["model"]["readinessProbe"]["periodSeconds"] == 2
+    assert predictors[1]["maxReplicas"] == 3
+    probes = {probe: predictors[1]["model"][probe]["periodSeconds"] for probe in ("startupProbe", "readinessProbe")}
+    assert probes == {"startupProbe": 1, "readinessProbe": 5}
 
 
 @pytest.mark.parametrize("exposure", ["gateway", "ingress", "none"])
@@ -196,6 +198,6 @@ def test_a_model_from_elsewhere_is_served_from_its_uri(digest: str, tmp_path: Pa
     assert service["spec"]["predictor"]["model"]["storageUri"] == "gs://public/iris"
     # By which NetworkPolicies select its pods.
     assert service["metadata"]["labels"]["kserve.hashfoundry.io/storage"] == "uri"
-    wanted = [{"name": "MODEL_DIGEST", "value": digest}] if digest else None
-    assert service["spec"]["predictor"]["model"].get("env") == wanted
+    wanted = {"MODEL_VERSION": "v1"} | ({"MODEL_DIGEST": digest} if digest else {})
+    assert {entry["name"]: entry["value"] for entry in service["spec"]["predictor"]["model"]["env"]} == wanted
     assert service["metadata"]["annotations"].get("kserve.hashfoundry.io/digest") == (digest or None)

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,17 @@ def test_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy:1")
     with pytest.raises(AnsibleLookupError, match="not one that is spoken to by HTTP"):
         look(config)
+
+
+def test_without_a_proxy_the_kubernetes_client_is_not_imported(tmp_path: Path) -> None:
+    config = str(kubeconfig(tmp_path / "config", "https://api.example.com"))
+    code = (
+        "import sys; from ansible_collections.hashfoundry.kserve.plugins.lookup.proxy_environment import LookupModule; "
+        f"print(LookupModule().run([{config!r}]), 'kubernetes' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, env={"PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, check=True)
+    assert result.stdout.decode().strip() == "[{}] False"
 
 
 @pytest.mark.parametrize("by_proxy_url", [False, True])

@@ -35,7 +35,8 @@ def deployment(name: str, namespace: str, image: str, labels: dict[str, str] | N
 class Platform:
     """The InfoApi port.
 
-    deployments: by their label selector; jobs: by their paths; applied: paths and queries of applies.
+    deployments: by their label selector; jobs: by their paths; applied: paths and queries of applies; annotations,
+    managed: of each CRD, managed are its managedFields.
     """
 
     def __init__(self, *served: str) -> None:
@@ -44,6 +45,7 @@ class Platform:
         self.served = served
         self.deployments: dict[str, list[dict[str, Any]]] = {}
         self.annotations: dict[str, str] = {}
+        self.managed: list[dict[str, Any]] = []
         self.lists: dict[str, list[dict[str, Any]]] = {MUTATING: [], VALIDATING: [], SLICES: []}
         self.jobs: dict[str, dict[str, Any]] = {}
         self.applied: list[tuple[str, dict[str, Any]]] = []
@@ -90,7 +92,7 @@ class Platform:
         name = path.removeprefix(CRDS)
         if name not in {COMPONENTS[key].crd for key in self.served}:
             raise ApiError("not found", 404, "not found")
-        return {"metadata": {"uid": f"uid-of-{name}", "annotations": self.annotations}}
+        return {"metadata": {"uid": f"uid-of-{name}", "annotations": self.annotations, "managedFields": self.managed}}
 
     def apply(self, path: str, body: Any, **query: Any) -> dict[str, Any]:
         self.applied.append((path, query))

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate import sandbox_program
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import check_model
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GateOptions
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GateOptions, OptionNames
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.sandbox import Outcome, Trial, fault
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.folder import scan
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import Run
 from ansible_collections.hashfoundry.kserve.plugins.modules import model_metadata
@@ -36,7 +38,6 @@ from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
 from model.describe import main as describe_command
-from model.describe import with_command_options
 
 ROOT = Path(__file__).resolve().parents[4]
 ROWS = [[5.1, 3.5], [7.0, 3.2], [6.3, 3.3]]
@@ -226,10 +227,54 @@ def test_the_command_writes_the_same(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("path", ["describe", "sandbox"])
-def test_the_command_names_its_own_options_in_each_error(path: str) -> None:
-    source = (ROOT / "plugins" / "module_utils" / "_model_gate" / f"{path}.py").read_text()
-    assert not re.search(r"gate\.[a-z]|examples_path", with_command_options(source))
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--examples", "{0}/rows.csv"], "{0}/rows.csv cannot be read (No such file or directory); set --examples to"),
+        (["--memory", "2GB"], "--memory is '2GB'; give bytes"),
+        (["--timeout", "0"], "--timeout is 0; give a number"),
+        (["--python", "{0}/python"], "; set --python to an interpreter"),
+    ],
+)
+def test_the_command_names_its_own_options_and_no_file_otherwise(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "gate.python-and-examples_path"
+    store(folder, Ridge().fit(ROWS, [0, 1, 2]))
+    given = [word.format(folder) for word in words]
+    assert describe_command([str(folder), "--name", "kind", "--version", "v1", *given]) == 1
+    error = capsys.readouterr().err
+    assert message.format(folder) in error
+    assert not re.search(r"gate\.[a-z]|examples_path", error.replace(str(folder), ""))
+
+
+COMMAND = OptionNames("--python", "--timeout", "--memory", "give --not-isolated", "", "--examples")
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(sandbox_program.REFUSED, refused="Operation not permitted"),
+        Outcome(sandbox_program.TIMEOUT),
+        Outcome(1, error="MemoryError"),
+        Outcome(1, error="ModuleNotFoundError"),
+    ],
+)
+def test_each_fault_of_a_trial_names_the_options_of_the_caller(outcome: Outcome) -> None:
+    for names, expected in ((OptionNames(), r"gate\.[a-z]+"), (COMMAND, r"--[a-z]+")):
+        sentence = str(fault(outcome, Trial("python3", 30, 2**31, names=names), Path("m.joblib"), {}))
+        found = re.findall(r"gate\.[a-z]+|--[a-z]+", sentence)
+        assert found and all(re.fullmatch(expected, name) for name in found), sentence
+
+
+def test_a_model_that_must_be_loaded_is_not_to_be_left_unloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The module has no option gate.load."""
+    store(tmp_path, Ridge().fit(ROWS, [0, 1, 2]))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(KServeError, match=r"A model can be loaded on Linux only; run there\.$"):
+        describe(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -246,15 +291,6 @@ def test_the_command_rejects_names_that_cannot_be_served(
     with pytest.raises(SystemExit):
         describe_command(["model.pkl", "--name", "kind", "--version", "v1", *words])
     assert output in capsys.readouterr().err
-
-
-def test_the_command_asks_for_another_file_of_examples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store(tmp_path, Ridge().fit(ROWS, [0, 1, 2]))
-    words = [str(tmp_path), "--name", "kind", "--version", "v1", "--examples", str(tmp_path / "rows.csv")]
-    assert describe_command(words) == 1
-    assert capsys.readouterr().err.endswith("(No such file or directory); set --examples to a CSV file.\n")
-    assert describe_command([*words[:5], "--memory", "2GB"]) == 1
-    assert capsys.readouterr().err.startswith("Error: --memory is '2GB'; give bytes")
 
 
 def test_the_module_rejects_names_that_cannot_be_uploaded(tmp_path: Path) -> None:

@@ -52,5 +52,7 @@ def test_a_network_that_does_not_enforce_policies_is_a_warning(
     result = run_module(platform_info.main, {"policy_probe": "kserve/probe"}, check_mode=check_mode)
     assert result["network_policies"] == "not_enforced" and result["changed"] is False
     assert len(warnings) == 1 and "(NetworkPoliciesNotEnforced)" in warnings[0]
+    quiet = {"policy_probe": "kserve/probe", "policy_probe_warn": False}
+    assert run_module(platform_info.main, quiet)["network_policies"] == "not_enforced" and len(warnings) == 1
     assert run_module(platform_info.main, {"policy_probe": "kserve/other"})["network_policies"] is None
     assert run_module(platform_info.main, {})["network_policies"] is None

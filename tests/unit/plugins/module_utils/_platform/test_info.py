@@ -30,10 +30,14 @@ def test_a_healthy_kserve() -> None:
         "version": "v0.20.0",
         "namespace": "kserve",
         "uid": "uid-of-inferenceservices.serving.kserve.io",
+        "managers": [],
         "deployments": ["kserve-controller-manager"],
         "problems": [],
     }
-    absent = {"installed": False, "version": None, "namespace": None, "uid": None, "deployments": [], "problems": []}
+    absent = {
+        **{"installed": False, "version": None, "namespace": None, "uid": None},
+        **{"managers": [], "deployments": [], "problems": []},
+    }
     assert result["components"]["istio"] == absent
     # It is healthy, so no probe was sent.
     assert api.applied == []
@@ -149,6 +153,22 @@ def test_the_gateway_api_has_its_version_on_its_crds() -> None:
     api.annotations = {"gateway.networking.k8s.io/bundle-version": "v1.3.0"}
     found = component(api, "gateway_api")
     assert (found["installed"], found["version"], found["problems"]) == (True, "v1.3.0", [])
+
+
+def test_the_prometheus_operator_is_known_by_its_crds() -> None:
+    """However it was installed: its Deployments have other labels in each manifest and chart."""
+    api = Platform("prometheus_operator")
+    api.annotations = {"operator.prometheus.io/version": "0.85.0"}
+    api.managed = [
+        {"manager": "hashfoundry.kserve.monitoring", "operation": "Apply"},
+        {"manager": "helm", "operation": "Update"},
+        {"manager": "kube-apiserver", "operation": "Update", "subresource": "status"},
+    ]
+    found = component(api, "prometheus_operator")
+    assert (found["installed"], found["version"], found["problems"]) == (True, "0.85.0", [])
+    assert found["managers"] == ["hashfoundry.kserve.monitoring"]
+    absent = component(kserve(), "prometheus_operator")
+    assert absent["installed"] is False and "Prometheus in monitoring.coreos.com/v1" in absent["problems"][0]
 
 
 def test_a_crd_of_another_component_does_not_count_as_installed() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.network_ways import NAME_LABEL, Connection, End, connections, denials, pods
+from tests.integration.allowed_traffic import NAME_LABEL, Connection, End, connections, denials, pods
 
 MODEL = End("10.244.0.9", "models", "iris", {"app": "iris"})
 BESIDE = End("10.244.0.8", "models", "other", {"app": "other"})
