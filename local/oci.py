@@ -20,7 +20,8 @@ from typing import Any
 EPOCH = "1970-01-01T00:00:00Z"  # a fixed time makes builds reproducible
 
 
-def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+def owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """A filter for archives whose content does not depend on who builds them."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     member.mtime = 0
@@ -31,7 +32,7 @@ def write_layer(folder: Path, target: Path) -> None:
     """Write a folder's content as a layer: owned by root, in a fixed order, with zero timestamps."""
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as layer:
         for path in sorted(folder.rglob("*")):
-            layer.add(path, arcname=path.relative_to(folder).as_posix(), recursive=False, filter=_owned_by_root)
+            layer.add(path, arcname=path.relative_to(folder).as_posix(), recursive=False, filter=owned_by_root)
 
 
 def _sha256(path: Path) -> str:
@@ -63,4 +64,4 @@ def write_archive(target: Path, ref: str, layers: Sequence[Path], config: Mappin
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
         for name, layer in dict(zip(names, layers, strict=True)).items():
-            archive.add(layer, arcname=name, filter=_owned_by_root)
+            archive.add(layer, arcname=name, filter=owned_by_root)

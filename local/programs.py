@@ -9,9 +9,10 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 from pathlib import Path
 
-from local import table
+from local import perses, table
 from local.cache import Product, build_missing, digest, locked
 from local.errors import LocalError
 from local.progress import Progress
@@ -73,14 +74,13 @@ def product(program: Program, settings: Settings) -> Product:
     def make(target: Path) -> None:
         if not (settings.seed and _from_seed(program, settings.seed, target)):
             check_go()
+            environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
             command: list[str | Path] = ["go", "build", "-mod=readonly", "-trimpath", "-ldflags", _ldflags(program)]
             command += [f"-tags={program.tags}"] if program.tags else []
-            run(
-                [*command, "-o", target, "." if own else program.package or program.module],
-                cwd=folder,
-                env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"},
-                hint=PROXY_HINT,
-            )
+            command += ["-o", target, "." if own else program.package or program.module]
+            with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+                source = perses.prepared(source_folder(program), Path(scratch)) if program.pages else folder
+                run(command, cwd=source, env=environment, hint=PROXY_HINT)
         target.chmod(0o755)
 
     path = settings.cache / "programs" / f"{program.name}-{program.version}{own}"

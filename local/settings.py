@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 KUBELET_PODS = 110  # the kubelet's default of maxPods
 IMAGE_SOURCES = ("auto", "pull", "build")
 MODES = ("Standard", "Knative")
-RECORDED = ("monitoring",)  # switches that playbooks read from the state folder: inventories/local
+RECORDED = ("monitoring", "dashboards")  # switches that playbooks read from the state folder: inventories/local
 SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -36,6 +36,7 @@ class Settings:
     network_policies: whether the cluster enforces NetworkPolicies (HASHFOUNDRY_NETWORK_POLICIES).
     monitoring: whether the playbooks install Prometheus and Alertmanager, whose images are loaded then
     (HASHFOUNDRY_MONITORING; defaults to what the last `up` recorded).
+    dashboards: whether they also install Perses (HASHFOUNDRY_DASHBOARDS; defaults to what the last `up` recorded).
     """
 
     cache: Path
@@ -50,6 +51,7 @@ class Settings:
     pods: int
     network_policies: bool
     monitoring: bool
+    dashboards: bool
 
     @property
     def kubeconfig(self) -> Path:
@@ -129,4 +131,5 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         pods=_number(environment, "HASHFOUNDRY_PODS", KUBELET_PODS, 1000, "a number of pods"),
         network_policies=_switch(environment, "HASHFOUNDRY_NETWORK_POLICIES", True),
         monitoring=_switch(environment, "HASHFOUNDRY_MONITORING", saved_switch(state, "monitoring")),
+        dashboards=_switch(environment, "HASHFOUNDRY_DASHBOARDS", saved_switch(state, "dashboards")),
     )

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tables of components.toml and monitoring.toml as typed rows."""
+"""The tables of components.toml, monitoring.toml and dashboards.toml as typed rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 TABLE = Path(__file__).with_name("components.toml")
 # Further tables, by the setting that adds their rows.
-SWITCHED = {"monitoring": Path(__file__).with_name("monitoring.toml")}
+SWITCHED = {name: Path(__file__).with_name(f"{name}.toml") for name in ("monitoring", "dashboards")}
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Program:
     modules: the folder of the go.mod files, `go` in the folder of the table.
     tags: build constraints, as `go build -tags` takes them.
     tool: a command-line tool for users, linked into the state folder.
+    pages: the module has web pages, which are built and embedded: perses.py.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Program:
     ldflags: str = ""
     tags: str = ""
     tool: bool = False
+    pages: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Image:
     packages: the folders of all Python packages of this repository, if there are several.
     wheel: a binary extracted from a Python package.
     take: a file extracted from a root file system.
+    plugins: the archives of the plugins of Perses: perses.py.
     mode: the only deployment mode of KServe that needs the image, or an empty string.
     """
 
@@ -67,6 +70,7 @@ class Image:
     packages: tuple[str, ...] = field(default=(), repr=False)
     wheel: tuple[tuple[str, str], ...] = ()
     take: tuple[tuple[str, str], ...] = ()
+    plugins: bool = field(default=False, repr=False)
     entrypoint: tuple[str, ...] | None = None
     user: str = ""
     mode: str = field(default="", repr=False)

@@ -27,6 +27,8 @@ Right = tuple[str, str, str, str]
 UNUSED_BY_A_FIRST_RUN = {
     ("platform", "", "pods", "list"): "it explains an error",
     ("platform", "", "events", "list"): "it explains an error",
+    ("platform", "apps", "statefulsets", "list"): "platform_info finds those that do not run",
+    ("platform", "apps", "daemonsets", "list"): "platform_info finds those that do not run",
     ("platform", "cert-manager.io", "certificaterequests", "list"): "it explains an error",
     ("platform", "acme.cert-manager.io", "orders", "list"): "it explains an error",
     ("platform", "acme.cert-manager.io", "challenges", "list"): "it explains an error",
@@ -41,7 +43,6 @@ UNUSED_BY_A_FIRST_RUN = {
     ("models", "serving.kserve.io", "inferenceservices", "delete"): "a model is listed with state: absent",
     ("platform", "batch", "jobs", "delete"): "a failed test of the network runs again",
     ("models", "batch", "jobs", "delete"): "model_volume deletes a failed Job",
-    ("models", "gateway.networking.k8s.io", "httproutes", "get"): "kubernetes.core reads what it deletes",
     ("models", "gateway.networking.k8s.io", "httproutes", "delete"): "the exposure of a model is changed",
     ("cluster", "", "persistentvolumes", "delete"): "model_volume deletes the volume of a deleted namespace",
 }

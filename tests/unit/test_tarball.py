@@ -116,7 +116,7 @@ def test_every_playbook_is_found_by_its_full_name(installed: Path) -> None:
         "ansible-playbook", "--syntax-check", "-i", inventory, *names,
         folder=installed, ANSIBLE_COLLECTIONS_PATH="collections",
     )  # fmt: skip
-    assert len(PLAYBOOKS) == 15
+    assert len(PLAYBOOKS) == 16
     assert [name for name in PLAYBOOKS if f"playbook: {installed}" not in output or f"/{name}.yml" not in output] == []
     assert "[WARNING]" not in output
 

@@ -209,7 +209,12 @@ def _proxy(text: str, pair: str | None) -> Proxy:
         if parts.username is None:
             return Proxy(host, port)
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return Proxy(host, port, "Basic " + b64encode(pair.encode()).decode())
+    return Proxy(host, port, basic(pair))
+
+
+def basic(pair: str) -> str:
+    """Return the value of a header with name and password, separated by a colon (RFC 7617)."""
+    return "Basic " + b64encode(pair.encode()).decode()
 
 
 def tls_context(server: Server) -> ssl.SSLContext | None:

@@ -28,7 +28,7 @@ from typing import Any, cast
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import short
 
 from .message import Answer, AnswerReader, MessageError, request
-from .server import Done, Effort, Load, Proxy, Server, Unanswered, tls_context, unanswered
+from .server import Done, Effort, Load, Proxy, Server, Unanswered, basic, tls_context, unanswered
 
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")
 _TIMER_SLACK = Path("/proc/self/timerslack_ns")
@@ -37,12 +37,17 @@ _TIMER_SLACK = Path("/proc/self/timerslack_ns")
 class HttpTransport:
     """The Transport port; redirects are not followed."""
 
-    def __init__(self, server: Server, token: str | None = None) -> None:
+    def __init__(self, server: Server, token: str | None = None, user: str | None = None) -> None:
+        """:param token: sent as a bearer token.
+        :param user: name and password, separated by a colon, sent instead of it.
+        """
         self._server = server
         self._context = tls_context(server)
         self._header = {"Host": server.authority(server.host), "Accept": "application/json"}
         if token:
             self._header["Authorization"] = f"Bearer {token}"
+        elif user:
+            self._header["Authorization"] = basic(user)
         if server.proxy and server.proxy.authorization and not server.tunnel:
             self._header["Proxy-Authorization"] = server.proxy.authorization
         self._loop = asyncio.SelectorEventLoop(_selector())

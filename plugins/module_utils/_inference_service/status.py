@@ -147,12 +147,21 @@ def info(api: KubeApi, selection: Selection, model_query: Question) -> dict[str,
     :raises KServeError: the cluster cannot be read.
     """
     try:
-        outcome = _wait(api, selection, model_query, Limits(), watch=False)
+        services = current(api, selection, model_query)
     except NotFound as error:
         return {"changed": False, "services": [], "msg": str(error)}
-    details = _diagnosed(api, selection, [entry for entry in outcome.services if not _serves(entry)])
-    entries = [_entry(entry, details) for entry in outcome.services]
+    details = _diagnosed(api, selection, [entry for entry in services if not _serves(entry)])
+    entries = [_entry(entry, details) for entry in services]
     return {"changed": False, "services": [{k: v for k, v in e.items() if k != "waited_seconds"} for e in entries]}
+
+
+def current(api: KubeApi, selection: Selection, model_query: Question) -> Sequence[Watched]:
+    """Return the services with their objects and verdicts, without waiting.
+
+    :raises NotFound: KServe is not installed.
+    :raises KServeError: the cluster cannot be read.
+    """
+    return _wait(api, selection, model_query, Limits(), watch=False).services
 
 
 def _wait(

@@ -28,7 +28,11 @@ RESOURCES = {
         "ResourceQuota": ("resourcequotas", True),
         "LimitRange": ("limitranges", True),
     },
-    "/apis/apps/v1": {"ReplicaSet": ("replicasets", True)},
+    "/apis/apps/v1": {
+        "DaemonSet": ("daemonsets", True),
+        "ReplicaSet": ("replicasets", True),
+        "StatefulSet": ("statefulsets", True),
+    },
     "/apis/batch/v1": {"Job": ("jobs", True)},
     "/apis/gateway.networking.k8s.io/v1": {"HTTPRoute": ("httproutes", True)},
     "/apis/monitoring.coreos.com/v1": {

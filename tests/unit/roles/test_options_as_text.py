@@ -51,6 +51,7 @@ ROLES: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         [],
     ),
+    "dashboards": ({"dashboards_state": "managed"}, ["__dashboards_routes", "__dashboards_prune"]),
     "deployer_account": (
         {"deployer_account_platform_namespaces": ["kserve"], "deployer_account_model_namespaces": ["a", "b"]},
         [],
@@ -70,7 +71,7 @@ ROLES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "model_exposure": (
         {
-            "model_exposure_models": [{"name": "iris", "exposure": "ingress"}],
+            "model_exposure_models": [{"name": "iris", "exposure": "ingress"}, {"name": "rose", "retries": 1}],
             "model_exposure_domain": "example.org",
             "__model_exposure_class": {"resources": [{"spec": {"controller": "k8s.io/ingress-nginx"}}]},
         },
