@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from typing import Any
 import pytest
 
 from local import demo
+from local.settings import Settings
 
 from . import alert_receiver
 from .alert_receiver import Receiver, query, targets
@@ -25,6 +29,8 @@ Kubectl = Callable[..., str]
 PLACE = "alert-test"
 EXISTING = "existing-prometheus"
 TOKEN = "planted-token"
+HOST = f"prometheus.{demo.DOMAIN}"
+PASSWORD = "planted-password"
 # What the namespace itself has, and the kubelets.
 JOBS = {"prometheus-operator", "prometheus-operated", "alertmanager-operated", "kube-state-metrics", "kubelet"}
 
@@ -96,12 +102,17 @@ def inbox(kubectl: Kubectl, playbook: Playbook, tmp_path_factory: pytest.TempPat
                 ],
             },
             "namespace_security_alert_receivers": [{"to": [peer], "port": alert_receiver.PORT}],
+            "monitoring_prometheus_host": HOST,
+            "monitoring_prometheus_users_secret": "prometheus-users",
         }
         file = folder / "variables.json"
         file.write_text(json.dumps(variables))
         tags = ("--tags", "cluster_preflight,namespace_security,monitoring")
         try:
             kubectl("create", "secret", "generic", "alert-test", "-n", "monitoring", f"--from-literal=token={TOKEN}")
+            digest = b64encode(hashlib.sha1(PASSWORD.encode(), usedforsecurity=False).digest()).decode()
+            users = f"--from-literal=htpasswd=ann:{{SHA}}{digest}"
+            kubectl("create", "secret", "generic", "prometheus-users", "-n", "monitoring", users)
             first = playbook("playbooks/addons.yml", *tags, "-e", f"@{file}")
             assert first.returncode == 0, reason(first)
             assert TOKEN not in first.stdout
@@ -109,8 +120,30 @@ def inbox(kubectl: Kubectl, playbook: Playbook, tmp_path_factory: pytest.TempPat
         finally:
             kubectl("delete", "prometheusrule", "alert-test", "-n", PLACE, "--ignore-not-found")
             last = playbook("playbooks/addons.yml", *tags)
-            kubectl("delete", "secret", "alert-test", "-n", "monitoring", "--ignore-not-found")
+            kubectl("delete", "secret", "alert-test", "prometheus-users", "-n", "monitoring", "--ignore-not-found")
             assert last.returncode == 0, reason(last)
+            # What had exposed Prometheus is gone with its host name.
+            found = objects(kubectl, "deployments,services,configmaps,httproutes", "-n", "monitoring")
+            assert not [one["metadata"]["name"] for one in found if "proxy" in one["metadata"]["name"]]
+            assert not [one for one in found if one["kind"] == "HTTPRoute" and one["metadata"]["name"] == "prometheus"]
+
+
+@pytest.mark.usefixtures("inbox")
+def test_an_exposed_prometheus_answers_its_users_only(settings: Settings) -> None:
+    authority = f"{HOST}:{settings.https_port}"
+    command = ["curl", "--silent", "--cacert", str(settings.state / "ca.crt"), "--write-out", "\n%{http_code}"]
+    command += ["--resolve", f"{authority}:127.0.0.1", f"https://{authority}/api/v1/query?query=up"]
+
+    def answer(*words: str) -> tuple[str, str]:
+        result = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+        body, _newline, code = result.stdout.rpartition("\n")
+        return code, body
+
+    # The gateway may need a moment for the new route.
+    wait_until(lambda: answer()[0], lambda code: code == "401", 60, pause=1, what="Prometheus asks for credentials")
+    assert answer("--user", "ann:wrong")[0] == "401"
+    code, body = answer("--user", f"ann:{PASSWORD}")
+    assert code == "200" and json.loads(body)["data"]["result"]
 
 
 def quota(kubectl: Kubectl, folder: Path, critical: bool, warning: bool) -> None:
