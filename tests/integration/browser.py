@@ -84,7 +84,7 @@ def shown(url: str, address: str, ca: Path, picture: Path, size: tuple[int, int]
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
     assert result.returncode == 0 and picture.exists(), result.stderr[-2000:]
