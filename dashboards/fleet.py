@@ -25,6 +25,9 @@ CHOSEN = 'namespace=~"$namespace"'
 EACH = "sum by (namespace, model)"
 NAME = "{{namespace}}/{{model}}"
 INFO = f"kserve_inferenceservice_info{{{CHOSEN}}}"
+EVERY = f'max by (namespace, model) (kserve_inferenceservice_condition{{{CHOSEN}, type="Ready"}})'
+# Models that other tools deployed have no version.
+VERSIONED = f"(max by (namespace, model, version) ({INFO}) or ({EVERY} * 0 + 1 unless on (namespace, model) {INFO}))"
 REQUESTS = f"sli:inference_requests:rate5m{{{CHOSEN}}}"
 ERRORS = f"sli:inference_error_rate:5m{{{CHOSEN}}}"
 FIRING = f'ALERTS{{alertstate="firing", part_of="hashfoundry-kserve", {CHOSEN}}}'
@@ -41,21 +44,18 @@ FAILING = (Step(0.001, Color.WARN), Step(0.01, Color.BAD))
 
 def by_model(expr: str) -> str:
     """One series for each model, with the version that it serves as a label."""
-    return (
-        f"max by (namespace, model) ({expr}) * on (namespace, model) group_left (version) "
-        f"max by (namespace, model, version) ({INFO})"
-    )
+    return f"max by (namespace, model) ({expr}) * on (namespace, model) group_left (version) {VERSIONED}"
 
 
 def budget(slo: str) -> str:
-    """What is left of the error budget of one objective."""
-    return f'slo:error_budget_remaining:ratio{{{CHOSEN}, slo="{slo}"}}'
+    """What is left of the error budget of one objective: an overspent one would hide the others of a chart."""
+    return f'clamp_min(slo:error_budget_remaining:ratio{{{CHOSEN}, slo="{slo}"}}, -1)'
 
 
 NOW = Row(
     "Now",
     (
-        Stat("Models", "InferenceServices in these namespaces.", 3, 4, Query(f"count({INFO})"), Unit.COUNT),
+        Stat("Models", "InferenceServices in these namespaces.", 3, 4, Query(f"count({EVERY})"), Unit.COUNT),
         Stat(
             "Not ready",
             "Models whose condition Ready is not True.",
@@ -76,12 +76,12 @@ NOW = Row(
         ),
         Stat("Alerts", "Firing alerts.", 3, 4, Query(f"count({FIRING}) or vector(0)"), Unit.COUNT, NONE),
         Stat(
-            "Requests",
+            "Requests/s",
             "Requests per second of all models.",
             3,
             4,
             Query(f"sum({REQUESTS}) or vector(0)"),
-            Unit.REQUESTS,
+            Unit.COUNT,
             below=Color.CALM,
         ),
         Stat(
@@ -105,10 +105,10 @@ NOW = Row(
         ),
         Stat(
             "Smallest budget",
-            "The smallest share of an error budget that any model has left. Below zero, an objective is missed.",
+            "The smallest share of an error budget that any model has left. Below zero an objective is missed.",
             3,
             4,
-            Query(f"min(slo:error_budget_remaining:ratio{{{CHOSEN}}})"),
+            Query(f"clamp_min(min(slo:error_budget_remaining:ratio{{{CHOSEN}}}), -1)"),
             Unit.RATIO,
             BUDGET,
             below=Color.BAD,
@@ -127,8 +127,8 @@ MODELS = Row(
             labels=(("namespace", "Namespace"), ("model", "Model"), ("version", "Version")),
             columns=(
                 Column("Pods", by_model(f"{EACH} ({REPLICAS})"), steps=(Step(1, Color.GOOD),), below=Color.BAD),
-                Column("Alerts", by_model(f"count by (namespace, model) ({FIRING})"), steps=ALERTING),
-                Column("Requests", by_model(REQUESTS), Unit.REQUESTS, below=Color.CALM, decimals=1),
+                Column("Alerts", by_model(f"count by (namespace, model) ({FIRING}) or {EVERY} * 0"), steps=ALERTING),
+                Column("Requests/s", by_model(REQUESTS), below=Color.CALM, decimals=1),
                 Column("Errors", by_model(ERRORS), Unit.RATIO, FAILING, decimals=2),
                 Column("p50", by_model(f"sli:inference_latency_p50:5m{{{CHOSEN}}}"), Unit.SECONDS, SLOW),
                 Column("p95", by_model(f"sli:inference_latency_p95:5m{{{CHOSEN}}}"), Unit.SECONDS, SLOW),
@@ -177,7 +177,7 @@ BUDGETS = Row(
     (
         Chart(
             "Budget left, availability",
-            "1 is untouched, 0 is spent: then the objective is missed.",
+            "100 % is untouched. Below 0 the objective is missed, and -100 % stands for all that is worse.",
             8,
             8,
             (Query(f"max by (namespace, model) ({budget('availability')})", NAME),),
@@ -188,7 +188,7 @@ BUDGETS = Row(
         ),
         Chart(
             "Budget left, latency",
-            "Of the objective for p95. 1 is untouched, 0 is spent.",
+            "Of the objective for p95. 100 % is untouched. Below 0 the objective is missed.",
             8,
             8,
             (Query(f"max by (namespace, model) ({budget('latency_p95')})", NAME),),
@@ -241,6 +241,6 @@ FLEET = Dashboard(
     uid="hashfoundry-fleet",
     title="Models: fleet",
     description="All models: traffic, errors, latency, error budgets and versions.",
-    variables=(Variable("namespace", "Namespace", "kserve_inferenceservice_info", all=True),),
+    variables=(Variable("namespace", "Namespace", 'kserve_inferenceservice_condition{type="Ready"}', all=True),),
     rows=(NOW, MODELS, TRAFFIC, BUDGETS, VERSIONS),
 )

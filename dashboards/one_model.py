@@ -30,7 +30,8 @@ SERVER = f"model:requests:rate5m{{{CHOSEN}}}"
 
 def answered(codes: str) -> str:
     """Requests per second with one class of codes: at the gateway, or at the server where no gateway is measured."""
-    return " or ".join(f'sum({name}:requests:rate5m{{{CHOSEN}, code=~"{codes}"}})' for name in ("gateway", "model"))
+    rates = [f'sum({name}:requests:rate5m{{{CHOSEN}, code=~"{codes}"}})' for name in ("gateway", "model")]
+    return " or ".join([*rates, "vector(0)"])
 
 
 def quantile(name: str) -> str:
@@ -40,7 +41,7 @@ def quantile(name: str) -> str:
 
 def budget(slo: str) -> str:
     """What is left of the error budget of one objective."""
-    return f'min(slo:error_budget_remaining:ratio{{{CHOSEN}, slo="{slo}"}})'
+    return f'clamp_min(min(slo:error_budget_remaining:ratio{{{CHOSEN}, slo="{slo}"}}), -1)'
 
 
 def budget_left(title: str, slo: str, what: str) -> Stat:
@@ -74,12 +75,13 @@ NOW = Row(
             below=Color.BAD,
         ),
         Stat(
-            "Requests",
+            "Requests/s",
             "Requests per second.",
             3,
             4,
             Query(f"sum(sli:inference_requests:rate5m{{{CHOSEN}}}) or vector(0)"),
-            Unit.REQUESTS,
+            Unit.COUNT,
+            decimals=1,
             below=Color.CALM,
         ),
         Stat(
@@ -147,10 +149,10 @@ BUDGETS = Row(
     (
         Chart(
             "Budget left",
-            "1 is untouched, 0 is spent: then the objective is missed.",
+            "100 % is untouched. Below 0 the objective is missed, and -100 % stands for all that is worse.",
             12,
             8,
-            (Query(f"min by (slo) (slo:error_budget_remaining:ratio{{{CHOSEN}}})", "{{slo}}"),),
+            (Query(f"clamp_min(min by (slo) (slo:error_budget_remaining:ratio{{{CHOSEN}}}), -1)", "{{slo}}"),),
             Unit.RATIO,
             limits=(Step(0, Color.BAD),),
             minimum=None,
@@ -356,8 +358,8 @@ MODEL = Dashboard(
     title="Models: one model",
     description="One model: rate, errors and duration, by version, saturation, its input and its pods.",
     variables=(
-        Variable("namespace", "Namespace", "kserve_inferenceservice_info"),
-        Variable("model", "Model", 'kserve_inferenceservice_info{namespace="$namespace"}'),
+        Variable("namespace", "Namespace", 'kserve_inferenceservice_condition{type="Ready"}'),
+        Variable("model", "Model", 'kserve_inferenceservice_condition{namespace="$namespace", type="Ready"}'),
     ),
     rows=(NOW, RED, BUDGETS, VERSIONS, SATURATION, INPUT, PODS),
 )

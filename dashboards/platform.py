@@ -22,7 +22,7 @@ from dashboards.model import (
 OURS = 'part_of="hashfoundry-kserve"'
 FIRING = f'ALERTS{{alertstate="firing", {OURS}}}'
 FULL = (Step(0.8, Color.WARN), Step(0.9, Color.BAD))
-USED = "kubelet_volume_stats_used_bytes / kubelet_volume_stats_capacity_bytes"
+USED = "1 - kubelet_volume_stats_available_bytes / kubelet_volume_stats_capacity_bytes"
 QUOTAS = (
     'max by (namespace, resource) (kube_resourcequota{type="used"}) '
     '/ (max by (namespace, resource) (kube_resourcequota{type="hard"}) > 0)'
@@ -125,7 +125,7 @@ ALERTS = Row(
             "Firing alerts",
             "Each alert has a runbook: see its annotation runbook_url.",
             24,
-            6,
+            8,
             labels=(("alertname", "Alert"), ("severity", "Severity"), ("namespace", "Namespace"), ("model", "Model")),
             columns=(
                 Column(

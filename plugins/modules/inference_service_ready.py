@@ -19,7 +19,8 @@ description:
     pod serves and new pods crash. It does not show whether the model was found.
   - In Standard mode the module compares the whole spec with KServe's Deployment and its replicas. Every replica must be
     of the current ReplicaSet and available, no previous one may remain, the model must be loaded, and all conditions
-    must be true. The gateway must have accepted the current generation of KServe's HTTPRoutes.
+    must be true. The gateway must have accepted the current generation of the HTTPRoutes that the InferenceService
+    owns.
   - In Knative mode the module compares the spec with the latest created revision in the same way. This revision must
     be the latest ready one. It must receive all requests, or the share that C(canaryTrafficPercent) sets.
   - Finally it queries the model server, through the API server, for the model's readiness, or sends O(prediction). A

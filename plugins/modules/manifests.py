@@ -32,11 +32,13 @@ description:
   - Large CRDs are parsed once, and a local chart without values that contains only CRDs is rendered once. The results
     are cached below E(XDG_CACHE_HOME), or else C(~/.cache), in C(hashfoundry-kserve/made), for 30 days. Nothing else
     is cached.
+  - An entry of C(metadata.ownerReferences) without C(uid) gets that of the live object, which must exist, so that
+    Kubernetes deletes an object with its owner. In check mode it is left out as long as its owner is missing.
   - Of a Secret, C(stringData) is applied as C(data), since the API server does not track ownership of C(stringData).
     The values are never shown.
-  - The credentials need C(get), C(list), C(watch), C(create) and C(patch) on what is applied, C(get), C(list) and
-    C(delete) on what is deleted, and C(list) on everything in a namespace that is deleted. The diagnosis of a workload
-    that does not become ready needs C(list) on C(pods) and C(events).
+  - The credentials need C(get), C(list), C(watch), C(create) and C(patch) on what is applied, C(get) on its owners,
+    C(get), C(list) and C(delete) on what is deleted, and C(list) on everything in a namespace that is deleted. The
+    diagnosis of a workload that does not become ready needs C(list) on C(pods) and C(events).
 requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0
@@ -248,10 +250,10 @@ options:
     description:
       - Whether to wait until the objects are ready, also those that are unchanged. Waited for are CRDs (established,
         names accepted), Deployments, StatefulSets and DaemonSets (rolled out), Namespaces (active), APIServices
-        (available), Jobs (complete), GatewayClasses (accepted), Gateways (programmed), cert-manager's Issuers,
-        ClusterIssuers and Certificates (ready), Prometheus and Alertmanager objects of the
-        Prometheus Operator (reconciled and available), and webhook configurations with a Service (their CA is a
-        certificate). Everything else counts as ready.
+        (available), Jobs (complete), GatewayClasses (accepted), Gateways (programmed), HTTPRoutes (accepted by each
+        Gateway, with all backends), cert-manager's Issuers, ClusterIssuers and Certificates (ready), Prometheus and
+        Alertmanager objects of the Prometheus Operator (reconciled and available), and webhook configurations with a
+        Service (their CA is a certificate). Everything else counts as ready.
       - While it waits on the control node, it reports on standard error every 15 seconds how far it has come, unless
         the task has C(no_log).
       - It fails at once when waiting cannot help, as when a Deployment's progress deadline is exceeded.

@@ -17,9 +17,9 @@ description:
   - Writes a namespace and all objects in it to one YAML file, without status and other fields that the API server
     sets. To restore it, pass that file to M(hashfoundry.kserve.manifests) as its
     O(hashfoundry.kserve.manifests#module:src).
-  - Objects with an owner are left out, since the owner re-creates them. Pods, Jobs, events and the objects that
-    Kubernetes creates in each namespace are left out, too. The name of a PVC's volume and the cluster IP of a Service
-    are not written.
+  - Objects that a controller has created for another one are left out, since it re-creates them. Pods, Jobs, events
+    and the objects that Kubernetes creates in each namespace are left out, too. The name of a PVC's volume and the
+    cluster IP of a Service are not written.
   - Secrets are never written. RV(secrets) lists those that must be provided for a restore.
   - An aggregated API that is not available is skipped with a warning if no objects can be created in a namespace by it,
     as by that of a metrics server. Otherwise the module fails and writes nothing.

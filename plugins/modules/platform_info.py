@@ -174,6 +174,12 @@ options:
         description: How many seconds all queries together may take.
         type: float
         default: 10
+  retry_for:
+    description:
+      - For how many seconds the status is read again while a pod of O(namespaces) does not run, or while Prometheus
+        does not answer or has no fresh series of a model that serves. Not in check mode.
+    type: int
+    default: 0
 seealso:
   - module: hashfoundry.kserve.inference_service_info
   - module: hashfoundry.kserve.manifests
@@ -352,11 +358,13 @@ reason:
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.backoff import Backoff, Retry
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.progress import Progress
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import apply_client, client
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import (
     Options,
@@ -367,8 +375,8 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_cas
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform import components, enforcement, pods
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._platform.info import platform_info
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._prometheus import options as prometheus
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._status.report import report
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._status.status import Asked, status
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._status.report import report, summary
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._status.status import Asked, status, unsettled
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **AUTH_ARG_SPEC,
@@ -387,6 +395,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     },
     "model_ready_path": {"type": "str", "default": "/v2/models/{name}/ready"},
     "prometheus": prometheus.ARGUMENT,
+    "retry_for": {"type": "int", "default": 0},
 }
 STATUS = ("namespaces", "model_namespaces", "models")
 
@@ -402,16 +411,18 @@ def run(options: Options, run: Run) -> dict[str, Any]:
         found = enforcement.enforcement(api, job, retry) if job else None
         result["network_policies"] = found.value if found else None
         wanted = any(options[name] for name in STATUS)
-        result["status"] = _status(api, options, server, result["cluster"], result["components"]) if wanted else None
+        result["status"] = _status(api, options, run, server, result) if wanted else None
     if options["policy_probe_warn"] and (text := enforcement.warning(found, job)):
         run.warn(text)
     return result
 
 
-def _status(
-    api: apply_client.RestApplyApi, options: Options, server: Any, cluster: Options, found: Options
-) -> dict[str, Any]:
-    namespaces = pods.namespaces(api, options["namespaces"])
+def _status(api: apply_client.RestApplyApi, options: Options, run: Run, server: Any, found: Options) -> dict[str, Any]:
+    start = time.monotonic()
+    deadline = start + (0 if run.check_mode else options["retry_for"])
+    retry = Retry(deadline, Backoff(1, 5), time.monotonic, time.sleep)
+    progress = Progress(run.report, start)
+    parts = found["components"]
     alone = not (options["model_namespaces"] or options["models"] or options["prometheus"])
     # Models are queried by many threads, and Prometheus, which may be slow, is not queried twice: another session.
     with nullcontext(api) if alone else client.session(options) as models_api:
@@ -422,9 +433,12 @@ def _status(
             prometheus.source(options["prometheus"], server, models_api),
             (options["prometheus"] or {}).get("labels"),
         )
-        result = status(models_api, asked, found, namespaces)
+        result = status(models_api, asked, parts, pods.namespaces(api, options["namespaces"]))
+        while unsettled(result) and retry.pause():
+            progress.at(time.monotonic(), partial("After {1:g} seconds: {0}".format, summary(result, parts)))
+            result = status(models_api, asked, parts, pods.namespaces(api, options["namespaces"]))
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    return {**report(result, cluster, found), "time": at, **result}
+    return {**report(result, found["cluster"], parts), "time": at, **result}
 
 
 USE_CASE = UseCase(ARGUMENT_SPEC, run, shown=prometheus.shown)

@@ -58,6 +58,8 @@ MODEL: dict[str, Any] = {
         "options": {"min_replicas": {"type": "int"}, "max_replicas": {"type": "int"}},
     },
     "exposure": {"type": "str", "choices": ["gateway", "ingress", "none"]},
+    "timeout": {"type": "raw"},
+    "retries": {"type": "int"},
     "owner": {"type": "str"},
     "labels": {"type": "dict"},
     "slo": {"type": "dict", "options": _slo.OPTIONS},
@@ -88,6 +90,10 @@ PREFIX = "kserve.hashfoundry.io/"
 
 # Kubernetes: labels, and their keys' two parts.
 _LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+# A duration of the Gateway API (GEP-2257), or a number of seconds.
+_DURATION = re.compile(r"([0-9]{1,5}(h|m|s|ms)){1,4}|[0-9]{1,5}")
+# Each retry takes time from the timeout, and load from a server that fails already.
+_MOST_RETRIES = 10
 # The name of an object: RFC 1123.
 _OBJECT = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _LABEL_PREFIX = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
@@ -227,6 +233,7 @@ def _faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
         yield f"scaling.max_replicas is {most}, and must be 1 or more"
     elif least is not None and most is not None and least > most:
         yield f"scaling.min_replicas is {least}, which is more than scaling.max_replicas, {most}"
+    yield from _route_faults(model, around)
     yield from (f"resources.{fault}" for fault in container_faults(model.get("resources", {})))
     yield from _label_faults(model)
     try:
@@ -237,6 +244,22 @@ def _faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
         _slo.check(model.get("slo", {}))
     except KServeError as error:
         yield f"{error} ({error.reason})"
+
+
+def _route_faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
+    """Yield what is wrong with the keys of the HTTPRoute."""
+    exposure = model.get("exposure", "gateway")
+    for key in ("timeout", "retries"):
+        if key in model and around.deployment_mode != "Standard":
+            yield f"{key} is for the HTTPRoute of Standard mode, and the mode is {around.deployment_mode}; remove {key}"
+        elif key in model and exposure != "gateway":
+            yield f"{key} is only for exposure gateway, and exposure is {exposure}; remove {key}, or set exposure"
+    timeout = model.get("timeout", 1)
+    text = "" if isinstance(timeout, bool) else str(timeout)
+    if not _DURATION.fullmatch(text) or not text.strip("0hms"):
+        yield f"timeout is {timeout}, and must be more than 0: seconds, or a duration such as 500ms, 30s or 1m30s"
+    if not 0 <= model.get("retries", 0) <= _MOST_RETRIES:
+        yield f"retries is {model['retries']}, and must be 0 to {_MOST_RETRIES}"
 
 
 def _uri_faults(model: Mapping[str, Any]) -> Iterator[str]:

@@ -5,18 +5,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import os
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from local import debian
+from local.run import run
 
 # A page is complete when it has neither a request nor a timer left within this time of its own clock.
 PAGE_MILLISECONDS = 30_000
@@ -43,17 +40,20 @@ class _Words(HTMLParser):
 
 @dataclass(frozen=True)
 class Page:
-    """What a browser shows: the texts in order, and the number of charts."""
+    """What a browser shows: the texts in order, and the numbers of charts and of boxes with an error."""
 
     words: list[str]
     charts: int
+    errors: int
 
 
-def _pin(ca: Path) -> str:
-    """The hash of the CA's key by which Chromium trusts what the CA has issued."""
-    key = x509.load_pem_x509_certificate(ca.read_bytes()).public_key()
-    public = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return base64.b64encode(hashlib.sha256(public).digest()).decode()
+def _trust(home: Path, ca: Path) -> None:
+    """Let the browser of this home folder trust what the CA issues."""
+    store = home / ".pki" / "nssdb"
+    store.mkdir(parents=True)
+    database = f"sql:{store}"
+    run(["certutil", "-d", database, "-N", "--empty-password"], hint="see libnss3-tools.")
+    run(["certutil", "-d", database, "-A", "-n", "ca", "-t", "C,,", "-i", ca], hint=f"see {ca}.")
 
 
 def shown(url: str, address: str, ca: Path, picture: Path, size: tuple[int, int]) -> Page:
@@ -61,9 +61,10 @@ def shown(url: str, address: str, ca: Path, picture: Path, size: tuple[int, int]
 
     address: where the host of the URL listens, with the port. ca: whose certificates are valid.
     """
-    debian.ensure(chromium="chromium")
+    debian.ensure(chromium="chromium", certutil="libnss3-tools")
     host = url.split("/")[2].partition(":")[0]
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory() as home:
+        _trust(Path(home), ca)
         result = subprocess.run(
             [
                 "chromium",
@@ -71,8 +72,7 @@ def shown(url: str, address: str, ca: Path, picture: Path, size: tuple[int, int]
                 "--no-sandbox",  # root cannot have one
                 "--disable-gpu",
                 "--hide-scrollbars",
-                f"--user-data-dir={profile}",
-                f"--ignore-certificate-errors-spki-list={_pin(ca)}",
+                f"--user-data-dir={home}/profile",
                 f"--host-resolver-rules=MAP {host} {address}",
                 f"--window-size={size[0]},{size[1]}",
                 f"--virtual-time-budget={PAGE_MILLISECONDS}",
@@ -80,13 +80,14 @@ def shown(url: str, address: str, ca: Path, picture: Path, size: tuple[int, int]
                 "--dump-dom",
                 url,
             ],
+            env={**os.environ, "HOME": home},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
     assert result.returncode == 0 and picture.exists(), result.stderr[-2000:]
     parser = _Words()
     parser.feed(result.stdout)
-    return Page(parser.words, result.stdout.count("<canvas"))
+    return Page(parser.words, result.stdout.count("<canvas"), result.stdout.count("MuiAlert-colorError"))

@@ -112,10 +112,11 @@ def test_kserve_and_the_api_server_accept_every_key_of_an_entry(playbook: Playbo
     plain = {"version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver", "resources": small}
     models = [
         {**plain, "name": "from-image", "storage": "oci", "image": "registry.example.com/m:1", "exposure": "none"},
-        {**plain, "name": "elsewhere", "storage": "uri", "uri": "gs://public/iris", "digest": "sha256:" + "0" * 64},
+        {**plain, "name": "elsewhere", "storage": "uri", "uri": "gs://public/iris", "digest": "sha256:" + "0" * 64}
+        | {"timeout": "1m30s", "retries": 3},
         {**plain, "name": "twice", "scaling": {"min_replicas": 2, "max_replicas": 4}, "exposure": "ingress"},
     ]
-    tags = ("--check", "--diff", "--tags", "cluster_preflight,model_serving")
+    tags = ("--check", "--diff", "--tags", "cluster_preflight,model_serving,model_exposure")
     result = playbook("playbooks/serving.yml", *tags, "-e", json.dumps({"models": models}))
     assert result.returncode == 0, reason(result)
     for sentence in (
@@ -125,9 +126,13 @@ def test_kserve_and_the_api_server_accept_every_key_of_an_entry(playbook: Playbo
         "minReplicas: 2",
         "PodDisruptionBudget ml-models/twice",
         "topologyKey: kubernetes.io/hostname",
+        "HTTPRoute ml-models/elsewhere.public",
+        "request: 1m30s",
+        "name: x-envoy-max-retries",
+        "Ingress ml-models/twice",
     ):
         assert sentence in result.stdout
-    assert result.stdout.count("networking.kserve.io/visibility: cluster-local") == 2
+    assert result.stdout.count("networking.kserve.io/visibility: cluster-local") == 3
 
 
 def test_models_without_room_are_rejected_before_anything_is_sent(playbook: Playbook, kubectl: Kubectl) -> None:

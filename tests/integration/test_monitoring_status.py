@@ -53,7 +53,7 @@ def test_each_model_has_its_version_replicas_and_objectives(status: Status, kube
     found = wait_until(
         lambda: models(status()),
         lambda rows: all(row["scraped"] and len(row["slo"] or ()) == len(SLOS) for row in rows.values()),
-        300,
+        420,
         pause=5,
         what="each model has series and objectives",
     )
@@ -184,9 +184,9 @@ def test_verify_fails_for_a_model_without_series(playbook: Playbook, status: Sta
     model = MODELS[0]
     kubectl("delete", "servicemonitor", model, "-n", PLACE)
     try:
-        # Prometheus reads its new configuration, and the target's series end with it.
+        # Prometheus gets its new configuration within some minutes, and the target's series end with it.
         wait_until(
-            lambda: models(status())[model], lambda row: row["scraped"] is False, 240, pause=5, what="it is not scraped"
+            lambda: models(status())[model], lambda row: row["scraped"] is False, 420, pause=5, what="it is not scraped"
         )
         result = playbook(*VERIFY, "-e", "platform_status_series_retry_for=0")
         printed = one_line(result.stdout)

@@ -214,13 +214,13 @@ def test_the_namespace_rejects_a_pod_that_is_not_restricted(rejected: Callable[.
     assert "violates PodSecurity" in message
 
 
-def test_kserve_routes_through_the_gateway(kubectl: Kubectl) -> None:
+def test_each_model_has_one_route_of_the_collection(kubectl: Kubectl) -> None:
     services = objects(kubectl, "inferenceservices.serving.kserve.io", "-n", "ml-models")
     urls = {service["metadata"]["name"]: service["status"]["url"] for service in services}
     assert urls == {name: f"https://{name}.{demo.DOMAIN}" for name in demo.QUESTIONS}
     routes = objects(kubectl, "httproutes", "-n", "ml-models")
-    hosts = {host for route in routes for host in route["spec"]["hostnames"]}
-    assert {f"{name}.{demo.DOMAIN}" for name in demo.QUESTIONS} <= hosts
+    hosts = {route["metadata"]["name"]: route["spec"]["hostnames"] for route in routes}
+    assert hosts == {f"{name}.public": [f"{name}.{demo.DOMAIN}"] for name in demo.QUESTIONS}
     for route in routes:
         (parent,) = route["status"]["parents"]
         accepted = {condition["type"]: condition["status"] for condition in parent["conditions"]}

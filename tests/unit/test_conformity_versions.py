@@ -94,13 +94,14 @@ def go_faults(root: Path) -> list[str]:
 
 
 def release_faults(root: Path) -> list[str]:
-    """Compare the releases in local/components.toml with the tags of their images and the READMEs of roles."""
-    table = tomllib.loads((root / "local" / "components.toml").read_text())
+    """Compare the releases in the tables of local/ with the tags of their images and the READMEs of roles."""
+    table = local_rows(root)
     readmes = {path: path.read_text() for path in sorted((root / "roles").glob("*/README.md"))}
     faults = []
-    for release in table.get("release", ()):
+    for release in table["release"]:
         path, version = release["path"], release["version"]
-        built = {program["name"] for program in table["program"] if program.get("gomod") == release["gomod"]}
+        gomods = {program["name"]: program.get("gomod", program["name"]) for program in table["program"]}
+        built = {name for name, gomod in gomods.items() if gomod == release["gomod"]}
         tags = {image["ref"].rpartition(":")[2] for image in table["image"] if image.get("program") in built}
         if tags != {f"v{version}"}:
             faults.append(f"{path} is of {version}, its images are of {sorted(tags)}")
@@ -126,7 +127,14 @@ def kserve_faults(root: Path) -> list[str]:
 
 
 # Component of a version set, and the program or release of the tables of local/ with its version.
-TESTED = {"kserve": "kserve-manager", "contour": "contour"}
+TESTED = {
+    "kserve": "kserve-manager",
+    "contour": "contour",
+    "prometheus": "prometheus",
+    "prometheus_operator": "prometheus-operator",
+    "alertmanager": "alertmanager",
+    "kube_state_metrics": "kube-state-metrics",
+}
 RELEASED = {"knative_serving": "knative-serving", "net_kourier": "net-kourier"}
 
 
@@ -135,6 +143,8 @@ def version_set_faults(root: Path) -> list[str]:
     document = yaml.safe_load((root / "meta" / "version_sets.yml").read_text())
     table = local_rows(root)
     found = {program["name"]: program["version"] for program in table["program"]}
+    # A Go module may count differently than the project, as that of Prometheus does.
+    found |= {image["program"]: image["ref"].rpartition(":")[2] for image in table["image"] if "program" in image}
     found |= {release["gomod"]: f"v{release['version']}" for release in table["release"]}
     components = document["sets"][document["default"]]["components"]
     faults = [
@@ -234,16 +244,21 @@ version = "v6.0.0"
 [[image]]
 ref = "example.org/seen:v7.0.0"
 program = "seen"
+[[release]]
+path = "seen/seen.yaml"
+gomod = "seen"
+version = "7.0.0"
 """,
     "meta/version_sets.yml": (
-        "default: now\nsets: {now: {components: {contour: {version: v5.0.0}, net_kourier: {version: v3.0.0}}}}\n"
+        "default: now\nsets: {now: {components: {contour: {version: v5.0.0}, net_kourier: {version: v3.0.0}, "
+        "prometheus: {version: v8.0.0}}}}\n"
     ),
     "docs/docsite/rst/upgrade.rst": "The set ``now``.\n",
     "roles/model_storage/defaults/main.yml": "model_storage_gate: {packages: {scikit-learn: '5.0'}}\n",
     "model/server/requirements.txt": "scikit-learn==5.0 \\\n    --hash=sha256:1\n",
     "roles/kserve/defaults/main.yml": "kserve_runtimes: {image: registry ~ '/sklearnserver', 'tag': 'v4.0.0'}\n",
     "roles/batch_inference/defaults/main.yml": "batch_inference_image: registry ~ '/batch-inference:sklearn-5.0'\n",
-    "roles/two/README.md": "From `https://example.org/v3.0.0/two.yaml`.\n",
+    "roles/two/README.md": "From `https://example.org/v3.0.0/two.yaml`, then `https://example.org/v7.0.0/seen.yaml`.\n",
     "local/go/kserve/go.mod": (
         "module example.local/kserve\n\n"
         "require (\n\texample.org/kserve v4.0.0 // indirect\n\texample.org/two/v2 v2.0.0 // indirect\n)\n"
@@ -284,6 +299,7 @@ def test_a_correct_tree_has_no_fault(tree: Path) -> None:
         (go_faults, "local/monitoring.toml", "v6.0.0", "v6.0.1", "seen is v6.0.1 in the table, v6.0.0"),
         (release_faults, "local/components.toml", "two:v3.0.0", "two:v3.0.1", "images are of ['v3.0.1']"),
         (release_faults, "local/components.toml", '"3.0.0"', '"3.0.1"', "images are of ['v3.0.0']"),
+        (release_faults, "local/monitoring.toml", '"7.0.0"', '"7.0.1"', "images are of ['v7.0.0']"),
         (release_faults, "roles/two/README.md", "3.0.0", "3.0.1", "two tells of two/two.yaml 3.0.1"),
         (release_faults, "roles/two/README.md", "two.yaml", "one.yaml", "no role tells of two/two.yaml"),
         (serving_faults, "model/server/requirements.txt", "5.0", "5.1", "has scikit-learn 5.0, the server has 5.1"),
@@ -310,18 +326,25 @@ def test_a_missing_table_is_an_error(tree: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("contour", "kourier", "guide", "faults"),
+    ("contour", "kourier", "prometheus", "guide", "faults"),
     [
-        ("v5.0.0", "3.0.0", "``now``", []),
-        ("v5.0.1", "3.0.0", "``now``", ["the set now says contour v5.0.0, the table v5.0.1"]),
-        ("v5.0.0", "3.1.0", "``now``", ["the set now says net_kourier v3.0.0, the table v3.1.0"]),
-        ("v5.0.0", "3.0.0", "``then``", ["the upgrade guide has no now"]),
+        ("v5.0.0", "3.0.0", "v8.0.0", "``now``", []),
+        ("v5.0.1", "3.0.0", "v8.0.0", "``now``", ["the set now says contour v5.0.0, the table v5.0.1"]),
+        ("v5.0.0", "3.1.0", "v8.0.0", "``now``", ["the set now says net_kourier v3.0.0, the table v3.1.0"]),
+        ("v5.0.0", "3.0.0", "v8.0.1", "``now``", ["the set now says prometheus v8.0.0, the table v8.0.1"]),
+        ("v5.0.0", "3.0.0", "v8.0.0", "``then``", ["the upgrade guide has no now"]),
     ],
 )
-def test_a_version_set_is_what_is_tested(tree: Path, contour: str, kourier: str, guide: str, faults: list[str]) -> None:
+def test_a_version_set_is_what_is_tested(
+    tree: Path, contour: str, kourier: str, prometheus: str, guide: str, faults: list[str]
+) -> None:
     (tree / "local" / "components.toml").write_text(
         f'[[program]]\nname = "contour"\nversion = "{contour}"\n'
         f'[[release]]\ngomod = "net-kourier"\nversion = "{kourier}"\n'
+    )
+    (tree / "local" / "monitoring.toml").write_text(
+        '[[program]]\nname = "prometheus"\nversion = "v0.800.0"\n'
+        f'[[image]]\nref = "example.org/prometheus:{prometheus}"\nprogram = "prometheus"\n'
     )
     (tree / "docs" / "docsite" / "rst" / "upgrade.rst").write_text(guide)
     assert version_set_faults(tree) == faults

@@ -15,6 +15,8 @@ from typing import Any
 import promql_parser
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as grafana_model
 
 from dashboards import perses
 from dashboards.__main__ import DASHBOARDS, ROLE, files
@@ -124,6 +126,13 @@ def test_every_panel_of_grafana_asks_the_chosen_data_source(dashboard: Dashboard
     shown = [panel for panel in document["panels"] if panel["type"] != "row"]
     sources = [source["datasource"]["uid"] for panel in shown for source in [panel, *panel["targets"]]]
     assert set(sources) == {"${datasource}"}
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.uid)
+def test_grafanas_own_model_reads_the_json(dashboard: Dashboard) -> None:
+    document = json.loads(files()[ROLE / "grafana" / f"{dashboard.uid}.json"])
+    read = grafana_model.Dashboard.from_json(document)
+    assert json.loads(json.dumps(read, cls=JSONEncoder)) == document
 
 
 def test_the_columns_of_a_table_are_joined_by_its_labels() -> None:

@@ -43,7 +43,6 @@ UNUSED_BY_A_FIRST_RUN = {
     ("models", "serving.kserve.io", "inferenceservices", "delete"): "a model is listed with state: absent",
     ("platform", "batch", "jobs", "delete"): "a failed test of the network runs again",
     ("models", "batch", "jobs", "delete"): "model_volume deletes a failed Job",
-    ("models", "gateway.networking.k8s.io", "httproutes", "get"): "kubernetes.core reads what it deletes",
     ("models", "gateway.networking.k8s.io", "httproutes", "delete"): "the exposure of a model is changed",
     ("cluster", "", "persistentvolumes", "delete"): "model_volume deletes the volume of a deleted namespace",
 }

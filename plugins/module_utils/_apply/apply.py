@@ -38,6 +38,7 @@ from .compare import first_difference, has_applied, projection
 from .crd_ownership import refuse_crds_of_others
 from .errors import conflicting_managers, is_kind_unknown, is_webhook_away, refusal, unknown_kind
 from .options import Options, Timing, identity, placed, poll_until, retry_while
+from .owners import with_owner_uids
 from .prune import prune
 from .wait import Waiter
 
@@ -169,6 +170,7 @@ class _ApplyRun:
         kinds = find_kinds(self._api, manifests)
         # In check mode, a CRD that is not installed yet is no error; its custom resources are only listed.
         targets = placed(((manifest, self._kind(manifest, kinds)) for manifest in manifests), self._options)
+        targets = with_owner_uids(self._api, targets, self._options)
         before = concurrently(self._read, targets)
         if not self._options.adopt:
             refuse_crds_of_others(zip(targets, before, strict=True), self._options.field_managers)

@@ -48,17 +48,18 @@ def refusal(target: Target, error: ApiError, seconds: float, verb: str = "apply"
     """Return the error to show for an apply or a deletion that failed, or for a list of what to delete.
 
     :param seconds: for how long a webhook that does not answer was waited for.
-    :param verb: what was tried: apply, delete or list.
+    :param verb: what was tried: apply, delete, list, or get an owner.
     """
     message = error.text if len(error.text) <= _LONGEST else f"{error.text[:_LONGEST]}…"
     message = message.rstrip(".")
-    action = "applied" if verb == "apply" else "deleted"
+    action = {"apply": "applied", "get": "read"}.get(verb, "deleted")
+    needed = {"apply": "get, list, watch, create and patch", "get": "get"}.get(verb, "get, list, watch, and delete")
     if error.status == 401:
         return KServeError(str(error), reason="Unauthorized")
     if error.status == 403 and " cannot " in error.text:
         return KServeError(
             f"The credentials lack the permission to {verb} {target}: {message}; an administrator of the cluster can "
-            f"grant get, list, watch, {'create and patch' if verb == 'apply' else 'and delete'} on {target.resource}.",
+            f"grant {needed} on {target.resource}.",
             reason="Forbidden",
         )
     if managers := conflicting_managers(error):

@@ -127,8 +127,8 @@ def _resources(api: KubeApi, groups: Sequence[str]) -> Iterator[Resource]:
 def _found(api: KubeApi, resource: Resource) -> Found:
     objects = [{**thing, "apiVersion": resource.api_version, "kind": resource.kind} for thing in _listed(api, resource)]
     objects.sort(key=_identity)
-    owned = [thing for thing in objects if _is_owned(thing)]
-    roots = [thing for thing in objects if not _is_owned(thing)]
+    owned = [thing for thing in objects if is_controlled(thing)]
+    roots = [thing for thing in objects if not is_controlled(thing)]
     return Found(resource, tuple(roots), tuple(owned))
 
 
@@ -143,7 +143,8 @@ def _listed(api: KubeApi, resource: Resource) -> Iterator[Json]:
         query = {**query, "continue": token}
 
 
-def _is_owned(thing: Json) -> bool:
+def is_controlled(thing: Json) -> bool:
+    """Say whether a controller has created an object for another one; one with an owner only is deleted with that."""
     return any(owner.get("controller") for owner in thing["metadata"].get("ownerReferences") or ())
 
 

@@ -4,9 +4,9 @@
 
 """All that users created in a namespace, written to a file from which it can be applied again.
 
-What it leaves out is re-created by controllers, has been done already, or is secret: objects that another one
-owns, pods and Jobs, and Secrets, of which only the names are reported. This file is private to the collection and may
-change at any time.
+What it leaves out is re-created by controllers, has been done already, or is secret: objects that controllers have
+created for another one, pods and Jobs, and Secrets, of which only the names are reported. This file is private to the
+collection and may change at any time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client im
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import AUTOMATIC
 
 from . import field_managers
-from .custom_resources import without_server_fields
+from .custom_resources import is_controlled, without_server_fields
 
 with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
     import yaml
@@ -171,7 +171,7 @@ def _listed(api: KubeApi, namespace: str, version: str, plural: str, kind: str) 
 
 
 def _is_wanted(thing: Json) -> bool:
-    return not thing["metadata"].get("ownerReferences") and (thing["kind"], thing["metadata"]["name"]) not in AUTOMATIC
+    return not is_controlled(thing) and (thing["kind"], thing["metadata"]["name"]) not in AUTOMATIC
 
 
 def _portable(thing: Json) -> Json:

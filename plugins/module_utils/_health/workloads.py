@@ -17,6 +17,7 @@ from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import short
 
+from .routes import route_problem
 from .verdict import Verdict, failed, progressing
 
 Json = Mapping[str, Any]
@@ -206,6 +207,7 @@ _JUDGES: dict[tuple[str, str], Callable[[Json], Verdict | None]] = {
     ("cert-manager.io", "Issuer"): _issuer,
     ("gateway.networking.k8s.io", "Gateway"): _gateway,
     ("gateway.networking.k8s.io", "GatewayClass"): _gateway_class,
+    ("gateway.networking.k8s.io", "HTTPRoute"): route_problem,
     ("monitoring.coreos.com", "Alertmanager"): _operated,
     ("monitoring.coreos.com", "Prometheus"): _operated,
 }

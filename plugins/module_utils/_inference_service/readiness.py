@@ -20,6 +20,7 @@ from typing import Any
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import short
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.admission import refusal
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.pod import pod_problem
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.routes import route_problem
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict import (
     State,
     Verdict,
@@ -30,7 +31,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._health.verdict
 )
 
 from .limits import length_fault
-from .routes import route_problem, unmatched_timeout
+from .routes import unmatched_timeout
 from .spec_match import (
     may_be_zero,
     unmatched_field,

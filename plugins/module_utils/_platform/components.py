@@ -196,8 +196,10 @@ def missing_kinds(component: Component, served: Iterable[tuple[str, str]]) -> It
 def deployment_problems(deployments: Iterable[Json]) -> Iterator[str]:
     """Say which Deployments are not rolled out."""
     for thing in deployments:
-        if verdict := readiness_problem("apps", "Deployment", thing):
-            metadata = thing["metadata"]
+        metadata = thing["metadata"]
+        if thing["spec"].get("replicas", 1) == 0:
+            yield f"Deployment {metadata['namespace']}/{metadata['name']} is scaled to zero"
+        elif verdict := readiness_problem("apps", "Deployment", thing):
             yield f"Deployment {metadata['namespace']}/{metadata['name']} is not ready: {verdict.message.rstrip('.')}"
 
 

@@ -85,11 +85,14 @@ def _pod(name: str, pod: Json) -> str:
 
 def _workloads(name: str, kind: str, things: Sequence[Json]) -> Iterator[str]:
     for thing in things:
-        if verdict := readiness_problem("apps", kind, thing):
+        what = f"{kind} {name}/{thing['metadata']['name']}"
+        if thing["spec"].get("replicas", 1) == 0:
+            yield f"{what} does not run: it is scaled to zero; scale it up."
+        elif verdict := readiness_problem("apps", kind, thing):
             conditions: Sequence[Json] = (thing.get("status") or {}).get("conditions") or ()
             refused = [entry for entry in conditions if entry["type"] == "ReplicaFailure" and entry["status"] == "True"]
             why = short(refused[0].get("message")) if refused else verdict.message
-            yield (f"{kind} {name}/{thing['metadata']['name']} does not run: {why.rstrip('. ')}; see its events.")
+            yield f"{what} does not run: {why.rstrip('. ')}; see its events."
 
 
 def _selects(workload: Json, pods: Sequence[Json]) -> bool:

@@ -119,8 +119,9 @@ def _problems(model: Json) -> Iterator[str]:
         count = len(model["alerts"])
         what = f"{count} alerts fire" if count > 1 else "An alert fires"
         yield f"{what}: {described(model['alerts'])}; follow the runbook that the alert names."
+    alerted = {alert["slo"] for alert in model["alerts"] or ()}
     spent = [entry["name"] for entry in model["slo"] or () if (entry["error_budget_remaining"] or 0) < 0]
-    if spent:
+    if spent := [name for name in spent if name not in alerted]:
         names = ", ".join(name.replace("_", " ") for name in spent)
         yield f"The error budget for {names} is spent; correct what fails before you deploy a new version."
     if serves and model["scraped"] is False:

@@ -83,6 +83,16 @@ def status(api: KubeApi, asked: Asked, components: Mapping[str, Json], namespace
     }
 
 
+def unsettled(found: Json) -> bool:
+    """Say whether time may cure it: a pod that starts, or a Prometheus that has yet to scrape what is new."""
+    source = found["prometheus"]
+    return (
+        any(entry["problems"] for entry in found["namespaces"])
+        or any(entry["scraped"] is False and entry["verdict"] == State.SERVING.value for entry in found["models"])
+        or bool(source and ("scraped" in source["missing"] or source["warnings"]))
+    )
+
+
 def _names(found: Sequence[Json]) -> set[tuple[str, str]]:
     return {(entry["namespace"], entry["name"]) for entry in found}
 

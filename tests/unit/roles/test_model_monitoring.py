@@ -129,7 +129,7 @@ def test_port_and_path_are_those_of_the_pods_annotations(
         "__address__": f"[{ip}]:8080" if ":" in ip else f"{ip}:8080",
         "__metrics_path__": "/metrics",
         f"{meta}ip": ip,
-        f"{meta}container_name": "kserve-container",
+        "__meta_kubernetes_endpointslice_port_protocol": "TCP",
         f"{meta}label_serving_kserve_io_inferenceservice": "iris",
         f"{meta}label_kserve_hashfoundry_io_version": "v1",
         **{f"{meta}annotation_prometheus_kserve_io_{key}": value for key, value in annotations.items()},
@@ -137,8 +137,14 @@ def test_port_and_path_are_those_of_the_pods_annotations(
     found = relabeled(endpoint["relabelings"], discovered)
     assert found and (found["__address__"], found["__metrics_path__"]) == (address, path)
     assert (found["model"], found["version"]) == ("iris", "v1")
-    # Another container of the pod is no target.
-    assert relabeled(endpoint["relabelings"], {**discovered, f"{meta}container_name": "agent"}) is None
+
+
+def test_only_the_port_of_the_service_is_a_target(standard: list[Json]) -> None:
+    (endpoint,) = one_of(standard, "iris")["spec"]["endpoints"]
+    # KServe's containers need not declare their port, so that a target has no container.
+    for discovered in ("endpointslice", "endpoint"):
+        assert relabeled(endpoint["relabelings"], {f"__meta_kubernetes_{discovered}_port_protocol": "TCP"}) is not None
+    assert relabeled(endpoint["relabelings"], {"__meta_kubernetes_pod_container_port_number": "9081"}) is None
 
 
 def alerts(objects: list[Json]) -> list[Json]:

@@ -345,7 +345,7 @@ BROKEN: dict[str, tuple[str, list[tuple[str, float]], str]] = {
         [(f'kserve_inferenceservice_condition{{{HERE},model="iris",type="Ready"}}', 0)],
         alert("ModelNotReady", "critical", **MODEL),
     ),
-    "deleted": ('inferenceservice_info{namespace="ml-models",model="iris"', [], alert("ModelStateMissing", **MODEL)),
+    "deleted": ('{namespace="ml-models",model="iris",', [], alert("ModelStateMissing", **MODEL)),
     "another digest": (
         'model_server_model_info{namespace="ml-models",pod="iris',
         [(f'model_server_model_info{{{HERE},pod="{pod()}",model="iris",digest="sha256:2"}}', 1)],
@@ -513,6 +513,10 @@ FINE: dict[str, list[tuple[str, float]]] = {
 def test_what_is_fine_is_not_told(case: str, contour: Promtool) -> None:
     series = healthy(3 * HOUR) + [steady(name, value, 3 * HOUR) for name, value in FINE[case]]
     contour.assert_samples(series, [("2h", FIRING, {})])
+
+
+def test_a_model_without_uri_version_and_digest_is_known_by_its_conditions(contour: Promtool) -> None:
+    contour.assert_samples(healthy(HOUR, without="inferenceservice_info"), [("55m", FIRING, {})])
 
 
 def test_without_kube_state_metrics_the_alert_is_about_it(contour: Promtool) -> None:

@@ -71,7 +71,7 @@ ROLES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "model_exposure": (
         {
-            "model_exposure_models": [{"name": "iris", "exposure": "ingress"}],
+            "model_exposure_models": [{"name": "iris", "exposure": "ingress"}, {"name": "rose", "retries": 1}],
             "model_exposure_domain": "example.org",
             "__model_exposure_class": {"resources": [{"spec": {"controller": "k8s.io/ingress-nginx"}}]},
         },

@@ -33,7 +33,8 @@ def test_each_query_finds_what_the_rules_record(tmp_path: Path) -> None:
     asked = queries([NAMESPACE], {})
     minutes = HOUR + 10
     series = [*healthy(minutes), *traffic((LOAD, 0, 0, HOUR), (LOAD, LOAD, 0, 10))]
-    burning = {"alertname": "ModelErrorBudgetBurn", "severity": "critical", "model": "iris", "slo": "availability"}
+    alerts = [("Burn", "critical"), ("Burn", "warning"), ("Spent", "warning")]
+    iris = {"model": "iris", "slo": "availability"}
     latency = 0.95 * 0.25, 0.99 * 0.25  # all answers are in the bucket of 250 ms
     expected = {
         "objective": {**of_slos("iris", 0.999, 0.95, 0.99), **of_slos("churn", 0.99, 0.95, 0.99)},
@@ -45,7 +46,9 @@ def test_each_query_finds_what_the_rules_record(tmp_path: Path) -> None:
         # Of the model that nobody asked there is no number.
         "current": of_slos("iris", 1, *latency),
         "scraped": {labels(model=model): 1 for model in ("iris", "churn")},
-        "alerts": {labels(**burning): 1},
+        "alerts": {
+            labels(alertname=f"ModelErrorBudget{name}", severity=severity, **iris): 1 for name, severity in alerts
+        },
     }
     assert expected.keys() | {"error_budget"} == asked.keys()
     found = [(f"{minutes - 1}m", asked[name], samples) for name, samples in expected.items()]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,34 @@ def test_the_pods_of_a_model_have_an_annotation_that_changes_with_each_of_their_
     assert predictors[1]["maxReplicas"] == 3
     probes = {probe: predictors[1]["model"][probe]["periodSeconds"] for probe in ("startupProbe", "readinessProbe")}
     assert probes == {"startupProbe": 1, "readinessProbe": 5}
+
+
+@pytest.mark.parametrize("exposure", ["gateway", "ingress", "none"])
+@pytest.mark.parametrize("mode", ["Standard", "Knative"])
+def test_kserve_creates_no_route_in_standard_mode(mode: str, exposure: str, tmp_path: Path) -> None:
+    model = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "r", "storage": "oci", "image": "a:1"}
+    variables = {
+        "__model_serving_models": [{**model, "exposure": exposure}],
+        "__model_serving_stored": [],
+        "__model_serving_all_digests": {},
+        "__model_serving_credentials": {"name": "reader"},
+        "model_serving_bucket": "models",
+        "model_serving_namespace": "models",
+        "model_serving_deployment_mode": mode,
+        "model_serving_exposure": "gateway",
+        "model_serving_resources": {},
+        "model_serving_user": 1000,
+        "model_serving_group": 1000,
+    }
+    service = rendered("model_serving/templates/inference-services.yml.j2", variables, tmp_path)
+    found = {key: value for key, value in service["metadata"]["labels"].items() if key.endswith("/visibility")}
+    knative = {"networking.knative.dev/visibility": "cluster-local"} if exposure == "none" else {}
+    assert found == ({"networking.kserve.io/visibility": "cluster-local"} if mode == "Standard" else knative)
+    # Readiness sees in the pods that KServe has read the label: only then does it create no route any more.
+    digest = service["spec"]["predictor"]["annotations"]["kserve.hashfoundry.io/pods"]
+    pods = {key: value for key, value in service["spec"]["predictor"].items() if key != "annotations"}
+    text = json.dumps(pods | (found if mode == "Standard" else {}), sort_keys=True)
+    assert digest == hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @pytest.mark.parametrize("digest", ["", "sha256:" + "0" * 64], ids=["without a digest", "with a digest"])

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -223,10 +224,16 @@ def _is_in(at: str, path: str, root: str) -> bool:
 
 def _selected(body: dict[str, Any], selector: str) -> bool:
     labels = body["metadata"].get("labels") or {}
-    if selector.startswith("!"):
-        return selector[1:] not in labels
-    key, _equals, value = selector.partition("=")
-    return not key or labels.get(key) == value
+
+    def meets(requirement: str) -> bool:
+        if requirement.startswith("!"):
+            return requirement[1:] not in labels
+        if named := re.fullmatch(r"(\S+) in \((.*)\)", requirement):
+            return labels.get(named[1]) in re.split(r",\s*", named[2])
+        key, _equals, value = requirement.partition("=")
+        return not key or labels.get(key) == value
+
+    return all(map(meets, re.split(r",(?![^(]*\))", selector)))
 
 
 def path_of(body: dict[str, Any]) -> str:

@@ -106,7 +106,7 @@ def test_the_status_of_everything(run_module, serve, prometheus: Prometheus, che
     result = run_module(platform_info.main, arguments, check_mode=check_mode)
     found = result["status"]
     assert found["well"] is True and found["summary"].startswith("Everything is well: 1 model serves, 1 pod")
-    assert found["table"][0] == found["summary"] and found["time"].endswith("+00:00")
+    assert found["summary"].startswith(found["table"][0]) and found["time"].endswith("+00:00")
     assert found["models"][0]["scraped"] is True and found["prometheus"]["state"] == "answers"
     assert result["changed"] is False and "PLANTED" not in json.dumps(result)
     assert bool(api.proxied.paths) is proxied
@@ -135,3 +135,32 @@ def test_prometheus_options_that_are_not_valid(run_module, serve, prometheus: di
     serve(Everything())
     result = run_module(platform_info.main, {"model_namespaces": ["models"], "prometheus": prometheus})
     assert result["reason"] == reason and "PLANTED" not in json.dumps(result)
+
+
+@pytest.mark.parametrize(("check_mode", "reads"), [(False, 3), (True, 1)])
+def test_what_only_needs_time_is_read_again(
+    run_module, serve, monkeypatch: pytest.MonkeyPatch, check_mode: bool, reads: int
+) -> None:
+    pod: dict[str, Any] = {"metadata": {"name": "a"}, "status": {}}
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            pod["status"] = {"conditions": [{"type": "Ready", "status": "True"}]}
+
+    serve(Everything(pod))
+    monkeypatch.setattr(platform_info.time, "sleep", pause)
+    arguments = {"namespaces": ["kserve"], "retry_for": 60}
+    assert run_module(platform_info.main, arguments, check_mode=check_mode)["status"]["well"] is (not check_mode)
+    assert len(pauses) == reads - 1
+
+
+def test_a_model_is_read_again_until_prometheus_has_its_series(
+    run_module, serve, prometheus: Prometheus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(Everything())
+    series, prometheus.series = prometheus.series, {}
+    monkeypatch.setattr(platform_info.time, "sleep", lambda _seconds: prometheus.series.update(series))
+    arguments = {"model_namespaces": ["models"], "prometheus": {"url": prometheus.url, "proxy": ""}, "retry_for": 60}
+    assert run_module(platform_info.main, arguments)["status"]["well"] is True

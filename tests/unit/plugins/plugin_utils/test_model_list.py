@@ -133,6 +133,17 @@ def test_a_third_model_takes_one_entry() -> None:
         ),
         ({"resources": 3}, "resources must be a dictionary, and is a number"),
         ({"exposure": "public"}, "value of exposure must be one of: gateway, ingress, none, got: public"),
+        ({"timeout": "1 minute"}, "timeout is 1 minute, and must be more than 0: seconds, or a duration such as 500ms"),
+        ({"timeout": "0s"}, "timeout is 0s, and must be more than 0"),
+        ({"timeout": 0}, "timeout is 0, and must be more than 0"),
+        ({"timeout": True}, "timeout is True, and must be more than 0"),
+        ({"timeout": 1.5}, "timeout is 1.5, and must be more than 0"),
+        ({"timeout": {"seconds": 1}}, "timeout is {'seconds': 1}, and must be more than 0"),
+        ({"retries": -1}, "retries is -1, and must be 0 to 10"),
+        ({"retries": 11}, "retries is 11, and must be 0 to 10"),
+        ({"retries": "many"}, "argument 'retries' is of type str"),
+        ({"retries": 1, "exposure": "none"}, "retries is only for exposure gateway, and exposure is none; remove"),
+        ({"timeout": "3s", "exposure": "ingress"}, "timeout is only for exposure gateway, and exposure is ingress"),
         ({"owner": "The Team"}, "owner is The Team, and must be a label's value"),
         ({"labels": {"tier": 1}}, "labels.tier is the number 1; put it between quotes"),
         ({"labels": {"tier": "a b"}}, "labels.tier is a b, and must be a label's value"),
@@ -163,6 +174,20 @@ def test_the_longest_name_is_that_of_the_label_that_kserve_derives(mode: str, mo
     assert checked([{**IRIS, "name": "i" * most}], deployment_mode=mode)[1] == []
     _models, (fault,) = checked([{**IRIS, "name": "i" * (most + 1)}], deployment_mode=mode)
     assert f"{most} are the most in {mode} mode" in fault and label in fault
+
+
+@pytest.mark.parametrize("timeout", [30, "30", "500ms", "1m30s", "1h"])
+def test_the_timeout_of_a_route_is_seconds_or_a_duration(timeout: Any) -> None:
+    entry = {**IRIS, "timeout": timeout, "retries": "0"}
+    assert checked([entry]) == ([{**entry, "storage": "s3", "retries": 0}], [])
+
+
+def test_timeout_and_retries_are_for_standard_mode() -> None:
+    _models, faults = checked([{**IRIS, "timeout": 30, "retries": 1}], deployment_mode="Knative")
+    assert faults == [
+        f"Model iris: {key} is for the HTTPRoute of Standard mode, and the mode is Knative; remove {key}."
+        for key in ("timeout", "retries")
+    ]
 
 
 def test_scale_to_zero_is_for_knative_mode() -> None:

@@ -62,7 +62,8 @@ class Api(Server):
 
         versions = [{"groupVersion": f"serving.kserve.io/{version}"} for version in ("v1beta1", "v1alpha1")]
         rotated = {"predictor": {"labels": {"kserve.hashfoundry.io/keys": "0123"}}}
-        owner = [{"kind": "InferenceService", "name": "iris", "uid": "9"}]
+        owner = [{"kind": "InferenceService", "name": "iris", "uid": "9", "controller": True}]
+        goes_with = [{key: value for key, value in owner[0].items() if key != "controller"}]
         service = {"spec": {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [{"port": 80}]}}
         claim = {"volumeName": "pvc-1", "storageClassName": "standard"}
         bound = {"annotations": {"pv.kubernetes.io/bind-completed": "yes", "team": "a"}}
@@ -79,7 +80,10 @@ class Api(Server):
             f"{root}/persistentvolumeclaims": {"items": [thing("models", spec=claim, metadata=bound)]},
             f"{root}/serviceaccounts": {"items": [thing("default"), thing("model-reader")]},
             f"{root}/services": {
-                "items": [thing("mine", **service), thing("its", metadata={"ownerReferences": owner}, **service)]
+                "items": [
+                    thing("mine", metadata={"ownerReferences": goes_with}, **service),
+                    thing("its", metadata={"ownerReferences": owner}, **service),
+                ]
             },
             f"{root}/secrets": {
                 "items": [

@@ -113,6 +113,16 @@ def test_other_faults() -> None:
     assert f"no Deployment has the labels {COMPONENTS['kserve'].deployments}" in problems
 
 
+def test_a_component_that_is_scaled_to_zero_does_not_work() -> None:
+    """Its Deployment is rolled out, and a component without webhooks has nothing else that tells."""
+    api = kserve()
+    api.lists[VALIDATING] = []
+    (found,) = api.deployments[COMPONENTS["kserve"].deployments]
+    found["spec"]["replicas"] = 0
+    found["status"] = {"observedGeneration": 1}
+    assert component(api)["problems"] == ["Deployment kserve/kserve-controller-manager is scaled to zero"]
+
+
 @pytest.mark.parametrize(
     ("image", "label", "version"),
     [

@@ -101,6 +101,15 @@ def test_a_workload_without_any_pod(kind: str) -> None:
     assert problem.startswith(f"{kind} kserve/manager does not run: 0 of 1 replicas are available")
 
 
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+def test_a_workload_that_is_scaled_to_zero(kind: str) -> None:
+    asleep = workload(available=0)
+    asleep["spec"]["replicas"] = 0
+    assert judged(**{kind: [asleep]})["problems"] == [
+        f"{kind} kserve/manager does not run: it is scaled to zero; scale it up."
+    ]
+
+
 def test_a_workload_whose_pods_are_refused() -> None:
     refused = {"type": "ReplicaFailure", "status": "True", "message": 'pods "m" is forbidden: exceeded quota: models'}
     (problem,) = judged(Deployment=[workload(available=0, conditions=[refused])])["problems"]

@@ -168,6 +168,9 @@ def test_an_error_budget_that_is_spent(prometheus: Prometheus) -> None:
     prometheus.series["slo:error_budget_remaining:ratio"] = of_slo(IRIS, "-0.5", "1", "-0.01")
     (problem,) = read(prometheus)["problems"]
     assert problem.startswith("Model models/iris: The error budget for availability, latency p99 is spent;")
+    prometheus.series["ALERTS"] = [alert("ModelErrorBudgetSpent", "warning", **IRIS, slo="availability")]
+    fires, left = read(prometheus)["problems"]
+    assert "An alert fires: ModelErrorBudgetSpent" in fires and "The error budget for latency p99 is spent" in left
 
 
 @pytest.mark.parametrize(

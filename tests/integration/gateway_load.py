@@ -1,0 +1,89 @@
+# Copyright (c) 2026, Hash Foundry
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Constant load on a model through the gateway. Each request is sent once: the client repeats none."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from local.settings import Settings
+
+ROWS = {"instances": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]]}
+EXPECTED = {"predictions": [0, 2]}
+
+
+class Client(http.client.HTTPSConnection):
+    """A connection to the gateway for a host name that is not in DNS."""
+
+    def __init__(self, settings: Settings, host: str) -> None:
+        context = ssl.create_default_context(cafile=str(settings.state / "ca.crt"))
+        super().__init__(host, settings.https_port, timeout=20, context=context)
+        self._tls = context
+
+    def connect(self) -> None:
+        """See HTTPConnection."""
+        plain = socket.create_connection(("127.0.0.1", self.port), self.timeout)
+        self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
+
+    def ask(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
+        """Send a request, and return status and body of the answer."""
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        self.request(method, path, None if body is None else json.dumps(body), headers)
+        answer = self.getresponse()
+        return answer.status, answer.read()
+
+
+@contextmanager
+def load(settings: Settings, host: str, workers: int = 4, pause: float = 0.02) -> Iterator[Counter[str]]:
+    """Send prediction requests at the same time, over one connection for each worker; yields answers by their kind."""
+    name = host.partition(".")[0]
+    answers: Counter[str] = Counter()
+    over = threading.Event()
+
+    def once(client: Client) -> str:
+        try:
+            status, body = client.ask("POST", f"/v1/models/{name}:predict", ROWS)
+        except (OSError, http.client.HTTPException) as error:
+            client.close()
+            return f"{type(error).__name__}: {error}"
+        return "right" if status == 200 and json.loads(body) == EXPECTED else f"{status} {body.decode()[:200]}"
+
+    def work() -> None:
+        client = Client(settings, host)
+        while not over.is_set():
+            answers[once(client)] += 1
+            time.sleep(pause)
+        client.close()
+
+    threads = [threading.Thread(target=work, daemon=True) for _worker in range(workers)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def wrong(answers: Counter[str]) -> dict[str, int]:
+    """The answers that are not the right prediction, of a load that has sent requests."""
+    assert answers["right"] > 50, answers
+    return {kind: count for kind, count in answers.items() if kind != "right"}
+
+
+def status(settings: Settings, host: str, method: str, path: str, body: object = None) -> int:
+    """The status of the answer to one request; 0 if there is no answer."""
+    client = Client(settings, host)
+    with suppress(OSError, http.client.HTTPException):
+        return client.ask(method, path, body)[0]
+    return 0
