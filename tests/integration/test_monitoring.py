@@ -80,6 +80,13 @@ def test_no_account_of_it_reads_what_it_does_not_need(kubectl: Kubectl, account:
     assert kubectl(*words, check=False).strip() == "no"
 
 
+def test_a_second_run_changes_nothing(playbook: Playbook) -> None:
+    """Before the tests with other receivers, which the last of them resets."""
+    result = playbook("playbooks/addons.yml")
+    assert result.returncode == 0, reason(result)
+    assert "changed=0" in result.stdout
+
+
 @pytest.fixture(scope="module")
 def inbox(kubectl: Kubectl, playbook: Playbook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
     """A receiver to which site.yml routes the alerts of a namespace, with the token of a Secret."""
@@ -253,9 +260,3 @@ def test_the_labels_of_an_existing_prometheus(
     kubectl("delete", "prometheus", "theirs", "-n", EXISTING)
     missing = playbook(*run)
     assert missing.returncode != 0 and "(PrometheusNotFound)" in missing.stdout, reason(missing)
-
-
-def test_a_second_run_changes_nothing(playbook: Playbook) -> None:
-    result = playbook("playbooks/addons.yml")
-    assert result.returncode == 0, reason(result)
-    assert "changed=0" in result.stdout
