@@ -207,7 +207,15 @@ def test_it_returns_to_the_gateway(made: Cluster, expose: Expose, ask: Callable[
     wait_until(ask, predicts, what="the model answers")
 
 
-def test_a_route_that_no_gateway_accepts_leaves_those_of_before(
+def test_the_route_goes_with_the_model(made: Cluster, expose: Expose) -> None:
+    expose("gateway")
+    (route,) = json.loads(made.kubectl("get", "httproutes", "-n", made.namespace, "-o", "json"))["items"]
+    owner = made.get("inferenceservice", made.namespace)["metadata"]
+    (reference,) = route["metadata"]["ownerReferences"]
+    assert (reference["name"], reference["uid"]) == (owner["name"], owner["uid"])
+
+
+def test_a_route_that_no_gateway_accepts_is_a_failure(
     made: Cluster, playbook: Playbook, ask: Callable[[], str]
 ) -> None:
     given = {
@@ -222,14 +230,10 @@ def test_a_route_that_no_gateway_accepts_leaves_those_of_before(
     printed = " ".join(result.stdout.split())
     assert f"HTTPRoute {made.namespace}/{made.namespace}.public is not ready after 5 seconds" in printed
     assert "check that its Gateway exists" in printed
-
-
-def test_the_route_goes_with_the_model(made: Cluster, expose: Expose) -> None:
-    expose("gateway")
-    (route,) = json.loads(made.kubectl("get", "httproutes", "-n", made.namespace, "-o", "json"))["items"]
-    owner = made.get("inferenceservice", made.namespace)["metadata"]
-    (reference,) = route["metadata"]["ownerReferences"]
-    assert (reference["name"], reference["uid"]) == (owner["name"], owner["uid"])
+    del given["model_exposure_gateway"], given["model_exposure_timeout"]
+    result = playbook("playbooks/serving.yml", *tags, "-e", json.dumps(given))
+    assert result.returncode == 0, reason(result)
+    wait_until(ask, predicts, what="the model answers at the Gateway again")
 
 
 def test_an_unsupported_exposure_is_rejected_in_one_sentence(made: Cluster, playbook: Playbook) -> None:

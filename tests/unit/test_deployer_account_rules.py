@@ -29,6 +29,7 @@ UNUSED_BY_A_FIRST_RUN = {
     ("platform", "", "events", "list"): "it explains an error",
     ("platform", "apps", "statefulsets", "list"): "platform_info finds those that do not run",
     ("platform", "apps", "daemonsets", "list"): "platform_info finds those that do not run",
+    ("platform", "discovery.k8s.io", "endpointslices", "list"): "platform_info finds webhooks without an endpoint",
     ("platform", "cert-manager.io", "certificaterequests", "list"): "it explains an error",
     ("platform", "acme.cert-manager.io", "orders", "list"): "it explains an error",
     ("platform", "acme.cert-manager.io", "challenges", "list"): "it explains an error",

@@ -139,12 +139,15 @@ class Service:
                 reason="PrometheusTimeout",
             ) from None
         except ApiError as error:
-            # What Prometheus itself answers is in JSON, and a Status of the API server has been read to its message.
-            if error.text.startswith("{"):
-                return Reply(error.status, error.text.encode())
-            raise self._refused(error) from None
+            if refusal := self._refused(error):
+                raise refusal from None
+            return Reply(error.status, error.text.encode())
 
-    def _refused(self, error: ApiError) -> PrometheusError:
+    def _refused(self, error: ApiError) -> PrometheusError | None:
+        """Return the error for what the API server says of the Service; None for what was answered behind it."""
+        # What Prometheus itself answers is in JSON, and a Status of the API server has been read to its message.
+        if error.text.startswith("{"):
+            return None
         if error.status == 403:
             return PrometheusError(
                 f"The credentials lack a permission to query {self.place}; grant get on services/proxy {self.service} "
@@ -162,6 +165,8 @@ class Service:
                 f"The Service {self.name} of Prometheus was not found; install monitoring, or set the URL of "
                 "Prometheus."
             )
+        if error.status < 500:
+            return None
         return PrometheusError(
             f"{self.place} does not answer ({error.status}: {error.text.rstrip('. ') or 'no message'}); see whether "
             "its pods run."

@@ -134,7 +134,7 @@ BEHIND = {
     "timeout": ("PrometheusTimeout", "did not evaluate a query in time"),
     "slow": ("PrometheusTimeout", "does not answer within 20 seconds"),
     "starting": ("PrometheusUnreachable", "does not answer (503: Service Unavailable); see whether its pods run"),
-    "missing": ("PrometheusUnreachable", "does not answer (404: 404 page not found)"),
+    "missing": ("PrometheusAnswerInvalid", "answered 404 with 404 page not found instead of the result of a query"),
     "unauthorized": ("PrometheusForbidden", "requires credentials, which the API server's proxy does not pass on"),
 }
 
