@@ -85,6 +85,12 @@ options:
       - With V(false) the module ends when each of them serves or has failed.
     type: bool
     default: true
+  routes:
+    description:
+      - Whether the Gateway must have accepted the HTTPRoutes that each service owns. Set V(false) before a task that
+        corrects them.
+    type: bool
+    default: true
   return_pods:
     description: Whether RV(services) contains the pods of each service.
     type: bool
@@ -309,6 +315,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     **status.SELECTION,
     **status.QUESTION,
     **LIMITS,
+    "routes": {"type": "bool", "default": True},
     "return_pods": {"type": "bool", "default": False},
 }
 

@@ -58,7 +58,8 @@ def expose(made: Cluster, playbook: Playbook) -> Expose:
         label = {"metadata": {"labels": {"networking.kserve.io/visibility": "cluster-local"}}}
         words = ("patch", "inferenceservice", made.namespace, "-n", made.namespace, "--type=merge")
         made.kubectl(*words, "-p", json.dumps(label))
-        assert not made.run(made.namespace, **SERVES).failed
+        # As the role model_serving waits, so that model_exposure can correct a route.
+        assert not made.run(made.namespace, **SERVES, routes=False).failed
         given = {
             "model_exposure_namespace": made.namespace,
             "model_exposure_models": [{"name": made.namespace, "exposure": exposure, **(model or {})}],
@@ -207,8 +208,8 @@ def test_it_returns_to_the_gateway(made: Cluster, expose: Expose, ask: Callable[
     wait_until(ask, predicts, what="the model answers")
 
 
-def test_a_route_that_no_gateway_accepts_leaves_those_of_before(
-    made: Cluster, playbook: Playbook, ask: Callable[[], str]
+def test_a_route_that_no_gateway_accepts_is_an_error_until_it_is_corrected(
+    made: Cluster, playbook: Playbook, expose: Expose, ask: Callable[[], str]
 ) -> None:
     given = {
         "model_exposure_namespace": made.namespace,
@@ -222,10 +223,13 @@ def test_a_route_that_no_gateway_accepts_leaves_those_of_before(
     printed = " ".join(result.stdout.split())
     assert f"HTTPRoute {made.namespace}/{made.namespace}.public is not ready after 5 seconds" in printed
     assert "check that its Gateway exists" in printed
+    assert made.run(made.namespace, timeout=0).verdict == ("progressing", "RouteNotAccepted")
+    assert "changed=1" in expose("gateway")
+    wait_until(ask, predicts, what="the model answers")
+    assert not made.run(made.namespace, timeout=0).failed
 
 
-def test_the_route_goes_with_the_model(made: Cluster, expose: Expose) -> None:
-    expose("gateway")
+def test_the_route_belongs_to_the_model(made: Cluster) -> None:
     (route,) = json.loads(made.kubectl("get", "httproutes", "-n", made.namespace, "-o", "json"))["items"]
     owner = made.get("inferenceservice", made.namespace)["metadata"]
     (reference,) = route["metadata"]["ownerReferences"]

@@ -29,6 +29,7 @@ UNUSED_BY_A_FIRST_RUN = {
     ("platform", "", "events", "list"): "it explains an error",
     ("platform", "apps", "statefulsets", "list"): "platform_info finds those that do not run",
     ("platform", "apps", "daemonsets", "list"): "platform_info finds those that do not run",
+    ("platform", "discovery.k8s.io", "endpointslices", "list"): "platform_info finds webhooks without an endpoint",
     ("platform", "cert-manager.io", "certificaterequests", "list"): "it explains an error",
     ("platform", "acme.cert-manager.io", "orders", "list"): "it explains an error",
     ("platform", "acme.cert-manager.io", "challenges", "list"): "it explains an error",
@@ -70,6 +71,12 @@ UNUSED_KINDS = {
     ("prometheus", "monitoring.coreos.com", "servicemonitors"): "monitoring",
     ("prometheus", "monitoring.coreos.com", "podmonitors"): "monitoring",
     ("prometheus", "monitoring.coreos.com", "prometheusrules"): "monitoring",
+    ("cluster", "monitoring.coreos.com", "servicemonitors"): "monitoring of an earlier run",
+    ("cluster", "monitoring.coreos.com", "podmonitors"): "monitoring of an earlier run",
+    ("cluster", "monitoring.coreos.com", "prometheusrules"): "monitoring of an earlier run",
+    ("monitoring", "", "secrets"): "Perses, when it is no longer wanted",
+    ("prometheus", "discovery.k8s.io", "endpointslices"): "the webhooks of an existing operator",
+    ("default", "networking.istio.io", "virtualservices"): "status verifies Istio's webhook",
     ("prometheus", "", "configmaps"): "dashboards",
     ("prometheus", "", "services/proxy"): "queries of Prometheus",
     ("models", "monitoring.coreos.com", "servicemonitors"): "monitoring",
@@ -164,8 +171,11 @@ def test_no_object_that_grants_permissions_can_be_written() -> None:
 
 def test_secrets_are_read_by_name_and_only_in_managed_namespaces() -> None:
     assert {(place, verb) for place, _group, resource, verb in granted() if resource == "secrets"} == {
-        (place, verb) for place in ("platform", "models") for verb in ("get", "create", "patch")
+        *((place, verb) for place in ("platform", "models") for verb in ("get", "create", "patch")),
+        ("monitoring", "delete"),
     }
+    (deleted,) = [rule for rule in rules()["monitoring"] if "secrets" in rule["resources"]]
+    assert deleted["resourceNames"] == ["perses"]
 
 
 def test_of_the_services_beside_prometheus_none_is_reached_through_the_proxy() -> None:

@@ -32,21 +32,30 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 @dataclass(frozen=True)
 class Selection:
-    """The InferenceServices of a namespace by name, or by labels, or all of them; whole_pods: not only their status."""
+    """The InferenceServices of a namespace by name, or by labels, or all of them.
+
+    whole_pods: not only their status; routes: whether their HTTPRoutes count.
+    """
 
     namespace: str
     names: tuple[str, ...] | None = None
     label_selectors: tuple[str, ...] = ()
     whole_pods: bool = False
+    routes: bool = True
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Selection:
-        """Return what the options name, names, label_selectors, namespace and return_pods of a module select."""
+        """Return what the options of a module select."""
         names = [options["name"]] if options["name"] is not None else options["names"]
         # A name that is given twice is one service.
         chosen = None if names is None else tuple(dict.fromkeys(names))
-        whole_pods = bool(options.get("return_pods"))
-        return cls(options["namespace"], chosen, tuple(options["label_selectors"] or ()), whole_pods)
+        return cls(
+            options["namespace"],
+            chosen,
+            tuple(options["label_selectors"] or ()),
+            whole_pods=bool(options.get("return_pods")),
+            routes=bool(options.get("routes", True)),
+        )
 
     def __str__(self) -> str:
         if self.names is not None and len(self.names) == 1:
@@ -56,7 +65,7 @@ class Selection:
 
 def sources(selection: Selection) -> dict[str, Source]:
     """Return what has to be followed."""
-    keep = _Keep(selection.names, selection.whole_pods)
+    keep = _Keep(selection.names, selection.whole_pods, selection.routes)
 
     def path(group: str, plural: str) -> str:
         return f"/{group}/namespaces/{quote(selection.namespace, safe='')}/{plural}"
@@ -89,9 +98,10 @@ def _own_selector(names: Sequence[str] | None) -> str:
 class _Keep:
     """What is kept of the objects of each kind; None for those of services that are not meant."""
 
-    def __init__(self, names: Collection[str] | None, whole_pods: bool) -> None:
+    def __init__(self, names: Collection[str] | None, whole_pods: bool, routes: bool) -> None:
         self._names = None if names is None else frozenset(names)
         self._whole_pods = whole_pods
+        self._routes = routes
 
     def service(self, thing: Json) -> Json | None:
         if not self._meant(thing["metadata"]["name"]):
@@ -124,7 +134,7 @@ class _Keep:
         return {**thing, "metadata": _metadata(thing), "spec": spec}
 
     def route(self, thing: Json) -> Json | None:
-        if not self._meant(owner_name(thing)):
+        if not self._routes or not self._meant(owner_name(thing)):
             return None
         given: Json = thing.get("spec", {})
         timeouts = [{"timeouts": rule["timeouts"]} for rule in given.get("rules") or () if rule.get("timeouts")]

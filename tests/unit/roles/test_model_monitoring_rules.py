@@ -83,7 +83,7 @@ def healthy(steps: int, gateway: str = "contour", without: str = "nothing") -> l
             )
         ),
         steady('kube_pod_container_status_ready{namespace="kserve",pod="kserve-1-1",container="manager"}', 1, steps),
-        steady('kube_endpointslice_info{endpointslice="a-1"}', 1, steps),
+        steady('kube_endpointslice_endpoints{namespace="a",endpointslice="a-x2x4z",ready="true"}', 1, steps),
         *(
             steady(f'up{{namespace="{space}",job="{job if space == "kserve" else f"{space}/{job}"}"}}', 1, steps)
             for space, _bar, job in (one.partition("|") for one in TARGETS[gateway])

@@ -159,7 +159,7 @@ OBSERVED = {
     "Knative": ("knative", {"app": "activator"}, [9090]),
     "Kourier": ("kourier", {"app": "3scale-kourier-gateway"}, [9000]),
     "istiod": ("istio", {"app": "istiod"}, [15014]),
-    "Istio": ("istio", {"istio": "ingressgateway"}, [15020]),
+    "Istio": ("istio", {"istio": "ingressgateway"}, [15090]),
 }
 INSIDE = {
     "Prometheus Operator": ("monitoring", {"app.kubernetes.io/name": "prometheus-operator"}, [8080]),

@@ -175,6 +175,12 @@ def test_a_timeout_fails_with_the_last_verdict(run_module, serve) -> None:
     assert "does not serve after 0 seconds: " in result["msg"]
 
 
+def test_a_route_that_a_later_task_corrects_does_not_count(run_module, serve) -> None:
+    serve(Api(changes={"HTTPRoute/iris": {"status": {"parents": []}}}))
+    result = run_module(inference_service_ready.main, {**ARGUMENTS, "timeout": 0, "routes": False})
+    assert (result.get("failed", False), result["verdict"]) == (False, "serving")
+
+
 def test_a_timeout_reports_the_latest_warning_about_the_service(run_module, serve) -> None:
     api = Api(changes={"HTTPRoute/iris": {"status": {"parents": []}}})
     service = next(thing for thing in api.items if thing["kind"] == "InferenceService")
