@@ -40,7 +40,7 @@ def test_monitoring_is_uninstalled_and_the_models_serve_on(
     kubectl: Kubectl, playbook: Playbook, settings: Settings
 ) -> None:
     assert left(kubectl)  # or there was nothing to uninstall
-    # The Role of the deployer account, if account.yml has run, would keep the namespace, as every object of another role.
+    # The Role of the deployer account, which account.yml has created, would keep the namespace.
     kubectl("delete", "role,rolebinding", "deployer", "-n", "monitoring", "--ignore-not-found")
     before = pods(kubectl)
     first = playbook(*ABSENT)
