@@ -142,7 +142,8 @@ class Molecule:
             if row.core:
                 # The core has no time limit. It first deletes what an interrupted run has left.
                 result = self._run(row, "destroy").and_then(self._run(row, "test", "--destroy=never"))
-            elif usable or (result := self._run(row, "converge")).passed:
+            # A scenario with components of its own needs them on the cluster.
+            elif (usable and not row.components) or (result := self._run(row, "converge")).passed:
                 result = self._run(row, "verify")
             else:
                 result.line = "site.yml fails on the cluster"
