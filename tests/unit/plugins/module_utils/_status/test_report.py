@@ -56,7 +56,7 @@ def model(name: str = "iris", **changes: Any) -> dict[str, Any]:
     }
 
 
-def status(*models: dict[str, Any], prometheus: Any = ANSWERS, **changes: Any) -> dict[str, Any]:
+def status(*models: dict[str, Any], **changes: Any) -> dict[str, Any]:
     problems = [text for entry in models for text in entry["problems"]]
     return {
         "well": not problems,
@@ -64,7 +64,7 @@ def status(*models: dict[str, Any], prometheus: Any = ANSWERS, **changes: Any) -
         "namespaces": [{"name": "kserve", "pods": 2, "ready": 2, "problems": []}],
         "models": list(models),
         "alerts": [],
-        "prometheus": prometheus,
+        "prometheus": ANSWERS,
         **changes,
     }
 

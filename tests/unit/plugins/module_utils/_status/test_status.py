@@ -39,7 +39,7 @@ def series() -> dict[str, list[tuple[dict[str, str], str]]]:
     found: dict[str, list[tuple[dict[str, str], str]]] = {
         "up": [({**IRIS, "pod": "a"}, "1"), (ROSE, "1"), ({"job": "node"}, "0")],
         "slo:objective:ratio": [*of_slo(IRIS, "0.999", "0.95", "0.99"), *of_slo(ROSE, "0.99", "0.95", "0.99")],
-        "slo:latency_threshold:seconds": [(labels, value) for labels, value in of_slo(IRIS, "0", "0.5", "1")[1:]],
+        "slo:latency_threshold:seconds": of_slo(IRIS, "0", "0.5", "1")[1:],
         "slo:error_budget_remaining:ratio": [*of_slo(IRIS, "0.75", "1", "1"), *of_slo(ROSE, "1", "1", "1")],
         "sli:inference_error_rate:5m": [(IRIS, "0.25"), (ROSE, "NaN")],
         "sli:inference_latency_p95:5m": [(IRIS, "0.0125")],
