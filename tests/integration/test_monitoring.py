@@ -11,6 +11,7 @@ import subprocess
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,9 @@ def inbox(kubectl: Kubectl, playbook: Playbook, tmp_path_factory: pytest.TempPat
             first = playbook("playbooks/addons.yml", *tags, "-e", f"@{file}")
             assert first.returncode == 0, reason(first)
             assert TOKEN not in first.stdout
+            for name in ("prometheus-prometheus", "alertmanager-alertmanager"):
+                words = ("rollout", "status", f"statefulset/{name}", "-n", "monitoring", "--timeout=20s")
+                wait_until(partial(kubectl, *words, check=False), lambda printed: "complete" in printed, 180, pause=2)
             yield receiver
         finally:
             kubectl("delete", "prometheusrule", "alert-test", "-n", PLACE, "--ignore-not-found")

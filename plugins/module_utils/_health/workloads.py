@@ -140,7 +140,12 @@ def _certificate(thing: Json) -> Verdict | None:
 
 def _operated(thing: Json) -> Verdict | None:
     """As the Prometheus Operator says of what it runs; a ReconciliationFailed may be over at its next attempt."""
-    return _condition(thing, "Reconciled", observed=True) or _condition(thing, "Available", observed=True)
+    verdict = _condition(thing, "Reconciled", observed=True) or _condition(thing, "Available", observed=True)
+    status = _status(thing)
+    # Pods of the previous generation are available, too, until they are replaced.
+    if not verdict and (updated := status.get("updatedReplicas", 0)) < (wanted := status.get("replicas", 0)):
+        return progressing("NotUpdated", f"{updated} of {wanted} pods have the current spec")
+    return verdict
 
 
 def _condition(thing: Json, kind: str, observed: bool = False) -> Verdict | None:

@@ -168,6 +168,17 @@ def daemons(**status: Any) -> dict[str, Any]:
             "monitoring.coreos.com",
             "Prometheus",
             {},
+            {
+                **conditions(("Reconciled", "True"), ("Available", "True"), observedGeneration=2),
+                "replicas": 1,
+                "updatedReplicas": 0,
+            },
+            "NotUpdated",
+        ),
+        (
+            "monitoring.coreos.com",
+            "Prometheus",
+            {},
             conditions(("Reconciled", "False"), ("Available", "True"), observedGeneration=2),
             "NotReconciled",
         ),
