@@ -37,7 +37,6 @@ REPLICAS = (
     f'label_replace(kube_deployment_status_replicas_available{{{CHOSEN}, deployment=~"{PREDICTORS}"}}, '
     f'"model", "$1", "deployment", "{PREDICTORS}")'
 )
-ALERTING = (Step(1, Color.BAD),)
 SLOW = (Step(0.5, Color.WARN), Step(1, Color.BAD))
 FAILING = (Step(0.001, Color.WARN), Step(0.01, Color.BAD))
 
@@ -127,7 +126,7 @@ MODELS = Row(
             labels=(("namespace", "Namespace"), ("model", "Model"), ("version", "Version")),
             columns=(
                 Column("Pods", by_model(f"{EACH} ({REPLICAS})"), steps=(Step(1, Color.GOOD),), below=Color.BAD),
-                Column("Alerts", by_model(f"count by (namespace, model) ({FIRING}) or {EVERY} * 0"), steps=ALERTING),
+                Column("Alerts", by_model(f"count by (namespace, model) ({FIRING}) or {EVERY} * 0"), steps=NONE),
                 Column("Requests/s", by_model(REQUESTS), below=Color.CALM, decimals=1),
                 Column("Errors", by_model(ERRORS), Unit.RATIO, FAILING, decimals=2),
                 Column("p50", by_model(f"sli:inference_latency_p50:5m{{{CHOSEN}}}"), Unit.SECONDS, SLOW),

@@ -20,9 +20,20 @@ from typing import Any, TextIO
 
 import pytest
 
+from model.folder import write_folder
+from model.iris.recipe import RECIPE
+from model.training import train
+
 # As in the image of the model server, where the folder is the package server.
 MODEL = Path(__file__).parents[1]
 NAME = "model"
+
+
+def iris_folder(parent: Path) -> Path:
+    """Train the iris model, and write its version v1 below the parent folder."""
+    path = parent / "v1"
+    write_folder(path, train(RECIPE, RECIPE.load(42), "v1", 42, 0.95))
+    return path
 
 
 def start(

@@ -26,9 +26,18 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from model.folder import write_folder
 from model.iris.recipe import RECIPE
-from model.tests.serving import NAME, free_port, raw, request, serving, start, start_error, wait_until_ready
+from model.tests.serving import (
+    NAME,
+    free_port,
+    iris_folder,
+    raw,
+    request,
+    serving,
+    start,
+    start_error,
+    wait_until_ready,
+)
 from model.training import train
 
 pytest.importorskip("uvicorn", reason="needs the packages of model/server/requirements.txt")
@@ -41,9 +50,7 @@ V2 = f"/v2/models/{NAME}/infer"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("models") / "v1"
-    write_folder(path, train(RECIPE, RECIPE.load(42), "v1", 42, 0.95))
-    return path
+    return iris_folder(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")

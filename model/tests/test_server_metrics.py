@@ -21,10 +21,18 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from model.folder import write_folder
-from model.iris.recipe import RECIPE
-from model.tests.serving import NAME, free_port, raw, request, scrape, serving, start, start_error, wait_until_ready
-from model.training import train
+from model.tests.serving import (
+    NAME,
+    free_port,
+    iris_folder,
+    raw,
+    request,
+    scrape,
+    serving,
+    start,
+    start_error,
+    wait_until_ready,
+)
 
 pytest.importorskip("uvicorn", reason="needs the packages of model/server/requirements.txt")
 
@@ -50,9 +58,7 @@ class Ports(NamedTuple):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("models") / "v1"
-    write_folder(path, train(RECIPE, RECIPE.load(42), "v1", 42, 0.95))
-    return path
+    return iris_folder(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")

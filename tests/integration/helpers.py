@@ -41,6 +41,24 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def python_container(kubectl: Callable[..., str], name: str, program: str, **more: Any) -> dict[str, Any]:
+    """A container for a model namespace that runs a Python program, with the image of the served iris model.
+
+    It complies with the Pod Security Standard restricted.
+    """
+    label = "serving.kserve.io/inferenceservice=iris-classifier"
+    pods = objects(kubectl, "pods", "-n", "ml-models", "-l", label)
+    [image] = {one["image"] for one in pods[0]["spec"]["containers"] if one["name"] == "kserve-container"}
+    security = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": True,
+        "runAsUser": 1000,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    return {"name": name, "image": image, "command": ["python3", "-c", program], "securityContext": security, **more}
+
+
 def objects(kubectl: Callable[..., str], *words: str) -> list[dict[str, Any]]:
     """The objects that `kubectl get` lists."""
     items: list[dict[str, Any]] = json.loads(kubectl("get", *words, "-o", "json"))["items"]

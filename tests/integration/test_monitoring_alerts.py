@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What breaks on a real cluster is told by an alert; the commands of its section in the runbook find and mend it."""
+"""Each fault on a real cluster fires its alert, and the commands of its section in the runbook find and mend it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from local.settings import REPOSITORY
 
 from .alert_receiver import query
-from .helpers import objects, wait_until
+from .helpers import objects, python_container, wait_until
 
 Json = dict[str, Any]
 Kubectl = Callable[..., str]
@@ -25,33 +25,20 @@ RUNBOOK = REPOSITORY / "docs" / "docsite" / "rst" / "runbook.rst"
 KSERVE = "kserve-controller-manager"
 SERVICE = "kserve-webhook-server-service"
 # Each with its further labels.
-TOLD = {
+ALERTS = {
     "ModelNotReady": {"model": "crashing", "severity": "critical"},
     "ModelLoadFailed": {"model": "crashing"},
     "PodCrashLooping": {"model": "crashing"},
     "JobFailed": {"job_name": "batch-inference-broken"},
     "WebhookWithoutEndpoints": {"namespace": "kserve", "service": SERVICE, "severity": "critical"},
 }
-OF_MODELS = [alert for alert in TOLD if alert != "WebhookWithoutEndpoints"]
+OF_MODELS = [alert for alert in ALERTS if alert != "WebhookWithoutEndpoints"]
 
 
 def container(kubectl: Kubectl, name: str) -> Json:
-    """One that fails, with an image that the node has, and as the namespace's Pod Security Standard asks for."""
-    pods = objects(kubectl, "pods", "-n", PLACE, "-l", "serving.kserve.io/inferenceservice=iris-classifier")
-    [image] = {one["image"] for one in pods[0]["spec"]["containers"] if one["name"] == "kserve-container"}
-    return {
-        "name": name,
-        "image": image,
-        "command": ["python3", "-c", "raise SystemExit('broken on purpose')"],
-        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "runAsNonRoot": True,
-            "runAsUser": 1000,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-    }
+    """A container that fails."""
+    resources = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}}
+    return python_container(kubectl, name, "raise SystemExit('broken on purpose')", resources=resources)
 
 
 def broken(kubectl: Kubectl) -> list[Json]:
@@ -117,14 +104,14 @@ def unserved(kubectl: Kubectl, trouble: None) -> Iterator[None]:
         kubectl("rollout", "status", "-n", "kserve", f"deployment/{KSERVE}", "--timeout=120s", "--request-timeout=0")
 
 
-def told(kubectl: Kubectl, alert: str) -> list[Json]:
-    labels = ",".join(f'{name}="{value}"' for name, value in TOLD[alert].items())
+def firing(kubectl: Kubectl, alert: str) -> list[Json]:
+    labels = ",".join(f'{name}="{value}"' for name, value in ALERTS[alert].items())
     return query(kubectl, f'ALERTS{{alertname="{alert}",alertstate="firing",{labels}}}')
 
 
 @pytest.mark.parametrize("alert", OF_MODELS)
-def test_what_breaks_is_told(alert: str, kubectl: Kubectl, trouble: None) -> None:
-    wait_until(lambda: told(kubectl, alert), seconds=600, pause=5, what=f"{alert} fires")
+def test_a_fault_fires_its_alert(alert: str, kubectl: Kubectl, trouble: None) -> None:
+    wait_until(lambda: firing(kubectl, alert), seconds=600, pause=5, what=f"{alert} fires")
 
 
 @pytest.mark.parametrize("alert", OF_MODELS)
@@ -139,15 +126,15 @@ def test_the_commands_of_the_runbook_answer(alert: str, kubectl: Kubectl, troubl
 
 
 def test_the_runbook_mends_a_webhook_without_endpoints(kubectl: Kubectl, unserved: None) -> None:
-    wait_until(lambda: told(kubectl, "WebhookWithoutEndpoints"), seconds=600, pause=5, what="the alert fires")
+    wait_until(lambda: firing(kubectl, "WebhookWithoutEndpoints"), seconds=600, pause=5, what="the alert fires")
     for words in commands("WebhookWithoutEndpoints", namespace="kserve", service=SERVICE, deployment=KSERVE):
         kubectl(*words)
-    wait_until(lambda: told(kubectl, "WebhookWithoutEndpoints"), lambda found: not found, 180, pause=2,
+    wait_until(lambda: firing(kubectl, "WebhookWithoutEndpoints"), lambda found: not found, 180, pause=2,
                what="the alert ends")  # fmt: skip
 
 
 def test_the_alerts_end_with_what_was_broken(kubectl: Kubectl, trouble: None) -> None:
     kubectl("delete", "job", "batch-inference-broken", "-n", PLACE)
     kubectl("delete", "inferenceservice", "crashing", "-n", PLACE, "--request-timeout=0")
-    wait_until(lambda: [alert for alert in OF_MODELS if told(kubectl, alert)], lambda found: not found, 420, pause=5,
+    wait_until(lambda: [alert for alert in OF_MODELS if firing(kubectl, alert)], lambda found: not found, 420, pause=5,
                what="no alert fires")  # fmt: skip

@@ -23,7 +23,7 @@ from local.settings import Settings
 
 from .alert_receiver import query
 from .conftest import Playbook, reason
-from .helpers import objects, wait_until
+from .helpers import objects, python_container, wait_until
 
 Json = dict[str, Any]
 Kubectl = Callable[..., str]
@@ -56,23 +56,14 @@ ThreadingHTTPServer(("", 8080), Handler).serve_forever()
 
 def faulty(kubectl: Kubectl, name: str) -> Json:
     """An InferenceService whose server answers what it is asked to, with an image that the node has."""
-    pods = objects(kubectl, "pods", "-n", PLACE, "-l", "serving.kserve.io/inferenceservice=iris-classifier")
-    [image] = {one["image"] for one in pods[0]["spec"]["containers"] if one["name"] == "kserve-container"}
-    container = {
-        "name": "kserve-container",
-        "image": image,
-        "command": ["python3", "-c", PROGRAM],
-        "ports": [{"containerPort": 8080, "protocol": "TCP"}],
-        "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
-        "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"cpu": "500m", "memory": "128Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "runAsNonRoot": True,
-            "runAsUser": 1000,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-    }
+    container = python_container(
+        kubectl,
+        "kserve-container",
+        PROGRAM,
+        ports=[{"containerPort": 8080, "protocol": "TCP"}],
+        readinessProbe={"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
+        resources={"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"cpu": "500m", "memory": "128Mi"}},
+    )
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",

@@ -139,7 +139,7 @@ def _certificate(thing: Json) -> Verdict | None:
 
 
 def _operated(thing: Json) -> Verdict | None:
-    """As the Prometheus Operator says of what it runs; a ReconciliationFailed may be over at its next attempt."""
+    """By the conditions of the Prometheus Operator. Not reconciled is no failure: its next attempt may succeed."""
     verdict = _condition(thing, "Reconciled", observed=True) or _condition(thing, "Available", observed=True)
     status = _status(thing)
     # Pods of the previous generation are available, too, until they are replaced.

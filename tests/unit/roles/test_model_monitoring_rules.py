@@ -449,7 +449,7 @@ BROKEN: dict[str, tuple[str, list[tuple[str, float]], str]] = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_what_breaks_is_told(case: str, contour: Promtool) -> None:
+def test_a_fault_fires_its_alert(case: str, contour: Promtool) -> None:
     without, added, expected = BROKEN[case]
     series = healthy(3 * HOUR, without=without) + [steady(name, value, 3 * HOUR) for name, value in added]
     contour.assert_samples(
