@@ -148,7 +148,7 @@ def measure(rounds: int = ROUNDS) -> Report:
     rows = commands.rows_of(config)
     cluster = commands.up(config, rows, progress)
     versions = tools.ensure().versions(names[:4])
-    versions |= {name: rows.programs[name].version for name in names[4:]}
+    versions |= {image.program: image.ref.rpartition(":")[2] for image in rows.images if image.program in names[4:]}
     report = Report("monitoring", "What monitoring costs, and how long an alert is on its way", versions)
     monitored = Monitored(cluster)
     settings.save_switches(replace(config, monitoring=False, dashboards=False))
