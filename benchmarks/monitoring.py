@@ -242,8 +242,9 @@ def _models(report: Report, monitored: Monitored) -> None:
     report.notes.append(
         f"Prometheus is started anew for each number of models, and measured {HEAD_SECONDS} s later: the series are "
         "those of its head (prometheus_tsdb_head_series), the memory is its process_resident_memory_bytes in the last "
-        "minute. The platform's own series do not depend on the models; each further model adds the same number, so "
-        "the cost grows in proportion to the models. Retention adds samples, on the disk."
+        "minute. The platform's own series do not depend on the models; each model adds those of its server, its "
+        "cluster in Envoy, its Kubernetes objects and its rules, so the cost grows in proportion to the models. Rules "
+        "that are evaluated every five minutes add up to 15 series for each model, which may not be among them yet."
     )
 
 
