@@ -188,7 +188,7 @@ def compared(report: Report, measured: Values) -> None:
     """Add the figures with and without monitoring, those for which there is a limit with it."""
     limits = {"CPU time for each request": CPU_LIMIT, "site.yml again": SITE_LIMIT}
     for figure, values in measured.items():
-        unit = "ms" if " p" in figure or "each request" in figure else "s"
+        unit = "ms" if "requests/s" in figure or "each request" in figure else "s"
         fields: dict[str, Any] = {"unit": unit}
         if figure in limits:
             met = statistics.median(values[WITH]) <= limits[figure] * statistics.median(values[WITHOUT])

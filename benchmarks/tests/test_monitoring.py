@@ -49,7 +49,7 @@ def test_each_pod_belongs_to_one_part() -> None:
 @pytest.mark.parametrize(("with_it", "met"), [(1.04, True), (1.06, False)])
 def test_cpu_time_and_site_have_limits_relative_to_the_cluster_without_monitoring(with_it: float, met: bool) -> None:
     report = Report("monitoring", "", {})
-    figures = ("CPU time for each request", "CPU time of the whole cluster in a minute", "site.yml again")
+    figures = ("CPU time for each request", "CPU time of monitoring's pods in a minute", "site.yml again")
     monitoring.compared(report, {figure: {WITH: [with_it], WITHOUT: [1.0]} for figure in figures})
     rows = {row.figure: row for row in report.rows if row.tool == WITH}
     assert [rows[figure].met for figure in figures] == [met, None, True]
