@@ -18,6 +18,7 @@ from .conftest import Run
 from .http_cluster import MODEL, Cluster
 
 ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/models/httproutes"
+SERVICES = "/apis/serving.kserve.io/v1beta1/namespaces/models/inferenceservices"
 INGRESSES = "/apis/networking.k8s.io/v1/namespaces/models/ingresses"
 PUBLIC = f"{ROUTES}/iris.public"
 ROSE = {**MODEL, "name": "rose"}
@@ -42,10 +43,11 @@ def gateway(api: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "apply", accepted)
 
 
-def of_kserve(name: str, controller: bool = True) -> dict[str, Any]:
+def of_kserve(api: Cluster, name: str, controller: bool = True) -> dict[str, Any]:
     """An HTTPRoute as KServe creates it."""
+    service = api.objects.get(f"{SERVICES}/{name.split('-')[0]}")
     owner = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "name": name.split("-")[0]}
-    owner |= {"uid": "1", **({"controller": True} if controller else {})}
+    owner |= {"uid": service["metadata"]["uid"] if service else "1", **({"controller": True} if controller else {})}
     metadata = {"name": name, "namespace": "models", "uid": name, "ownerReferences": [owner], "resourceVersion": "1"}
     return {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": metadata, "spec": {}}
 
@@ -160,8 +162,8 @@ def test_timeout_and_retries_are_those_of_the_model_or_of_the_site(
 @pytest.mark.usefixtures("serves_v1", "gateway")
 def test_the_routes_of_kserve_are_deleted_and_those_of_others_are_not(run: Run, api: Cluster) -> None:
     for name in ("iris", "iris-predictor", "rose", "rose-predictor"):
-        api.objects[f"{ROUTES}/{name}"] = of_kserve(name)
-    api.objects[f"{ROUTES}/iris-mine"] = of_kserve("iris-mine", controller=False)
+        api.objects[f"{ROUTES}/{name}"] = of_kserve(api, name)
+    api.objects[f"{ROUTES}/iris-mine"] = of_kserve(api, "iris-mine", controller=False)
     before = copy.deepcopy(api.objects)
     code, output = run(["model_exposure"], "v1", "--check", **DOMAIN)
     assert code == 0 and "changed=2" in output, output
@@ -174,7 +176,7 @@ def test_the_routes_of_kserve_are_deleted_and_those_of_others_are_not(run: Run, 
 
 @pytest.mark.usefixtures("serves_v1")
 def test_the_routes_of_kserve_stay_until_the_gateway_has_accepted_another(run: Run, api: Cluster) -> None:
-    api.objects[f"{ROUTES}/iris"] = of_kserve("iris")
+    api.objects[f"{ROUTES}/iris"] = of_kserve(api, "iris")
     code, output = run(["model_exposure"], "v1", model_exposure_timeout=1, **DOMAIN)
     assert code == 2
     assert "HTTPRoute models/iris.public is not ready after 1 seconds: No gateway has accepted" in output
