@@ -38,7 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         drain_seconds = _number("DRAIN_SECONDS", "10", "the number of seconds to serve requests after SIGTERM")
         metrics_port = _metrics_port(options.http_port)
+        together = _is_true("PREDICT_TOGETHER", "true")
         model.load()
+        if together:
+            model.try_together()
     except StartError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -50,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         model.name, imported - began, loaded - imported, time.process_time(),
     )  # fmt: skip
     try:
-        HttpServer(App(model, metrics, metrics_port), options.http_port, metrics_port, drain_seconds).run()
+        app = App(model, metrics, metrics_port, together)
+        HttpServer(app, options.http_port, metrics_port, drain_seconds).run()
     except StartError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -65,6 +69,16 @@ def _number(name: str, default: str, meaning: str) -> int:
     if not text.isdecimal():
         raise StartError(f"{name} is {text!r:.40}: set it to {meaning}.")
     return int(text)
+
+
+def _is_true(name: str, default: str) -> bool:
+    """The value of an environment variable."""
+    from .errors import StartError
+
+    text = os.environ.get(name, default)
+    if text.lower() not in ("true", "false"):
+        raise StartError(f"{name} is {text!r:.40}: set it to true or false.")
+    return text.lower() == "true"
 
 
 def _metrics_port(http_port: int) -> int | None:

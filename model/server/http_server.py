@@ -16,7 +16,7 @@ from types import FrameType
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from .app import RECEIVED, App
+from .app import RECEIVED, App, disconnect
 from .errors import StartError
 
 # Longer than Envoy's idle timeout of one hour. If the server closed an idle connection first, a request that was just
@@ -69,6 +69,12 @@ class Protocol(HttpToolsProtocol):
         self._in_message = False
         self.scope["state"][RECEIVED] = time.perf_counter()
         super().on_message_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take notice that the client has closed the connection."""
+        super().connection_lost(exc)
+        if self.cycle:
+            disconnect(self.cycle.scope["state"])
 
 
 def listen(port: int, option: str) -> socket.socket:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,22 @@ class Tensor:
     data: Any
 
 
-def columns_from_instances(payload: Any, features: Sequence[Feature]) -> list[NDArray[Any]]:
+Columns = Sequence[NDArray[Any]] | NDArray[Any]
+"""An array for each feature, or one array of all features, each with its own row, if all are floats."""
+
+
+def has_missing(columns: Columns) -> bool:
+    """Whether a value is missing."""
+    return not isinstance(columns, np.ndarray) and any(map(_has_missing, columns))
+
+
+def _has_missing(column: NDArray[Any]) -> bool:
+    if column.dtype == object:
+        return any(is_missing(value) for value in column)
+    return column.dtype.kind == "f" and bool(np.isnan(column).any())
+
+
+def columns_from_instances(payload: Any, features: Sequence[Feature]) -> Columns:
     """Columns of a v1 request, ``{"instances": [row, ...]}``, or ``inputs`` in its place.
 
     A row is a list of values in the order of the features, or an object with a value per feature name. With one feature
@@ -103,6 +119,12 @@ def columns_from_instances(payload: Any, features: Sequence[Feature]) -> list[ND
         instances = [part for number, row in enumerate(instances) for part in _rows_of(number, row, field)]
     if not instances:
         raise InvalidRows(f"'{field}' is empty: send at least one row.")
+    width = len(features)
+    has_one_type = len({feature.datatype for feature in features}) == 1
+    if has_one_type and all(type(row) is list and len(row) == width for row in instances):
+        matrix = _matrix(list(chain.from_iterable(instances)), features, features[0].datatype)
+        if matrix is not None:
+            return matrix
     names = [feature.name for feature in features]
     needed = [feature.name for feature in features if not feature.ignored]
     rows = [_in_order(f"Row {number} of '{field}'", row, names, needed) for number, row in enumerate(instances)]
@@ -110,7 +132,7 @@ def columns_from_instances(payload: Any, features: Sequence[Feature]) -> list[ND
     return [_column([row[place] for row in rows], feature, feature.datatype) for place, feature in enumerate(features)]
 
 
-def columns_from_inputs(inputs: Sequence[Tensor], features: Sequence[Feature]) -> list[NDArray[Any]]:
+def columns_from_inputs(inputs: Sequence[Tensor], features: Sequence[Feature]) -> Columns:
     """Columns of a v2 request: one input of shape [rows, features], or one input per feature with its name.
 
     Args:
@@ -193,7 +215,29 @@ def _in_order(where: str, row: Any, names: list[str], needed: list[str]) -> list
     return [row.get(name) for name in names]
 
 
-def _columns_of_matrix(tensor: Tensor, features: Sequence[Feature]) -> list[NDArray[Any]]:
+def _matrix(values: list[Any], features: Sequence[Feature], datatype: str) -> NDArray[Any] | None:
+    """The columns of row after row, if all are valid floats; the array of the rows is contiguous in memory.
+
+    Args:
+        datatype: as which the values were sent.
+    """
+    if datatype not in _FLOATS or not all(feature.datatype in _FLOATS and not feature.ignored for feature in features):
+        return None
+    if not {int, float}.issuperset(map(type, values)):
+        return None
+    try:
+        array = np.array(values, dtype=np.float64)
+    except OverflowError:
+        return None
+    if datatype != "FP64":
+        with np.errstate(over="ignore"):
+            array = array.astype(_FLOATS[datatype]).astype(np.float64)
+    if not np.isfinite(array).all():
+        return None
+    return array.reshape(-1, len(features)).T
+
+
+def _columns_of_matrix(tensor: Tensor, features: Sequence[Feature]) -> Columns:
     width = len(features)
     where = f"input {tensor.name!r:.80}"
     if not (_is_shape(tensor.shape, 2) and tensor.shape[0] > 0 and tensor.shape[1] == width):
@@ -203,6 +247,9 @@ def _columns_of_matrix(tensor: Tensor, features: Sequence[Feature]) -> list[NDAr
     for feature in features:
         _check_datatype(tensor, feature, ": send one input per feature with its name")
     flat = _flatten(tensor, tensor.shape[0], width)
+    matrix = _matrix(flat, features, tensor.datatype)
+    if matrix is not None:
+        return matrix
     return [_column(flat[place::width], feature, tensor.datatype) for place, feature in enumerate(features)]
 
 

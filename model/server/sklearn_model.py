@@ -11,11 +11,12 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +25,31 @@ from .description import Description, read_description
 from .digest import read_digest
 from .errors import BadRequest, StartError
 from .estimator import PROBABILITIES, Estimator, NotServable, Output, by_row
+from .joint import Call
 from .protocol import InferRequest, RequestedOutput, json_values
-from .rows import Feature, InvalidRows, columns_from_inputs, columns_from_instances
+from .rows import Columns, Feature, InvalidRows, columns_from_inputs, columns_from_instances, has_missing
+from .trial import is_independent, rows_like
 
 EXTENSIONS = (".joblib", ".pkl", ".pickle")
+# A model that takes longer for its examples is slow.
+SLOW_SECONDS = 0.005
+# How many rows are predicted at the start to find whether rows are independent of each other.
+MANY, FEW = 12, 4
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[Result]):
+    """What a request asks of the model: the results of methods for columns, of which the answer is made."""
+
+    columns: Columns
+    methods: tuple[str, ...]
+    answer: Callable[[Mapping[str, Sequence[NDArray[Any]]]], Result]
+
+    def predict(self, call: Call) -> Result:
+        """The answer by calls for this request alone."""
+        return self.answer({method: call(self.columns, method) for method in self.methods})
 
 
 class _LazyPandas:
@@ -78,7 +100,7 @@ class SklearnModel:
 
     def __init__(self, name: str, model_dir: Path) -> None:
         self.name = name
-        self.seconds = 0.0  # duration of a prediction
+        self.is_slow = False
         self._model_dir = model_dir
         self._estimator: Estimator | None = None
         self._features: list[Feature] = []
@@ -91,6 +113,9 @@ class SklearnModel:
         probabilities = os.environ.get("PREDICT_PROBA", "false").lower() == "true"
         self._default = PROBABILITIES if probabilities else "predict"
         self._outputs: dict[str, Output] = {}
+        # Examples with missing values; by method, and whether there are missing values, whether rows are independent.
+        self._with_missing: Columns = []
+        self._independent: dict[tuple[str, bool], bool] = {}
 
     def load(self) -> None:
         """Load the model and predict once, because only a model that predicts is ready.
@@ -154,8 +179,9 @@ class SklearnModel:
             # What comes first, since finding what stands for null needs rows without it.
             known = [row for row in description.instances if not has_null(row)]
             if known:
-                estimator.typical(columns_from_instances({"instances": known}, self._features))
+                estimator.typical(list(columns_from_instances({"instances": known}, self._features)))
             columns = columns_from_instances({"instances": description.instances}, self._features)
+            self._with_missing = columns if has_missing(columns) else []
             predicted = self.run(columns, "predict").tolist()
             if not _is_close(description.predictions, predicted):
                 raise StartError(
@@ -170,7 +196,7 @@ class SklearnModel:
         ]
         started = time.perf_counter()
         estimator.run(columns, self._default)
-        self.seconds = time.perf_counter() - started
+        self.is_slow = time.perf_counter() - started > SLOW_SECONDS
 
     def metadata(self) -> dict[str, Any]:
         """The response to GET /v2/models/NAME; the version is that of the description."""
@@ -193,14 +219,33 @@ class SklearnModel:
             BadRequest: it contains no valid rows for this model.
             NotFinite: a prediction is NaN or infinity.
         """
-        try:
-            arrays = self._call(columns_from_instances(payload, self._features), self._default)
-        except InvalidRows as error:
-            raise BadRequest(str(error), error.reason) from error
-        return by_row([json_values(array, "predictions") for array in arrays])
+        return self.instances(payload).predict(self.call)
 
     def infer(self, request: InferRequest) -> list[tuple[RequestedOutput, NDArray[Any]]]:
         """The outputs for a v2 request.
+
+        Raises:
+            BadRequest: it contains no valid rows for this model, or requests an unknown output.
+        """
+        return self.tensors(request).predict(self.call)
+
+    def instances(self, payload: Any) -> Question[list[Any]]:
+        """What a v1 request asks; its answer has the predictions, one for each row.
+
+        Raises:
+            BadRequest: it contains no valid rows for this model.
+        """
+        try:
+            columns = columns_from_instances(payload, self._features)
+        except InvalidRows as error:
+            raise BadRequest(str(error), error.reason) from error
+        return Question(columns, (self._default,), self._by_row)
+
+    def _by_row(self, results: Mapping[str, Sequence[NDArray[Any]]]) -> list[Any]:
+        return by_row([json_values(array, "predictions") for array in results[self._default]])
+
+    def tensors(self, request: InferRequest) -> Question[list[tuple[RequestedOutput, NDArray[Any]]]]:
+        """What a v2 request asks; its answer has the outputs.
 
         Raises:
             BadRequest: it contains no valid rows for this model, or requests an unknown output.
@@ -217,14 +262,41 @@ class SklearnModel:
                 raise BadRequest(f"The model has no output {name!r:.40}: request {known}.", "UnknownOutput")
         try:
             columns = columns_from_inputs(request.tensors, self._features)
-            methods = dict.fromkeys(self._outputs[name].method for name in requested)
-            arrays = {method: self._call(columns, method) for method in methods}
         except InvalidRows as error:
             raise BadRequest(str(error), error.reason) from error
-        return [
-            (output, arrays[self._outputs[name].method][self._outputs[name].target])
-            for name, output in requested.items()
-        ]
+        methods = tuple(dict.fromkeys(self._outputs[name].method for name in requested))
+        return Question(columns, methods, partial(self._chosen, requested))
+
+    def _chosen(
+        self, requested: Mapping[str, RequestedOutput], results: Mapping[str, Sequence[NDArray[Any]]]
+    ) -> list[tuple[RequestedOutput, NDArray[Any]]]:
+        found = [(output, self._outputs[name]) for name, output in requested.items()]
+        return [(output, results[known.method][known.target]) for output, known in found]
+
+    def try_together(self) -> None:
+        """Find whether rows are independent of each other, before the first request."""
+        self.is_independent(self._typical(), self._default)
+        if self._with_missing:
+            self.is_independent(self._with_missing, self._default)
+
+    def _typical(self) -> list[NDArray[Any]]:
+        assert self._estimator
+        return self._estimator.typical()
+
+    def is_independent(self, columns: Columns, method: str) -> bool:
+        """Whether the results of a method for these columns are the same, whatever other rows a call has."""
+        missing = has_missing(columns)
+        if (method, missing) not in self._independent:
+            self._independent[method, missing] = self._try_independent(method, missing)
+        return self._independent[method, missing]
+
+    def _try_independent(self, method: str, missing: bool) -> bool:
+        assert self._estimator
+        examples = self._with_missing if missing else self._typical()
+        if not examples:
+            return False
+        rows = rows_like(examples, self._estimator.columns, self._estimator.texts)
+        return is_independent(self._estimator.run, method, rows, FEW if self.is_slow else MANY)
 
     @property
     def features(self) -> list[Feature]:
@@ -236,7 +308,7 @@ class SklearnModel:
         """The methods that ``run`` accepts."""
         return list(dict.fromkeys(["predict", *(output.method for output in self._outputs.values())]))
 
-    def run(self, columns: Sequence[NDArray[Any]], method: str) -> NDArray[Any]:
+    def run(self, columns: Columns, method: str) -> NDArray[Any]:
         """The result of one of the model's methods, also for batch predictions.
 
         The probabilities of several targets are beside each other, in the order of the targets.
@@ -244,18 +316,26 @@ class SklearnModel:
         Raises:
             InvalidRows: the model rejects these rows.
         """
-        arrays = self._call(columns, method)
+        try:
+            arrays = self.call(columns, method)
+        except BadRequest as error:
+            raise InvalidRows(str(error), error.reason) from error
         result: NDArray[Any] = arrays[0] if len(arrays) == 1 else np.hstack(arrays)
         return result
 
-    def _call(self, columns: Sequence[NDArray[Any]], method: str) -> list[NDArray[Any]]:
+    def call(self, columns: Columns, method: str) -> list[NDArray[Any]]:
+        """The results of one of the model's methods, one for each target.
+
+        Raises:
+            BadRequest: the model rejects these rows.
+        """
         assert self._estimator
         try:
             return self._estimator.run(columns, method)
         except ValueError as error:
             # The model has predicted its examples, so these rows are the reason: a finite number can become infinite
             # by scaling, and a category can be unknown.
-            raise InvalidRows(f"The model rejected these rows: {_one_line(error)}", "RejectedByModel") from error
+            raise BadRequest(f"The model rejected these rows: {_one_line(error)}", "RejectedByModel") from error
 
 
 def input_types(features: Sequence[Feature]) -> list[dict[str, Any]]:
