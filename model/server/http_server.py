@@ -12,6 +12,7 @@ import signal
 import socket
 import time
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -45,6 +46,7 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._head = b""
         self._in_message = False
+        self._earlier: list[Any] = []  # what a client that does not wait for answers has sent before
 
     def data_received(self, data: bytes) -> None:
         """Pass data to the parser, and the head of a request when it is complete."""
@@ -70,11 +72,19 @@ class Protocol(HttpToolsProtocol):
         self.scope["state"][RECEIVED] = time.perf_counter()
         super().on_message_complete()
 
+    def on_headers_complete(self) -> None:
+        """Note which requests of the connection are in progress."""
+        if self.cycle and not self.cycle.response_complete:
+            self._earlier = [cycle for cycle in self._earlier if not cycle.response_complete] + [self.cycle]
+        super().on_headers_complete()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take notice that the client has closed the connection."""
+        """End the requests in progress: uvicorn itself notices only the last that the client has sent."""
         super().connection_lost(exc)
-        if self.cycle:
-            disconnect(self.cycle.scope["state"])
+        for cycle in [*self._earlier, self.cycle]:
+            if cycle and not cycle.response_complete:
+                cycle.disconnected = True
+                disconnect(cycle.scope["state"])
 
 
 def listen(port: int, option: str) -> socket.socket:
