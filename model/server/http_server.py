@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import re
 import signal
@@ -30,8 +31,56 @@ GRACE_S = 15
 
 # The parser rejects a request with a longer head.
 MAX_HEAD_BYTES = 64 * 1024
+# How responses begin, but not 100 Continue, for which the client waits.
+_HEADS = {b"HTTP/1.1 %d" % digit for digit in range(2, 6)}
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _UPGRADE = re.compile(rb"\nupgrade[ \t]*:[^\r\n]*", re.IGNORECASE)
+
+
+class OneWrite(asyncio.Transport):
+    """A connection that writes the head of a response together with its body, in one system call and packet."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self._transport = transport
+        self._head = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Write data; the head of a response waits for what follows, which uvicorn writes at once."""
+        if self._head:
+            data = self._head + data
+            self._head = b""
+        elif data[:10] in _HEADS and data[-4:] == b"\r\n\r\n":
+            self._head = bytes(data)
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Write a head that nothing follows, as in the response to HEAD."""
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+
+    def close(self) -> None:
+        """Close the connection after what was written."""
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether it is closing, or closed."""
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """A fact of the connection."""
+        return self._transport.get_extra_info(name, default)
+
+    def pause_reading(self) -> None:
+        """Read no more."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        self._transport.resume_reading()
 
 
 class Protocol(HttpToolsProtocol):
@@ -60,6 +109,15 @@ class Protocol(HttpToolsProtocol):
             if found:
                 data = _UPGRADE.sub(b"\nx-ignored: upgrade", data[: found.start()]) + data[found.start() :]
         super().data_received(data)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Begin a connection."""
+        super().connection_made(OneWrite(transport))
+
+    def on_response_complete(self) -> None:
+        """Continue with the next request of the connection."""
+        self.transport.flush()
+        super().on_response_complete()
 
     def on_message_begin(self) -> None:
         """Note that what follows belongs to a request."""
