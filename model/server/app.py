@@ -52,17 +52,22 @@ METRICS = "/metrics"
 # In the state of a request's scope: when the HTTP server received the last byte, and what it calls when the client has
 # closed the connection before the response.
 RECEIVED, GONE = "received", "gone"
-CODINGS = ("identity", "gzip", "x-gzip")
+CODINGS = (b"identity", b"gzip", b"x-gzip")
 KSERVE = "0.20.0"  # the version whose model server this one is compatible with
 
 _JSON = (b"content-type", b"application/json")
-_JSON_LENGTH = "inference-header-content-length"
+_JSON_LENGTH = b"inference-header-content-length"
+
+_EVENT = cloud_events.STRUCTURED.encode()
+LATIN = "latin-1"  # of headers (RFC 9110, section 5.5)
 
 logger = logging.getLogger(__name__)
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
+Headers = Mapping[bytes, bytes]
+"""By their names in lower case."""
 
 
 class Response(NamedTuple):
@@ -88,7 +93,7 @@ class Asked:
     write: Callable[[Any], Response]
 
 
-Reader = Callable[[Mapping[str, str], bytes], Asked]
+Reader = Callable[[Headers, bytes], Asked]
 
 
 class Disconnected(Exception):
@@ -208,15 +213,17 @@ class App:
         return _error(HTTPStatus.NOT_FOUND, f"The path {path:.200} was not found: this server serves the model {name}.")
 
     async def _post(self, reader: Reader, scope: dict[str, Any], receive: Receive) -> Response:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        coding = headers.get("content-encoding", "identity").strip().lower()
+        headers = dict(scope["headers"])
+        coding = headers.get(b"content-encoding", b"identity").strip().lower()
         if coding not in CODINGS:
             # The body is not read, so the connection cannot be reused.
-            message = f"The Content-Encoding {coding:.40} is not supported: send gzip, or the body as it is."
+            message = (
+                f"The Content-Encoding {coding.decode(LATIN):.40} is not supported: send gzip, or the body as it is."
+            )
             more = ((b"accept-encoding", b"gzip"), (b"connection", b"close"))
             return _error(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, *more, reason="UnsupportedEncoding")
         body = await _read(headers, receive)
-        if body and coding != "identity":
+        if body and coding != b"identity":
             try:
                 body = unpacked(body, MAX_BODY_BYTES)
             except BadRequest as error:
@@ -258,7 +265,7 @@ class App:
             state.pop(GONE, None)
         return self._answer(asked, question.answer(dict(zip(question.methods, results, strict=True))))
 
-    def _predict_alone(self, reader: Reader, headers: Mapping[str, str], body: bytes) -> Response:
+    def _predict_alone(self, reader: Reader, headers: Headers, body: bytes) -> Response:
         """Read a request, and predict it in a call of its own."""
         asked = reader(headers, body)
         return self._answer(asked, asked.question.predict(self._call_alone))
@@ -273,14 +280,15 @@ class App:
         self._metrics.steps(asked.started, asked.read, predicted, perf_counter())
         return response
 
-    def _read_v1(self, headers: Mapping[str, str], body: bytes) -> Asked:
+    def _read_v1(self, headers: Headers, body: bytes) -> Asked:
         """Read a request of the v1 protocol."""
         started = perf_counter()
-        binary = "ce-id" in headers and cloud_events.is_binary(headers)
-        payload = cloud_events.read_binary(headers, body) if binary else read_json(body)
+        event = _decoded(headers) if b"ce-id" in headers else {}
+        binary = cloud_events.is_binary(event)
+        payload = cloud_events.read_binary(event, body) if binary else read_json(body)
         if cloud_events.is_structured(payload):
             payload = payload["data"]
-        is_event = binary or _media_type(headers) == cloud_events.STRUCTURED
+        is_event = binary or _media_type(headers) == _EVENT
         write = partial(self._write_event, binary) if is_event else _write_v1
         return Asked(self._model.instances(payload), started, perf_counter(), write)
 
@@ -289,10 +297,11 @@ class App:
         lines = tuple((name.encode(), value.encode()) for name, value in more.items())
         return Response(body, headers=lines, rows=len(predictions))
 
-    def _read_v2(self, headers: Mapping[str, str], body: bytes) -> Asked:
+    def _read_v2(self, headers: Headers, body: bytes) -> Asked:
         """Read a request of the v2 protocol."""
         started = perf_counter()
-        request = read_infer_request(body, headers.get(_JSON_LENGTH))
+        length = headers.get(_JSON_LENGTH)
+        request = read_infer_request(body, None if length is None else length.decode(LATIN))
         return Asked(self._model.tensors(request), started, perf_counter(), partial(self._write_v2, request))
 
     def _write_v2(self, request: InferRequest, results: Sequence[tuple[RequestedOutput, NDArray[Any]]]) -> Response:
@@ -300,7 +309,7 @@ class App:
         rows = len(results[0][1])
         if json_length is None:
             return Response(text, rows=rows)
-        length = (_JSON_LENGTH.encode(), str(json_length).encode())
+        length = (_JSON_LENGTH, str(json_length).encode())
         return Response(text, headers=((b"content-type", b"application/octet-stream"), length), rows=rows)
 
 
@@ -319,8 +328,12 @@ def disconnect(state: dict[str, Any]) -> None:
         cancel()
 
 
-def _media_type(headers: Mapping[str, str]) -> str:
-    return headers.get("content-type", "").partition(";")[0].strip().lower()
+def _decoded(headers: Headers) -> dict[str, str]:
+    return {name.decode(LATIN): value.decode(LATIN) for name, value in headers.items()}
+
+
+def _media_type(headers: Headers) -> bytes:
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
 
 
 def _error(status: HTTPStatus, message: str, *headers: Header, reason: Reason | None = None) -> Response:
@@ -332,13 +345,13 @@ def _error(status: HTTPStatus, message: str, *headers: Header, reason: Reason | 
 _FAILED, _CLOSED = Response(b"", 500), Response(b"", CLIENT_CLOSED)
 
 
-async def _read(headers: Mapping[str, str], receive: Receive) -> bytes | None:
+async def _read(headers: Headers, receive: Receive) -> bytes | None:
     """The complete body, or None if it is larger than MAX_BODY_BYTES.
 
     Raises:
         Disconnected: the client closed the connection before the body was read.
     """
-    if int(headers.get("content-length", 0)) > MAX_BODY_BYTES:  # the HTTP parser has validated the number
+    if int(headers.get(b"content-length", 0)) > MAX_BODY_BYTES:  # the HTTP parser has validated the number
         return None
     message = await receive()
     body: bytes = message.get("body", b"")

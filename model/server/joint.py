@@ -102,10 +102,11 @@ class JointCalls:
         self._observe = observe
         self._waiting: deque[_Request] = deque()
         self._is_scheduled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def predict(self, columns: Columns, method: str) -> asyncio.Future[Arrays]:
         """The future results of a request."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         rows, kind = len(columns[0]), None
         if rows < self._max_rows and self._is_independent(columns, method):
             types = columns.dtype if isinstance(columns, np.ndarray) else tuple(column.dtype for column in columns)

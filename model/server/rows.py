@@ -79,7 +79,14 @@ def _has_missing(column: NDArray[Any]) -> bool:
     return column.dtype.kind == "f" and bool(np.isnan(column).any())
 
 
-def columns_from_instances(payload: Any, features: Sequence[Feature]) -> Columns:
+def datatype_of_floats(features: Sequence[Feature]) -> str | None:
+    """The datatype of the features, if all are floats of the same one; their rows are read faster."""
+    datatypes = {feature.datatype for feature in features}
+    is_one = len(datatypes) == 1 and not any(feature.ignored for feature in features)
+    return datatypes.pop() if is_one and datatypes <= _FLOATS.keys() else None
+
+
+def columns_from_instances(payload: Any, features: Sequence[Feature], floats: str | None = None) -> Columns:
     """Columns of a v1 request, ``{"instances": [row, ...]}``, or ``inputs`` in its place.
 
     A row is a list of values in the order of the features, or an object with a value per feature name. With one feature
@@ -89,6 +96,7 @@ def columns_from_instances(payload: Any, features: Sequence[Feature]) -> Columns
     Args:
         payload: the parsed body.
         features: the features of a row.
+        floats: what datatype_of_floats returns for them.
 
     Returns:
         One array per feature, of equal length, at least 1: finite float64 for floats, integers for integers, str
@@ -115,14 +123,12 @@ def columns_from_instances(payload: Any, features: Sequence[Feature]) -> Columns
         instances = [instances]
     if not isinstance(instances, list):
         raise InvalidRows(f"'{field}' must be a list of rows, not {_json_type(instances)}.", "InvalidRequest")
-    if any(isinstance(row, dict) for row in instances):
+    if dict in map(type, instances):
         instances = [part for number, row in enumerate(instances) for part in _rows_of(number, row, field)]
     if not instances:
         raise InvalidRows(f"'{field}' is empty: send at least one row.")
-    width = len(features)
-    has_one_type = len({feature.datatype for feature in features}) == 1
-    if has_one_type and all(type(row) is list and len(row) == width for row in instances):
-        matrix = _matrix(list(chain.from_iterable(instances)), features, features[0].datatype)
+    if floats and {list}.issuperset(map(type, instances)) and {len(features)}.issuperset(map(len, instances)):
+        matrix = _matrix(list(chain.from_iterable(instances)), len(features), floats)
         if matrix is not None:
             return matrix
     names = [feature.name for feature in features]
@@ -132,12 +138,13 @@ def columns_from_instances(payload: Any, features: Sequence[Feature]) -> Columns
     return [_column([row[place] for row in rows], feature, feature.datatype) for place, feature in enumerate(features)]
 
 
-def columns_from_inputs(inputs: Sequence[Tensor], features: Sequence[Feature]) -> Columns:
+def columns_from_inputs(inputs: Sequence[Tensor], features: Sequence[Feature], floats: str | None = None) -> Columns:
     """Columns of a v2 request: one input of shape [rows, features], or one input per feature with its name.
 
     Args:
         inputs: the request's inputs.
         features: the features of a row.
+        floats: what datatype_of_floats returns for them.
 
     Returns:
         The same as columns_from_instances.
@@ -149,7 +156,7 @@ def columns_from_inputs(inputs: Sequence[Tensor], features: Sequence[Feature]) -
         raise InvalidRows("'inputs' is empty: send at least one.")
     named = {tensor.name: tensor for tensor in inputs}
     if len(inputs) == 1 and (len(features) > 1 or features[0].name not in named):
-        return _columns_of_matrix(inputs[0], features)
+        return _columns_of_matrix(inputs[0], features, floats)
     if len(named) < len(inputs):
         raise InvalidRows("Two inputs have the same name: send one input per feature.")
     names = [feature.name for feature in features]
@@ -215,14 +222,14 @@ def _in_order(where: str, row: Any, names: list[str], needed: list[str]) -> list
     return [row.get(name) for name in names]
 
 
-def _matrix(values: list[Any], features: Sequence[Feature], datatype: str) -> NDArray[Any] | None:
+def _matrix(values: list[Any], width: int, datatype: str) -> NDArray[Any] | None:
     """The columns of row after row, if all are valid floats; the array of the rows is contiguous in memory.
 
     Args:
+        width: the number of features.
         datatype: as which the values were sent.
     """
-    if datatype not in _FLOATS or not all(feature.datatype in _FLOATS and not feature.ignored for feature in features):
-        return None
+    # The types are compared, because isinstance would accept a boolean as a number.
     if not {int, float}.issuperset(map(type, values)):
         return None
     try:
@@ -234,22 +241,24 @@ def _matrix(values: list[Any], features: Sequence[Feature], datatype: str) -> ND
             array = array.astype(_FLOATS[datatype]).astype(np.float64)
     if not np.isfinite(array).all():
         return None
-    return array.reshape(-1, len(features)).T
+    return array.reshape(-1, width).T
 
 
-def _columns_of_matrix(tensor: Tensor, features: Sequence[Feature]) -> Columns:
+def _columns_of_matrix(tensor: Tensor, features: Sequence[Feature], floats: str | None) -> Columns:
     width = len(features)
     where = f"input {tensor.name!r:.80}"
     if not (_is_shape(tensor.shape, 2) and tensor.shape[0] > 0 and tensor.shape[1] == width):
         raise InvalidRows(
             f"The shape of {where} must be [rows, {width}] with at least one row, not {tensor.shape!r:.40}."
         )
+    if floats and tensor.datatype in _FLOATS:
+        flat = _flatten(tensor, tensor.shape[0], width)
+        matrix = _matrix(flat, width, tensor.datatype)
+        if matrix is not None:
+            return matrix
     for feature in features:
         _check_datatype(tensor, feature, ": send one input per feature with its name")
     flat = _flatten(tensor, tensor.shape[0], width)
-    matrix = _matrix(flat, features, tensor.datatype)
-    if matrix is not None:
-        return matrix
     return [_column(flat[place::width], feature, tensor.datatype) for place, feature in enumerate(features)]
 
 

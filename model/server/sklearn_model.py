@@ -27,7 +27,15 @@ from .errors import BadRequest, StartError
 from .estimator import PROBABILITIES, Estimator, NotServable, Output, by_row
 from .joint import Call
 from .protocol import InferRequest, RequestedOutput, json_values
-from .rows import Columns, Feature, InvalidRows, columns_from_inputs, columns_from_instances, has_missing
+from .rows import (
+    Columns,
+    Feature,
+    InvalidRows,
+    columns_from_inputs,
+    columns_from_instances,
+    datatype_of_floats,
+    has_missing,
+)
 from .trial import is_independent, rows_like
 
 EXTENSIONS = (".joblib", ".pkl", ".pickle")
@@ -104,6 +112,7 @@ class SklearnModel:
         self._model_dir = model_dir
         self._estimator: Estimator | None = None
         self._features: list[Feature] = []
+        self._floats: str | None = None
         self.version: str | None = None
         self._sha256 = ""
         self.digest: str | None = None
@@ -172,6 +181,7 @@ class SklearnModel:
             Feature(feature.name, feature.datatype, column.ignored and not description, partial(estimator.missing, n))
             for n, (feature, column) in enumerate(zip(described, estimator.columns, strict=True))
         ]
+        self._floats = datatype_of_floats(self._features)
 
     def _predict_examples(self, path: Path, description: Description | None, estimator: Estimator) -> None:
         """Predict the examples of the description, or a row that the model accepts, and set the outputs."""
@@ -236,7 +246,7 @@ class SklearnModel:
             BadRequest: it contains no valid rows for this model.
         """
         try:
-            columns = columns_from_instances(payload, self._features)
+            columns = columns_from_instances(payload, self._features, self._floats)
         except InvalidRows as error:
             raise BadRequest(str(error), error.reason) from error
         return Question(columns, (self._default,), self._by_row)
@@ -261,7 +271,7 @@ class SklearnModel:
                 known = " or ".join(f"'{known}'" for known in self._outputs)
                 raise BadRequest(f"The model has no output {name!r:.40}: request {known}.", "UnknownOutput")
         try:
-            columns = columns_from_inputs(request.tensors, self._features)
+            columns = columns_from_inputs(request.tensors, self._features, self._floats)
         except InvalidRows as error:
             raise BadRequest(str(error), error.reason) from error
         methods = tuple(dict.fromkeys(self._outputs[name].method for name in requested))

@@ -214,11 +214,13 @@ def test_each_method_is_tried_by_itself(model: Any, tmp_path: Path) -> None:
 
 def test_numbers_are_read_at_once_as_one_by_one() -> None:
     """The quick way to read floats has the same values, and the same memory, as that for each feature."""
-    from model.server.rows import Feature, Tensor, columns_from_inputs, columns_from_instances
+    from model.server.rows import Feature, Tensor, columns_from_inputs, columns_from_instances, datatype_of_floats
 
     features = [Feature(name) for name in ("a", "b", "c")]
     rows = [[1, 2.5, -0.0], [2**53 + 1, 1e-320, 3], [10**300, 0.1 + 0.2, -7]]
-    quick = columns_from_instances({"instances": rows}, features)
+    floats = datatype_of_floats(features)
+    assert floats == "FP64"
+    quick = columns_from_instances({"instances": rows}, features, floats)
     each = columns_from_instances({"instances": [dict(zip("abc", row, strict=True)) for row in rows]}, features)
     assert isinstance(quick, np.ndarray)
     assert not isinstance(each, np.ndarray)
@@ -226,6 +228,7 @@ def test_numbers_are_read_at_once_as_one_by_one() -> None:
     assert quick.T.flags["C_CONTIGUOUS"]
     for datatype in ("FP64", "FP32"):
         flat = [value for row in rows[:1] for value in row]
-        nested = columns_from_inputs([Tensor("x", datatype, [1, 3], flat)], features)
+        matrix = columns_from_inputs([Tensor("x", datatype, [1, 3], flat)], features, floats)
+        assert isinstance(matrix, np.ndarray)
         vectors = [Tensor(name, datatype, [1], [value]) for name, value in zip("abc", flat, strict=True)]
-        assert np.asarray(nested).tobytes() == np.asarray(columns_from_inputs(vectors, features)).tobytes()
+        assert matrix.tobytes() == np.asarray(columns_from_inputs(vectors, features)).tobytes()
