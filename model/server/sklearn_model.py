@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,25 +57,6 @@ class Question(Generic[Result]):
     def predict(self, call: Call) -> Result:
         """The answer by calls for this request alone."""
         return self.answer({method: call(self.columns, method) for method in self.methods})
-
-
-class _LazyPandas:
-    """The package pandas, imported on first use."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(import_module("pandas"), name)
-
-
-def import_scikit_learn() -> None:
-    """Import it without pandas, which takes a fifth of the time and is needed by one function that few models use."""
-    if "pandas" in sys.modules:
-        return
-    sys.modules["pandas"] = None  # type: ignore[assignment]  # an import of it then fails
-    try:
-        fixes: Any = import_module("sklearn.utils.fixes")
-        fixes.pd = _LazyPandas()
-    finally:
-        del sys.modules["pandas"]
 
 
 def find_model_file(folder: Path) -> Path:
