@@ -284,7 +284,7 @@ class App:
         """Read a request of the v1 protocol."""
         started = perf_counter()
         event = _decoded(headers) if b"ce-id" in headers else {}
-        binary = cloud_events.is_binary(event)
+        binary = bool(event) and cloud_events.is_binary(event)
         payload = cloud_events.read_binary(event, body) if binary else read_json(body)
         if cloud_events.is_structured(payload):
             payload = payload["data"]

@@ -141,11 +141,13 @@ class JointCalls:
 
     def _end(self, requests: Sequence[_Request], running: asyncio.Future[list[Arrays | Exception]]) -> None:
         """Settle the requests of a call that ran in a thread."""
-        if running.cancelled():
+        error = running.exception()  # not one of the model, which predict_together returns
+        if error:
             for request in requests:
-                request.future.cancel()
-            return
-        self._settle(requests, running.result())
+                if not request.future.done():
+                    request.future.set_exception(error)
+        else:
+            self._settle(requests, running.result())
         self._start()
 
     def _settle(self, requests: Sequence[_Request], results: Sequence[Arrays | Exception]) -> None:

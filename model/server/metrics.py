@@ -18,7 +18,7 @@ from .errors import REASONS, Reason
 
 # The protocol of a prediction request, and of every other request: probes, metadata, paths that do not exist.
 V1, V2, OTHER = "v1", "v2", "other"
-# The client has closed the connection before its request was read. HTTP has no such status; nginx logs this one.
+# The client has closed the connection before its request was predicted. HTTP has no such status; nginx logs this one.
 CLIENT_CLOSED = 499
 _PREDICTION_CODES = (200, 400, 413, 415, CLIENT_CLOSED, 500)
 # For models that answer within a millisecond, and for thresholds of half a second and a second.
@@ -32,7 +32,7 @@ disable_created_metrics()
 _REQUESTS = Counter(
     "model_server_requests_total",
     "Requests by protocol (v1 and v2: predictions, other: everything else) and HTTP status; "
-    "499: the client closed the connection before its request was read",
+    "499: the client closed the connection before its request was predicted",
     ["model_name", "protocol", "code"],
 )
 _DURATION = Histogram(

@@ -280,7 +280,7 @@ def test_together_can_be_turned_off(tmp_path: Path) -> None:
         assert calls == requests == 20
 
 
-def slow(folder: Path, trees: int = 1500, **environment: str) -> Any:
+def slow(folder: Path, trees: int = 700, **environment: str) -> Any:
     """A server whose calls take so long that a test can act during one; with the model."""
     folder.mkdir()
     model = fitted_on_numbers(RandomForestRegressor(trees, max_depth=4, random_state=0))

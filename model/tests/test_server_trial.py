@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -195,7 +197,7 @@ def test_missing_values_are_joined_if_the_examples_have_some(model: Any, tmp_pat
     for instances, joined in [([[1.0, "red"], [2.0, "blue"]], False), ([[1.0, "red"], [None, "blue"]], True)]:
         write(tmp_path, fitted, instances, inputs)
         model.load()
-        model._independent.clear()
+        model.try_together()
         complete = model.instances({"instances": [[1, "green"]]}).columns
         missing = model.instances({"instances": [[None, "green"]]}).columns
         assert model.is_independent(complete, "predict")
@@ -208,8 +210,35 @@ def test_each_method_is_tried_by_itself(model: Any, tmp_path: Path) -> None:
     model.try_together()
     assert list(model._independent) == [("predict", False)]
     columns = model.instances({"instances": [[1, 2, 3]]}).columns
-    assert model.is_independent(columns, "predict_proba")
+    # On a busy machine even this model is slow, and then tried by a thread.
+    deadline = time.monotonic() + 60
+    while not model.is_independent(columns, "predict_proba"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     assert list(model._independent) == [("predict", False), ("predict_proba", False)]
+
+
+def test_requests_for_a_slow_model_do_not_wait_for_its_trial(model: Any, tmp_path: Path) -> None:
+    joblib.dump(RandomForestClassifier(5, random_state=0).fit(ROWS, CLASSES), tmp_path / "model.joblib")
+    model.load()
+    columns = model.instances({"instances": [[1, 2, 3]]}).columns
+    model.seconds = 1.0
+    started, gate, run = threading.Event(), threading.Event(), model._estimator.run
+
+    def held(*arguments: Any) -> Any:
+        started.set()
+        assert gate.wait(60)
+        return run(*arguments)
+
+    model._estimator.run = held
+    model.try_together()
+    assert started.wait(60)
+    assert not model.is_independent(columns, "predict")
+    gate.set()
+    deadline = time.monotonic() + 60
+    while not model.is_independent(columns, "predict"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_numbers_are_read_at_once_as_one_by_one() -> None:
