@@ -21,7 +21,7 @@ from local.errors import LocalError
 
 NAMES = (
     "upload", "manifests", "smoke_test", "readiness", "serving", "from_zero", "rollout", "batch", "demo", "platform",
-    "network_policies",
+    "network_policies", "monitoring",
 )  # fmt: skip
 
 

@@ -161,13 +161,13 @@ def _install(config: Settings, progress: Progress) -> None:
         run_playbook(config, "playbooks/addons.yml")
 
 
-def run_playbook(config: Settings, playbook: str) -> str:
+def run_playbook(config: Settings, playbook: str, *arguments: str) -> str:
     """Run a playbook on a cluster with the local inventory and return what it printed.
 
     :raises MeasurementError: it failed.
     """
     result = subprocess.run(
-        playbook_command(playbook),
+        [*playbook_command(playbook), *arguments],
         cwd=REPOSITORY,
         env=playbook_env(config),
         stdin=subprocess.DEVNULL,

@@ -107,6 +107,13 @@ services:
           C(canaryTrafficPercent) in Standard mode.
       type: list
       elements: str
+    http_routes:
+      description:
+        - Names of the HTTPRoutes that KServe has created for it. KServe leaves them when the service becomes
+          cluster-local.
+      type: list
+      elements: str
+      sample: [iris, iris-predictor]
     conditions:
       description: Conditions of a service that does not serve, with type, status, reason and message.
       type: list

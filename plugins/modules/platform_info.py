@@ -91,6 +91,13 @@ options:
     type: list
     elements: str
     default: []
+  alert_namespaces:
+    description:
+      - Further namespaces whose firing alerts are reported, but not their pods, such as those of components that other
+        teams have installed.
+    type: list
+    elements: str
+    default: []
   models:
     description: Models that must exist; a missing one is a problem.
     type: list
@@ -378,6 +385,9 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._prometheus imp
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._status.report import report, summary
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._status.status import Asked, status, unsettled
 
+LISTS = ("namespaces", "model_namespaces", "alert_namespaces")
+STATUS = ("namespaces", "model_namespaces", "models")
+
 ARGUMENT_SPEC: dict[str, Any] = {
     **AUTH_ARG_SPEC,
     "components": {"type": "list", "elements": "str", "choices": sorted(components.COMPONENTS), "default": []},
@@ -386,7 +396,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "policy_probe": {"type": "str"},
     "policy_probe_timeout": {"type": "int", "default": 0},
     "policy_probe_warn": {"type": "bool", "default": True},
-    **{name: {"type": "list", "elements": "str", "default": []} for name in ("namespaces", "model_namespaces")},
+    **{name: {"type": "list", "elements": "str", "default": []} for name in LISTS},
     "models": {
         "type": "list",
         "elements": "dict",
@@ -397,7 +407,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "prometheus": prometheus.ARGUMENT,
     "retry_for": {"type": "int", "default": 0},
 }
-STATUS = ("namespaces", "model_namespaces", "models")
 
 
 def run(options: Options, run: Run) -> dict[str, Any]:
@@ -432,6 +441,7 @@ def _status(api: apply_client.RestApplyApi, options: Options, run: Run, server: 
             options["model_ready_path"],
             prometheus.source(options["prometheus"], server, models_api),
             (options["prometheus"] or {}).get("labels"),
+            options["alert_namespaces"],
         )
         result = status(models_api, asked, parts, pods.namespaces(api, options["namespaces"]))
         while unsettled(result) and retry.pause():

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Constant load on a model through the gateway. Each request is sent once: the client repeats none."""
+"""Constant load on models through the gateway. Each request is sent once: the client repeats none."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
 
+from local import demo
 from local.settings import Settings
 
 ROWS = {"instances": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]]}
@@ -25,9 +28,9 @@ CUT = "cut"  # the kind of an answer that ended after its headers had arrived: n
 class Client(http.client.HTTPSConnection):
     """A connection to the gateway for a host name that is not in DNS."""
 
-    def __init__(self, settings: Settings, host: str) -> None:
+    def __init__(self, settings: Settings, host: str, timeout: float = 20) -> None:
         context = ssl.create_default_context(cafile=str(settings.state / "ca.crt"))
-        super().__init__(host, settings.https_port, timeout=20, context=context)
+        super().__init__(host, settings.https_port, timeout=timeout, context=context)
         self._tls = context
 
     def connect(self) -> None:
@@ -77,6 +80,42 @@ def load(settings: Settings, host: str, workers: int = 4, pause: float = 0.02) -
         over.set()
         for thread in threads:
             thread.join()
+
+
+@dataclass
+class Load:
+    """Requests to a model through the gateway until it is stopped, and how many were answered with each status."""
+
+    settings: Settings
+    model: str
+    body: Callable[[], Any]
+    pause: float
+    timeout: float = 20
+    statuses: Counter[int] = field(default_factory=Counter)
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Send requests, over a new connection after one that has failed."""
+        while not self.stopped.is_set():
+            with suppress(OSError, http.client.HTTPException):
+                client = Client(self.settings, f"{self.model}.{demo.DOMAIN}", self.timeout)
+                while not self.stopped.wait(self.pause):
+                    self.statuses[client.ask("POST", f"/v1/models/{self.model}:predict", self.body())[0]] += 1
+
+
+@contextmanager
+def under_load(loads: Sequence[Load]) -> Iterator[None]:
+    """Have the loads run, each in a thread."""
+    threads = [threading.Thread(target=load.run, daemon=True) for load in loads]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        for load in loads:
+            load.stopped.set()
+        for thread in threads:
+            thread.join(30)
 
 
 def wrong(answers: Counter[str]) -> dict[str, int]:

@@ -46,7 +46,8 @@ def test_monitoring_is_uninstalled_and_the_models_serve_on(
     first = playbook(*ABSENT)
     assert first.returncode == 0, reason(first)
     assert left(kubectl) == []
-    assert pods(kubectl) == before
+    # None is new; in Knative mode some may have scaled to zero.
+    assert pods(kubectl).items() <= before.items()
     for name in demo.QUESTIONS:
         subprocess.run(demo.curl(settings, name), capture_output=True, check=True)
     second = playbook(*ABSENT)

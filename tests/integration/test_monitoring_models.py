@@ -6,14 +6,10 @@ budgets, and the alerts fire and end."""
 
 from __future__ import annotations
 
-import http.client
 import json
-import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -23,6 +19,7 @@ from local.settings import Settings
 
 from .alert_receiver import query
 from .conftest import Playbook, reason
+from .gateway_load import Load, under_load
 from .helpers import objects, python_container, wait_until
 
 Json = dict[str, Any]
@@ -77,59 +74,6 @@ def faulty(kubectl: Kubectl, name: str) -> Json:
 
 
 @dataclass
-class Load:
-    """Requests to a model through the Gateway until it is stopped, and how many were answered with each status."""
-
-    settings: Settings
-    model: str
-    body: Callable[[], Json]
-    pause: float
-    statuses: dict[int, int] = field(default_factory=dict)
-    stopped: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        context = ssl.create_default_context(cafile=str(self.settings.state / "ca.crt"))
-        host = f"{self.model}.{demo.DOMAIN}"
-        words = {"Host": f"{host}:{self.settings.https_port}", "Content-Type": "application/json"}
-        while not self.stopped.is_set():
-            with suppress(OSError, http.client.HTTPException):
-                connection = Direct(host, self.settings.https_port, context=context, timeout=20)
-                while not self.stopped.wait(self.pause):
-                    path = f"/v1/models/{self.model}:predict"
-                    connection.request("POST", path, json.dumps(self.body()), words)
-                    answer = connection.getresponse()
-                    answer.read()
-                    self.statuses[answer.status] = self.statuses.get(answer.status, 0) + 1
-
-
-class Direct(http.client.HTTPConnection):
-    """A connection over TLS to 127.0.0.1, with the name of a host that no DNS has."""
-
-    def __init__(self, name: str, port: int, context: ssl.SSLContext, timeout: float) -> None:
-        super().__init__("127.0.0.1", port, timeout=timeout)
-        self.name = name
-        self.context = context
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock = self.context.wrap_socket(self.sock, server_hostname=self.name)
-
-
-@contextmanager
-def under_load(loads: list[Load]) -> Iterator[None]:
-    threads = [threading.Thread(target=load.run, daemon=True) for load in loads]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        for load in loads:
-            load.stopped.set()
-        for thread in threads:
-            thread.join(30)
-
-
-@dataclass
 class Faults:
     """What the faulty models answer from now on."""
 
@@ -179,7 +123,8 @@ def recorded(kubectl: Kubectl) -> set[str]:
     return {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
 
 
-def test_each_rule_has_data_under_load(kubectl: Kubectl, faults: dict[str, Faults]) -> None:
+def each_rule_has_data(kubectl: Kubectl) -> None:
+    """Wait until each recording rule has data about each model of the demo."""
     names = recorded(kubectl)
     assert len(names) > 25
 
@@ -194,13 +139,23 @@ def test_each_rule_has_data_under_load(kubectl: Kubectl, faults: dict[str, Fault
     wait_until(without, lambda missing: not missing, 420, pause=5, what="each rule has data about each model")
 
 
-def test_the_gateway_counts_what_the_clients_got(kubectl: Kubectl, faults: dict[str, Faults]) -> None:
+def test_each_rule_has_data_under_load(kubectl: Kubectl, faults: dict[str, Faults]) -> None:
+    each_rule_has_data(kubectl)
+
+
+def counted(kubectl: Kubectl, models: Iterable[str]) -> None:
+    """Wait until the gateway has counted more than one answer a second of each model."""
+
     def rate(model: str) -> float:
         found = query(kubectl, f'sum(gateway:requests:rate5m{{namespace="{PLACE}",model="{model}",code="200"}})')
         return float(found[0]["value"][1]) if found else 0
 
-    for model in (*BODIES, *FAULTY):
+    for model in models:
         wait_until(lambda model=model: rate(model), lambda found: found > 1, 240, pause=5, what=f"{model} is counted")
+
+
+def test_the_gateway_counts_what_the_clients_got(kubectl: Kubectl, faults: dict[str, Faults]) -> None:
+    counted(kubectl, (*BODIES, *FAULTY))
     [latency] = query(kubectl, f'sli:inference_latency_p95:5m{{namespace="{PLACE}",model="iris-classifier"}}')
     assert 0 < float(latency["value"][1]) < 2
 

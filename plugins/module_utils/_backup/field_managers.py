@@ -24,19 +24,30 @@ RESTORING = f"{_COLLECTION}.model_backup"
 def groups(objects: Iterable[tuple[Json, Json]]) -> list[Json]:
     """Return the objects as they are to be applied, each group by its field manager and in this order.
 
+    Objects that name owners come after those without, among which their owners are.
+
     :param objects: each object as the API server returned it, and as it can be applied.
     :return: groups with the keys field_manager, objects, and adds: whether they only add to objects of earlier groups.
     """
-    found: dict[tuple[bool, str], list[Json]] = {}
+    found: dict[tuple[bool, bool, str], list[Json]] = {}
     for live, portable in objects:
         # The largest part of a role comes first: that of one which adds a label would not be valid alone.
         parts = sorted(_parts(live, portable), key=lambda part: (part[0] == RESTORING, -_size(part[1])))
         parts = parts or [(RESTORING, portable)]
+        has_owner = "ownerReferences" in portable["metadata"]
         for index, (manager, part) in enumerate(parts):
-            found.setdefault((index > 0, manager), []).append(part)
+            found.setdefault((index > 0, has_owner, manager), []).append(with_named_owners(part))
     # A role's objects may need those of users.
-    order = sorted(found, key=lambda group: (group[0], group[1] != RESTORING, group[1]))
-    return [{"field_manager": manager, "adds": adds, "objects": found[adds, manager]} for adds, manager in order]
+    order = sorted(found, key=lambda group: (*group[:2], group[2] != RESTORING, group[2]))
+    return [{"field_manager": group[2], "adds": group[0], "objects": found[group]} for group in order]
+
+
+def with_named_owners(thing: Json) -> Json:
+    """Return an object whose owners are named without their UIDs, as in another cluster they have others."""
+    metadata = dict(thing["metadata"])
+    if references := metadata.pop("ownerReferences", None):
+        metadata["ownerReferences"] = [{key: one[key] for key in one if key != "uid"} for one in references]
+    return {**thing, "metadata": metadata}
 
 
 def _parts(live: Json, portable: Json) -> list[tuple[str, Json]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,10 @@ def backup(
             ) from None
         raise
     things = [{**itself, "apiVersion": "v1", "kind": "Namespace"}, *_read(api, namespace, warn)]
-    objects = [(thing, _portable(thing)) for thing in things]
-    changed, sha256 = _put(path, [portable for _live, portable in objects], check_mode)
+    owners = {_identity(thing) for thing in things if not thing["metadata"].get("ownerReferences")}
+    objects = [(thing, _portable(thing, owners)) for thing in things]
+    documents = [field_managers.with_named_owners(portable) for _live, portable in objects]
+    changed, sha256 = _put(path, documents, check_mode)
     more = {}
     if applied:
         applied_changed, more["applied_sha256"] = _put(applied, field_managers.groups(objects), check_mode)
@@ -174,9 +176,23 @@ def _is_wanted(thing: Json) -> bool:
     return not is_controlled(thing) and (thing["kind"], thing["metadata"]["name"]) not in AUTOMATIC
 
 
-def _portable(thing: Json) -> Json:
-    """Return an object as it can be applied where nothing of the old cluster is left."""
+def _identity(thing: Json) -> tuple[str, str, str]:
+    return str(thing["apiVersion"]).rpartition("/")[0], str(thing["kind"]), str(thing["metadata"]["name"])
+
+
+def _portable(thing: Json, owners: Collection[tuple[str, str, str]]) -> Json:
+    """Return an object as it can be applied where nothing of the old cluster is left.
+
+    :param owners: the objects of the backup that can be owners; references to others are left out.
+    """
     left = without_server_fields(thing)
+    references = [
+        one
+        for one in thing["metadata"].get("ownerReferences") or ()
+        if _identity({**one, "metadata": {"name": one["name"]}}) in owners
+    ]
+    if references:
+        left["metadata"]["ownerReferences"] = references
     _strip(left["metadata"], "annotations", _NOTES)
     if thing["kind"] == "Namespace":
         return {key: left[key] for key in ("apiVersion", "kind", "metadata")}

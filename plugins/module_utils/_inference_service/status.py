@@ -26,6 +26,7 @@ from .diagnosis import diagnose, last_words
 from .ignored import ignored_fields
 from .model_probe import Askers, Prediction, Question, ask, target
 from .readiness import Objects, current_pods
+from .routes import created_by_kserve
 from .selection import SERVICES, Selection, sources
 from .wait import NOT_FOUND, Limits, Outcome, Watched, wait
 
@@ -151,8 +152,12 @@ def info(api: KubeApi, selection: Selection, model_query: Question) -> dict[str,
     except NotFound as error:
         return {"changed": False, "services": [], "msg": str(error)}
     details = _diagnosed(api, selection, [entry for entry in services if not _serves(entry)])
-    entries = [_entry(entry, details) for entry in services]
-    return {"changed": False, "services": [{k: v for k, v in e.items() if k != "waited_seconds"} for e in entries]}
+    return {"changed": False, "services": [_state(entry, details) for entry in services]}
+
+
+def _state(entry: Watched, details: Mapping[str, Any]) -> dict[str, Any]:
+    state = {key: value for key, value in _entry(entry, details).items() if key != "waited_seconds"}
+    return {**state, "http_routes": created_by_kserve(entry.objects.service, entry.objects.routes)}
 
 
 def current(api: KubeApi, selection: Selection, model_query: Question) -> Sequence[Watched]:

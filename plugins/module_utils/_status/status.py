@@ -34,7 +34,8 @@ class Asked:
     """What to report.
 
     model_namespaces: whose models; expected: namespace and name of models that must be there; ready_path: where each
-    model is asked whether it is ready; source: Prometheus, None where there is none; labels: of its series.
+    model is asked whether it is ready; source: Prometheus, None where there is none; labels: of its series;
+    alert_namespaces: further ones whose alerts are reported.
     """
 
     model_namespaces: Sequence[str]
@@ -42,6 +43,7 @@ class Asked:
     ready_path: str = ""
     source: Source | None = None
     labels: Mapping[str, str] | None = None
+    alert_namespaces: Sequence[str] = ()
 
 
 def status(api: KubeApi, asked: Asked, components: Mapping[str, Json], namespaces: Sequence[Json]) -> dict[str, Any]:
@@ -56,7 +58,7 @@ def status(api: KubeApi, asked: Asked, components: Mapping[str, Json], namespace
     watched = {namespace: _services(api, namespace, question) for namespace in wanted}
     answers = prometheus.ask(asked.source, queries(wanted, asked.labels or {})) if asked.source else None
     series = Series(answers) if answers else None
-    alerts = _alerts(series, {*wanted, *(entry["name"] for entry in namespaces)})
+    alerts = _alerts(series, {*wanted, *asked.alert_namespaces, *(entry["name"] for entry in namespaces)})
     found = [
         models.row(namespace, entry.name, entry.objects, entry.verdict, series, alerts)
         for namespace in wanted

@@ -173,6 +173,26 @@ def test_prometheus_is_not_exposed_without_users_or_tls(
     assert not [request for request in api.seen if not request.startswith("GET")]
 
 
+def test_what_exposed_prometheus_is_deleted_though_its_host_is_no_longer_set(api: Cluster, tmp_path: Path) -> None:
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "monitoring", "uid": "m"}}
+    api.objects["/api/v1/namespaces/monitoring"] = namespace
+    paths = []
+    for group, kind, plural in (
+        ("networking.k8s.io/v1", "Ingress", "ingresses"),
+        ("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes"),
+    ):
+        api.kinds[f"/apis/{group}"] = {kind: (plural, True)}
+        paths.append(f"/apis/{group}/namespaces/monitoring/{plural}/prometheus")
+        applied = {"manager": "hashfoundry.kserve.monitoring", "operation": "Apply", "fieldsV1": {}}
+        metadata = {"name": "prometheus", "namespace": "monitoring", "uid": kind, "managedFields": [applied]}
+        api.objects[paths[-1]] = {"apiVersion": group, "kind": kind, "metadata": metadata}
+    (tmp_path / "operator.yaml").write_text("")
+    given = {"platform_kubeconfig": str(api.kubeconfig), "monitoring_manifest": str(tmp_path / "operator.yaml")}
+    # The fake API server does not tell what else the namespace contains, so the role keeps it and ends there.
+    _code, output = played(tmp_path, [role()], **given, monitoring_state="absent", platform_deployment_mode="Standard")
+    assert not [path for path in paths if path in api.objects], output
+
+
 def test_a_secret_of_a_receiver_in_the_inventory_stops_the_role_and_is_not_shown(api: Cluster, tmp_path: Path) -> None:
     receivers = [{"name": "team", "slack_configs": [{"api_url": "https://hooks.example.com/PLANTED"}]}]
     given = {"platform_kubeconfig": str(api.kubeconfig), "monitoring_receivers": receivers}

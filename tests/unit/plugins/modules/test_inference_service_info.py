@@ -58,6 +58,22 @@ def test_a_service_that_does_not_serve_is_explained_without_failure(run_module, 
     assert len(api.listed) == 6
 
 
+def test_the_routes_that_kserve_has_created_are_told_from_others(run_module, serve) -> None:
+    items = things()
+    (service,) = (item for item in items if item["kind"] == "InferenceService")
+    (first,) = (item for item in items if item["kind"] == "HTTPRoute")
+    owner = {"kind": "InferenceService", "name": "iris", "uid": service["metadata"]["uid"], "apiVersion": "v1"}
+    other = {**owner, "uid": "of-a-service-before", "controller": True}
+
+    def route(name: str, *owners: dict[str, Any]) -> dict[str, Any]:
+        return {**first, "metadata": {**first["metadata"], "name": name, "uid": name, "ownerReferences": list(owners)}}
+
+    serve(Api(*items, route("iris-top", {**owner, "controller": True}), route("own", owner), route("left", other)))
+    (iris, lily) = run_module(inference_service_info.main, {**ARGUMENTS, "names": ["iris", "lily"]})["services"]
+    assert iris["http_routes"] == sorted(["iris-top", first["metadata"]["name"]])
+    assert lily["http_routes"] == []
+
+
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_a_cluster_without_kserve_has_no_services(run_module, serve, check_mode: bool) -> None:
     api = Api()

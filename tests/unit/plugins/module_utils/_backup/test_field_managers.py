@@ -17,6 +17,7 @@ from ..manifests_server import thing
 
 Json = dict[str, Any]
 SECURITY, SERVING = "hashfoundry.kserve.namespace_security", "hashfoundry.kserve.model_serving"
+EXPOSURE = "hashfoundry.kserve.model_exposure"
 RESTORING = "hashfoundry.kserve.model_backup"
 POLICY = thing(
     "NetworkPolicy",
@@ -112,6 +113,23 @@ def test_an_object_of_users_is_restored_as_a_whole_and_first() -> None:
     found = backed_up(applied((SERVICE, SERVING)), applied((settings, "kubectl")), settings)
     assert [(group["field_manager"], len(group["objects"])) for group in found] == [(RESTORING, 2), (SERVING, 1)]
     assert found[0]["objects"] == [settings, settings]
+
+
+def test_an_object_with_an_owner_comes_after_it_and_names_it() -> None:
+    owner = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "name": "iris"}
+    live = applied((thing("HTTPRoute", "iris.public", api="gateway.networking.k8s.io/v1", spec={"a": "b"}), EXPOSURE))
+    live["metadata"]["ownerReferences"] = [{**owner, "uid": "9"}]
+    [entry] = live["metadata"]["managedFields"]
+    # As the API server writes it: owners are told apart by their UIDs.
+    fields = {".": {}, **{f"f:{key}": {} for key in (*owner, "uid")}}
+    entry["fieldsV1"]["f:metadata"] = {"f:ownerReferences": {".": {}, 'k:{"uid":"9"}': fields}}
+    portable = without_server_fields(live)
+    portable["metadata"]["ownerReferences"] = live["metadata"]["ownerReferences"]
+    service = applied((SERVICE, SERVING))
+    found = groups([(live, portable), (service, without_server_fields(service))])
+    assert [(group["field_manager"], group["adds"]) for group in found] == [(SERVING, False), (EXPOSURE, False)]
+    [route] = found[1]["objects"]
+    assert route["metadata"]["ownerReferences"] == [owner] and route["spec"] == {"a": "b"}
 
 
 def test_fields_of_another_api_version_or_of_the_status_are_no_part() -> None:

@@ -62,8 +62,9 @@ class Api(Server):
 
         versions = [{"groupVersion": f"serving.kserve.io/{version}"} for version in ("v1beta1", "v1alpha1")]
         rotated = {"predictor": {"labels": {"kserve.hashfoundry.io/keys": "0123"}}}
-        owner = [{"kind": "InferenceService", "name": "iris", "uid": "9", "controller": True}]
-        goes_with = [{key: value for key, value in owner[0].items() if key != "controller"}]
+        iris = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "name": "iris", "uid": "9"}
+        owner = [{**iris, "controller": True}]
+        goes_with = [iris, {**iris, "name": "elsewhere"}]
         service = {"spec": {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [{"port": 80}]}}
         claim = {"volumeName": "pvc-1", "storageClassName": "standard"}
         bound = {"annotations": {"pv.kubernetes.io/bind-completed": "yes", "team": "a"}}
@@ -142,6 +143,9 @@ def test_the_backup_can_be_applied_and_contains_no_secret(tmp_path: Path) -> Non
     assert things["PersistentVolumeClaim"]["metadata"]["annotations"] == {"team": "a"}
     assert things["PersistentVolumeClaim"]["spec"] == {"storageClassName": "standard"}
     assert things["Service"]["spec"] == {"ports": [{"port": 80}]}
+    # Of the owners, that of the backup is named; it gets another UID when it is restored.
+    owner = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "name": "iris"}
+    assert things["Service"]["metadata"]["ownerReferences"] == [owner]
     assert things["InferenceService"] == {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",

@@ -68,10 +68,17 @@ def cluster(changes: dict[str, Any] | None = None) -> Api:
     return Api(*iris, *named("rose", things()))
 
 
-def read(prometheus: Prometheus | None, api: Api | None = None, expected: Sequence[str] = (), **given: Any) -> Any:
+def read(
+    prometheus: Prometheus | None,
+    api: Api | None = None,
+    expected: Sequence[str] = (),
+    alert_namespaces: Sequence[str] = (),
+    **given: Any,
+) -> Any:
     chosen = {**DEFAULTS, "timeout": 20.0, "proxy": "", "url": prometheus.url if prometheus else None, **given}
     source = options.source(chosen, options.server(chosen), None) if prometheus else None  # type: ignore[arg-type]
-    asked = Asked([NAMESPACE], [(NAMESPACE, name) for name in expected], "", source, chosen["labels"])
+    models = [(NAMESPACE, name) for name in expected]
+    asked = Asked([NAMESPACE], models, "", source, chosen["labels"], alert_namespaces)
     return status(api or cluster(), asked, {}, [{"name": "kserve", "pods": 1, "ready": 1, "problems": []}])
 
 
@@ -162,6 +169,16 @@ def test_alerts_are_of_their_model_or_of_the_platform(prometheus: Prometheus) ->
         "The platform: an alert fires: CertificateExpiringSoon (warning); follow the runbook that the alert names.",
         "Namespace models: an alert fires: JobFailed (warning); follow the runbook that the alert names.",
     ]
+
+
+def test_alerts_of_further_namespaces(prometheus: Prometheus) -> None:
+    prometheus.series["ALERTS"] = [
+        alert("WebhookWithoutEndpoints", namespace="cert-manager"),
+        alert("JobFailed", "warning", namespace="elsewhere"),
+    ]
+    found = read(prometheus, alert_namespaces=["cert-manager"])
+    assert [entry["name"] for entry in found["alerts"]] == ["WebhookWithoutEndpoints"]
+    assert [entry["name"] for entry in found["namespaces"]] == ["kserve"]
 
 
 def test_an_error_budget_that_is_spent(prometheus: Prometheus) -> None:
