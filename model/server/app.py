@@ -43,8 +43,8 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 # 700 rows of iris, takes half a millisecond.
 INLINE_BYTES = 16 * 1024
 # The rows of a call for several requests: in the event loop, where probes wait for its end, and in a thread. More rows
-# would save little: a call of iris takes 0.11 ms for 2 rows and 0.12 ms for 128.
-LOOP_ROWS, THREAD_ROWS = 128, 1024
+# would save little: a call of iris takes 67 microseconds for 2 rows, and 150 for 128.
+LOOP_ROWS, THREAD_ROWS = 256, 1024
 
 READY = "/v2/health/ready"
 INDEX = "/v2/repository/index"
