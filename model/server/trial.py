@@ -86,7 +86,7 @@ def is_independent(call: Call, method: str, rows: Iterator[Columns], count: int)
     alone: list[Arrays] = []
     for _attempt, row in zip(range(2 * count), rows, strict=False):
         try:
-            result = call(row, method)
+            result = [array.copy() for array in call(row, method)]  # a model may reuse its arrays
         except Exception:  # the model's own code may raise any
             continue
         parts.append(row)
@@ -98,7 +98,7 @@ def is_independent(call: Call, method: str, rows: Iterator[Columns], count: int)
     # Single rows and pairs, since one row is another case in linear algebra.
     pairs = [_joined(parts[place : place + 2]) for place in range(0, len(parts) - 1, 2)]
     try:
-        alone += [call(pair, method) for pair in pairs]
+        alone += [[array.copy() for array in call(pair, method)] for pair in pairs]
     except Exception:
         return False
     parts += pairs
