@@ -33,14 +33,14 @@ from .protocol import (
     write_infer_response,
 )
 from .rows import Columns
-from .sklearn_model import Question, SklearnModel
+from .sklearn_model import ModelInput, SklearnModel
 
 # A request needs up to 23 times the size of its body in memory (measured: 124 MiB idle, 303 MiB with a body of 8 MiB).
 # A pod of 512 MiB can process two such requests at a time, one of 1 GiB five.
 MAX_BODY_BYTES = 8 * 1024 * 1024
-# A request below the limit is read, and its answer written, in the event loop, because a thread costs more than that. A
-# larger one has a thread of its own, so that probes and smaller requests are still answered. A request of 16 KiB, about
-# 700 rows of iris, takes half a millisecond.
+# A request up to the limit is read, and its response written, in the event loop, because a thread costs more. A larger one
+# has a thread of its own, so that probes and smaller requests are still answered. A request of 16 KiB, about 700 rows of
+# iris, takes half a millisecond.
 INLINE_BYTES = 16 * 1024
 # The rows of a call for several requests: in the event loop, where probes wait for its end, and in a thread. More rows
 # would save little: a call of iris takes 67 microseconds for 2 rows, and 150 for 128.
@@ -57,7 +57,6 @@ KSERVE = "0.20.0"  # the version whose model server this one is compatible with
 
 _JSON = (b"content-type", b"application/json")
 _JSON_LENGTH = b"inference-header-content-length"
-
 _EVENT = cloud_events.STRUCTURED.encode()
 LATIN = "latin-1"  # of headers (RFC 9110, section 5.5)
 
@@ -81,19 +80,16 @@ class Response(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request that was read.
+class ReadRequest:
+    """A request that was read; write: makes the response of the answer."""
 
-    write: makes the response of the answer.
-    """
-
-    question: Question[Any]
+    input: ModelInput[Any]
     started: float
     read: float
     write: Callable[[Any], Response]
 
 
-Reader = Callable[[Headers, bytes], Asked]
+Reader = Callable[[Headers, bytes], ReadRequest]
 
 
 class Disconnected(Exception):
@@ -249,10 +245,10 @@ class App:
             logger.exception("A request failed")
             return _error(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}")
 
-    async def _predict(self, asked: Asked, state: dict[str, Any]) -> Response:
+    async def _predict(self, request: ReadRequest, state: dict[str, Any]) -> Response:
         """Predict a request with those that wait at the same time."""
-        question = asked.question
-        futures = [self._calls.predict(question.columns, method) for method in question.methods]
+        methods = request.input.methods
+        futures = [self._calls.predict(request.input.columns, method) for method in methods]
         state[GONE] = partial(_cancel, futures)
         try:
             results = [await futures[0]] if len(futures) == 1 else await asyncio.gather(*futures)
@@ -263,24 +259,24 @@ class App:
             raise Disconnected from None
         finally:
             state.pop(GONE, None)
-        return self._answer(asked, question.answer(dict(zip(question.methods, results, strict=True))))
+        return self._answer(request, request.input.answer(dict(zip(methods, results, strict=True))))
 
     def _predict_alone(self, reader: Reader, headers: Headers, body: bytes) -> Response:
         """Read a request, and predict it in a call of its own."""
-        asked = reader(headers, body)
-        return self._answer(asked, asked.question.predict(self._call_alone))
+        request = reader(headers, body)
+        return self._answer(request, request.input.predict(self._call_alone))
 
     def _call_alone(self, columns: Columns, method: str) -> Arrays:
         self._metrics.call(1)
         return self._model.call(columns, method)
 
-    def _answer(self, asked: Asked, answer: Any) -> Response:
+    def _answer(self, request: ReadRequest, answer: Any) -> Response:
         predicted = perf_counter()
-        response = asked.write(answer)
-        self._metrics.steps(asked.started, asked.read, predicted, perf_counter())
+        response = request.write(answer)
+        self._metrics.steps(request.started, request.read, predicted, perf_counter())
         return response
 
-    def _read_v1(self, headers: Headers, body: bytes) -> Asked:
+    def _read_v1(self, headers: Headers, body: bytes) -> ReadRequest:
         """Read a request of the v1 protocol."""
         started = perf_counter()
         event = _decoded(headers) if b"ce-id" in headers else {}
@@ -290,19 +286,19 @@ class App:
             payload = payload["data"]
         is_event = binary or _media_type(headers) == _EVENT
         write = partial(self._write_event, binary) if is_event else _write_v1
-        return Asked(self._model.instances(payload), started, perf_counter(), write)
+        return ReadRequest(self._model.instances(payload), started, perf_counter(), write)
 
     def _write_event(self, binary: bool, predictions: list[Any]) -> Response:
         body, more = cloud_events.write(self._model.name, {"predictions": predictions}, binary)
         lines = tuple((name.encode(), value.encode()) for name, value in more.items())
         return Response(body, headers=lines, rows=len(predictions))
 
-    def _read_v2(self, headers: Headers, body: bytes) -> Asked:
+    def _read_v2(self, headers: Headers, body: bytes) -> ReadRequest:
         """Read a request of the v2 protocol."""
         started = perf_counter()
         length = headers.get(_JSON_LENGTH)
         request = read_infer_request(body, None if length is None else length.decode(LATIN))
-        return Asked(self._model.tensors(request), started, perf_counter(), partial(self._write_v2, request))
+        return ReadRequest(self._model.tensors(request), started, perf_counter(), partial(self._write_v2, request))
 
     def _write_v2(self, request: InferRequest, results: Sequence[tuple[RequestedOutput, NDArray[Any]]]) -> Response:
         text, json_length = write_infer_response(request, self._model.name, self._model.version, results)

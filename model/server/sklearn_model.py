@@ -51,8 +51,11 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Question(Generic[Result]):
-    """What a request asks of the model: the results of methods for columns, of which the answer is made."""
+class ModelInput(Generic[Result]):
+    """What a request needs from the model: the results of methods for columns.
+
+    answer: makes the predictions of the results.
+    """
 
     columns: Columns
     methods: tuple[str, ...]
@@ -233,8 +236,8 @@ class SklearnModel:
         """
         return self.tensors(request).predict(self.call)
 
-    def instances(self, payload: Any) -> Question[list[Any]]:
-        """What a v1 request asks; its answer has the predictions, one for each row.
+    def instances(self, payload: Any) -> ModelInput[list[Any]]:
+        """The input of a v1 request; its answer has the predictions, one for each row.
 
         Raises:
             BadRequest: it contains no valid rows for this model.
@@ -243,13 +246,13 @@ class SklearnModel:
             columns = columns_from_instances(payload, self._features, self._floats)
         except InvalidRows as error:
             raise BadRequest(str(error), error.reason) from error
-        return Question(columns, (self._default,), self._by_row)
+        return ModelInput(columns, (self._default,), self._by_row)
 
     def _by_row(self, results: Mapping[str, Sequence[NDArray[Any]]]) -> list[Any]:
         return by_row([json_values(array, "predictions") for array in results[self._default]])
 
-    def tensors(self, request: InferRequest) -> Question[list[tuple[RequestedOutput, NDArray[Any]]]]:
-        """What a v2 request asks; its answer has the outputs.
+    def tensors(self, request: InferRequest) -> ModelInput[list[tuple[RequestedOutput, NDArray[Any]]]]:
+        """The input of a v2 request; its answer has the outputs.
 
         Raises:
             BadRequest: it contains no valid rows for this model, or requests an unknown output.
@@ -269,7 +272,7 @@ class SklearnModel:
         except InvalidRows as error:
             raise BadRequest(str(error), error.reason) from error
         methods = tuple(dict.fromkeys(self._outputs[name].method for name in requested))
-        return Question(columns, methods, partial(self._chosen, requested))
+        return ModelInput(columns, methods, partial(self._chosen, requested))
 
     def _chosen(
         self, requested: Mapping[str, RequestedOutput], results: Mapping[str, Sequence[NDArray[Any]]]
