@@ -39,8 +39,8 @@ from .sklearn_model import ModelInput, SklearnModel
 # A pod of 512 MiB can process two such requests at a time, one of 1 GiB five.
 MAX_BODY_BYTES = 8 * 1024 * 1024
 # A request up to the limit is read, and its response written, in the event loop, because a thread costs more. A larger
-# one has a thread of its own, so that probes and smaller requests are still answered. A request of 16 KiB, about 700 rows
-# of iris, takes half a millisecond.
+# one has a thread of its own, so that probes and smaller requests are still answered. 16 KiB are about 700 rows of iris
+# and take half a millisecond.
 INLINE_BYTES = 16 * 1024
 # The rows of a call for several requests: in the event loop, where probes wait for its end, and in a thread. More rows
 # would save little: a call of iris takes 67 microseconds for 2 rows, and 150 for 128.
