@@ -272,7 +272,10 @@ def test_a_quick_model_is_also_called_for_several_requests(tmp_path: Path) -> No
 
 def test_together_can_be_turned_off(tmp_path: Path) -> None:
     model = fitted_on_numbers(RandomForestRegressor(200, random_state=0))
-    predict = lambda rows: model.predict(rows).tolist()  # noqa: E731
+
+    def predict(rows: list[Any]) -> list[Any]:
+        return list(model.predict(rows).tolist())
+
     with served(tmp_path / "model", model, predict, PREDICT_TOGETHER="false") as to:
         connections = send(to.port, 20, of_number)
         assert [received(connection) for connection in connections] == [predict(of_number(n)) for n in range(20)]
