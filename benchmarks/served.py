@@ -310,11 +310,11 @@ def path(protocol: str, model: str) -> str:
     return f"/v1/models/{model}:predict" if protocol == "v1" else f"/v2/models/{model}/infer"
 
 
-def is_right(protocol: str, answer: bytes, expected: Any = EXPECTED) -> bool:
+def is_right(protocol: str, answer: bytes, subject: Subject = IRIS) -> bool:
     """Whether an answer holds the right predictions."""
     try:
         content = json.loads(answer)
-        return bool((content["predictions"] if protocol == "v1" else content["outputs"][0]["data"]) == expected)
+        return bool((content["predictions"] if protocol == "v1" else content["outputs"][0]["data"]) == subject.expected)
     except (ValueError, KeyError, TypeError, IndexError):
         return False
 
@@ -328,7 +328,7 @@ def first_answer(connect: Callable[[], HTTPConnection], server: Server) -> float
             headers = {"Content-Type": "application/json"}
             connection.request("POST", path(protocol, server.model), body(protocol, server.subject), headers)
             response = connection.getresponse()
-            if response.status == 200 and is_right(protocol, response.read(), server.subject.expected):
+            if response.status == 200 and is_right(protocol, response.read(), server.subject):
                 return time.time()
         except (OSError, HTTPException):
             pass

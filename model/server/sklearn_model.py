@@ -41,9 +41,9 @@ from .trial import is_independent, rows_like
 
 EXTENSIONS = (".joblib", ".pkl", ".pickle")
 # A model is slow if it takes longer for its examples. With the second limit it is tried after the start of the server.
-SLOW_SECONDS, TOO_SLOW_SECONDS = 0.005, 0.3
-# How many rows are predicted to find whether rows are independent of each other, for a quick and a slow model.
-MANY, FEW = 12, 4
+SLOW_SECONDS, TOO_SLOW_SECONDS = 0.005, 0.2
+# How many rows are predicted to find whether rows are independent of each other: many by a model that takes less time.
+MANY, FEW, FEW_SECONDS = 24, 6, 0.001
 
 logger = logging.getLogger(__name__)
 
@@ -305,7 +305,7 @@ class SklearnModel:
         assert estimator
         examples = self._with_missing if missing else estimator.typical()
         rows = rows_like(examples, estimator.columns, estimator.texts) if examples else iter(())
-        found = is_independent(estimator.run, method, rows, FEW if self.is_slow else MANY)
+        found = is_independent(estimator.run, method, rows, FEW if self.seconds > FEW_SECONDS else MANY)
         self._independent[method, missing] = found
         which, how = " with missing values" * missing, "together" if found else "one by one"
         logger.info("Requests%s that wait at the same time are predicted %s (%s)", which, how, method)
