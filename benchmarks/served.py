@@ -5,20 +5,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from http.client import HTTPConnection, HTTPException
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import joblib
 from kubernetes import client, config, watch
+from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestClassifier
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.port import ObjectStore
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store.s3_client import S3Options
 from benchmarks.results import MeasurementError
 from benchmarks.tools import FOLDER
 from local import __main__ as commands
@@ -34,13 +43,40 @@ NAMESPACE = "benchmark-serving"
 ACCOUNT = "reader"
 MODEL = "iris-classifier"
 MODELS_NAMESPACE = "ml-models"  # of inventories/local
-STORAGE_URI = f"s3://hashfoundry-ml-models/{MODEL}/v1/"
 RESOURCES = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+BUCKET = "hashfoundry-ml-models"
 INSTANCES, EXPECTED = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]], [0, 2]
 SOURCE = "sklearnserver"  # the package of KServe's sklearnserver, and the volume that contains it
 TIMEOUT_S = 300
+TREES = 200
+TOGETHER = "PREDICT_TOGETHER"
+S3_KEY = "local-owner"  # of inventories/local
 POLL_S = 0.01
 PREFIX = "hashfoundry.local/benchmark-"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model in the bucket, and the rows that it predicts.
+
+    name: its folder in the bucket.
+    label: its name in the table, or empty.
+    """
+
+    name: str
+    label: str = ""
+    instances: Any = field(default_factory=lambda: INSTANCES, compare=False)
+    expected: Any = field(default_factory=lambda: EXPECTED, compare=False)
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{BUCKET}/{self.name}/v1/"
+
+
+IRIS = Subject(MODEL)
+CUSTOMERS = [[2, 115.5, 4, "month-to-month", "fibre", "invoice"], [60, 42.5, 0, "two years", "dsl", "card"]]
+CHURN = Subject("churn-classifier", "churn", CUSTOMERS, [1, 0])
+FOREST = Subject("benchmark-forest", f"forest of {TREES} trees")
 
 
 @dataclass(frozen=True)
@@ -51,18 +87,26 @@ class Server:
     label: its name in the table.
     protocols: the supported inference protocols.
     model: the model name in its URL paths.
+    subject: the model.
+    environment: further environment variables.
     """
 
     name: str
     label: str
     protocols: tuple[str, ...]
     model: str
+    subject: Subject = IRIS
+    environment: tuple[tuple[str, str], ...] = ()
 
     def predictor(self, image: str) -> dict[str, Any]:
         """The predictor of its InferenceService; image: the image, unless it is the runtime's."""
-        model = {"modelFormat": {"name": "sklearn"}, "storageUri": STORAGE_URI, "resources": RESOURCES}
+        model: dict[str, Any] = {
+            "modelFormat": {"name": "sklearn"},
+            "storageUri": self.subject.uri,
+            "resources": RESOURCES,
+        }
         if self.name == "fastapi":
-            environment = [{"name": "STORAGE_URI", "value": STORAGE_URI}]
+            environment = [{"name": "STORAGE_URI", "value": self.subject.uri}]
             container = {"name": "kserve-container", "image": image, "env": environment, "resources": RESOURCES}
             return {"containers": [{**container, "ports": [{"containerPort": 8080}]}]}
         if self.name == "mlserver":
@@ -75,6 +119,8 @@ class Server:
             volume = {"name": SOURCE, "configMap": {"name": SOURCE}}
             kserve = {"image": image, "volumeMounts": [mount]}
             return {"model": {**model, **kserve}, "volumes": [volume]}
+        if self.environment:
+            model["env"] = [{"name": name, "value": value} for name, value in self.environment]
         return {"model": model}
 
 
@@ -83,6 +129,25 @@ FASTAPI = Server("fastapi", "FastAPI", ("v1",), MODEL)
 MLSERVER = Server("mlserver", "MLServer", ("v2",), "mlserver")
 KSERVE = Server("kserve", "KServe's sklearnserver", ("v1", "v2"), "kserve")
 SERVERS = (OURS, FASTAPI, MLSERVER, KSERVE)
+
+
+def _alone(server: Server) -> Server:
+    """The same server with one call of the model for each request."""
+    return replace(
+        server,
+        name=f"{server.name}-alone",
+        label=f"{server.label} with {TOGETHER}=false",
+        model=f"{server.model}-alone",
+        environment=((TOGETHER, "false"),),
+    )
+
+
+# The collection's server with other models, in v1 as the churn model has strings.
+OTHERS = tuple(
+    replace(OURS, name=subject.name, model=subject.name, protocols=("v1",), subject=subject)
+    for subject in (CHURN, FOREST)
+)
+ALONE = {server: _alone(server) for server in (OURS, *OTHERS)}
 
 
 @dataclass(frozen=True)
@@ -231,10 +296,10 @@ def to_seconds(text: str) -> float:
     return datetime.fromisoformat(re.sub(r"(\.\d{1,6})\d*", r"\1", text).replace("Z", "+00:00")).timestamp()
 
 
-def body(protocol: str) -> str:
+def body(protocol: str, subject: Subject = IRIS) -> str:
     """The request of one protocol."""
     if protocol == "v1":
-        return json.dumps({"instances": INSTANCES})
+        return json.dumps({"instances": subject.instances})
     data = [value for row in INSTANCES for value in row]
     tensor = {"name": "input-0", "shape": [len(INSTANCES), 4], "datatype": "FP64", "data": data}
     return json.dumps({"inputs": [tensor]})
@@ -245,11 +310,11 @@ def path(protocol: str, model: str) -> str:
     return f"/v1/models/{model}:predict" if protocol == "v1" else f"/v2/models/{model}/infer"
 
 
-def is_right(protocol: str, answer: bytes) -> bool:
+def is_right(protocol: str, answer: bytes, subject: Subject = IRIS) -> bool:
     """Whether an answer holds the right predictions."""
     try:
         content = json.loads(answer)
-        return bool((content["predictions"] if protocol == "v1" else content["outputs"][0]["data"]) == EXPECTED)
+        return bool((content["predictions"] if protocol == "v1" else content["outputs"][0]["data"]) == subject.expected)
     except (ValueError, KeyError, TypeError, IndexError):
         return False
 
@@ -261,9 +326,9 @@ def first_answer(connect: Callable[[], HTTPConnection], server: Server) -> float
         connection = connect()
         try:
             headers = {"Content-Type": "application/json"}
-            connection.request("POST", path(protocol, server.model), body(protocol), headers)
+            connection.request("POST", path(protocol, server.model), body(protocol, server.subject), headers)
             response = connection.getresponse()
-            if response.status == 200 and is_right(protocol, response.read()):
+            if response.status == 200 and is_right(protocol, response.read(), server.subject):
                 return time.time()
         except (OSError, HTTPException):
             pass
@@ -273,7 +338,9 @@ def first_answer(connect: Callable[[], HTTPConnection], server: Server) -> float
     raise MeasurementError(f"{server.label} did not answer in {TIMEOUT_S} s.")
 
 
-def _objects(served: Served, references: Mapping[str, str], annotations: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def _objects(
+    served: Served, references: Mapping[str, str], annotations: Mapping[str, str], servers: Sequence[Server]
+) -> Iterator[dict[str, Any]]:
     """The account that reads the bucket, KServe's own server, and each service with a port of the node."""
     yield _object("v1", "Namespace", NAMESPACE)
     keys = json.loads(served.kubectl("get", "secret", "model-reader", f"--namespace={MODELS_NAMESPACE}", "-ojson"))
@@ -284,7 +351,7 @@ def _objects(served: Served, references: Mapping[str, str], annotations: Mapping
     source = served.settings.state / "sources" / "kserve" / "python" / SOURCE / SOURCE
     files = {file.name: file.read_text() for file in source.glob("*.py") if not file.name.startswith("test_")}
     yield {**_object("v1", "ConfigMap", SOURCE), "data": files}
-    for server in SERVERS:
+    for server in servers:
         stopped = {"serving.kserve.io/stop": "true", **annotations}
         predictor = {"serviceAccountName": ACCOUNT, "minReplicas": 0 if annotations else 1}
         predictor |= server.predictor(references.get(server.name, ""))
@@ -310,7 +377,9 @@ def _object(version: str, kind: str, name: str, annotations: Mapping[str, str] |
 
 
 @contextmanager
-def running(config: Settings, annotations: Mapping[str, str] | None = None) -> Iterator[Served]:
+def running(
+    config: Settings, annotations: Mapping[str, str] | None = None, servers: Sequence[Server] = SERVERS
+) -> Iterator[Served]:
     """The services on the demo's cluster, which is made, and converged, where it is not; they are deleted at the end.
 
     annotations: of the services, in Knative mode.
@@ -330,7 +399,28 @@ def running(config: Settings, annotations: Mapping[str, str] | None = None) -> I
     references = {image.ref.removeprefix(PREFIX).split("-")[0].split(":")[0]: image.ref for image in ours}
     served.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
     try:
-        served.apply(*_objects(served, references, annotations or {}))
+        if any(server.subject is FOREST for server in servers):
+            _bucket(config).put(*_forest())
+        served.apply(*_objects(served, references, annotations or {}, servers))
         yield served
     finally:
         served.kubectl("delete", "namespace", NAMESPACE)
+        if any(server.subject is FOREST for server in servers):
+            _bucket(config).remove(_forest()[0])
+
+
+def _bucket(config: Settings) -> ObjectStore:
+    """The bucket of the models, for their owner."""
+    secret = (config.state / "s3-secret-key").read_text().split()[0]
+    url = f"http://127.0.0.1:{config.s3_port}"
+    return s3.connect(S3Options(BUCKET, url, "us-east-1", S3_KEY, secret, addressing_style="path"))
+
+
+@cache
+def _forest() -> tuple[str, bytes, str]:
+    """The key, the content and the SHA-256 of a forest that predicts iris."""
+    rows, classes = load_iris(return_X_y=True)
+    content = BytesIO()
+    joblib.dump(RandomForestClassifier(TREES, random_state=0).fit(rows, classes), content)
+    data = content.getvalue()
+    return f"{FOREST.name}/v1/model.joblib", data, hashlib.sha256(data).hexdigest()

@@ -1,7 +1,11 @@
 # Copyright (c) 2026, Hash Foundry
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Serving the iris model: latency, highest rate and cold start, compared with other model servers."""
+"""Serving the iris model: latency, highest rate and cold start, compared with other model servers.
+
+The collection's server predicts the requests that wait at the same time in one call of the model. It is also measured
+with one call for each request, and in both ways with the churn model and a forest.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,20 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.plan
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._load_test.smoke_test import Check, SmokeTest
 from benchmarks import served, tools
 from benchmarks.results import MeasurementError, Report, Row
-from benchmarks.served import FASTAPI, KSERVE, MLSERVER, OURS, SERVERS, Server, Start
+from benchmarks.served import (
+    ALONE,
+    FASTAPI,
+    IRIS,
+    KSERVE,
+    MLSERVER,
+    OTHERS,
+    OURS,
+    SERVERS,
+    TOGETHER,
+    Server,
+    Start,
+    Subject,
+)
 from local import settings
 from local.settings import REPOSITORY
 
@@ -31,6 +48,8 @@ LIMIT_MS = 100
 # A rate is sustained if this part of it is predicted correctly and in time, and requests are not sent late.
 SUSTAINED, LATE_MS = 0.99, 20.0
 RATE_SECONDS, FIRST_RATE, STEP, HALVINGS = 2, 800.0, 1.5, 3
+# How many times as many requests the server predicts together as one by one.
+FACTOR = 1.5
 PERCENTILES = ("p50", "p95", "p99")
 IMAGES = {FASTAPI: "fastapi_iris", MLSERVER: "mlserver_iris", KSERVE: "kserve_iris"}
 PACKAGES = ("scikit-learn", "uvicorn", "orjson", "fastapi", "pydantic", "mlserver", "kserve")
@@ -50,16 +69,18 @@ def on_core(core: int) -> Iterator[None]:
 def load(address: tuple[str, int], server: Server, protocol: str, rate: float, seconds: float) -> dict[str, Any]:
     """The result of an open load on the NodePort of a server."""
     to = http_server.server(f"http://{address[0]}:{address[1]}", "http", None, None, None, proxy="")
-    return load_to(to, server.model, protocol, rate, seconds)
+    return load_to(to, server.model, protocol, rate, seconds, server.subject)
 
 
-def load_to(to: http_server.Server, model: str, protocol: str, rate: float, seconds: float) -> dict[str, Any]:
+def load_to(
+    to: http_server.Server, model: str, protocol: str, rate: float, seconds: float, subject: Subject = IRIS
+) -> dict[str, Any]:
     """The result of inference_smoke_test for an open load; every prediction is compared."""
     check = Check(
         model,
         protocol,
-        served.INSTANCES,
-        served.EXPECTED,
+        subject.instances,
+        subject.expected,
         Plan(0, seconds=seconds, rate=rate, warmup=WARMUP),
         retry_for=30,
         thresholds={"error_rate": 1.0},
@@ -122,12 +143,13 @@ def measure(rounds: int = ROUNDS) -> Report:
     latency: dict[tuple[Server, str], list[Mapping[str, float]]] = {}
     rates: dict[tuple[Server, str], list[float]] = {}
     starts: dict[Server, list[Start]] = {}
-    with served.running(config) as cluster:
+    with served.running(config, servers=[*SERVERS, *OTHERS, *ALONE.values()]) as cluster:
         # The first pod on a new cluster is slower than all later ones.
         cluster.start(OURS)
         cluster.stop(OURS)
         for number in range(rounds):
-            for server in SERVERS[number % len(SERVERS) :] + SERVERS[: number % len(SERVERS)]:
+            servers = (*SERVERS, ALONE[OURS])
+            for server in servers[number % len(servers) :] + servers[: number % len(servers)]:
                 start = cluster.start(server)
                 starts.setdefault(server, []).append(start)
                 print(f"    round {number + 1}, {server.label}: first response after {start.seconds:.2f} s", flush=True)
@@ -140,8 +162,17 @@ def measure(rounds: int = ROUNDS) -> Report:
                     values = ", ".join(f"{name} {modest['latency_ms'][name]:.2f} ms" for name in PERCENTILES)
                     print(f"      {protocol}: {values}; {rate:.0f}/s", flush=True)
                 cluster.stop(server)
+            for server in [one for pair in ALONE.items() if pair[0] is not OURS for one in pair][:: 1 - number % 2 * 2]:
+                cluster.start(server)
+                first = rates.get((server, "v1"), [FIRST_RATE])[-1]
+                rate = _highest(cluster.address(server), server, "v1", first)
+                rates.setdefault((server, "v1"), []).append(rate)
+                print(f"    round {number + 1}, {server.label}, {server.subject.label}: {rate:.0f}/s", flush=True)
+                cluster.stop(server)
     for protocol in ("v1", "v2"):
         _rows(report, protocol, latency, rates)
+    for server in OTHERS:
+        _compare_alone(report, server, "v1", rates)
     start_rows(report, "from the creation of the pod to the first response", starts)
     report.notes += _notes(starts)
     return report
@@ -164,6 +195,17 @@ def highest_rate(try_load: Callable[[float], Mapping[str, Any]], first: float = 
     return highest(try_rate, first)
 
 
+def _compare_alone(
+    report: Report, server: Server, protocol: str, rates: Mapping[tuple[Server, str], list[float]]
+) -> None:
+    """Add the highest rate of the server with calls for several requests, and with one for each."""
+    values = {one.label: rates[one, protocol] for one in (server, ALONE[server])}
+    alone, together = (statistics.median(values[one.label]) for one in (ALONE[server], server))
+    figure = f"{protocol}, {server.subject.label or 'iris'}, highest rate at p99 < {LIMIT_MS} ms"
+    limit = f"at least {FACTOR} times that with {TOGETHER}=false"
+    report.compare(figure, server.label, values, unit="requests/s", limit=limit, met=together >= FACTOR * alone)
+
+
 def _rows(
     report: Report,
     protocol: str,
@@ -177,12 +219,14 @@ def _rows(
         best = min(statistics.median(values[server.label]) for server in compared[1:])
         met = statistics.median(values[OURS.label]) <= best
         figure = f"{protocol}, {MODEST_RATE} requests/s: {name}"
+        values[ALONE[OURS].label] = [one[name] for one in latency[ALONE[OURS], protocol]]
         report.compare(figure, OURS.label, values, unit="ms", limit="not worse than any other", met=met)
     values = {server.label: rates[server, protocol] for server in compared}
     best = max(statistics.median(values[server.label]) for server in compared[1:])
     met = statistics.median(values[OURS.label]) >= best
     figure = f"{protocol}, highest rate at p99 < {LIMIT_MS} ms"
     report.compare(figure, OURS.label, values, unit="requests/s", limit="not worse than any other", met=met)
+    _compare_alone(report, OURS, protocol, rates)
 
 
 def start_rows(report: Report, figure: str, starts: Mapping[Server, list[Start]]) -> None:
@@ -207,6 +251,8 @@ def _notes(starts: Mapping[Server, list[Start]]) -> list[str]:
         "These two write an access log, which is their default.",
         f"A rate is sustained if {SUSTAINED:.0%} of it is reached, all predictions are correct and p99 is under "
         f"{LIMIT_MS} ms; one that fails is tried again. The load is open and lasts {RATE_SECONDS} s.",
+        f"With {TOGETHER}=false the collection's server calls the model once for each request. The churn model has "
+        "numbers and strings.",
         "The images are loaded on the node. "
         f"The log of the last start of model/server: {starts[OURS][-1].log_line or 'nothing'}.",
     ]

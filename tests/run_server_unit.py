@@ -26,7 +26,21 @@ SUITES = {
     "batch": ["test_batch_rows.py", "test_batch_run.py"],
     "server": [
         f"test_server_{part}.py"
-        for part in ("churn", "estimators", "http", "metrics", "model", "protocol", "requirements", "rows")
+        for part in (
+            "churn",
+            "estimators",
+            "http",
+            "imports",
+            "joint",
+            "metrics",
+            "model",
+            "packets",
+            "protocol",
+            "requirements",
+            "rows",
+            "together",
+            "trial",
+        )
     ],
     "storage_initializer": ["test_storage_initializer.py"],
 }

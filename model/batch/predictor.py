@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from model.server.errors import StartError
 from model.server.estimator import PROBABILITIES
+from model.server.imports import import_scikit_learn
 from model.server.rows import Feature, InvalidRows
 from model.server.sklearn_model import SklearnModel
 
@@ -66,6 +67,7 @@ def load(name: str, folder: Path, probabilities: bool) -> Predictor:
     Raises:
         BatchError: it cannot be loaded, or has no probabilities although they are requested.
     """
+    import_scikit_learn()
     model = SklearnModel(name, folder)
     try:
         model.load()

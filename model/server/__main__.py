@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -21,6 +22,8 @@ logger = logging.getLogger("server")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Load the model, then serve until SIGTERM. If it cannot start, return 1 after printing one sentence to stderr."""
     began = time.perf_counter()
+    # What is imported and loaded remains, so that looking for garbage meanwhile would find nothing.
+    gc.disable()
     # PID 1 of a container ignores SIGTERM without a handler. Before it serves, no request can be lost.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     options = _parser().parse_args(arguments)
@@ -29,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from .app import App
     from .errors import StartError
     from .http_server import HttpServer
+    from .imports import import_scikit_learn
     from .metrics import ModelMetrics
-    from .sklearn_model import SklearnModel, import_scikit_learn
+    from .sklearn_model import SklearnModel
 
     import_scikit_learn()
     imported = time.perf_counter()
@@ -38,7 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         drain_seconds = _number("DRAIN_SECONDS", "10", "the number of seconds to serve requests after SIGTERM")
         metrics_port = _metrics_port(options.http_port)
+        together = _is_true("PREDICT_TOGETHER", "true")
         model.load()
+        if together:
+            model.try_together()
     except StartError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -49,8 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "Serving %s: %.3f s importing, %.3f s loading the model, %.3f s of CPU time since the process started",
         model.name, imported - began, loaded - imported, time.process_time(),
     )  # fmt: skip
+    # Nor is it looked at while requests are served.
+    gc.freeze()
+    gc.enable()
     try:
-        HttpServer(App(model, metrics, metrics_port), options.http_port, metrics_port, drain_seconds).run()
+        app = App(model, metrics, metrics_port, together)
+        HttpServer(app, options.http_port, metrics_port, drain_seconds).run()
     except StartError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -65,6 +76,16 @@ def _number(name: str, default: str, meaning: str) -> int:
     if not text.isdecimal():
         raise StartError(f"{name} is {text!r:.40}: set it to {meaning}.")
     return int(text)
+
+
+def _is_true(name: str, default: str) -> bool:
+    """The value of an environment variable."""
+    from .errors import StartError
+
+    text = os.environ.get(name, default)
+    if text.lower() not in ("true", "false"):
+        raise StartError(f"{name} is {text!r:.40}: set it to true or false.")
+    return text.lower() == "true"
 
 
 def _metrics_port(http_port: int) -> int | None:

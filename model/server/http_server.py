@@ -6,17 +6,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import re
 import signal
 import socket
 import time
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from .app import RECEIVED, App
+from .app import RECEIVED, App, disconnect
 from .errors import StartError
 
 # Longer than Envoy's idle timeout of one hour. If the server closed an idle connection first, a request that was just
@@ -29,8 +31,56 @@ GRACE_S = 15
 
 # The parser rejects a request with a longer head.
 MAX_HEAD_BYTES = 64 * 1024
+# How responses begin, but not 100 Continue, for which the client waits.
+_HEADS = {b"HTTP/1.1 %d" % digit for digit in range(2, 6)}
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _UPGRADE = re.compile(rb"\nupgrade[ \t]*:[^\r\n]*", re.IGNORECASE)
+
+
+class OneWrite(asyncio.Transport):
+    """A connection that writes the head of a response together with its body, in one system call and packet."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self._transport = transport
+        self._head = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Write data; the head of a response waits for what follows, which uvicorn writes at once."""
+        if self._head:
+            data = self._head + data
+            self._head = b""
+        elif data[:10] in _HEADS and data[-4:] == b"\r\n\r\n":
+            self._head = bytes(data)
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Write a head that nothing follows, as in the response to HEAD."""
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+
+    def close(self) -> None:
+        """Close the connection after what was written."""
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether it is closing, or closed."""
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """A fact of the connection."""
+        return self._transport.get_extra_info(name, default)
+
+    def pause_reading(self) -> None:
+        """Read no more."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        self._transport.resume_reading()
 
 
 class Protocol(HttpToolsProtocol):
@@ -45,6 +95,7 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._head = b""
         self._in_message = False
+        self._earlier: list[Any] = []  # what a client that does not wait for answers has sent before
 
     def data_received(self, data: bytes) -> None:
         """Pass data to the parser, and the head of a request when it is complete."""
@@ -59,6 +110,15 @@ class Protocol(HttpToolsProtocol):
                 data = _UPGRADE.sub(b"\nx-ignored: upgrade", data[: found.start()]) + data[found.start() :]
         super().data_received(data)
 
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Begin a connection."""
+        super().connection_made(OneWrite(transport))
+
+    def on_response_complete(self) -> None:
+        """Continue with the next request of the connection."""
+        self.transport.flush()
+        super().on_response_complete()
+
     def on_message_begin(self) -> None:
         """Note that what follows belongs to a request."""
         self._in_message = True
@@ -69,6 +129,20 @@ class Protocol(HttpToolsProtocol):
         self._in_message = False
         self.scope["state"][RECEIVED] = time.perf_counter()
         super().on_message_complete()
+
+    def on_headers_complete(self) -> None:
+        """Note which requests of the connection are in progress."""
+        if self.cycle and not self.cycle.response_complete:
+            self._earlier = [cycle for cycle in self._earlier if not cycle.response_complete] + [self.cycle]
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the requests in progress: uvicorn itself notices only the last that the client has sent."""
+        super().connection_lost(exc)
+        for cycle in [*self._earlier, self.cycle]:
+            if cycle and not cycle.response_complete:
+                cycle.disconnected = True
+                disconnect(cycle.scope["state"])
 
 
 def listen(port: int, option: str) -> socket.socket:

@@ -18,11 +18,13 @@ from .errors import REASONS, Reason
 
 # The protocol of a prediction request, and of every other request: probes, metadata, paths that do not exist.
 V1, V2, OTHER = "v1", "v2", "other"
-# The client has closed the connection before its request was read. HTTP has no such status; nginx logs this one.
+# The client has closed the connection before its request was predicted. HTTP has no such status; nginx logs this one.
 CLIENT_CLOSED = 499
 _PREDICTION_CODES = (200, 400, 413, 415, CLIENT_CLOSED, 500)
 # For models that answer within a millisecond, and for thresholds of half a second and a second.
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+CALL_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 
 # One more series for each counter and histogram, which only OpenMetrics defines.
 disable_created_metrics()
@@ -30,7 +32,7 @@ disable_created_metrics()
 _REQUESTS = Counter(
     "model_server_requests_total",
     "Requests by protocol (v1 and v2: predictions, other: everything else) and HTTP status; "
-    "499: the client closed the connection before its request was read",
+    "499: the client closed the connection before its request was predicted",
     ["model_name", "protocol", "code"],
 )
 _DURATION = Histogram(
@@ -46,6 +48,12 @@ _IN_FLIGHT = Gauge(
 )
 _INFO = Info("model_server_model", "The version of the served model, and its digest", ["model_name"])
 _LOAD = Gauge("model_server_model_load_seconds", "Time that loading the model took at the start", ["model_name"])
+_CALLS = Histogram(
+    "model_server_requests_per_call",
+    "Requests that were predicted together in one call of the model",
+    ["model_name"],
+    buckets=CALL_BUCKETS,
+)
 # KServe's model servers have metrics of the same names.
 _STEPS = [
     Histogram(f"request_{verb}_seconds", f"{verb} request latency", ["model_name"], buckets=BUCKETS)
@@ -68,6 +76,7 @@ class ModelMetrics:
         self._rejected = {reason: _REJECTED.labels(model_name, reason).inc for reason in REASONS}
         self._rows = _ROWS.labels(model_name).inc
         self._steps = [step.labels(model_name).observe for step in _STEPS]
+        self.call = _CALLS.labels(model_name).observe  # with the number of requests of a call of the model
         _IN_FLIGHT.labels(model_name).set_function(lambda: self.in_flight)
 
     def loaded(self, version: str, digest: str, seconds: float) -> None:

@@ -7,15 +7,17 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import os
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,29 +26,44 @@ from .description import Description, read_description
 from .digest import read_digest
 from .errors import BadRequest, StartError
 from .estimator import PROBABILITIES, Estimator, NotServable, Output, by_row
+from .joint import Call
 from .protocol import InferRequest, RequestedOutput, json_values
-from .rows import Feature, InvalidRows, columns_from_inputs, columns_from_instances
+from .rows import (
+    Columns,
+    Feature,
+    InvalidRows,
+    columns_from_inputs,
+    columns_from_instances,
+    datatype_of_floats,
+    has_missing,
+)
+from .trial import is_independent, rows_like
 
 EXTENSIONS = (".joblib", ".pkl", ".pickle")
+# A model is slow if it takes longer for its examples. With the second limit it is tried after the start of the server.
+SLOW_SECONDS, TOO_SLOW_SECONDS = 0.005, 0.2
+# How many rows are predicted to find whether rows are independent of each other: many by a model that takes less time.
+MANY, FEW, FEW_SECONDS = 24, 6, 0.001
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
-class _LazyPandas:
-    """The package pandas, imported on first use."""
+@dataclass(frozen=True, slots=True)
+class ModelInput(Generic[Result]):
+    """What a request needs from the model: the results of methods for columns.
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(import_module("pandas"), name)
+    answer: makes the predictions of the results.
+    """
 
+    columns: Columns
+    methods: tuple[str, ...]
+    answer: Callable[[Mapping[str, Sequence[NDArray[Any]]]], Result]
 
-def import_scikit_learn() -> None:
-    """Import it without pandas, which takes a fifth of the time and is needed by one function that few models use."""
-    if "pandas" in sys.modules:
-        return
-    sys.modules["pandas"] = None  # type: ignore[assignment]  # an import of it then fails
-    try:
-        fixes: Any = import_module("sklearn.utils.fixes")
-        fixes.pd = _LazyPandas()
-    finally:
-        del sys.modules["pandas"]
+    def predict(self, call: Call) -> Result:
+        """The answer by calls for this request alone."""
+        return self.answer({method: call(self.columns, method) for method in self.methods})
 
 
 def find_model_file(folder: Path) -> Path:
@@ -82,6 +99,7 @@ class SklearnModel:
         self._model_dir = model_dir
         self._estimator: Estimator | None = None
         self._features: list[Feature] = []
+        self._floats: str | None = None
         self.version: str | None = None
         self._sha256 = ""
         self.digest: str | None = None
@@ -91,6 +109,9 @@ class SklearnModel:
         probabilities = os.environ.get("PREDICT_PROBA", "false").lower() == "true"
         self._default = PROBABILITIES if probabilities else "predict"
         self._outputs: dict[str, Output] = {}
+        # Examples with missing values; by method, and whether there are missing values, whether rows are independent.
+        self._with_missing: list[NDArray[Any]] = []
+        self._independent: dict[tuple[str, bool], bool] = {}
 
     def load(self) -> None:
         """Load the model and predict once, because only a model that predicts is ready.
@@ -147,6 +168,7 @@ class SklearnModel:
             Feature(feature.name, feature.datatype, column.ignored and not description, partial(estimator.missing, n))
             for n, (feature, column) in enumerate(zip(described, estimator.columns, strict=True))
         ]
+        self._floats = datatype_of_floats(self._features)
 
     def _predict_examples(self, path: Path, description: Description | None, estimator: Estimator) -> None:
         """Predict the examples of the description, or a row that the model accepts, and set the outputs."""
@@ -154,8 +176,9 @@ class SklearnModel:
             # What comes first, since finding what stands for null needs rows without it.
             known = [row for row in description.instances if not has_null(row)]
             if known:
-                estimator.typical(columns_from_instances({"instances": known}, self._features))
+                estimator.typical(list(columns_from_instances({"instances": known}, self._features)))
             columns = columns_from_instances({"instances": description.instances}, self._features)
+            self._with_missing = list(columns) if has_missing(columns) else []
             predicted = self.run(columns, "predict").tolist()
             if not _is_close(description.predictions, predicted):
                 raise StartError(
@@ -168,9 +191,19 @@ class SklearnModel:
             {"name": output.name, "datatype": output.datatype, "shape": list(output.shape)}
             for output in self._outputs.values()
         ]
-        started = time.perf_counter()
-        estimator.run(columns, self._default)
-        self.seconds = time.perf_counter() - started
+        # Again, if it was slow, since a busy machine makes the first slow.
+        self.seconds = math.inf
+        for _attempt in range(3):
+            started = time.perf_counter()
+            estimator.run(columns, self._default)
+            self.seconds = min(self.seconds, time.perf_counter() - started)
+            if not self.is_slow:
+                break
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a prediction takes so long that other requests should not wait for it."""
+        return self.seconds > SLOW_SECONDS
 
     def metadata(self) -> dict[str, Any]:
         """The response to GET /v2/models/NAME; the version is that of the description."""
@@ -193,14 +226,33 @@ class SklearnModel:
             BadRequest: it contains no valid rows for this model.
             NotFinite: a prediction is NaN or infinity.
         """
-        try:
-            arrays = self._call(columns_from_instances(payload, self._features), self._default)
-        except InvalidRows as error:
-            raise BadRequest(str(error), error.reason) from error
-        return by_row([json_values(array, "predictions") for array in arrays])
+        return self.instances(payload).predict(self.call)
 
     def infer(self, request: InferRequest) -> list[tuple[RequestedOutput, NDArray[Any]]]:
         """The outputs for a v2 request.
+
+        Raises:
+            BadRequest: it contains no valid rows for this model, or requests an unknown output.
+        """
+        return self.tensors(request).predict(self.call)
+
+    def instances(self, payload: Any) -> ModelInput[list[Any]]:
+        """The input of a v1 request; its answer has the predictions, one for each row.
+
+        Raises:
+            BadRequest: it contains no valid rows for this model.
+        """
+        try:
+            columns = columns_from_instances(payload, self._features, self._floats)
+        except InvalidRows as error:
+            raise BadRequest(str(error), error.reason) from error
+        return ModelInput(columns, (self._default,), self._by_row)
+
+    def _by_row(self, results: Mapping[str, Sequence[NDArray[Any]]]) -> list[Any]:
+        return by_row([json_values(array, "predictions") for array in results[self._default]])
+
+    def tensors(self, request: InferRequest) -> ModelInput[list[tuple[RequestedOutput, NDArray[Any]]]]:
+        """The input of a v2 request; its answer has the outputs.
 
         Raises:
             BadRequest: it contains no valid rows for this model, or requests an unknown output.
@@ -216,15 +268,47 @@ class SklearnModel:
                 known = " or ".join(f"'{known}'" for known in self._outputs)
                 raise BadRequest(f"The model has no output {name!r:.40}: request {known}.", "UnknownOutput")
         try:
-            columns = columns_from_inputs(request.tensors, self._features)
-            methods = dict.fromkeys(self._outputs[name].method for name in requested)
-            arrays = {method: self._call(columns, method) for method in methods}
+            columns = columns_from_inputs(request.tensors, self._features, self._floats)
         except InvalidRows as error:
             raise BadRequest(str(error), error.reason) from error
-        return [
-            (output, arrays[self._outputs[name].method][self._outputs[name].target])
-            for name, output in requested.items()
-        ]
+        methods = tuple(dict.fromkeys(self._outputs[name].method for name in requested))
+        return ModelInput(columns, methods, partial(self._chosen, requested))
+
+    def _chosen(
+        self, requested: Mapping[str, RequestedOutput], results: Mapping[str, Sequence[NDArray[Any]]]
+    ) -> list[tuple[RequestedOutput, NDArray[Any]]]:
+        found = [(output, self._outputs[name]) for name, output in requested.items()]
+        return [(output, results[known.method][known.target]) for output, known in found]
+
+    def try_together(self) -> None:
+        """Find whether rows are independent of each other, before the first request."""
+        for missing in (False, True) if self._with_missing else (False,):
+            if self.seconds < TOO_SLOW_SECONDS:
+                self._try_independent(self._default, missing)
+            else:
+                self._try_later(self._default, missing)
+
+    def is_independent(self, columns: Columns, method: str) -> bool:
+        """Whether the results of a method for these columns are the same, whatever other rows a call has."""
+        key = method, has_missing(columns)
+        if key not in self._independent:
+            (self._try_later if self.is_slow else self._try_independent)(*key)
+        return self._independent[key]
+
+    def _try_later(self, method: str, missing: bool) -> None:
+        """Predict each request alone until a thread has found whether they may be predicted together."""
+        self._independent[method, missing] = False
+        Thread(target=self._try_independent, args=(method, missing), daemon=True).start()
+
+    def _try_independent(self, method: str, missing: bool) -> None:
+        estimator = self._estimator
+        assert estimator
+        examples = self._with_missing if missing else estimator.typical()
+        rows = rows_like(examples, estimator.columns, estimator.texts) if examples else iter(())
+        found = is_independent(estimator.run, method, rows, FEW if self.seconds > FEW_SECONDS else MANY)
+        self._independent[method, missing] = found
+        which, how = " with missing values" * missing, "together" if found else "one by one"
+        logger.info("Requests%s that wait at the same time are predicted %s (%s)", which, how, method)
 
     @property
     def features(self) -> list[Feature]:
@@ -236,7 +320,7 @@ class SklearnModel:
         """The methods that ``run`` accepts."""
         return list(dict.fromkeys(["predict", *(output.method for output in self._outputs.values())]))
 
-    def run(self, columns: Sequence[NDArray[Any]], method: str) -> NDArray[Any]:
+    def run(self, columns: Columns, method: str) -> NDArray[Any]:
         """The result of one of the model's methods, also for batch predictions.
 
         The probabilities of several targets are beside each other, in the order of the targets.
@@ -244,18 +328,26 @@ class SklearnModel:
         Raises:
             InvalidRows: the model rejects these rows.
         """
-        arrays = self._call(columns, method)
+        try:
+            arrays = self.call(columns, method)
+        except BadRequest as error:
+            raise InvalidRows(str(error), error.reason) from error
         result: NDArray[Any] = arrays[0] if len(arrays) == 1 else np.hstack(arrays)
         return result
 
-    def _call(self, columns: Sequence[NDArray[Any]], method: str) -> list[NDArray[Any]]:
+    def call(self, columns: Columns, method: str) -> list[NDArray[Any]]:
+        """The results of one of the model's methods, one for each target.
+
+        Raises:
+            BadRequest: the model rejects these rows.
+        """
         assert self._estimator
         try:
             return self._estimator.run(columns, method)
         except ValueError as error:
             # The model has predicted its examples, so these rows are the reason: a finite number can become infinite
             # by scaling, and a category can be unknown.
-            raise InvalidRows(f"The model rejected these rows: {_one_line(error)}", "RejectedByModel") from error
+            raise BadRequest(f"The model rejected these rows: {_one_line(error)}", "RejectedByModel") from error
 
 
 def input_types(features: Sequence[Feature]) -> list[dict[str, Any]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -362,3 +364,15 @@ def test_another_version_is_rejected(memory: Memory, tmp_path: Path) -> None:
     memory.content[f"{PREFIX}model.joblib"] += b"!"
     with pytest.raises(BatchError, match=r"words/v1/model\.joblib does not match the manifest of the version"):
         predictor.download(memory, PREFIX, digest(memory), tmp_path / "downloaded")
+
+
+def test_a_run_starts_without_packages_that_its_model_does_not_need(tmp_path: Path) -> None:
+    joblib.dump(LogisticRegression().fit([[0.0], [1.0]], ["no", "yes"]), tmp_path / "model.joblib")
+    code = (
+        "import sys; from pathlib import Path; from model.batch import __main__, predictor; "
+        "predictor.load('words', Path(sys.argv[1]), True); "
+        "print([name for name in ('pandas', 'scipy.stats') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    result = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert (result.stdout.strip(), result.returncode) == ("[]", 0), result.stderr

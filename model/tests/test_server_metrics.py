@@ -45,6 +45,7 @@ REQUESTS = "model_server_requests_total"
 REJECTED = "model_server_rejected_total"
 DURATION = "model_server_request_duration_seconds"
 ROWS = "model_server_rows_total"
+CALLS = f'model_server_requests_per_call_count{{model_name="{NAME}"}}'
 IN_FLIGHT = f'model_server_requests_in_flight{{model_name="{NAME}"}}'
 BOUNDS = ["0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0"]
 
@@ -102,7 +103,7 @@ def changes(port: int, action: Callable[[], object]) -> dict[str, float]:
         series: value - before.get(series, 0.0)
         for series, value in after.items()
         if value != before.get(series, 0.0)
-        and series.startswith((REQUESTS, REJECTED, ROWS, f"{DURATION}_count", "request_predict_seconds_count"))
+        and series.startswith((REQUESTS, REJECTED, ROWS, f"{DURATION}_count", "request_predict_seconds_count", CALLS))
     }
 
 
@@ -119,18 +120,20 @@ def test_a_prediction_is_counted_with_its_rows_and_duration(ports: Ports) -> Non
         requests("v1", 200): 1,
         observed("v1"): 1,
         PREDICTED: 1,
+        CALLS: 1,
         ROWS_OF_MODEL: 2,
     }
     assert changes(ports.metrics, lambda: request(ports.api, "POST", V2, tensor())) == {
         requests("v2", 200): 1,
         observed("v2"): 1,
         PREDICTED: 1,
+        CALLS: 1,
         ROWS_OF_MODEL: 2,
     }
     versioned = f"/v2/models/{NAME}/versions/v1/infer"
     probabilities = tensor() | {"outputs": [{"name": "predict_proba", "parameters": {"binary_data": True}}]}
     with_version = changes(ports.metrics, lambda: raw_post(ports.api, versioned, json.dumps(probabilities).encode()))
-    assert with_version == {requests("v2", 200): 1, observed("v2"): 1, PREDICTED: 1, ROWS_OF_MODEL: 2}
+    assert with_version == {requests("v2", 200): 1, observed("v2"): 1, PREDICTED: 1, CALLS: 1, ROWS_OF_MODEL: 2}
 
 
 def raw_post(port: int, path: str, body: bytes) -> bytes:
@@ -225,6 +228,7 @@ def test_rejected_input_is_counted_by_its_reason(
     found = changes(ports.metrics, lambda: request(ports.api, "POST", path, body, **headers))
     protocol = "v1" if path == V1 else "v2"
     assert found.pop(observed(protocol), 1) == 1  # not of a request that is answered before its end
+    assert found.pop(CALLS, 0) == (1 if reason == "RejectedByModel" else 0)
     assert found == {requests(protocol, code): 1, rejected(reason): 1}
 
 

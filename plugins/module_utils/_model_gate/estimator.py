@@ -130,7 +130,7 @@ class Estimator:
             for place, column in enumerate(self.columns)
         ]
 
-    def run(self, columns: Sequence[Any], method: str) -> list[Any]:
+    def run(self, columns: Any, method: str) -> list[Any]:
         """Return the arrays that a method gives for columns: one, or one per target of several."""
         result = getattr(self.model, method)(self._rows(columns))
         # predict_proba of several targets with classes of their own.
@@ -138,12 +138,14 @@ class Estimator:
             return result
         return [result.toarray() if hasattr(result, "toarray") else np.asarray(result)]
 
-    def _rows(self, columns: Sequence[Any]) -> Any:
+    def _rows(self, columns: Any) -> Any:
         """Return the columns as the model was fitted on them."""
         if self.texts:
             return columns[0]
         if self.names is not None:
             return import_module("pandas").DataFrame({name: columns[place] for place, name in enumerate(self.names)})
+        if isinstance(columns, np.ndarray):
+            return columns.T
         if all(column.dtype != object for column in columns):
             return np.column_stack(columns)
         rows = np.empty((len(columns[0]), len(columns)), dtype=object)
