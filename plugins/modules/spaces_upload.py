@@ -314,6 +314,7 @@ reason:
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.gate import gate_for
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GATE_ARGUMENTS
@@ -364,6 +365,11 @@ def run(options: Options, run: Run) -> dict[str, Any]:
     connections = options["connections"] // at_once
     for entry in entries:  # before anything is sent
         Target(options["bucket"], entry["name"], entry["version"])
+        if not entry["source"].strip():
+            raise KServeError(
+                "source is empty, which would be the current folder; name the folder of the model.",
+                reason="InvalidOption",
+            )
     with s3.session(reached) as store:
 
         def publish_one(entry: Options) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def checked(
             complete += [] if _is_absent(entry) else [_without_null(entry)]
             continue
         if _is_absent(entry):
-            faults += [] if isinstance(entry.get("name"), str) else [f"{who}: missing required arguments: name."]
+            faults += [f"{who}: {fault}." for fault in _absent_faults(entry)]
             continue
         model, found = _model(entry, around)
         complete.append(model)
@@ -233,6 +233,8 @@ def _faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
         yield f"scaling.max_replicas is {most}, and must be 1 or more"
     elif least is not None and most is not None and least > most:
         yield f"scaling.min_replicas is {least}, which is more than scaling.max_replicas, {most}"
+    if not str(model.get("source", {}).get("folder", ".")).strip():
+        yield "source.folder is empty, which would be the current folder; name the folder of the model"
     yield from _route_faults(model, around)
     yield from (f"resources.{fault}" for fault in container_faults(model.get("resources", {})))
     yield from _label_faults(model)
@@ -281,6 +283,14 @@ def _uri_faults(model: Mapping[str, Any]) -> Iterator[str]:
         yield f"digest is {model['digest']}, and must be sha256: and 64 hexadecimal digits in lower case"
     if "source" in model:
         yield "source is uploaded to the bucket, and storage is uri; remove source, or set storage"
+
+
+def _absent_faults(entry: Mapping[str, Any]) -> Iterator[str]:
+    name = entry.get("name")
+    if not isinstance(name, str):
+        yield "missing required arguments: name"
+    elif not limits.NAME.fullmatch(name):
+        yield "name is that of no model: lower-case letters, digits and hyphens, beginning with a letter"
 
 
 def _name_faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:

@@ -10,6 +10,7 @@ This file is private to the collection and may change at any time.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -50,6 +51,7 @@ _SERVERS_OWN = {
     "selfLink",
     "uid",
 }
+_GROUP = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 INDEX = "index.json"
 RESTORE, OWNED = "restore", "owned"
@@ -91,8 +93,14 @@ def read(api: KubeApi, groups: Sequence[str], timing: Timing | None = None) -> l
     What is listed as served and then is not there counts as no object only when it is no longer listed either: its CRD
     was deleted. Another version of it may be served by then, with all objects.
 
-    :raises KServeError: the API server refuses or does not answer.
+    :raises KServeError: groups names none, or not as the API does; the API server refuses or does not answer.
     """
+    if not groups or not all(map(_GROUP.fullmatch, groups)):
+        raise KServeError(
+            f"groups is {json.dumps(list(groups))}, which names no API group or not as the API does; list groups such "
+            "as serving.kserve.io.",
+            reason="InvalidOption",
+        )
     clock, sleep = timing or (time.monotonic, time.sleep)
     retry = Retry(clock() + _LONGEST, Backoff(0.5, 2), clock, sleep)
     while True:

@@ -76,8 +76,8 @@ def backup(
     things = [{**itself, "apiVersion": "v1", "kind": "Namespace"}, *_read(api, namespace, warn)]
     owners = {_identity(thing) for thing in things if not thing["metadata"].get("ownerReferences")}
     objects = [(thing, _portable(thing, owners)) for thing in things]
-    documents = [field_managers.with_named_owners(portable) for _live, portable in objects]
-    changed, sha256 = _put(path, documents, check_mode)
+    # This file is applied as a whole, where an owner may come after what it owns.
+    changed, sha256 = _put(path, [_without_owners(portable) for _live, portable in objects], check_mode)
     more = {}
     if applied:
         applied_changed, more["applied_sha256"] = _put(applied, field_managers.groups(objects), check_mode)
@@ -201,6 +201,11 @@ def _portable(thing: Json, owners: Collection[tuple[str, str, str]]) -> Json:
     for name in _GIVEN.get(thing["kind"], ()):
         left.get("spec", {}).pop(name, None)
     return left
+
+
+def _without_owners(thing: Json) -> Json:
+    metadata = {key: value for key, value in thing["metadata"].items() if key != "ownerReferences"}
+    return {**thing, "metadata": metadata}
 
 
 def _strip(parent: Json, field: str, notes: str | tuple[str, ...]) -> None:

@@ -13,6 +13,7 @@ import errno
 import itertools
 import json
 import os
+import re
 import socket
 import threading
 import traceback
@@ -273,7 +274,14 @@ def connection_error(error: BaseException) -> Unreachable:
     if isinstance(reason, urllib3.exceptions.ReadTimeoutError):
         return AnswerTimeout("The API server has not answered in time; see whether it is overloaded.")
     text = " ".join(redact(str(reason)).split())
-    if "certificate" in text.lower():
+    # As OpenSSL says it; a host may be named after certificates, too.
+    if re.search(r"\balert\b.*\bcertificate\b", text, re.IGNORECASE):
+        return Unreachable(
+            f"The API server does not accept the client's certificate ({text}); check client_cert and client_key, or "
+            "the user of the kubeconfig.",
+            reason="ClientCertificateNotAccepted",
+        )
+    if "certificate verify failed" in text.lower():
         return Unreachable(
             f"The API server's certificate is not accepted ({text}); set ca_cert to its authority.",
             reason="CertificateNotTrusted",

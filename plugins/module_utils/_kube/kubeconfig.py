@@ -29,6 +29,9 @@ with suppress(ImportError):  # kubernetes.core's module class says so before any
 SHORTEST = 600  # seconds, what the API server asks for at least
 
 
+_CLUSTER = "cluster"
+
+
 @dataclass(frozen=True)
 class Wanted:
     """The account whose token is wanted.
@@ -141,9 +144,18 @@ def _result(wanted: Wanted, reason: str, held: _Lifetime | None) -> dict[str, An
 
 
 def _held(wanted: Wanted, at: Server, uid: str, now: datetime) -> tuple[_Lifetime | None, str]:
-    """Return the lifetime of the file's token, and why another is due, or nothing."""
+    """Return the lifetime of the file's token, and why another is due, or nothing.
+
+    :raises KServeError: the file has the credentials of others.
+    """
     try:
         found = yaml.safe_load(wanted.path.read_text(encoding="utf-8"))
+        if _others(found, wanted):
+            raise KServeError(
+                f"{wanted.path} is a kubeconfig with other users or clusters, which would be lost; set path to another "
+                "file.",
+                reason="OtherKubeconfig",
+            )
         token = str(found["users"][0]["user"]["token"])
         claims = _claims(token)
         held = _Lifetime.of(claims)
@@ -162,6 +174,15 @@ def _held(wanted: Wanted, at: Server, uid: str, now: datetime) -> tuple[_Lifetim
     return (None, "open to others") if mode & 0o077 else (held, "")
 
 
+def _others(found: Any, wanted: Wanted) -> bool:
+    """Say whether a kubeconfig has what this module has not written: other users, or clusters of other names."""
+    if not isinstance(found, Mapping):
+        return False
+    named = (("users", wanted.name), ("clusters", _CLUSTER))
+    entries = [(entry, name) for key, name in named for entry in found.get(key) or ()]
+    return any(not isinstance(entry, Mapping) or entry.get("name") != name for entry, name in entries)
+
+
 def _claims(token: str) -> Mapping[str, Any]:
     """Return the claims of a token, which only the API server can verify."""
     part = token.split(".")[1]
@@ -174,9 +195,9 @@ def _kubeconfig(wanted: Wanted, at: Server, token: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "cluster", "cluster": {"server": at.host, **authority}}],
+        "clusters": [{"name": _CLUSTER, "cluster": {"server": at.host, **authority}}],
         "users": [{"name": wanted.name, "user": {"token": token}}],
-        "contexts": [{"name": wanted.name, "context": {"cluster": "cluster", "user": wanted.name}}],
+        "contexts": [{"name": wanted.name, "context": {"cluster": _CLUSTER, "user": wanted.name}}],
         "current-context": wanted.name,
     }
 

@@ -63,6 +63,12 @@ def load(
     :param may_be_empty: return nothing where nothing is given, instead of an error.
     :raises KServeError: a file cannot be read, or something in it is no object of Kubernetes.
     """
+    src = list(src)
+    if not all(map(str.strip, src)):
+        raise KServeError(
+            "src contains an empty path, which would be the current folder; name files or folders, or leave it out.",
+            reason="InvalidOption",
+        )
     excluded = set(exclude_kinds)
     given = {
         key: replace(manifest, overrides=True) for key, manifest in _by_identity(_given(definitions), excluded).items()

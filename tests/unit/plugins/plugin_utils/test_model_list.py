@@ -202,6 +202,9 @@ def test_a_name_and_a_domain_give_a_host_name_of_at_most_253_characters() -> Non
     assert f"iris-predictor.{domain} of 254 characters" in fault
 
 
+OF_NONE = ("", "a b", "x,y", "Iris")
+
+
 @pytest.mark.parametrize(
     ("models", "message"),
     [
@@ -213,6 +216,11 @@ def test_a_name_and_a_domain_give_a_host_name_of_at_most_253_characters() -> Non
         ([{**IRIS, "name": False}], "Model 1 of the list: name is the boolean false, which YAML reads from no, off"),
         ([IRIS, {**IRIS, "name": "iris-predictor"}], "Model iris-predictor: name is that of objects which KServe"),
         ([IRIS, {"state": "absent"}], "Model 2 of the list: missing required arguments: name."),
+        *(([IRIS, {"name": name, "state": "absent"}], f"Model {name}: name is that of no model") for name in OF_NONE),
+        (
+            [{**IRIS, "source": {"folder": " "}}],
+            "Model iris: source.folder is empty, which would be",
+        ),
         ([IRIS, {"name": "iris", "state": "absent"}], "Model iris: name stands 2 times in the list"),
         ([IRIS, {**IRIS, "version": "v2"}], "Model iris: name stands 2 times in the list; each model has one entry"),
     ],

@@ -28,6 +28,21 @@ def test_a_group_and_its_subdomains_match_and_no_other() -> None:
     assert [custom_resources.is_in_groups(group, groups) for group in named] == [True, True, True, False, False, False]
 
 
+@pytest.mark.parametrize("groups", [[], [""], ["serving.kserve.io "], ["Serving.kserve.io"], [*KSERVE, "-"]])
+def test_no_groups_are_no_backup_of_nothing(groups: list[str], tmp_path: Path) -> None:
+    api = Api(thing("iris"))
+    custom_resources.backup(api, KSERVE, tmp_path, check_mode=False)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    for refused in (
+        lambda: custom_resources.backup(api, groups, tmp_path, check_mode=False),
+        lambda: custom_resources.info(api, groups, tmp_path),
+    ):
+        with pytest.raises(KServeError, match="which names no API group or not as") as error:
+            refused()
+        assert error.value.reason == "InvalidOption"
+    assert before == {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+
 def test_each_resource_is_read_once_in_the_preferred_version() -> None:
     api = Api(thing("iris"), thing("rose", "other"))
     found = {entry.resource.name: entry for entry in custom_resources.read(api, KSERVE)}

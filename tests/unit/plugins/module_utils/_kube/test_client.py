@@ -119,6 +119,11 @@ def test_error_statuses(error: ApiException, status: int, says: str) -> None:
     [
         (urllib3.exceptions.MaxRetryError(None, "/", OSError("Connection refused")), r"reached \(Connection refused\)"),
         (urllib3.exceptions.SSLError("certificate verify failed"), "certificate is not accepted.*set ca_cert"),
+        (
+            urllib3.exceptions.SSLError("[SSL] tlsv13 alert certificate required"),
+            "the client's certificate.*client_key",
+        ),
+        (OSError("certificates.example.com: Connection refused"), "cannot be reached.*check kubeconfig"),
         (OSError("no route"), "cannot be reached"),
         (urllib3.exceptions.ReadTimeoutError(None, "/", "Read timed out."), "has not answered in time"),
     ],

@@ -180,3 +180,15 @@ def test_server_and_ca_are_those_of_the_client(tmp_path: Path) -> None:
     assert server(SimpleNamespace(host=AT.host, ssl_ca_cert=None)) == Server(AT.host, "")
     with pytest.raises(KServeError, match="cannot be read"):
         server(SimpleNamespace(host=AT.host, ssl_ca_cert=str(tmp_path / "gone")))
+
+
+@pytest.mark.parametrize("key", ["users", "clusters"])
+def test_a_kubeconfig_of_others_is_not_replaced(api: Api, wanted: Wanted, key: str) -> None:
+    reconcile(api, wanted, AT, NOW, check_mode=False)
+    found = yaml.safe_load(wanted.path.read_text())
+    found[key].append({"name": "admin", "user": {"client-key-data": "a2V5"}})
+    wanted.path.write_text(text := yaml.safe_dump(found))
+    for check_mode in (False, True):
+        with pytest.raises(KServeError, match="is a kubeconfig with other users or clusters") as error:
+            reconcile(api, wanted, AT, NOW, check_mode=check_mode)
+        assert error.value.reason == "OtherKubeconfig" and wanted.path.read_text() == text

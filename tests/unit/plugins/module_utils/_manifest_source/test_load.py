@@ -44,6 +44,13 @@ def test_the_order_is_helms_with_crds_early_and_custom_resources_last() -> None:
     ]
 
 
+@pytest.mark.parametrize("src", [[""], ["a.yml", " "]])
+def test_an_empty_path_is_not_the_current_folder(src: list[str]) -> None:
+    with pytest.raises(KServeError, match="src contains an empty path") as error:
+        load([], src)
+    assert error.value.reason == "InvalidOption"
+
+
 def test_files_folders_lists_and_empty_documents(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text("---\n# nothing\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n---\n")
     (tmp_path / "a.json").write_text(
