@@ -104,7 +104,7 @@ def _file(reference: Any, place: str, name: str, found: set[str]) -> str:
 
 def _refuse_plain(value: Any, kind: str, name: str, place: str) -> None:
     secret = (name in _FIELDS and (kind, name) not in _NOT_SECRET) or (kind, name) in _SECRET_URLS
-    if secret and isinstance(value, str):
+    if secret and value is not None and not isinstance(value, Mapping):
         raise KServeError(
             f"{place}: {name} is a secret and is written in the inventory; put it into a Secret in the namespace of "
             f"Alertmanager, and write {name}: {_REFERENCE}.",

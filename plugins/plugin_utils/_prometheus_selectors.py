@@ -57,13 +57,21 @@ def selected(prometheuses: Sequence[Json], namespaces: Sequence[Json], wanted: L
 def _faults(prometheus: Json, namespaces: Sequence[Json], labels: Labels) -> Iterator[str]:
     """Yield what is in the way; the labels that are needed are added to those that are given."""
     spec, own = prometheus.get("spec") or {}, prometheus["metadata"]["namespace"]
+    # All objects get the same labels, so that each selector is asked before any is chosen.
+    asked = [one for name in _KINDS.values() for one in _expressions(spec.get(f"{name}Selector") or {})]
+    labels.update(_needed(asked, labels))
     for kind, field_name in _KINDS.items():
         selector = spec.get(f"{field_name}Selector")
         if selector is None:
             yield f"selects no {kind}, because its {field_name}Selector is not set: set it to {{}} to select all"
         else:
             for expression in _expressions(selector):
-                yield from _satisfy(expression, labels, kind)
+                if not _holds(expression, labels):
+                    key = expression["key"]
+                    yield (
+                        f"selects {kind} with {_written(expression)}, and their label {key} is {labels.get(key)}: "
+                        "change the selector, or platform_monitoring_labels"
+                    )
         spaces = spec.get(f"{field_name}NamespaceSelector")
         for space in namespaces:
             name, given = space["metadata"]["name"], space["metadata"].get("labels") or {}
@@ -86,16 +94,17 @@ def _expressions(selector: Json) -> list[Json]:
     return [*exact, *(selector.get("matchExpressions") or ())]
 
 
-def _satisfy(expression: Json, labels: Labels, kind: str) -> Iterator[str]:
-    """Add a label that an expression needs, or yield why the labels cannot satisfy it."""
-    key, operator, values = expression["key"], expression["operator"], expression.get("values") or [_VALUE]
-    if key not in labels and operator in ("In", "Exists"):
-        labels[key] = values[0]
-    elif not _holds(expression, labels):
-        yield (
-            f"selects {kind} with {_written(expression)}, and their label {key} is {labels.get(key)}: change the "
-            "selector, or platform_monitoring_labels"
-        )
+def _needed(expressions: Sequence[Json], given: Json) -> Labels:
+    """Return the labels that are needed besides those given: of each key the first value that meets all expressions."""
+    needed: Labels = {}
+    for key in dict.fromkeys(one["key"] for one in expressions if one["operator"] in ("In", "Exists")):
+        of_key = [one for one in expressions if one["key"] == key]
+        values = [value for one in of_key if one["operator"] == "In" for value in one.get("values") or ()] or [_VALUE]
+        if key not in given:
+            needed[key] = next(
+                (value for value in values if all(_holds(one, {key: value}) for one in of_key)), values[0]
+            )
+    return needed
 
 
 def _holds(expression: Json, labels: Json) -> bool:

@@ -62,6 +62,9 @@ def test_a_reference_becomes_the_file_of_a_mounted_secret() -> None:
         ("webhook_configs", {"url": "http://a", "http_config": {"basic_auth": {"password": "PLANTED"}}}),
         ("webhook_configs", {"url": "http://a", "http_config": {"oauth2": {"client_secret": "PLANTED"}}}),
         ("sns_configs", {"sigv4": {"secret_key": "PLANTED"}}),
+        # Neither does YAML make each secret a string.
+        ("opsgenie_configs", {"api_key": 12345}),
+        ("pagerduty_configs", {"routing_key": ["PLANTED"]}),
     ],
 )
 def test_a_secret_in_the_inventory_is_rejected_and_not_shown(kind: str, entry: dict[str, Any]) -> None:

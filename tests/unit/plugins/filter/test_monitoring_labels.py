@@ -54,6 +54,20 @@ def expression(key: str, operator: str, *values: str) -> dict[str, Any]:
         ({"ruleSelector": expression("role", "In", "alerts", "records")}, {"role": "records"}, {"role": "records"}),
         ({"ruleSelector": expression("observed", "Exists")}, {}, {"observed": "hashfoundry-kserve"}),
         ({"ruleSelector": expression("team", "NotIn", "web")}, {}, {}),
+        # The selectors of all kinds count before a value is chosen.
+        (
+            {"serviceMonitorSelector": expression("team", "Exists"), "ruleSelector": expression("team", "In", "a")},
+            {},
+            {"team": "a"},
+        ),
+        (
+            {
+                "serviceMonitorSelector": expression("team", "In", "a", "b"),
+                "ruleSelector": expression("team", "In", "b"),
+            },
+            {},
+            {"team": "b"},
+        ),
         ({"ruleNamespaceSelector": {"matchLabels": {"team": "ml"}}}, {}, {}),
     ],
 )
@@ -94,6 +108,14 @@ def test_what_is_in_the_way_is_said_in_one_sentence(spec: dict[str, Any], wanted
     assert found["reason"] == "MonitoringSelectorNotMet" and found["labels"] == {}
     assert found["fault"].startswith("Prometheus monitoring/k8s ") and says in found["fault"]
     assert found["fault"].count(".") == 1
+
+
+@pytest.mark.parametrize("operator", ["DoesNotExist", "NotIn"])
+def test_a_selector_that_excludes_the_label_of_another_is_not_met(operator: str) -> None:
+    excluding = expression("team", operator, *(["a"] if operator == "NotIn" else []))
+    spec = {"serviceMonitorSelector": excluding, "podMonitorSelector": expression("team", "In", "a")}
+    found = monitoring_labels([prometheus(**spec)], MODELS, {}, "monitoring")
+    assert found["reason"] == "MonitoringSelectorNotMet" and "selects ServiceMonitors with" in found["fault"]
 
 
 def test_the_own_namespace_of_prometheus_needs_no_selector() -> None:
