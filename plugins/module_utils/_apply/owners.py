@@ -34,7 +34,7 @@ def with_owner_uids(api: ApplyApi, targets: Sequence[Target], options: Options) 
 
     :raises KServeError: an owner is missing, or cannot be read.
     """
-    named = [target for target in targets if any("uid" not in one for one in _references(target))]
+    named = [target for target in targets if any(not one.get("uid") for one in _references(target))]
     if not named:
         return list(targets)
     owners = [_owner(target, reference) for target in named for reference in _references(target)]
@@ -52,8 +52,19 @@ def with_owner_uids(api: ApplyApi, targets: Sequence[Target], options: Options) 
 
 
 def _references(target: Target) -> Sequence[Json]:
-    references: Sequence[Json] = target.manifest.body["metadata"].get("ownerReferences") or ()
-    return references
+    references: Any = target.manifest.body["metadata"].get("ownerReferences") or ()
+    if not isinstance(references, (list, tuple)) or not all(map(_names_an_owner, references)):
+        raise KServeError(
+            f"{target} has ownerReferences that are no list of entries with apiVersion, kind and name; correct them.",
+            reason="InvalidManifest",
+        )
+    return list(references)
+
+
+def _names_an_owner(reference: Any) -> bool:
+    return isinstance(reference, Mapping) and all(
+        isinstance(reference.get(key), str) and reference[key] for key in ("apiVersion", "kind", "name")
+    )
 
 
 def _owner(target: Target, reference: Json) -> Manifest:
@@ -66,7 +77,7 @@ def _owner(target: Target, reference: Json) -> Manifest:
 def _completed(
     api: ApplyApi, target: Target, reference: Json, kinds: Mapping[tuple[str, str], Kind], options: Options
 ) -> Json | None:
-    if "uid" in reference:
+    if reference.get("uid"):
         return reference
     owner = _owner(target, reference)
     kind = kinds.get((owner.api_version, owner.kind))

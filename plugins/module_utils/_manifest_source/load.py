@@ -91,9 +91,16 @@ def load(
     if ca_bundle:
         patched = [with_ca_bundle(manifest, ca_bundle) for manifest in patched]
     for manifest in patched:
-        if fault := next(manifest_faults(manifest.body), None):
+        if fault := _fault(manifest):
             raise KServeError(f"{manifest}, in {manifest.source}: {fault}.", reason="InvalidResources")
     return sorted((manifest for manifest in patched if manifest.kind in wanted), key=rank)
+
+
+def _fault(manifest: Manifest) -> str | None:
+    try:
+        return next(manifest_faults(manifest.body), None)
+    except (AttributeError, KeyError, TypeError):  # of another shape, which the API server names
+        return None
 
 
 def _encoded(manifest: Manifest) -> Manifest:

@@ -87,3 +87,19 @@ def test_check_mode_leaves_out_an_owner_that_an_earlier_task_creates() -> None:
     server = Server()
     assert run(server, owned(), check_mode=True)["counts"]["created"] == 1
     assert server.objects == {}
+
+
+@pytest.mark.parametrize("references", ["owner", ["x"], [None], [{"kind": "Secret", "name": "owner"}], 5])
+def test_references_of_another_shape_are_refused(references: Any) -> None:
+    body = owned()
+    body["metadata"]["ownerReferences"] = references
+    with pytest.raises(KServeError, match="has ownerReferences that are no list of entries") as caught:
+        run(Server(OWNER), body)
+    assert caught.value.reason == "InvalidManifest"
+
+
+@pytest.mark.parametrize("uid", ["", None])
+def test_an_empty_uid_is_that_of_the_owner(uid: Any) -> None:
+    server = Server(OWNER)
+    run(server, owned({**REFERENCE, "uid": uid}))
+    assert server.objects[OWNED_AT]["metadata"]["ownerReferences"] == [{**REFERENCE, "uid": "Secret-owner"}]

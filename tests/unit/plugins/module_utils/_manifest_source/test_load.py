@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -49,6 +50,12 @@ def test_an_empty_path_is_not_the_current_folder(src: list[str]) -> None:
     with pytest.raises(KServeError, match="src contains an empty path") as error:
         load([], src)
     assert error.value.reason == "InvalidOption"
+
+
+@pytest.mark.parametrize("containers", [["x"], [None], "x", [{"name": "a", "resources": "x"}]])
+def test_a_body_of_another_shape_is_left_to_the_api_server(containers: Any) -> None:
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": containers}}
+    assert [manifest.name for manifest in load([body], [])] == ["a"]
 
 
 def test_files_folders_lists_and_empty_documents(tmp_path: Path) -> None:
