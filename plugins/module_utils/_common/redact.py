@@ -15,14 +15,17 @@ import re
 
 MASK = "********"
 
+# What may follow in the name of one among several, such as DB_PASSWORD_PROD and token1.
+_OF_SEVERAL = r"(?:[_-]?(?:v?\d{1,3}|base|value|old|new|prod(?:uction)?|stag(?:e|ing)|dev|test))?"
 # What names of variables, fields, headers and options of a secret end with.
 _NAME = (
-    r"(?:secret|token|password|passwd|passphrase|pwd|authtoken|(?<=[_.-])pass|(?<![a-z])pass(?=\s*=)|(?:db|database|key|pg)pass"
+    r"(?:(?:secret|token|passwords?|passwd|passphrase|pwd|authtoken|(?<=[_.-])pass|(?<![a-z])pass(?=\s*=)"
+    r"|(?:db|database|key|pg)pass"
     r"|(?:secret|(?:secret[_-]?)?access|account|api|auth|client|database|db|encryption|master|priv(?:ate)?|service"
-    r"|signing|ssh|storage)[_-]?key(?:[_-]?id)?)"
+    r"|signing|ssh|storage)[_-]?key(?:[_-]?id)?)" + _OF_SEVERAL + ")"
 )
 # Between name and value: as in shells, YAML, JSON, Ruby and encoded URLs, and a YAML string that begins below.
-_IS = r"(?:\\*[\"'])?\s*(?::=|=>|[:=]|%3[ad])\s*(?:[|>][-+]?\s*\n\s*)?"
+_IS = r"(?:\\*[\"'])?\]?\s*(?::=|=>|[:=]|%3[ad])\s*(?:[|>][-+]?\s*\n\s*)?"
 # In quotes, which may be quoted once more; or up to the next space, quote or name with a value.
 _VALUE = (
     r"(?:(?P<plain>[\"'])(?:\\.|(?!(?P=plain))[^\r\n])*|(?P<quoted>\\+[\"'])(?:(?!(?P=quoted))[^\r\n])*"

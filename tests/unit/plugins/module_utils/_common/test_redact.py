@@ -89,6 +89,14 @@ LINES = [
     "-----BEGIN OPENSSH PRIVATE KEY-----\nPLANTED\n-----END OPENSSH PRIVATE KEY-----",
     r'{"private_key": "-----BEGIN PRIVATE KEY-----\nPLANTED\n-----END PRIVATE KEY-----\n"}',
     "//registry.npmjs.org/:_authToken=PLANTED",
+    'DB_PASSWORD_PROD="PLANTED"',
+    "PASSWORD1=PLANTED",
+    "client_secret_v2: PLANTED",
+    "aws_secret_access_key_old = PLANTED",
+    "SECRET_KEY_BASE='PLANTED'",
+    "API_TOKEN_1=PLANTED",
+    'passwords: "PLANTED"',
+    'config["password"] = "PLANTED"',
 ]
 
 
