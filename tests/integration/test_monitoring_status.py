@@ -184,9 +184,10 @@ def test_verify_fails_for_a_model_without_series(playbook: Playbook, status: Sta
     model = MODELS[0]
     kubectl("delete", "servicemonitor", model, "-n", PLACE)
     try:
-        # Prometheus gets its new configuration within some minutes, and the target's series end with it.
+        # The kubelet writes the new configuration within a minute and a half; the reloader looks at it each three
+        # minutes, and may just have done so.
         wait_until(
-            lambda: models(status())[model], lambda row: row["scraped"] is False, 420, pause=5, what="it is not scraped"
+            lambda: models(status())[model], lambda row: row["scraped"] is False, 660, pause=5, what="it is not scraped"
         )
         result = playbook(*VERIFY, "-e", "platform_status_series_retry_for=0")
         printed = one_line(result.stdout)
