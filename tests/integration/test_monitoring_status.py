@@ -184,8 +184,8 @@ def test_verify_fails_for_a_model_without_series(playbook: Playbook, status: Sta
     model = MODELS[0]
     kubectl("delete", "servicemonitor", model, "-n", PLACE)
     try:
-        # The kubelet writes the new configuration within a minute and a half; the reloader looks at it each three
-        # minutes, and may just have done so.
+        # The kubelet writes the new configuration within a minute and a half, and the reloader looks at it each three
+        # minutes. A query returns the last sample of a removed target for another five.
         wait_until(
             lambda: models(status())[model], lambda row: row["scraped"] is False, 660, pause=5, what="it is not scraped"
         )
