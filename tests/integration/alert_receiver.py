@@ -109,6 +109,12 @@ def query(kubectl: Kubectl, expression: str) -> list[Json]:
     return found
 
 
+def firing(kubectl: Kubectl, alert: str, **labels: str) -> list[Json]:
+    """The series of an alert with these labels, as long as it fires."""
+    wanted = ",".join(f'{name}="{value}"' for name, value in labels.items())
+    return query(kubectl, f'ALERTS{{alertname="{alert}",alertstate="firing",{wanted}}}')
+
+
 def targets(kubectl: Kubectl) -> list[Json]:
     """The active targets of Prometheus."""
     found: list[Json] = json.loads(kubectl("get", "--raw", f"{PROMETHEUS}/targets?state=active"))["data"][

@@ -47,6 +47,21 @@ class Client(http.client.HTTPSConnection):
 
 
 @contextmanager
+def _running(works: Sequence[Callable[[], None]], over: Sequence[threading.Event]) -> Iterator[None]:
+    """Have each work run in a thread until the events are set."""
+    threads = [threading.Thread(target=work, daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        for event in over:
+            event.set()
+        for thread in threads:
+            thread.join(30)
+
+
+@contextmanager
 def load(settings: Settings, host: str, workers: int = 4, pause: float = 0.02) -> Iterator[Counter[str]]:
     """Send prediction requests at the same time, over one connection for each worker; yields answers by their kind."""
     name = host.partition(".")[0]
@@ -71,15 +86,8 @@ def load(settings: Settings, host: str, workers: int = 4, pause: float = 0.02) -
             time.sleep(pause)
         client.close()
 
-    threads = [threading.Thread(target=work, daemon=True) for _worker in range(workers)]
-    for thread in threads:
-        thread.start()
-    try:
+    with _running([work] * workers, [over]):
         yield answers
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
 
 
 @dataclass
@@ -106,16 +114,8 @@ class Load:
 @contextmanager
 def under_load(loads: Sequence[Load]) -> Iterator[None]:
     """Have the loads run, each in a thread."""
-    threads = [threading.Thread(target=load.run, daemon=True) for load in loads]
-    for thread in threads:
-        thread.start()
-    try:
+    with _running([load.run for load in loads], [load.stopped for load in loads]):
         yield
-    finally:
-        for load in loads:
-            load.stopped.set()
-        for thread in threads:
-            thread.join(30)
 
 
 def wrong(answers: Counter[str]) -> dict[str, int]:

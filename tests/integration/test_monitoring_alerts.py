@@ -15,7 +15,7 @@ import pytest
 
 from local.settings import REPOSITORY
 
-from .alert_receiver import query
+from .alert_receiver import firing, query
 from .helpers import objects, python_container, wait_until
 
 Json = dict[str, Any]
@@ -104,14 +104,9 @@ def unserved(kubectl: Kubectl, trouble: None) -> Iterator[None]:
         kubectl("rollout", "status", "-n", "kserve", f"deployment/{KSERVE}", "--timeout=120s", "--request-timeout=0")
 
 
-def firing(kubectl: Kubectl, alert: str) -> list[Json]:
-    labels = ",".join(f'{name}="{value}"' for name, value in ALERTS[alert].items())
-    return query(kubectl, f'ALERTS{{alertname="{alert}",alertstate="firing",{labels}}}')
-
-
 @pytest.mark.parametrize("alert", OF_MODELS)
 def test_a_fault_fires_its_alert(alert: str, kubectl: Kubectl, trouble: None) -> None:
-    wait_until(lambda: firing(kubectl, alert), seconds=600, pause=5, what=f"{alert} fires")
+    wait_until(lambda: firing(kubectl, alert, **ALERTS[alert]), seconds=600, pause=5, what=f"{alert} fires")
 
 
 @pytest.mark.parametrize("alert", OF_MODELS)
@@ -126,15 +121,19 @@ def test_the_commands_of_the_runbook_answer(alert: str, kubectl: Kubectl, troubl
 
 
 def test_the_runbook_mends_a_webhook_without_endpoints(kubectl: Kubectl, unserved: None) -> None:
-    wait_until(lambda: firing(kubectl, "WebhookWithoutEndpoints"), seconds=600, pause=5, what="the alert fires")
-    for words in commands("WebhookWithoutEndpoints", namespace="kserve", service=SERVICE, deployment=KSERVE):
+    webhook = "WebhookWithoutEndpoints"
+    wait_until(lambda: firing(kubectl, webhook, **ALERTS[webhook]), seconds=600, pause=5, what="the alert fires")
+    for words in commands(webhook, namespace="kserve", service=SERVICE, deployment=KSERVE):
         kubectl(*words)
-    wait_until(lambda: firing(kubectl, "WebhookWithoutEndpoints"), lambda found: not found, 180, pause=2,
+    wait_until(lambda: firing(kubectl, webhook, **ALERTS[webhook]), lambda found: not found, 180, pause=2,
                what="the alert ends")  # fmt: skip
 
 
 def test_the_alerts_end_with_what_was_broken(kubectl: Kubectl, trouble: None) -> None:
     kubectl("delete", "job", "batch-inference-broken", "-n", PLACE)
     kubectl("delete", "inferenceservice", "crashing", "-n", PLACE, "--request-timeout=0")
-    wait_until(lambda: [alert for alert in OF_MODELS if firing(kubectl, alert)], lambda found: not found, 420, pause=5,
-               what="no alert fires")  # fmt: skip
+
+    def still() -> list[str]:
+        return [alert for alert in OF_MODELS if firing(kubectl, alert, **ALERTS[alert])]
+
+    wait_until(still, lambda found: not found, 420, pause=5, what="no alert fires")

@@ -17,7 +17,7 @@ import pytest
 from local import demo
 from local.settings import Settings
 
-from .alert_receiver import query
+from .alert_receiver import firing, query
 from .conftest import Playbook, reason
 from .gateway_load import Load, under_load
 from .helpers import objects, python_container, wait_until
@@ -160,15 +160,10 @@ def test_the_gateway_counts_what_the_clients_got(kubectl: Kubectl, faults: dict[
     assert 0 < float(latency["value"][1]) < 2
 
 
-def firing(kubectl: Kubectl, **labels: str) -> list[Json]:
-    wanted = ",".join(f'{name}="{value}"' for name, value in labels.items())
-    return query(kubectl, f'ALERTS{{alertstate="firing",namespace="{PLACE}",{wanted}}}')
-
-
 def test_a_model_that_errs_and_one_that_is_slow_page_until_they_recover(
     kubectl: Kubectl, faults: dict[str, Faults]
 ) -> None:
-    page = {"alertname": "ModelErrorBudgetBurn", "severity": "critical"}
+    page = {"alert": "ModelErrorBudgetBurn", "namespace": PLACE, "severity": "critical"}
     assert not firing(kubectl, **page)
     began = time.monotonic()
     faults["erring"].status = 500

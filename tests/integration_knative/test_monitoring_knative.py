@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,6 @@ def test_a_model_that_has_scaled_to_zero_is_no_outage(
     assert {model["name"]: model["replicas"]["wanted"] for model in document["models"]} == dict.fromkeys(BODIES, 0)
 
 
-def test_a_second_run_changes_nothing(playbook: Callable[..., Any]) -> None:
+def test_a_second_run_changes_nothing(playbook: Playbook) -> None:
     result = playbook("playbooks/site.yml")
     assert result.returncode == 0 and "changed=0" in result.stdout, reason(result)
