@@ -36,13 +36,16 @@ def groups(objects: Iterable[tuple[Json, Json]]) -> list[Json]:
         parts = parts or [(RESTORING, portable)]
         has_owner = "ownerReferences" in portable["metadata"]
         for index, (manager, part) in enumerate(parts):
-            found.setdefault((index > 0, has_owner, manager), []).append(with_named_owners(part))
+            found.setdefault((index > 0, has_owner, manager), []).append(_with_named_owners(part))
     # A role's objects may need those of users.
-    order = sorted(found, key=lambda group: (*group[:2], group[2] != RESTORING, group[2]))
-    return [{"field_manager": group[2], "adds": group[0], "objects": found[group]} for group in order]
+    order = sorted(found, key=lambda group: (group[0], group[1], group[2] != RESTORING, group[2]))
+    return [
+        {"field_manager": manager, "adds": adds, "objects": found[adds, has_owner, manager]}
+        for adds, has_owner, manager in order
+    ]
 
 
-def with_named_owners(thing: Json) -> Json:
+def _with_named_owners(thing: Json) -> Json:
     """Return an object whose owners are named without their UIDs, as in another cluster they have others."""
     metadata = dict(thing["metadata"])
     if references := metadata.pop("ownerReferences", None):
