@@ -193,3 +193,22 @@ def test_knative_exposes_its_metrics_if_they_are_scraped(monitoring: str, protoc
     )
     found = [config["data"].get(f"{key}metrics-protocol") for key in ("", "request-")]
     assert found == [protocol, protocol]
+
+
+def test_knative_starts_again_if_its_metrics_are_switched_on_later(tmp_path: Path) -> None:
+    def annotations(**variables: Any) -> dict[str, str | None]:
+        text = template(tmp_path, "knative_serving", "patches.yml.j2", **{**KNATIVE, **variables})
+        documents = [thing for thing in yaml.safe_load_all(text) if thing]
+        found = {
+            thing["metadata"]["name"]: thing["spec"]["template"]["metadata"]["annotations"]
+            for thing in documents
+            if thing["kind"] == "Deployment" and "metadata" in thing["spec"]["template"]
+        }
+        return {name: one.get("kserve.hashfoundry.io/config-observability") for name, one in found.items()}
+
+    assert annotations(platform_monitoring="absent") == {}
+    managed = annotations(platform_monitoring="managed")
+    assert set(managed) == {"activator", "autoscaler", "controller", "webhook"}
+    assert len(set(managed.values())) == 1
+    other = {"config-observability": {"metrics-export-interval": "30s"}}
+    assert annotations(platform_monitoring="managed", knative_serving_config=other)["activator"] not in managed.values()
