@@ -93,6 +93,9 @@ class Results:
             self.skipped[row] = f"the time limit of {self._minutes:g} minutes is exceeded"
         return True
 
+    def passed(self, row: Scenario) -> bool:
+        return row.name in self.checks and self.checks[row.name].passed
+
     def log(self, name: str, text: str) -> None:
         with self._lock:
             print(f"[{name}] {text}", flush=True)
@@ -240,8 +243,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = Results(None if given.scenarios else scenarios.BUDGET)
     run(results, given.checks, choice)
     passed = all(check.passed for check in results.checks.values())
-    if passed and given.scenarios == ALL:
-        print(f"\n{scenarios.record()}")
+    # Whoever names scenarios means to commit what has passed; a default run leaves the checkout as it is.
+    if given.scenarios and (names := [row.name for row in choice.chosen if results.passed(row)]):
+        print(f"\n{scenarios.record(names)}")
     print(summary(results, [*given.checks, *(row.name for row in rows.scenarios)], choice))
     return 0 if passed else 1
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Choose the scenarios of a run of `make test` from the table of scenarios.toml.
 
-It chooses the core of each cluster, the scenarios whose files have changed since all scenarios passed, and one more in
+It chooses the core of each cluster, the scenarios whose files have changed since they last passed, and one more in
 turn. It runs before the virtual environment exists, so it imports only the standard library.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import subprocess
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,7 +20,7 @@ from local import programs, settings, table
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = Path(__file__).with_name("scenarios.toml")
-# Names the last commit on which all scenarios have passed; `make test SCENARIOS=all` writes it.
+# A line for each scenario: its name, and the last commit on which it has passed. A run with SCENARIOS=… writes it.
 PASSED = ROOT / "tests" / "last-passed"
 BUDGET = 60  # minutes of a default run on a quiet machine
 BUILD_BUDGET = 15  # minutes that the programs of one scenario may take to be built in a default run
@@ -70,15 +70,23 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class History:
-    """The history in git; changed: files since all scenarios passed, or None; why: the reason of None, or since when.
+class Change:
+    """The files that have changed since a scenario last passed, or None if unknown; why: since when, or why unknown."""
 
-    commits: their number, or 0 if unknown.
-    """
-
-    changed: tuple[str, ...] | None
+    files: tuple[str, ...] | None
     why: str
+
+
+@dataclass(frozen=True)
+class History:
+    """The history in git; scenarios: by name; otherwise: of all others; commits: their number, or 0 if unknown."""
+
+    otherwise: Change
+    scenarios: Mapping[str, Change] = field(default_factory=dict)
     commits: int = 0
+
+    def of(self, scenario: Scenario) -> Change:
+        return self.scenarios.get(scenario.name, self.otherwise)
 
 
 def load(path: Path = TABLE) -> Table:
@@ -103,34 +111,43 @@ def _git(root: Path, *arguments: str) -> str | None:
     return result.stdout if result.returncode == 0 else None
 
 
+def recorded(passed: Path = PASSED) -> dict[str, str]:
+    """The commit on which each scenario last passed, by the scenario's name."""
+    lines = passed.read_text(encoding="utf-8").splitlines() if passed.exists() else []
+    return {line.split()[0]: line.split()[1] for line in lines if len(line.split()) == 2}
+
+
 def history(root: Path = ROOT, passed: Path = PASSED) -> History:
-    """The files of the working tree that differ from the last commit on which all scenarios passed."""
+    """The files of the working tree that differ from the last commit on which each scenario passed."""
     counted = _git(root, "rev-list", "--count", "HEAD")
     if counted is None:
-        return History(None, "the checkout is not a git repository")
-    commits = int(counted)
-    name = passed.relative_to(root)
-    commit = passed.read_text(encoding="utf-8").strip() if passed.exists() else ""
-    if not commit:
-        return History(None, f"{name} contains no commit", commits)
+        return History(Change(None, "the checkout is not a git repository"))
+    commits = recorded(passed)
+    changes = {commit: _change(root, commit, str(passed.relative_to(root))) for commit in set(commits.values())}
+    never = Change(None, f"{passed.relative_to(root)} has no commit of it")
+    return History(never, {name: changes[commit] for name, commit in commits.items()}, int(counted))
+
+
+def _change(root: Path, commit: str, name: str) -> Change:
     # Both names of a renamed file count, since the scenario that it belonged to has changed, too.
     changed = _git(root, "diff", "--no-renames", "--name-only", "-z", commit, "--")
     new = _git(root, "ls-files", "-z", "--others", "--exclude-standard")
     if changed is None or new is None:
-        return History(None, f"git does not have the commit {commit[:10]} of {name}", commits)
-    return History(tuple(sorted({*filter(None, (changed + new).split("\0"))})), f"since {commit[:10]}", commits)
+        return Change(None, f"git does not have the commit {commit[:10]} of {name}")
+    return Change(tuple(sorted({*filter(None, (changed + new).split("\0"))})), f"since {commit[:10]}")
 
 
-def record(root: Path = ROOT, passed: Path = PASSED) -> str:
-    """Record that all scenarios have passed on the current commit, and return a message about it."""
+def record(names: Iterable[str], root: Path = ROOT, passed: Path = PASSED) -> str:
+    """Record that these scenarios have passed on the current commit, and return a message about it."""
     name = passed.relative_to(root)
-    commit, status = _git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain")
+    commit, status = _git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain", "--", f":!{name}")
     if commit is None or status is None:
         return f"{name} was not updated: the checkout is not a git repository."
     if status.strip():
         return f"{name} was not updated: there are uncommitted changes."
-    passed.write_text(commit, encoding="utf-8")
-    return f"{name} now contains {commit[:10]}: commit it."
+    commits = {**recorded(passed), **dict.fromkeys(names, commit.strip())}
+    passed.write_text("".join(f"{key} {commits[key]}\n" for key in sorted(commits)), encoding="utf-8")
+    return f"{name} now has {commit[:10]} for {', '.join(sorted(names))}: commit it."
 
 
 def unbuilt_programs(scenario: Scenario, where: settings.Settings) -> list[str]:
@@ -172,14 +189,15 @@ def _by_change(rows: Table, seen: History, missing: Callable[[Scenario], Sequenc
     skipped: dict[Scenario, str] = {}
     # Starting with the scenario in turn, so that each is first at times if there is not enough time for all.
     for scenario in further[turn:] + further[:turn]:
-        if seen.changed is None:
-            reasons[scenario] = seen.why
-        elif file := concerns((*rows.everywhere, *scenario.paths), seen.changed):
-            reasons[scenario] = f"{file} has changed {seen.why}"
+        change = seen.of(scenario)
+        if change.files is None:
+            reasons[scenario] = change.why
+        elif file := concerns((*rows.everywhere, *scenario.paths), change.files):
+            reasons[scenario] = f"{file} has changed {change.why}"
         elif scenario is further[turn]:
             reasons[scenario] = "in turn"
         else:
-            skipped[scenario] = f"unchanged {seen.why}"
+            skipped[scenario] = f"unchanged {change.why}"
     chosen = dict.fromkeys(rows.core, "core")
     minutes: dict[str, float] = {}
     for scenario in rows.core:

@@ -14,7 +14,7 @@ import yaml
 
 from local import settings
 from tests import scenarios
-from tests.scenarios import History, Scenario, Table, UnknownScenario, choose
+from tests.scenarios import Change, History, Scenario, Table, UnknownScenario, choose
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CORE = Scenario("core", 10, cluster="Standard", core=True)
@@ -36,7 +36,7 @@ def names(choice: scenarios.Choice) -> list[str]:
 def of(changed: tuple[str, ...] | None, commits: int = 0, **options: object) -> scenarios.Choice:
     rows = options.get("rows", ROWS)
     missing = options.get("missing", nothing_missing)
-    return choose(rows, "", History(changed, "since abc", commits), missing)  # type: ignore[arg-type]
+    return choose(rows, "", History(Change(changed, "since abc"), {}, commits), missing)  # type: ignore[arg-type]
 
 
 def test_unchanged_scenarios_are_skipped_except_the_one_in_turn() -> None:
@@ -65,9 +65,16 @@ def test_the_reason_names_the_file() -> None:
 
 
 def test_without_a_history_all_run() -> None:
-    choice = choose(ROWS, "", History(None, "the checkout is not a git repository"), nothing_missing)
+    choice = choose(ROWS, "", History(Change(None, "the checkout is not a git repository")), nothing_missing)
     assert names(choice) == [row.name for row in ROWS.scenarios]
     assert choice.chosen[STORE] == "the checkout is not a git repository"
+
+
+def test_each_scenario_has_a_commit_of_its_own() -> None:
+    changes = {"serve": Change(("roles/store/a.yml",), "since def"), "slow": Change((), "since abc")}
+    choice = choose(ROWS, "", History(Change(None, "passed has no commit of it"), changes), nothing_missing)
+    assert choice.chosen[STORE] == "passed has no commit of it"
+    assert choice.skipped == {SERVE: "unchanged since def", SLOW: "unchanged since abc"}
 
 
 def test_a_scenario_beyond_the_time_limit_is_skipped_and_first_another_time() -> None:
@@ -96,7 +103,7 @@ def test_a_scenario_with_a_short_build_is_not_skipped() -> None:
 
 
 def test_all_or_named_scenarios_run_whatever_must_be_built() -> None:
-    seen = History((), "since abc")
+    seen = History(Change((), "since abc"))
     assert names(choose(ROWS, "all", seen, lambda row: ["program"])) == [row.name for row in ROWS.scenarios]
     choice = choose(ROWS, "slow, store", seen, lambda row: ["program"])
     assert names(choice) == ["core", "store", "other", "slow"]
@@ -108,7 +115,7 @@ def test_an_unknown_name_is_reported_with_the_known_ones() -> None:
         UnknownScenario,
         match=r"SCENARIOS=store,stoer contains unknown scenarios \(stoer\): use all, or names from core, store, ",
     ):
-        choose(ROWS, "store,stoer", History((), ""), nothing_missing)
+        choose(ROWS, "store,stoer", History(Change((), "")), nothing_missing)
 
 
 class Checkout:
@@ -132,8 +139,8 @@ class Checkout:
     def history(self) -> History:
         return scenarios.history(self.root, self.passed)
 
-    def record(self) -> str:
-        return scenarios.record(self.root, self.passed)
+    def record(self, *names: str) -> str:
+        return scenarios.record(names, self.root, self.passed)
 
 
 @pytest.fixture
@@ -142,38 +149,46 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 def test_files_that_differ_from_the_commit_that_passed(checkout: Checkout) -> None:
-    assert "now contains" in checkout.record()
-    commit = checkout.git("rev-parse", "HEAD")
-    assert checkout.passed.read_text().strip() == commit
+    first = checkout.git("rev-parse", "HEAD")
+    assert checkout.record("store", "serve") == f"passed now has {first[:10]} for serve, store: commit it."
+    assert checkout.passed.read_text() == f"serve {first}\nstore {first}\n"
     checkout.commit("second")
-    (checkout.root / "first").write_text("changed")
+    second = checkout.git("rev-parse", "HEAD")
     (checkout.root / "new ä").write_text("new")
+    (checkout.root / "first").write_text("changed")
     seen = checkout.history()
-    assert seen == History(("first", "new ä", "passed", "second"), f"since {commit[:10]}", 2)
+    assert seen.commits == 2
+    assert seen.of(STORE) == Change(("first", "new ä", "passed", "second"), f"since {first[:10]}")
+    assert seen.of(SLOW) == Change(None, "passed has no commit of it")
+    checkout.git("checkout", "-q", "first")
+    (checkout.root / "new ä").unlink()
+    checkout.record("store")
+    assert checkout.passed.read_text() == f"serve {first}\nstore {second}\n"
+    assert checkout.history().of(STORE) == Change(("passed",), f"since {second[:10]}")
 
 
 def test_a_renamed_file_counts_by_both_names(checkout: Checkout) -> None:
-    checkout.record()
+    checkout.record("store")
     checkout.git("mv", "first", "moved")
-    changed = checkout.history().changed
-    assert changed is not None and {"first", "moved"} <= set(changed)
+    files = checkout.history().of(STORE).files
+    assert files is not None and {"first", "moved"} <= set(files)
 
 
-def test_without_a_known_commit_there_is_no_history(checkout: Checkout, tmp_path: Path) -> None:
-    assert checkout.history() == History(None, "passed contains no commit", 1)
-    checkout.passed.write_text("0123456789abcdef0123456789abcdef01234567\n")
-    assert checkout.history() == History(None, "git does not have the commit 0123456789 of passed", 1)
+def test_without_a_known_commit_there_is_no_history(checkout: Checkout) -> None:
+    assert checkout.history().of(STORE) == Change(None, "passed has no commit of it")
+    checkout.passed.write_text("store 0123456789abcdef0123456789abcdef01234567\n")
+    assert checkout.history().of(STORE) == Change(None, "git does not have the commit 0123456789 of passed")
 
 
 def test_without_git_there_is_no_history(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert checkout.history() == History(None, "the checkout is not a git repository")
-    assert checkout.record() == "passed was not updated: the checkout is not a git repository."
+    assert checkout.history() == History(Change(None, "the checkout is not a git repository"))
+    assert checkout.record("store") == "passed was not updated: the checkout is not a git repository."
 
 
 def test_only_a_committed_state_is_recorded_as_passed(checkout: Checkout) -> None:
     (checkout.root / "first").write_text("changed")
-    assert checkout.record() == "passed was not updated: there are uncommitted changes."
+    assert checkout.record("store") == "passed was not updated: there are uncommitted changes."
     assert not checkout.passed.exists()
 
 
@@ -260,6 +275,10 @@ def test_tests_and_folder_of_a_scenario_are_among_its_paths(rows: Table) -> None
         if row.kind == "molecule":
             wanted = {*files_of(row.name), f"molecule/{row.name}/molecule.yml", row.components} - {""}
             assert {file for file in wanted if not scenarios.concerns(row.paths, [file])} == set(), row.name
+
+
+def test_only_scenarios_of_the_table_are_recorded(rows: Table) -> None:
+    assert set(scenarios.recorded()) <= {row.name for row in rows.scenarios}
 
 
 def test_every_pattern_matches_a_file(rows: Table) -> None:
