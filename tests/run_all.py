@@ -67,7 +67,7 @@ class CheckResult:
 class Results:
     """The results of checks that run in several threads, and their output line by line.
 
-    minutes: no scenario starts after this time; None: no limit.
+    minutes: no scenario starts that would usually end after this time; None: no limit.
     """
 
     def __init__(self, minutes: float | None = None) -> None:
@@ -86,11 +86,11 @@ class Results:
             self.checks[name] = result
 
     def too_late(self, row: Scenario) -> bool:
-        """Whether the time limit is exceeded; if so, record the scenario as skipped."""
-        if self._minutes is None or self.seconds < self._minutes * 60:
+        """Whether the scenario would usually end after the time limit; if so, record it as skipped."""
+        if self._minutes is None or self.seconds / 60 + row.minutes <= self._minutes:
             return False
         with self._lock:
-            self.skipped[row] = f"the time limit of {self._minutes:g} minutes is exceeded"
+            self.skipped[row] = f"it takes {row.minutes:g} minutes, and the run ends after {self._minutes:g}"
         return True
 
     def passed(self, row: Scenario) -> bool:
@@ -114,10 +114,13 @@ class Results:
         return self.run(target, [*before, "make", "--no-print-directory", target])
 
 
-def checks_lane(results: Results, targets: Iterable[str]) -> None:
-    """Run targets of make one after another."""
-    for target in targets:
+def checks_lane(results: Results, checks: Iterable[str], rows: Iterable[Scenario]) -> None:
+    """Run targets of make one after another: the checks, which have no time limit, and then scenarios."""
+    for target in checks:
         results.record(target, results.make(target, LOW_PRIORITY))
+    for row in rows:
+        if not results.too_late(row):
+            results.record(row.name, results.make(row.name, LOW_PRIORITY))
 
 
 class Molecule:
@@ -189,9 +192,9 @@ def run(results: Results, checks: Sequence[str], choice: Choice) -> None:
         results.record("collections", ready)
         return
     rows = [row for row in choice.chosen if row.kind == "molecule"]
-    targets = [*checks, *(row.name for row in choice.chosen if row.kind == "make")]
+    made = [row for row in choice.chosen if row.kind == "make"]
     with ThreadPoolExecutor(1 + len({row.cluster for row in rows})) as pool:
-        lanes = [pool.submit(checks_lane, results, targets)]
+        lanes = [pool.submit(checks_lane, results, checks, made)]
         lanes += [pool.submit(molecule.lane) for molecule in clusters(results, rows)]
         for lane in lanes:
             lane.result()
@@ -240,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(plan(choice), flush=True)
     # A default run has a time limit, so that it finishes on a slow machine, too.
-    results = Results(None if given.scenarios else scenarios.BUDGET)
+    results = Results(None if given.scenarios else scenarios.LATEST)
     run(results, given.checks, choice)
     passed = all(check.passed for check in results.checks.values())
     # Whoever names scenarios means to commit what has passed; a default run leaves the checkout as it is.

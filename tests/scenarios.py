@@ -23,6 +23,7 @@ TABLE = Path(__file__).with_name("scenarios.toml")
 # A line for each scenario: its name, and the last commit on which it has passed. A run with SCENARIOS=… writes it.
 PASSED = ROOT / "tests" / "last-passed"
 BUDGET = 60  # minutes of a default run on a quiet machine
+LATEST = 75  # minutes after which no scenario of a default run should end on a busy machine
 BUILD_BUDGET = 15  # minutes that the programs of one scenario may take to be built in a default run
 ALL = "all"
 

@@ -83,12 +83,23 @@ def test_after_the_time_limit_only_the_core_starts() -> None:
     Molecule(script, [CORE, FIRST, SECOND]).lane()
     assert passed(script) == {"core": True}
     assert script.skipped == {
-        FIRST: "the time limit of 0 minutes is exceeded",
-        SECOND: "the time limit of 0 minutes is exceeded",
+        FIRST: "it takes 1 minutes, and the run ends after 0",
+        SECOND: "it takes 1 minutes, and the run ends after 0",
     }
-    assert "first              skipped: the time limit of 0 minutes is exceeded" in run_all.summary(
+    assert "first              skipped: it takes 1 minutes, and the run ends after 0" in run_all.summary(
         script, [], Choice()
     )
+
+
+def test_a_scenario_starts_only_if_it_usually_ends_in_time() -> None:
+    long = replace(FIRST, minutes=9)
+    for minutes, started in ((10, True), (8, False)):
+        script = Script(minutes=minutes)
+        Molecule(script, [CORE, long, SECOND]).lane()
+        assert passed(script) == {"core": True, "second": True} | ({"first": True} if started else {})
+        script = Script(minutes=minutes)
+        run_all.checks_lane(script, ["lint"], [replace(MADE, minutes=9)])
+        assert passed(script) == {"lint": True} | ({"matrix": True} if started else {})
 
 
 def test_a_cluster_that_cannot_be_deleted_is_a_failure() -> None:
