@@ -37,7 +37,7 @@ MODEL, PROTOCOL = "iris-classifier", "v1"
 WITH, WITHOUT = "with monitoring", "without"
 NAMESPACE, PROMETHEUS_POD = "monitoring", "prometheus-prometheus-0"
 LOAD_SECONDS = 45  # three scrapes
-SETTLE_SECONDS, TIMEOUT_S, POLL_S = 20, 300, 2
+SETTLE_SECONDS, TIMEOUT_S, POLL_S = 120, 300, 2
 CPU_LIMIT, SITE_LIMIT = 1.05, 1.3
 # Models beyond those of the demo; Prometheus is new each time, and has scraped for so many seconds.
 FURTHER_MODELS, HEAD_SECONDS = 4, 90
