@@ -6,16 +6,21 @@ commands of the runbook find them, and what it says mends them."""
 
 from __future__ import annotations
 
+import base64
+import datetime
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from local import demo
 
-from .alert_receiver import firing
+from .alert_receiver import firing, query
 from .conftest import Playbook, reason
 from .helpers import objects, python_container, wait_until
 from .test_monitoring_alerts import PLACE, commands
@@ -26,6 +31,9 @@ SLOW, VANISHED = "slow-start", "vanished"
 CHURN, IRIS = "churn-classifier", "iris-classifier"
 DIGEST = "kserve.hashfoundry.io/digest"
 QUOTA = "lasting-fault"
+GATEWAY, TLS_SECRET = "projectcontour", "models-tls"
+CA = ("hashfoundry-ca", "-n", "hashfoundry-system")
+EXPIRING = "CertificateExpiringSoon"
 KSERVE_JOB = "kserve-controller-manager-metrics-service"
 # Each with its further labels. The model that does not start has a target that refuses, and an autoscaler without
 # metrics, since the local cluster has no metrics-server.
@@ -39,6 +47,7 @@ ALERTS = {
     "ResourceQuotaNearlyFull": {"namespace": PLACE, "resourcequota": QUOTA},
     "ScrapeTargetDown": {"namespace": PLACE, "service": f"{SLOW}-predictor"},
     "ScrapeTargetMissing": {"namespace": "kserve", "job": KSERVE_JOB},
+    EXPIRING: {"namespace": GATEWAY, "severity": "critical"},
 }
 # The longest `for` is fifteen minutes, and Prometheus has a removed target for up to ten.
 LASTING = 1500
@@ -71,6 +80,43 @@ def broken(kubectl: Kubectl) -> list[Json]:
     ]
 
 
+def secret(kubectl: Kubectl, *words: str) -> dict[str, bytes]:
+    data = json.loads(kubectl("get", "secret", *words, "-o", "json"))["data"]
+    return {name: base64.b64decode(value) for name, value in data.items()}
+
+
+def expiring(kubectl: Kubectl) -> Json:
+    """The Secret of the gateway with a certificate of the same CA, for the same names, that ends in five days."""
+    ca = secret(kubectl, *CA)
+    ca_key = serialization.load_pem_private_key(ca["tls.key"], None)
+    assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
+    old = x509.load_pem_x509_certificate(secret(kubectl, TLS_SECRET, "-n", GATEWAY)["tls.crt"])
+    now, key = datetime.datetime.now(datetime.UTC), ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateBuilder(old.issuer, old.subject, key.public_key(), x509.random_serial_number(), now)
+    for extension in old.extensions:
+        if not isinstance(extension.value, x509.SubjectKeyIdentifier):
+            builder = builder.add_extension(extension.value, extension.critical)
+    certificate = builder.not_valid_after(now + datetime.timedelta(days=5)).sign(ca_key, hashes.SHA256())
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    data = {"tls.crt": certificate.public_bytes(serialization.Encoding.PEM), "tls.key": pem}
+    return {"data": {name: base64.b64encode(value).decode() for name, value in data.items()}}
+
+
+def hasten(kubectl: Kubectl, alert: str) -> None:
+    """Let an alert, which fires after an hour, fire after a minute, until the rules are applied again."""
+    found = 0
+    for rule in objects(kubectl, "prometheusrules", "-A"):
+        where = ("-n", rule["metadata"]["namespace"])
+        for number, group in enumerate(rule["spec"]["groups"]):
+            for index, one in enumerate(group["rules"]):
+                if one.get("alert") == alert:
+                    found += 1
+                    path = f"/spec/groups/{number}/rules/{index}/for"
+                    patch = json.dumps([{"op": "replace", "path": path, "value": "1m"}])
+                    kubectl("patch", "prometheusrule", rule["metadata"]["name"], *where, "--type=json", "-p", patch)
+    assert found
+
+
 @pytest.fixture(scope="module")
 def trouble(kubectl: Kubectl, playbook: Playbook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder: Path = tmp_path_factory.mktemp("lasting")
@@ -89,12 +135,15 @@ def trouble(kubectl: Kubectl, playbook: Playbook, tmp_path_factory: pytest.TempP
         # The autoscaler has no metrics, but corrects a number above its maximum, and goes on wanting that.
         wait_until(lambda: SLOW in kubectl("get", "hpa", "-n", PLACE), what="the model has an autoscaler")
         kubectl("scale", "deployment", f"{SLOW}-predictor", "-n", PLACE, "--replicas=3")
+        kubectl("patch", "secret", TLS_SECRET, "-n", GATEWAY, "--type=merge", "-p", json.dumps(expiring(kubectl)))
+        hasten(kubectl, EXPIRING)
         yield
     finally:
         kubectl("delete", "--filename", str(folder / "broken.json"), "--ignore-not-found", "--request-timeout=0")
         kubectl("annotate", "inferenceservice", CHURN, "-n", PLACE, f"{DIGEST}-")
-        last = playbook("playbooks/serving.yml")
-        assert last.returncode == 0, reason(last)
+        for name, *words in (("addons", "--tags", "certificates"), ("serving",)):
+            last = playbook(f"playbooks/{name}.yml", *words)
+            assert last.returncode == 0, reason(last)
 
 
 @pytest.mark.parametrize("alert", ALERTS)
@@ -121,6 +170,18 @@ def test_the_commands_of_the_runbook_find_the_fault(alert: str, says: str, kubec
     reads = [words for words in commands(alert, **labels) if words[0] not in ("annotate", "logs")]
     found = [kubectl(*words, check=False) for words in reads]
     assert says in "".join(found), found
+
+
+def test_a_certificate_that_is_about_to_expire_is_renewed(kubectl: Kubectl, playbook: Playbook, trouble: None) -> None:
+    served = f'envoy_server_days_until_first_cert_expiring{{namespace="{GATEWAY}"}}'
+    assert [float(one["value"][1]) < 5 for one in query(kubectl, served)] == [True]
+    result = playbook("playbooks/addons.yml", "--tags", "certificates")
+    assert result.returncode == 0, reason(result)
+
+    def days() -> list[float]:
+        return [float(one["value"][1]) for one in query(kubectl, served)]
+
+    wait_until(days, lambda found: min(found) > 30, 180, pause=5, what="Envoy has the new certificate")
 
 
 def test_the_runbook_mends_them(kubectl: Kubectl, playbook: Playbook, trouble: None) -> None:
