@@ -44,6 +44,7 @@ options:
     description:
       - The objects. InferenceServices, Deployments, StatefulSets, Jobs and PersistentVolumeClaims are counted.
         ResourceQuotas and LimitRanges replace those of the cluster. Objects of other kinds are ignored.
+      - A field that is null counts as absent. A field of a wrong type, and a quantity that is none, are errors.
     type: list
     elements: dict
     required: true
@@ -86,7 +87,9 @@ loads_at_once:
   returned: success
   sample: 4
 unchecked:
-  description: What could not be read, and so was not compared.
+  description:
+    - What could not be read, and so was not compared. This includes the serving runtime of an InferenceService that
+      names none, because KServe chooses it later.
   type: list
   elements: str
   returned: success

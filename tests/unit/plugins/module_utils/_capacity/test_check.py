@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._capacity.check import check
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 
 SPACE = "ml-models"
@@ -376,3 +378,127 @@ def test_a_bare_cluster(cluster: Cluster) -> None:
     cluster.refused = {"/api/v1/nodes": 500}
     with pytest.raises(ApiError):
         check(cluster, [service("iris")], "kserve")
+
+
+NO_RUNTIME = "the resources of the serving runtime of InferenceService iris, which names none"
+
+
+@pytest.mark.parametrize("framework", ["sklearn", "xgboost", "huggingface", "paddle"])
+def test_a_predictor_with_the_key_of_its_framework_counts(cluster: Cluster, framework: str) -> None:
+    cluster.quota({"requests.memory": "150Mi"})
+    iris = service("iris")
+    model = {"storageUri": "s3://models/iris/v1/", "resources": resources("10m", "200Mi")}
+    iris["spec"]["predictor"] = {"minReplicas": 2, framework: model}
+    result = check(cluster, [iris], "kserve")
+    assert (result["pods"], result["unchecked"]) == (2, [NO_RUNTIME])
+    assert "and 400Mi more are requested" in result["msg"]
+    # The API server has the key model.
+    live = service("iris", minReplicas=2, model={**model, "modelFormat": {"name": framework}})
+    cluster.add(f"/apis/serving.kserve.io/v1beta1/namespaces/{SPACE}/inferenceservices", live)
+    assert check(cluster, [iris], "kserve")["pods"] == 0
+
+
+def test_a_container_beside_the_model_counts(cluster: Cluster) -> None:
+    cluster.quota({"requests.cpu": "1"})
+    beside = {"name": "collocated", "resources": resources("500m", "64Mi")}
+    assert "and 1.5 more are requested" in sentence(cluster, service("iris", containers=[beside]))
+
+
+@pytest.mark.parametrize(
+    ("spec", "pods", "unchecked"),
+    [
+        (
+            {"predictor": {"unknown": {}}},
+            1,
+            ["the predictor of InferenceService iris, which has no model and no conta"],
+        ),
+        ({"predictor": {"model": None, "minReplicas": 1}}, 1, ["the predictor of InferenceService iris, which has no"]),
+        ({"predictor": {"model": {"modelFormat": {"name": "sklearn"}}}}, 1, [NO_RUNTIME]),
+        (
+            {"predictor": {"model": {"runtime": "sklearn"}, "workerSpec": {"containers": []}}},
+            1,
+            ["the workers of InferenceService iris, which the predictor has in workerSpec"],
+        ),
+        ({"predictor": {"model": {"runtime": "sklearn", "resources": None}, "minReplicas": None}}, 1, []),
+        ({"predictor": {"containers": [{"name": "a", "resources": {"limits": None}}]}, "transformer": None}, 1, []),
+        ({"predictor": None}, 0, []),
+        (None, 0, []),
+    ],
+)
+def test_what_is_null_is_absent_and_what_is_not_counted_is_named(
+    cluster: Cluster, spec: Any, pods: int, unchecked: list[str]
+) -> None:
+    iris = {**service("iris"), "spec": spec}
+    iris["metadata"]["annotations"] = None
+    result = check(cluster, [iris, None, {}, {"kind": "Job", "metadata": {"name": "a", "namespace": SPACE}}], "kserve")
+    assert (result["faults"], result["pods"]) == ([], pods + 1)
+    assert [one[: len(wanted)] for one, wanted in zip(result["unchecked"], unchecked, strict=True)] == unchecked
+
+
+def test_the_objects_of_a_list_count(cluster: Cluster) -> None:
+    result = check(cluster, [{"kind": "List", "items": [service("iris"), job("load")]}], "kserve")
+    assert result["pods"] == 2
+
+
+WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({"metadata": None}, "InferenceService of definitions[1] has no metadata.name", "InvalidManifest"),
+    ({"metadata": {"name": 1}}, "metadata.name of InferenceService of definitions[1] must be a str", "InvalidManifest"),
+    ({"spec": []}, "spec of InferenceService iris must be a dictionary; correct it in definitions", "InvalidManifest"),
+    ({"spec": {"predictor": "x"}}, "spec.predictor of InferenceService iris must be a dict", "InvalidManifest"),
+    (
+        {"spec": {"predictor": {"containers": [None]}}},
+        "spec.predictor.containers[0] of InferenceService iris must be a dictionary",
+        "InvalidManifest",
+    ),
+    (
+        {"spec": {"predictor": {"sklearn": {"resources": ["cpu"]}}}},
+        "spec.predictor.sklearn.resources of InferenceService iris must be a dictionary",
+        "InvalidManifest",
+    ),
+    (
+        {"spec": {"predictor": {"minReplicas": "many"}}},
+        "spec.predictor.minReplicas of InferenceService iris must be a whole number",
+        "InvalidManifest",
+    ),
+    (
+        {"spec": {"predictor": {"model": {"resources": {"requests": {"memory": "1 Gi"}}}}}},
+        "spec.predictor.model.resources.requests.memory of InferenceService iris is 1 Gi, and must be a quantity",
+        "InvalidResources",
+    ),
+    ({"kind": "Job", "spec": {"template": []}}, "spec.template of Job iris must be a dictionary", "InvalidManifest"),
+    (
+        {"kind": "ResourceQuota", "spec": {"hard": {"pods": "-1"}}},
+        "spec.hard.pods of ResourceQuota",
+        "InvalidResources",
+    ),
+    (
+        {"kind": "LimitRange", "spec": {"limits": {}}},
+        "spec.limits of LimitRange iris must be a list",
+        "InvalidManifest",
+    ),
+    (
+        {"kind": "PersistentVolumeClaim", "spec": {"resources": {"requests": {"storage": True}}}},
+        "spec.resources.requests.storage of PersistentVolumeClaim iris is True, and must be a quantity",
+        "InvalidResources",
+    ),
+    ({"kind": "List", "items": "x"}, "items of the List of definitions[1] must be a list", "InvalidManifest"),
+]
+
+
+@pytest.mark.parametrize(("change", "message", "code"), WRONG)
+def test_a_field_of_the_wrong_type_is_named(cluster: Cluster, change: dict[str, Any], message: str, code: str) -> None:
+    with pytest.raises(KServeError, match=re.escape(message)) as caught:
+        check(cluster, [job("load"), {**service("iris"), **change}], "kserve")
+    assert caught.value.reason == code and str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize("config", ["[]", "null", '{"memoryRequest": "much"}', '{"cpuRequest": null}', "{"])
+def test_a_configuration_of_the_storage_initializer_that_is_not_valid(cluster: Cluster, config: str) -> None:
+    data = cluster.objects["/api/v1/namespaces/kserve/configmaps/inferenceservice-config"]["data"]
+    data["storageInitializer"] = config
+    result = check(cluster, [service("iris")], "kserve")
+    assert result["unchecked"] == (
+        ["memoryRequest of the storage initializer, which is no quantity in inferenceservice-config"]
+        if "much" in config
+        else []
+    )
