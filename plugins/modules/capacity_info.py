@@ -71,7 +71,7 @@ faults:
   elements: str
   returned: success
   sample:
-    - ResourceQuota models of namespace ml-models has 1.5 of requests.cpu left, and 6 more are requested
+    - "ResourceQuota ml-models/models is too small for requests.cpu: 6 needed, 1.5 left"
 msg:
   description: The first faults in one line; empty if there are none.
   type: str
