@@ -13,13 +13,13 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.url_credentials import reject_credentials
 
 
-def checked_url(url: str | None, option: str) -> str:
+def checked_url(url: str | None, option: str, cure: str = "set the role's options for credentials") -> str:
     """Return the URL, or an empty string for none; fail if it contains credentials.
 
-    option: its name, for the message.
+    option: its name, for the message; cure: what to do beside removing them, for the message.
     """
     try:
-        reject_credentials(option, url or "", "set the role's options for credentials")
+        reject_credentials(option, url or "", cure)
     except KServeError as error:
         raise AnsibleFilterError(str(error)) from None
     return url or ""

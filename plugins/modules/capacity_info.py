@@ -44,6 +44,7 @@ options:
     description:
       - The objects. InferenceServices, Deployments, StatefulSets, Jobs and PersistentVolumeClaims are counted.
         ResourceQuotas and LimitRanges replace those of the cluster. Objects of other kinds are ignored.
+      - A field that is null counts as absent. A field of a wrong type, and a quantity that is none, are errors.
     type: list
     elements: dict
     required: true
@@ -70,7 +71,7 @@ faults:
   elements: str
   returned: success
   sample:
-    - ResourceQuota models of namespace ml-models has 1.5 of requests.cpu left, and 6 more are requested
+    - "ResourceQuota ml-models/models is too small for requests.cpu: 6 needed, 1.5 left"
 msg:
   description: The first faults in one line; empty if there are none.
   type: str
@@ -86,7 +87,9 @@ loads_at_once:
   returned: success
   sample: 4
 unchecked:
-  description: What could not be read, and so was not compared.
+  description:
+    - What could not be read, and so was not compared. This includes the serving runtime of an InferenceService that
+      names none, because KServe chooses it later.
   type: list
   elements: str
   returned: success

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.url_credentials import has_credentials
 
 FOLDER = "/etc/alertmanager/secrets"  # where the Prometheus Operator mounts the Secrets of spec.secrets
 _REFERENCE = "{secret: {name: <name of the Secret>, key: <its key>}}"
@@ -108,6 +110,12 @@ def _refuse_plain(value: Any, kind: str, name: str, place: str) -> None:
         raise KServeError(
             f"{place}: {name} is a secret and is written in the inventory; put it into a Secret in the namespace of "
             f"Alertmanager, and write {name}: {_REFERENCE}.",
+            reason="AlertSecretNotReferenced",
+        )
+    if name.endswith("url") and isinstance(value, str) and (has_credentials(value) or redact(value) != value):
+        cure = f"put the URL into a Secret, and write {name}: {_REFERENCE}" if name in _URLS else "remove them"
+        raise KServeError(
+            f"{place}: the URL in {name} contains credentials and is written in the inventory; {cure}.",
             reason="AlertSecretNotReferenced",
         )
 

@@ -25,6 +25,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.resources import container_faults
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.unquoted import WORDS, unquoted
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.url_credentials import is_signed
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service import limits
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GATE_ARGUMENTS, GateOptions
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import is_segment
@@ -77,6 +78,13 @@ REQUIRED_IF = [("storage", "pvc", ["volume"]), ("storage", "oci", ["image"]), ("
 # those of the storages pvc and oci. Azure's are https.
 SCHEMES = ("gs", "s3", "file", "https", "http", "hdfs", "webhdfs", "hf")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+# What stands before the host: a user and a password, in which a slash may be unquoted. A port is none.
+_USER = re.compile(r"[^/?#]*@|[^/?#]*:(?![0-9]*(?:[/?#]|$)).*@")
+# https://github.com/distribution/reference: a registry, a name, a tag and a digest.
+_IMAGE = re.compile(
+    r"((?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
+    r"(?::\w[\w.-]{0,127})?(?:@[a-z0-9]+:[0-9a-f]{32,})?"
+)
 _KINDS: dict[Any, str] = {
     str: "a string",
     bool: "a boolean",
@@ -193,7 +201,27 @@ def _model(entry: Mapping[str, Any], around: Surroundings) -> tuple[dict[str, An
     faults = [" ".join(str(error).split()) for error in result.errors.errors]
     model: dict[str, Any] = _without_null(result.validated_parameters)
     # A value of the wrong type is reported already, and cannot be inspected.
-    return model, faults or list(_faults(model, around))
+    return model, faults or list(_string_faults(model, MODEL)) or list(_faults(model, around))
+
+
+def _string_faults(given: Mapping[str, Any], options: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Yield a fault for each string that is empty, or that has white space around it, at any depth of the entry."""
+    for key, option in options.items():
+        value, name = given.get(key), f"{path}{key}"
+        if isinstance(value, Mapping) and "options" in option:
+            yield from _string_faults(value, option["options"], f"{name}.")
+        elif isinstance(value, list):
+            yield from (fault for entry in value for fault in _string_fault(f"an entry of {name}", entry))
+        elif name != "owner" or value:  # no owner, as a label may be empty
+            yield from _string_fault(name, value)
+
+
+def _string_fault(name: str, value: Any) -> Iterator[str]:
+    if isinstance(value, str) and not value.strip():
+        yield f"{name} is empty; give it a value, or remove the key"
+    elif isinstance(value, str) and value != value.strip():
+        # Without the value, which may have a password.
+        yield f"{name} begins or ends with white space; remove that"
 
 
 def _unknown(entry: Mapping[str, Any], options: Mapping[str, Any], path: str = "") -> Iterator[str]:
@@ -221,6 +249,14 @@ def _faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
                 f"{key} is {model[key]}, and must be the name of an object: lower-case letters, digits, '-' and '.', "
                 "with a letter or digit at both ends"
             )
+    if re.search(r"\s", model["format"]):
+        yield f"format is {model['format']}, and must be the name of a model format, such as sklearn"
+    if storage == "oci" and not _IMAGE.fullmatch(model["image"]):
+        # Without the value, which may have a password.
+        yield (
+            "image must be the reference of an image without oci:// and credentials, such as registry/models/iris:v1; "
+            "credentials are in a Secret of type kubernetes.io/dockerconfigjson"
+        )
     if storage == "uri":
         yield from _uri_faults(model)
     scaling = model.get("scaling", {})
@@ -233,8 +269,8 @@ def _faults(model: Mapping[str, Any], around: Surroundings) -> Iterator[str]:
         yield f"scaling.max_replicas is {most}, and must be 1 or more"
     elif least is not None and most is not None and least > most:
         yield f"scaling.min_replicas is {least}, which is more than scaling.max_replicas, {most}"
-    if not str(model.get("source", {}).get("folder", ".")).strip():
-        yield "source.folder is empty, which would be the current folder; name the folder of the model"
+    if model.get("source", {}).get("command") == []:
+        yield "source.command is an empty list; give the command and its arguments, or remove the key"
     yield from _route_faults(model, around)
     yield from (f"resources.{fault}" for fault in container_faults(model.get("resources", {})))
     yield from _label_faults(model)
@@ -271,9 +307,15 @@ def _uri_faults(model: Mapping[str, Any]) -> Iterator[str]:
             f"uri must begin with one of {', '.join(f'{known}://' for known in SCHEMES)} and name a model, since "
             "KServe downloads from no other; for pvc:// and oci:// set storage"
         )
-    elif "@" in rest.partition("/")[0]:
-        # Without the value, which has a password.
-        yield "uri has a user or a password in it, which everybody could read; put them into the model Secret"
+    elif _USER.match(rest) or is_signed(model["uri"]):
+        # Without the value, which has a secret.
+        yield (
+            "uri has a user, a password, a signature or a token in it, which everybody who reads the InferenceService "
+            "could read; remove it from uri, and put it into the model Secret, or into one that a "
+            "ClusterStorageContainer names"
+        )
+    elif re.search(r"\s", rest):
+        yield "uri has white space in it; remove that"
     elif scheme == "s3" and "digest" not in model:
         yield (
             "uri is in S3 object storage and has no digest, so nothing would verify its content; set storage to s3, "

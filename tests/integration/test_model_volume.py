@@ -258,7 +258,7 @@ def test_a_quota_without_room_for_a_loader(models: Models) -> None:
     result = models.load("v6", model_namespace_quota={"pods": "0"})
     assert result.returncode != 0
     output = one_line(result.stdout)
-    assert f"ResourceQuota models of namespace {NAMESPACE} has 0 of pods left, and 1 more are requested" in output
+    assert f"ResourceQuota {NAMESPACE}/models is too small for pods: 1 needed, 0 left" in output
     assert not [job for job in models.jobs() if job["metadata"]["labels"]["kserve.hashfoundry.io/version"] == "v6"]
 
 

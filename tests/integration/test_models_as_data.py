@@ -148,9 +148,9 @@ def test_models_without_room_are_rejected_before_anything_is_sent(playbook: Play
     result = playbook("playbooks/serving.yml", "-e", json.dumps({"models": models}))
     assert result.returncode != 0
     output = one_line(result.stdout)
-    assert "There is no room for the models on local: ResourceQuota models of namespace ml-models has " in output
-    assert "of requests.cpu left, and 6 more are requested" in output
-    assert "2 of 2 pods fit on no node: together they request 6 of cpu, 2Gi of memory" in output
+    assert "There is no room for the models on local: ResourceQuota ml-models/models is too small " in output
+    assert "for requests.cpu: 6 needed, " in output
+    assert "no node has room for 2 of 2 pods: the 2 pods request 6 cpu and 2Gi memory" in output
     assert "changed=0" in result.stdout
     names = kubectl("get", "inferenceservices", "-n", "ml-models", "-o", "name")
     assert "too-large" not in names

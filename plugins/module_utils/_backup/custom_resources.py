@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.paralle
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, KubeApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import CLUSTER_PATH
 
-from . import field_managers
+from . import field_managers, owners
 
 with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
     import yaml
@@ -201,7 +202,7 @@ def write(folder: Path, found: Sequence[Found], cluster: str, *, dry_run: bool =
     :raises KServeError: the folder cannot be written.
     """
     files = {
-        APPLIED: yaml.safe_dump_all([group for entry in found for group in _groups(entry)], explicit_start=True),
+        APPLIED: yaml.safe_dump_all(_groups(found), explicit_start=True),
         INDEX: json.dumps({**index(found), "cluster": cluster}, indent=1, sort_keys=True) + "\n",
     }
     for entry in found:
@@ -224,16 +225,19 @@ def write(folder: Path, found: Sequence[Found], cluster: str, *, dry_run: bool =
         ) from None
 
 
-def _groups(found: Found) -> list[Json]:
-    """Return the objects that users and roles created by field manager, each with its name as in the index."""
-    pairs = [(thing, without_server_fields(thing)) for thing in found.roots]
+def _groups(found: Sequence[Found]) -> list[Json]:
+    """Return the objects that users and roles created by field manager and resource, each with its name.
+
+    They come in the order in which they can be applied: owners of any resource before what they own.
+    """
+    roots = [thing for entry in found for thing in entry.roots]
+    possible = owners.possible_owners(roots)
+    pairs = [(thing, owners.with_owners(without_server_fields(thing), thing, possible)) for thing in roots]
+    names = {(entry.resource.api_version, entry.resource.kind): entry.resource.name for entry in found}
     return [
-        {
-            "resource": found.resource.name,
-            **group,
-            "objects": {_identity(part): part for part in group["objects"]},
-        }
+        {**group, "resource": name, "objects": {_identity(part): part for part in parts}}
         for group in field_managers.groups(pairs)
+        for name, parts in groupby(group["objects"], lambda part: names[part["apiVersion"], part["kind"]])
     ]
 
 

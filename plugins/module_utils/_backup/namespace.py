@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.apply_cli
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, KubeApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.objects import AUTOMATIC
 
-from . import field_managers
+from . import field_managers, owners
 from .custom_resources import is_controlled, without_server_fields
 
 with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
@@ -74,10 +74,9 @@ def backup(
             ) from None
         raise
     things = [{**itself, "apiVersion": "v1", "kind": "Namespace"}, *_read(api, namespace, warn)]
-    owners = {_identity(thing) for thing in things if not thing["metadata"].get("ownerReferences")}
-    objects = [(thing, _portable(thing, owners)) for thing in things]
-    # This file is applied as a whole, where an owner may come after what it owns.
-    changed, sha256 = _put(path, [_without_owners(portable) for _live, portable in objects], check_mode)
+    possible = owners.possible_owners(things)
+    objects = [(thing, owners.with_owners(_portable(thing), thing, possible)) for thing in things]
+    changed, sha256 = _put(path, [owners.without_owners(portable) for _live, portable in objects], check_mode)
     more = {}
     if applied:
         applied_changed, more["applied_sha256"] = _put(applied, field_managers.groups(objects), check_mode)
@@ -176,23 +175,9 @@ def _is_wanted(thing: Json) -> bool:
     return not is_controlled(thing) and (thing["kind"], thing["metadata"]["name"]) not in AUTOMATIC
 
 
-def _identity(thing: Json) -> tuple[str, str, str]:
-    return str(thing["apiVersion"]).rpartition("/")[0], str(thing["kind"]), str(thing["metadata"]["name"])
-
-
-def _portable(thing: Json, owners: Collection[tuple[str, str, str]]) -> Json:
-    """Return an object as it can be applied where nothing of the old cluster is left.
-
-    :param owners: the objects of the backup that can be owners; references to others are left out.
-    """
+def _portable(thing: Json) -> Json:
+    """Return an object as it can be applied where nothing of the old cluster is left."""
     left = without_server_fields(thing)
-    references = [
-        one
-        for one in thing["metadata"].get("ownerReferences") or ()
-        if _identity({**one, "metadata": {"name": one["name"]}}) in owners
-    ]
-    if references:
-        left["metadata"]["ownerReferences"] = references
     _strip(left["metadata"], "annotations", _NOTES)
     if thing["kind"] == "Namespace":
         return {key: left[key] for key in ("apiVersion", "kind", "metadata")}
@@ -201,11 +186,6 @@ def _portable(thing: Json, owners: Collection[tuple[str, str, str]]) -> Json:
     for name in _GIVEN.get(thing["kind"], ()):
         left.get("spec", {}).pop(name, None)
     return left
-
-
-def _without_owners(thing: Json) -> Json:
-    metadata = {key: value for key, value in thing["metadata"].items() if key != "ownerReferences"}
-    return {**thing, "metadata": metadata}
 
 
 def _strip(parent: Json, field: str, notes: str | tuple[str, ...]) -> None:

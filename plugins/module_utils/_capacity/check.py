@@ -14,10 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.parallel import concurrently
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.resources import quantity
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError, KubeApi
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.field_match import holds
 
-from .demand import Pods, Serving, is_knative, pods_of, rolled_out
+from .definitions import read
+from .demand import Pods, Serving, is_knative, model_of, pods_of, rolled_out, uncounted
 from .room import Node, at_once, claim_faults, container_faults, node_fault, nodes_with_room, quota_faults
 
 Json = Mapping[str, Any]
@@ -39,6 +41,8 @@ _BOUNDS = {
 APPLIED, CHANGED, ABSENT = "applied", "changed", "absent"
 # Pods that have ended request nothing.
 _RUNNING = {"pods": {"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}}
+# The chart's values of KServe's configuration.
+_INITIALIZER = {"cpuRequest": "100m", "memoryRequest": "100Mi", "cpuLimit": "1", "memoryLimit": "1Gi"}
 _TOLD = 4  # so many faults make up the message; the others are in the result
 
 
@@ -47,13 +51,14 @@ def check(api: KubeApi, definitions: Iterable[Json], kserve_namespace: str) -> d
 
     :param definitions: the objects to apply; quotas and limit ranges among them count as applied.
     :param kserve_namespace: where KServe's configuration is.
-    :raises KServeError: the cluster does not answer.
+    :raises KServeError: the cluster does not answer, or an object is not valid.
     """
-    given = [entry for entry in definitions if entry]
+    given = list(read(definitions))
     reader = _Reader(api)
     states = [(entry, reader.state(entry)) for entry in given if entry.get("kind") in _LISTS]
     new = [entry for entry, state in states if state != APPLIED]
     changed = [entry for entry, state in states if state == CHANGED]
+    reader.unchecked |= {what for entry in new if entry["kind"] == "InferenceService" for what in uncounted(entry)}
     faults: list[str] = []
     if not new:
         return _result(faults, [], 1, reader)
@@ -165,7 +170,7 @@ class _Reader:
     def serving(self, services: Sequence[Json], kserve_namespace: str) -> Serving:
         """Return what KServe adds to InferenceServices."""
         wanted = {
-            (_namespace(entry), str((entry["spec"].get("predictor", {}).get("model") or {}).get("runtime") or ""))
+            (_namespace(entry), str((model_of(entry["spec"].get("predictor", {})) or {}).get("runtime") or ""))
             for entry in services
         } - {(_namespace(entry), "") for entry in services}
         found = concurrently(self._runtime, sorted(wanted))
@@ -193,14 +198,19 @@ class _Reader:
         try:
             data = self._api.get(f"/api/v1/namespaces/{namespace}/configmaps/inferenceservice-config")["data"]
             config = json.loads(data["storageInitializer"])
-        except (ApiError, KeyError, ValueError):
+            config = config if isinstance(config, Mapping) else {}
+        except (ApiError, KeyError, TypeError, ValueError):
             config = {}
-        # The chart's values where the configuration cannot be read.
+        # The values of the chart where the configuration has none.
+        found = {key: config.get(key) or default for key, default in _INITIALIZER.items()}
+        for key, value in found.items():
+            if quantity(value) is None:
+                self.unchecked.add(f"{key} of the storage initializer, which is no quantity in inferenceservice-config")
         return {
             "name": "storage-initializer",
             "resources": {
-                "requests": {"cpu": config.get("cpuRequest", "100m"), "memory": config.get("memoryRequest", "100Mi")},
-                "limits": {"cpu": config.get("cpuLimit", "1"), "memory": config.get("memoryLimit", "1Gi")},
+                "requests": {"cpu": found["cpuRequest"], "memory": found["memoryRequest"]},
+                "limits": {"cpu": found["cpuLimit"], "memory": found["memoryLimit"]},
             },
         }
 

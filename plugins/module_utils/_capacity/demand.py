@@ -18,6 +18,8 @@ from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.resources import quantity
 
+from .definitions import EXPLAINER
+
 Json = Mapping[str, Any]
 Amounts = dict[str, Decimal]
 
@@ -110,7 +112,7 @@ def pods_of(manifest: Json, serving: Serving, ranges: Sequence[Json] = ()) -> It
     """
     kind, spec = manifest.get("kind"), manifest.get("spec") or {}
     metadata: Json = manifest["metadata"]
-    owner, namespace = f"{kind} {metadata['name']}", metadata.get("namespace", "default")
+    owner, namespace = f"{kind} {metadata['name']}", metadata.get("namespace") or "default"
     if kind == "InferenceService":
         yield from _service_pods(owner, namespace, manifest, serving, ranges)
         return
@@ -131,10 +133,14 @@ def _service_pods(
         spec: Json = (manifest.get("spec") or {}).get(component) or {}
         if not spec:
             continue
-        model: Json = spec.get("model") or {}
-        containers = _merged(serving.runtimes.get(model.get("runtime", ""), ()), model) if model else spec["containers"]
-        stored = bool(model) and not str(model.get("storageUri", "")).startswith(_MOUNTED)
-        initializer = serving.initializer_of(str(model.get("storageUri", "")))
+        model = model_of(spec)
+        containers: Sequence[Json] = spec.get("containers") or ()
+        if model is not None:
+            merged = _merged(serving.runtimes.get(model.get("runtime", ""), ()), model)
+            names = {container.get("name") for container in merged}
+            containers = [*merged, *(one for one in containers if one.get("name") not in names)]
+        stored = model is not None and not str(model.get("storageUri", "")).startswith(_MOUNTED)
+        initializer = serving.initializer_of(str((model or {}).get("storageUri", "")))
         pod = {
             **spec,
             "containers": [*containers, _QUEUE_PROXY] if knative else containers,
@@ -142,6 +148,26 @@ def _service_pods(
         }
         # Knative starts one pod, also where it then scales to zero.
         yield _pods(owner, namespace, max(int(spec.get("minReplicas") or 1), 1), pod, ranges)
+
+
+def model_of(component: Json) -> Json | None:
+    """Return the model of a predictor, or what an explainer has instead, or None."""
+    model: Json | None = component.get("model", component.get(EXPLAINER))
+    return model
+
+
+def uncounted(manifest: Json) -> Iterator[str]:
+    """Yield what an InferenceService will request and is not known from it, as ends of "not compared: "."""
+    who = f"InferenceService {manifest['metadata']['name']}"
+    for name in ("predictor", "transformer", "explainer"):
+        component: Json = manifest["spec"].get(name) or {}
+        model = model_of(component)
+        if component and model is None and not component.get("containers"):
+            yield f"the {name} of {who}, which has no model and no containers"
+        elif name == "predictor" and model is not None and not model.get("runtime"):
+            yield f"the resources of the serving runtime of {who}, which names none"
+        if component.get("workerSpec"):
+            yield f"the workers of {who}, which the {name} has in workerSpec"
 
 
 def is_knative(manifest: Json) -> bool:

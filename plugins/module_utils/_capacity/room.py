@@ -4,7 +4,7 @@
 
 """Whether pods fit into quotas, limit ranges and nodes: pure functions over what the API server returns.
 
-Each fault is a clause that names what is asked for, what there is, and where.
+Each fault is a clause that names the object, what it needs, and what is left or allowed.
 
 This file is private to the collection and may change at any time.
 """
@@ -43,7 +43,7 @@ def text(name: str, amount: Decimal) -> str:
 
 
 def container_faults(pods: Iterable[Pods], ranges: Sequence[Json]) -> Iterator[str]:
-    """Yield what a container asks for against its own limits, which its runtime may set, and a LimitRange."""
+    """Yield the requests of containers above their limits, which the runtime may set, or outside a LimitRange."""
     for entry in pods:
         for container in [*entry.containers, *entry.init]:
             who = f"the container {container.name} of {entry.owner}"
@@ -51,8 +51,8 @@ def container_faults(pods: Iterable[Pods], ranges: Sequence[Json]) -> Iterator[s
                 limit = container.limits.get(name)
                 if limit is not None and amount > limit:
                     yield (
-                        f"{who} requests {text(name, amount)} of {name}, and its limit from the serving runtime or a "
-                        f"LimitRange is {text(name, limit)} (set limits.{name})"
+                        f"{who} requests {text(name, amount)} {name}, more than its limit of {text(name, limit)} from "
+                        f"the serving runtime or a LimitRange (set limits.{name})"
                     )
             for bounds in limits_of(ranges, "Container"):
                 yield from _out_of_bounds(who, container.requests, container.limits, bounds)
@@ -63,19 +63,23 @@ def container_faults(pods: Iterable[Pods], ranges: Sequence[Json]) -> Iterator[s
 
 
 def claim_faults(claims: Iterable[Json], ranges: Sequence[Json]) -> Iterator[str]:
-    """Yield what claims ask for against a LimitRange."""
+    """Yield the PersistentVolumeClaims whose size is outside a LimitRange."""
     for claim in claims:
         for bounds in limits_of(ranges, "PersistentVolumeClaim"):
             size = {"storage": _storage(claim)}
-            yield from _out_of_bounds(f"the claim {claim['metadata']['name']}", size, size, bounds)
+            who = f"PersistentVolumeClaim {claim['metadata']['name']}"
+            yield from _out_of_bounds(who, size, size, bounds, has="requests")
 
 
-def _out_of_bounds(who: str, requests: Amounts, limits: Amounts, bounds: Json) -> Iterator[str]:
-    for part, given, sign in (("max", limits, 1), ("min", requests, -1)):
-        for name, bound in amounts(bounds.get(part)).items():
-            amount = given.get(name, bound)
-            if sign * amount > sign * bound:
-                yield f"{who} has {text(name, amount)} of {name}, and the {part} of a LimitRange is {text(name, bound)}"
+def _out_of_bounds(
+    who: str, requests: Amounts, limits: Amounts, bounds: Json, has: str = "has a limit of"
+) -> Iterator[str]:
+    for name, most in amounts(bounds.get("max")).items():
+        if (limit := limits.get(name, most)) > most:
+            yield f"{who} {has} {text(name, limit)} {name}, and a LimitRange allows at most {text(name, most)}"
+    for name, least in amounts(bounds.get("min")).items():
+        if (request := requests.get(name, least)) < least:
+            yield f"{who} requests {text(name, request)} {name}, and a LimitRange requires at least {text(name, least)}"
 
 
 def quota_need(entry: Pods, key: str) -> Decimal | None:
@@ -98,7 +102,7 @@ def left(quota: Json) -> Amounts:
 
 def quota_faults(pods: Sequence[Pods], claims: Sequence[Json], quota: Json) -> Iterator[str]:
     """Yield what exceeds a quota. Loads and rollouts go one after another where there is no room for more at once."""
-    name = f"ResourceQuota {quota['metadata']['name']} of namespace {quota['metadata'].get('namespace', '')}"
+    name = f"ResourceQuota {quota['metadata'].get('namespace') or 'default'}/{quota['metadata']['name']}"
     for key, free in left(quota).items():
         needs = [(entry, quota_need(entry, key)) for entry in pods]
         known = [(entry, need) for entry, need in needs if need is not None]
@@ -109,11 +113,12 @@ def quota_faults(pods: Sequence[Pods], claims: Sequence[Json], quota: Json) -> I
         elif key == "requests.storage":
             total = sum((_storage(claim) for claim in claims), Decimal(0))
         if max(total, single) > max(free, Decimal(0)):
-            yield f"{name} has {text(key, free)} of {key} left, and {text(key, max(total, single))} more are requested"
+            needed, available = text(key, max(total, single)), text(key, max(free, Decimal(0)))
+            yield f"{name} is too small for {key}: {needed} needed, {available} left"
         for entry, need in known:
             bare = _without(entry, key)
             if need == 0 and bare:
-                yield f"{name} has {key}, which the container {bare} of {entry.owner} does not set"
+                yield f"{name} requires {key}, which the container {bare} of {entry.owner} does not set"
                 break
 
 
@@ -196,14 +201,17 @@ def node_fault(pods: Sequence[Pods], nodes: Sequence[Node]) -> str | None:
     for node in nodes:
         for name in total:
             there[name] += max(node.free.get(name, Decimal(0)), Decimal(0))
-    return (
-        f"{len(unplaced)} of {len(requested)} pods fit on no node: together they request {_listed(total)}, and the "
-        f"nodes have {_listed(there)} left"
-    )
+    who = "the pod" if len(requested) == 1 else f"{len(unplaced)} of {len(requested)} pods"
+    slots = sum((max(node.free.get("pods", Decimal(0)), Decimal(0)) for node in nodes), Decimal(0))
+    if slots < len(requested):
+        return f"no node has room for {who}: all nodes together can run only {text('pods', slots)} more"
+    what = "it requests" if len(requested) == 1 else f"the {len(requested)} pods request"
+    return f"no node has room for {who}: {what} {_listed(total)}, and all nodes together have {_listed(there)} left"
 
 
 def _listed(amounts: Amounts) -> str:
-    return ", ".join(f"{text(name, amount)} of {name}" for name, amount in sorted(amounts.items()))
+    *first, last = (f"{text(name, amount)} {name}" for name, amount in sorted(amounts.items()))
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def at_once(pods: Sequence[Pods], quotas: Iterable[Json], nodes: Sequence[Node] | None) -> int:

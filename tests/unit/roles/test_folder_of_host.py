@@ -67,20 +67,38 @@ def test_each_cluster_has_its_own_reports(tmp_path: Path, hosts: tuple[str, ...]
     assert folders(tmp_path, hosts, "__model_verification_reports", variables, *given) == expected
 
 
+NAMELESS = "names no cluster, so that the folder may contain the backup of another one; nothing was written. Name ano"
+
+
 @pytest.mark.parametrize(
-    ("previous", "code"),
-    [(None, 0), (UID, 0), ("another", 2)],
-    ids=["no backup", "a backup of the cluster", "a backup of another cluster"],
+    ("previous", "message"),
+    [
+        (None, ""),
+        ({"schema": 1, "cluster": UID}, ""),
+        ({"schema": 1, "cluster": "another"}, "with the UID another and not"),
+        ({"schema": 1}, NAMELESS),
+        ({"schema": 1, "cluster": None}, NAMELESS),
+        ([], "backup.json is not the index of a backup. Name another folder"),
+        ("{", "backup.json is not JSON. Name another folder"),
+    ],
+    ids=["no backup", "this cluster", "another cluster", "no cluster", "null", "a list", "incomplete"],
 )
-def test_a_backup_of_another_cluster_is_not_overwritten(
-    tmp_path: Path, api: Cluster, previous: str | None, code: int
+def test_only_a_backup_of_this_cluster_is_overwritten(
+    tmp_path: Path, api: Cluster, previous: Any, message: str
 ) -> None:
     space = thing("Namespace", "kube-system", None)
     space["metadata"]["uid"] = UID
     api.objects[api.path(space)] = space
-    if previous:
-        (tmp_path / "backup.json").write_text(json.dumps({"schema": 1, "cluster": previous}))
-    include = {"name": "hashfoundry.kserve.model_backup", "tasks_from": "folder.yml"}
+    if previous is not None:
+        text = previous if isinstance(previous, str) else json.dumps(previous)
+        (tmp_path / "backup.json").write_text(text)
+    found, output = tasks_of_the_role(tmp_path, api, "folder.yml")
+    assert (found, message in output) == (2 if message else 0, True), output
+
+
+def tasks_of_the_role(tmp_path: Path, api: Cluster, tasks: str) -> tuple[int, str]:
+    """Run a file of tasks of model_backup, and return its exit code and its output in one line."""
+    include = {"name": "hashfoundry.kserve.model_backup", "tasks_from": tasks}
     play = {"hosts": "localhost", "gather_facts": False, "tasks": [{"ansible.builtin.include_role": include}]}
     (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
     given = {"model_backup_folder": str(tmp_path)}
@@ -88,5 +106,23 @@ def test_a_backup_of_another_cluster_is_not_overwritten(
     found, output = exit_code_and_output(
         "ansible-playbook", "play.yml", "-e", json.dumps(given), folder=tmp_path, env=env
     )
-    assert found == code, output
-    assert ("nothing was written. Name another folder (OtherCluster)" in " ".join(output.split())) is bool(code)
+    return found, " ".join(output.split())
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        (None, "contains no complete backup, because its backup.json is missing"),
+        ("{", "backup.json is not JSON. Name another folder"),
+        ("[]", "backup.json is not the index of a backup"),
+        (
+            '{"bucket": "models", "versions": []}',
+            "has no applied_sha256, namespace, objects_sha256, secrets, services;",
+        ),
+    ],
+)
+def test_an_incomplete_backup_is_not_restored(tmp_path: Path, api: Cluster, index: str | None, message: str) -> None:
+    if index is not None:
+        (tmp_path / "backup.json").write_text(index)
+    found, output = tasks_of_the_role(tmp_path, api, "restore_check.yml")
+    assert (found, message in output) == (2, True), output

@@ -78,9 +78,9 @@ def test_models_without_room(tmp_path: Path, serve: Serve, capacity: str) -> Non
     code, output = exit_code_and_output("ansible-playbook", "play.yml", folder=tmp_path, env=env)
     text = " ".join(output.split())
     sentence = (
-        "There is no room for the models on localhost: ResourceQuota models of namespace ml-models has 4 of "
-        "requests.cpu left, and 4.5 more are requested; 2 of 3 pods fit on no node: together they request 4.5 of cpu, "
-        "3Gi of memory, and the nodes have 2 of cpu, 4Gi of memory left."
+        "There is no room for the models on localhost: ResourceQuota ml-models/models is too small for "
+        "requests.cpu: 4.5 needed, 4 left; no node has room for 2 of 3 pods: the 3 pods request 4.5 cpu and 3Gi "
+        "memory, and all nodes together have 2 cpu and 4Gi memory left."
     )
     assert code == (2 if capacity == "fail" else 0), output
     assert (sentence in text) == (capacity != "ignore"), text

@@ -62,6 +62,10 @@ def test_a_reference_becomes_the_file_of_a_mounted_secret() -> None:
         ("webhook_configs", {"url": "http://a", "http_config": {"basic_auth": {"password": "PLANTED"}}}),
         ("webhook_configs", {"url": "http://a", "http_config": {"oauth2": {"client_secret": "PLANTED"}}}),
         ("sns_configs", {"sigv4": {"secret_key": "PLANTED"}}),
+        ("webhook_configs", {"url": "https://receiver/hook?token=PLANTED"}),
+        ("webhook_configs", {"url": "https://me:PLANTED@receiver/hook"}),
+        ("webhook_configs", {"url": "https://hooks.slack.com/services/PLANTED/1/2"}),
+        ("webhook_configs", {"url": "http://a", "http_config": {"proxy_url": "http://me:PLANTED@proxy"}}),
         # Neither does YAML make each secret a string.
         ("opsgenie_configs", {"api_key": 12345}),
         ("pagerduty_configs", {"routing_key": ["PLANTED"]}),

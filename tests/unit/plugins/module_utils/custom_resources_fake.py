@@ -44,7 +44,8 @@ class Api:
     def __init__(self, *services: Json, page: int = 500, uid: str = "this-cluster") -> None:
         self.paths: list[str] = []
         self.refusals: dict[str, ApiError] = {}
-        self._services = services
+        self.services = services
+        self.routes: list[Json] = []
         self._page = page
         versions = [{"groupVersion": f"{GROUP}/{version}"} for version in ("v1beta1", "v1alpha1")]
         others = [{"name": name, "versions": [{"groupVersion": f"{name}/v1"}]} for name in ("apps", "other.io")]
@@ -65,6 +66,14 @@ class Api:
             "/api/v1/namespaces/kube-system": {"metadata": {"uid": uid}},
         }
 
+    def add_routes(self, *routes: Json) -> None:
+        """Serve HTTPRoutes, whose resource sorts before that of InferenceServices."""
+        group, version = "gateway.networking.k8s.io", "gateway.networking.k8s.io/v1"
+        self.routes += routes
+        self._answers["/apis"]["groups"].append({"name": group, "versions": [{"groupVersion": version}]})
+        self._answers[f"/apis/{version}"] = {"resources": [_resource("httproutes", "HTTPRoute")]}
+        self._answers[f"/apis/{version}/httproutes"] = {"items": self.routes}
+
     def delete_version(self, version: str) -> None:
         """Stop listing a version of KServe's group."""
         for group in self._answers["/apis"]["groups"]:
@@ -79,5 +88,5 @@ class Api:
             return self._answers[path]
         start = int(query.get("continue", 0))
         end = start + self._page
-        more = {"continue": str(end)} if end < len(self._services) else {}
-        return {"metadata": more, "items": list(self._services[start:end])}
+        more = {"continue": str(end)} if end < len(self.services) else {}
+        return {"metadata": more, "items": list(self.services[start:end])}

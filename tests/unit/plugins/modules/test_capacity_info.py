@@ -41,7 +41,7 @@ def test_what_does_not_fit_is_no_failure_of_the_module(run_module, serve, check_
     assert (result["changed"], result["pods"], result["loads_at_once"], result["unchecked"]) == (False, 1, 1, [])
     assert result["msg"] == result["faults"][0]
     assert result["msg"].startswith(
-        "1 of 1 pods fit on no node: together they request 2 of cpu, and the nodes have 1 of cpu"
+        "no node has room for the pod: it requests 2 cpu, and all nodes together have 1 cpu left"
     )
 
 

@@ -17,6 +17,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hashfoundry.kserve.plugins.filter.checked_url import checked_url
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.url_credentials import (
+    has_credentials,
+    without_credentials,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._module.use_case import URLS
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._object_store import s3_client
 from tests.unit.ansible_run import environment, run_play
@@ -24,6 +28,7 @@ from tests.unit.ansible_run import environment, run_play
 ROOT = Path(__file__).resolve().parents[4]
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
 WITH = "https://PLANTED-KEY:PLANTED/SE@CRET@store.example.com/path"
+SIGNED = "https://store.example.com/path?sv=1&%73ig=PLANTED"
 ROW = {"model_name": "iris", "instances": [[1]], "expected": [0]}
 CHART = {"ref": "kserve", "release": "kserve", "values": {}}
 GIVEN: list[tuple[str, dict[str, Any]]] = [
@@ -36,6 +41,9 @@ GIVEN: list[tuple[str, dict[str, Any]]] = [
     ("platform_info", {"host": WITH}),
     ("platform_info", {"proxy": WITH}),
     ("manifests", {"definitions": [{"kind": "ConfigMap"}], "proxy": WITH}),
+    ("spaces_info", {"bucket": "models", "endpoint_url": SIGNED}),
+    ("inference_smoke_test", {**ROW, "url": SIGNED}),
+    ("manifests", {"charts": [{**CHART, "repository": SIGNED}]}),
     ("manifests", {"charts": [{**CHART, "repository": WITH}]}),
     ("manifests", {"charts": [{**CHART, "ref": WITH.replace("https", "oci")}]}),
 ]
@@ -88,6 +96,53 @@ def test_the_endpoint_of_the_configuration_of_boto3(monkeypatch: pytest.MonkeyPa
     with pytest.raises(KServeError, match="endpoint_url contains credentials") as caught:
         s3_client.connect(options)
     assert "PLANTED" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://h/a?X-Amz-Signature=PLANTED&x=1", "https://h/a?********"),
+        ("https://h/a#token=PLANTED", "https://h/a?********"),
+        ("https://h/a?key=PLANTED", "https://h/a?********"),
+        ("https://h/a?b=1;password=PLANTED", "https://h/a?********"),
+        ("https://PLANTED?sig=PLANTED@h/a?sig=PLANTED", "https://********@h/a?********"),
+        ("https://h/a?raw=true#part", "https://h/a?raw=true#part"),
+        ("oci://registry/api-token:v1", "oci://registry/api-token:v1"),
+    ],
+)
+def test_a_signature_or_token_is_not_shown(url: str, shown: str) -> None:
+    assert (without_credentials(url), has_credentials(url)) == (shown, "PLANTED" in url)
+
+
+ROLES = {
+    "dashboards": ("dashboards_perses_prometheus_url", "lookup('ansible.builtin.template', 'datasource.yml.j2')"),
+    "model_monitoring": ("model_monitoring_runbook_url", "__model_monitoring_runbook_url"),
+    "certificates": ("platform_acme_server", "certificates_issuers"),
+    "batch_inference": ("batch_inference_endpoint_url", "__batch_inference_env"),
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_url_that_is_stored_in_the_cluster_has_no_credentials(role: str, tmp_path: Path) -> None:
+    option, value = ROLES[role]
+    folder = ROOT / "roles" / role
+    files = [folder / name / "main.yml" for name in ("defaults", "vars") if (folder / name / "main.yml").exists()]
+    (tmp_path / "templates").symlink_to(folder / "templates")
+    given = {
+        option: SIGNED,
+        "platform_issuer": "letsencrypt",
+        "platform_acme_email": "",
+        "platform_acme_solvers": [],
+        "batch_inference_pod_endpoint_url": "",
+    }
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars_files": [str(path) for path in files],
+        "tasks": [{"ansible.builtin.debug": {"msg": f"{{{{ {value} }}}}"}, "ignore_errors": True}],
+    }
+    output = run_play(tmp_path, play, "-e", json.dumps(given), env=environment())
+    assert f"The URL in {option} contains credentials" in output and "PLANTED" not in output
 
 
 def test_the_filter_of_the_roles() -> None:

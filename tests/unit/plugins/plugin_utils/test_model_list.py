@@ -19,6 +19,10 @@ from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.opt
 from ansible_collections.hashfoundry.kserve.plugins.plugin_utils._model_list import MODEL, absent_names, checked
 
 ROOT = Path(__file__).resolve().parents[4]
+HIDDEN = (
+    "uri has a user, a password, a signature or a token in it, which everybody who reads the InferenceService could "
+    "read; remove it from uri, and put it into the model Secret, or into one that a ClusterStorageContainer names"
+)
 IRIS: dict[str, Any] = {"name": "iris", "version": "v1", "format": "sklearn", "runtime": "kserve-sklearnserver"}
 
 
@@ -90,7 +94,32 @@ def test_a_third_model_takes_one_entry() -> None:
         ({"storage": "uri", "uri": "ftp://b/m"}, "uri must begin with one of gs://"),
         ({"storage": "uri", "uri": "gs://"}, "uri must begin with one of gs://"),
         ({"storage": "uri", "uri": "pvc://v/m"}, "for pvc:// and oci:// set storage"),
-        ({"storage": "uri", "uri": "https://me:secret-word@host/m"}, "uri has a user or a password in it, which every"),
+        ({"storage": "uri", "uri": "https://me:secret-word@host/m"}, HIDDEN),
+        ({"storage": "uri", "uri": "https://me:secret-word/x@host/m"}, HIDDEN),
+        ({"storage": "uri", "uri": "https://host/m?sv=2026&sig=secret-word"}, HIDDEN),
+        ({"storage": "uri", "uri": "https://host/m?X-Amz-Signature=secret-word&X-Amz-Expires=60"}, HIDDEN),
+        ({"storage": "uri", "uri": "https://host/m?X-Goog-Signature=secret-word"}, HIDDEN),
+        ({"storage": "uri", "uri": "https://host/m?%74oken=secret-word"}, HIDDEN),
+        ({"storage": "uri", "uri": "https://host/m#access_token=secret-word"}, HIDDEN),
+        ({"storage": "uri", "uri": " https://me:secret-word@host/m"}, "uri begins or ends with white space; remove"),
+        ({"storage": "uri", "uri": "gs://b/m 1"}, "uri has white space in it; remove that"),
+        ({"storage": "uri", "uri": ""}, "uri is empty; give it a value, or remove the key"),
+        ({"storage": "oci", "image": " "}, "image is empty; give it a value, or remove the key"),
+        ({"storage": "oci", "image": "oci://registry/m:v1"}, "image must be the reference of an image without oci://"),
+        ({"storage": "oci", "image": "me:secret-word@registry/m:v1"}, "image must be the reference of an image with"),
+        ({"storage": "oci", "image": "registry/m: v1"}, "image must be the reference of an image without oci://"),
+        ({"storage": "pvc", "volume": ""}, "volume is empty; give it a value, or remove the key"),
+        ({"format": ""}, "format is empty; give it a value, or remove the key"),
+        ({"format": "sklearn\n"}, "format begins or ends with white space; remove that"),
+        ({"format": "scikit learn"}, "format is scikit learn, and must be the name of a model format, such as"),
+        ({"runtime": "\t"}, "runtime is empty; give it a value, or remove the key"),
+        ({"version": ""}, "version is empty; give it a value, or remove the key"),
+        ({"owner": " ml"}, "owner begins or ends with white space; remove that"),
+        ({"source": {"folder": "/x", "command": []}}, "source.command is an empty list; give the command and its"),
+        ({"source": {"folder": "/x", "command": ["a", ""]}}, "an entry of source.command is empty; give it a value"),
+        ({"source": {"folder": "/x\n"}}, "source.folder begins or ends with white space; remove that"),
+        ({"gate": {"python": ""}}, "gate.python is empty; give it a value, or remove the key"),
+        ({"slo": {"latency": {"p99": " "}}}, "slo.latency.p99 is empty; give it a value, or remove the key"),
         ({"storage": "uri", "uri": "s3://b/m"}, "nothing would verify its content; set storage to s3, which verifies"),
         ({"storage": "uri", "uri": "gs://b/m", "digest": "1234"}, "digest is 1234, and must be sha256: and 64 hexa"),
         (
@@ -164,7 +193,28 @@ def test_a_fault_names_the_model_and_the_key(change: dict[str, Any], message: st
     model = {key: value for key, value in {**IRIS, **change}.items() if value is not None}
     _models, (fault,) = checked([other, model], ["models"])
     assert fault.startswith(f"Model {model['name']}: ") and fault.endswith(".")
-    assert message in fault
+    assert message in fault and "secret-word" not in fault
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "iris",
+        "registry/models/iris",
+        "registry.example.com:5000/a__b/iris:v1",
+        "[::1]:5000/iris",
+        f"registry/api-token:v1@sha256:{'0' * 64}",
+    ],
+)
+def test_the_reference_of_an_image(image: str) -> None:
+    assert checked([{**IRIS, "storage": "oci", "image": image}])[1] == []
+
+
+@pytest.mark.parametrize(
+    "uri", ["https://host:8080/m.tgz?raw=true", "hf://org/model:main", "gs://b/models@v1/m", "https://host/a:b@c"]
+)
+def test_a_uri_without_credentials(uri: str) -> None:
+    assert checked([{**IRIS, "storage": "uri", "uri": uri}])[1] == []
 
 
 @pytest.mark.parametrize(
@@ -219,7 +269,7 @@ OF_NONE = ("", "a b", "x,y", "Iris")
         *(([IRIS, {"name": name, "state": "absent"}], f"Model {name}: name is that of no model") for name in OF_NONE),
         (
             [{**IRIS, "source": {"folder": " "}}],
-            "Model iris: source.folder is empty, which would be",
+            "Model iris: source.folder is empty; give it a value, or remove the key.",
         ),
         ([IRIS, {"name": "iris", "state": "absent"}], "Model iris: name stands 2 times in the list"),
         ([IRIS, {**IRIS, "version": "v2"}], "Model iris: name stands 2 times in the list; each model has one entry"),

@@ -183,6 +183,31 @@ def test_the_objects_are_written_by_the_field_manager_that_applied_each_part(tmp
     assert groups[0]["objects"]["models/rose"]["metadata"]["annotations"] == {"team": "a"}
 
 
+def test_an_object_with_an_owner_comes_after_it_and_names_it(tmp_path: Path) -> None:
+    """An HTTPRoute sorts before its InferenceService, and is restored after it, or deleting that would leave it."""
+    iris = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "name": "iris", "uid": "9"}
+    elsewhere, certificate = {**iris, "name": "rose"}, {**iris, "apiVersion": "v1", "kind": "Secret"}
+    api = Api(thing("iris"), thing("rose", namespace="other"), thing("dependent"), thing("lone"))
+    api.services[2]["metadata"]["ownerReferences"] = [elsewhere, iris, certificate]
+    api.services[3]["metadata"]["ownerReferences"] = [elsewhere]
+    api.add_routes(thing("iris.public"))
+    api.routes[0]["metadata"]["ownerReferences"] = [iris]
+    custom_resources.backup(api, [*KSERVE, "gateway.networking.k8s.io"], tmp_path, check_mode=False)
+    groups = list(yaml.safe_load_all((tmp_path / "applied.yaml").read_text()))
+    assert [(group["resource"], list(group["objects"])) for group in groups] == [
+        (ISVC, ["models/iris", "models/lone", "other/rose"]),
+        ("httproutes.gateway.networking.k8s.io", ["models/iris.public"]),
+        (ISVC, ["models/dependent"]),
+    ]
+    named = {key: value for key, value in iris.items() if key != "uid"}
+    for group in groups[1:]:
+        [owned] = group["objects"].values()
+        assert owned["metadata"]["ownerReferences"] == [named]
+    # What can be applied as a whole, in any order, names none.
+    assert "ownerReferences" not in (tmp_path / "restore" / f"{ISVC}.yaml").read_text()
+    assert "ownerReferences" not in groups[0]["objects"]["models/lone"]["metadata"]
+
+
 def test_a_second_backup_changes_nothing_and_a_third_drops_deleted_objects(tmp_path: Path) -> None:
     api = Api(thing("iris"))
     assert custom_resources.backup(api, KSERVE, tmp_path, check_mode=False)["changed"] is True

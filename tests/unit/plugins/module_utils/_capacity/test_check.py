@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._capacity.check import check
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import ApiError
 
 SPACE = "ml-models"
@@ -118,7 +120,7 @@ def test_a_quota_is_compared_with_the_sum_of_the_models(cluster: Cluster) -> Non
     cluster.quota({"requests.cpu": "4", "limits.memory": "16Gi"}, {"requests.cpu": "500m"})
     services = [service(f"m{number}", resources("200m", "512Mi"), replicas=2) for number in range(9)]
     assert sentence(cluster, *services) == (
-        "ResourceQuota models of namespace ml-models has 3.5 of requests.cpu left, and 3.6 more are requested"
+        "ResourceQuota ml-models/models is too small for requests.cpu: 3.6 needed, 3.5 left"
     )
     assert sentence(cluster, *services[:8]) == ""
 
@@ -131,9 +133,9 @@ def test_pods_and_claims_count_too(cluster: Cluster) -> None:
         "spec": {"resources": {"requests": {"storage": "10Gi"}}},
     }
     result = check(cluster, [claim, service("a", resources("1m", "1Mi"), replicas=2)], "kserve")
-    assert [fault.partition(" has ")[2] for fault in result["faults"]] == [
-        "1 of pods left, and 2 more are requested",
-        "5Gi of requests.storage left, and 10Gi more are requested",
+    assert [fault.partition(" for ")[2] for fault in result["faults"]] == [
+        "pods: 2 needed, 1 left",
+        "requests.storage: 10Gi needed, 5Gi left",
     ]
 
 
@@ -145,7 +147,7 @@ def test_the_storage_initializer_counts_where_it_requests_more(cluster: Cluster)
     cluster.objects["/api/v1/namespaces/kserve/configmaps/inferenceservice-config"]["data"]["storageInitializer"] = (
         json.dumps({"memoryRequest": "200Mi"})
     )
-    assert "has 150Mi of requests.memory left, and 200Mi more are requested" in sentence(cluster, small)
+    assert "is too small for requests.memory: 200Mi needed, 150Mi left" in sentence(cluster, small)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,7 @@ def test_a_cluster_storage_container_stands_over_the_configuration(
     container = {"name": "storage-initializer", "resources": {"requests": {"memory": "200Mi"}}}
     entry = {"metadata": {"name": "default"}, "spec": {"container": container, **spec}}
     cluster.objects[STORAGE_CONTAINERS] = {"items": [entry]}
-    assert ("and 200Mi more are requested" in sentence(cluster, small)) is counts
+    assert ("requests.memory: 200Mi needed" in sentence(cluster, small)) is counts
     entry["disabled"] = True
     assert sentence(cluster, small) == ""
     cluster.refused[STORAGE_CONTAINERS] = 403
@@ -181,14 +183,14 @@ def test_a_knative_pod_has_a_queue_proxy(cluster: Cluster) -> None:
     iris = service("iris", resources("100m", "64Mi"))
     assert sentence(cluster, iris) == ""
     iris["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] = "Knative"
-    assert "and 0.125 more are requested" in sentence(cluster, iris)
+    assert "requests.cpu: 0.125 needed" in sentence(cluster, iris)
 
 
 def test_a_request_over_the_runtimes_limit(cluster: Cluster) -> None:
     given = {"requests": {"memory": "4Gi"}}
     assert sentence(cluster, service("iris", given)) == (
-        "the container kserve-container of InferenceService iris requests 4Gi of memory, and its limit from the "
-        "serving runtime or a LimitRange is 2Gi (set limits.memory)"
+        "the container kserve-container of InferenceService iris requests 4Gi memory, more than its limit of 2Gi from "
+        "the serving runtime or a LimitRange (set limits.memory)"
     )
     assert sentence(cluster, service("iris", {**given, "limits": {"memory": "4Gi"}})) == ""
 
@@ -198,13 +200,14 @@ def test_limit_ranges_give_defaults_and_bounds(cluster: Cluster) -> None:
         "name": "kserve-container"
     }
     cluster.quota({"limits.cpu": "8"})
-    assert "has limits.cpu, which the container kserve-container of InferenceService iris does not set" in sentence(
-        cluster, service("iris")
+    assert (
+        "requires limits.cpu, which the container kserve-container of InferenceService iris does not set"
+        in sentence(cluster, service("iris"))
     )
     cluster.limits(default={"cpu": "1", "memory": "1Gi"}, max={"memory": "2Gi"})
     assert sentence(cluster, service("iris")) == ""
-    assert "requests 2 of cpu, and its limit" in sentence(cluster, service("iris", {"requests": {"cpu": "2"}}))
-    assert "has 4Gi of memory, and the max of a LimitRange is 2Gi" in sentence(
+    assert "requests 2 cpu, more than its limit of 1 " in sentence(cluster, service("iris", {"requests": {"cpu": "2"}}))
+    assert "has a limit of 4Gi memory, and a LimitRange allows at most 2Gi" in sentence(
         cluster, service("iris", {"limits": {"memory": "4Gi"}})
     )
 
@@ -223,9 +226,9 @@ def test_limit_ranges_of_pods_and_claims(cluster: Cluster) -> None:
     }
     result = check(cluster, [claim, service("iris", resources("2", "512Mi"))], "kserve")
     assert result["faults"] == [
-        "a pod of InferenceService iris has 2 of cpu, and the max of a LimitRange is 1",
-        "a pod of InferenceService iris has 512Mi of memory, and the min of a LimitRange is 1Gi",
-        "the claim models has 10Gi of storage, and the max of a LimitRange is 5Gi",
+        "a pod of InferenceService iris has a limit of 2 cpu, and a LimitRange allows at most 1",
+        "a pod of InferenceService iris requests 512Mi memory, and a LimitRange requires at least 1Gi",
+        "PersistentVolumeClaim models requests 10Gi storage, and a LimitRange allows at most 5Gi",
     ]
 
 
@@ -236,7 +239,7 @@ def test_the_quota_that_will_be_applied_counts(cluster: Cluster) -> None:
         "metadata": {"name": "models", "namespace": SPACE},
         "spec": {"hard": {"pods": "9"}},
     }
-    assert "has 0 of pods left, and 1 more are requested" in sentence(cluster, service("iris"))
+    assert "is too small for pods: 1 needed, 0 left" in sentence(cluster, service("iris"))
     assert sentence(cluster, service("iris"), raised) == ""
 
 
@@ -255,18 +258,23 @@ def test_the_nodes_are_compared_pod_by_pod(cluster: Cluster) -> None:
     fitting = [service("one", resources("1", "3Gi")), service("two", resources("1", "4Gi"))]
     assert sentence(cluster, *fitting) == ""
     assert sentence(cluster, *fitting, service("three", resources("1", "1Gi"))) == (
-        "1 of 3 pods fit on no node: together they request 3 of cpu, 8Gi of memory, and the nodes have 8 of cpu, "
-        "7Gi of memory left"
+        "no node has room for 1 of 3 pods: the 3 pods request 3 cpu and 8Gi memory, and all nodes together have 8 cpu "
+        "and 7Gi memory left"
     )
     assert sentence(cluster, service("gpu", resources("9", "9Gi"), nodeSelector={"gpu": "yes"})) == ""
 
 
 def test_devices_and_the_number_of_pods_of_a_node(cluster: Cluster) -> None:
     resources_of_pod = {"requests": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": 1}}
-    assert "1 of nvidia.com/gpu, and the nodes have" in sentence(cluster, service("llm", resources_of_pod))
+    assert "1 nvidia.com/gpu, and all nodes together have 4 cpu, 16Gi memory and 0 nvidia" in sentence(
+        cluster, service("llm", resources_of_pod)
+    )
     cluster.objects["/api/v1/nodes"]["items"][:] = [node("a", "64", "256Gi", pods="1")]
     assert sentence(cluster, service("iris")) == ""
-    assert sentence(cluster, service("iris", replicas=2)).startswith("1 of 2 pods fit on no node")
+    bare = deployment(2, "1")
+    del bare["spec"]["template"]["spec"]["containers"][0]["resources"]
+    for entry in (service("iris", replicas=2), bare):
+        assert sentence(cluster, entry) == "no node has room for 1 of 2 pods: all nodes together can run only 1 more"
 
 
 def test_applied_objects_request_nothing_and_nodes_are_not_read(cluster: Cluster) -> None:
@@ -280,7 +288,7 @@ def test_applied_objects_request_nothing_and_nodes_are_not_read(cluster: Cluster
     assert not [path for path in cluster.read if path.endswith(("nodes", "pods", "resourcequotas"))]
     changed = service("iris")
     changed["spec"]["predictor"]["model"]["storageUri"] = "pvc://models/y"
-    assert "has 0 of pods left" in sentence(cluster, changed)
+    assert "pods: 1 needed, 0 left" in sentence(cluster, changed)
 
 
 @pytest.mark.parametrize(("mode", "pods"), [("Standard", 1), ("Knative", 4)])
@@ -297,7 +305,7 @@ def test_a_rollout_needs_room_for_what_it_creates_first(cluster: Cluster, mode: 
     cluster.objects["/api/v1/nodes"]["items"][:] = [node("a", "16", "64Gi")]
     assert sentence(cluster, *services) == ""
     cluster.objects[f"/api/v1/namespaces/{SPACE}/resourcequotas"]["items"][0]["spec"]["hard"]["pods"] = str(pods - 1)
-    assert f"and {pods} more are requested" in sentence(cluster, *services)
+    assert f"pods: {pods} needed" in sentence(cluster, *services)
 
 
 def deployment(replicas: int, cpu: str) -> dict[str, Any]:
@@ -340,7 +348,7 @@ def test_loads_run_one_after_another_where_there_is_no_room_for_more(cluster: Cl
     assert (result["faults"], result["loads_at_once"]) == ([], 3)
     result = check(cluster, [job("load-large", memory="32Gi")], "kserve")
     assert result["loads_at_once"] == 1
-    assert any(fault.startswith("1 of 1 pods fit on no node") for fault in result["faults"])
+    assert any(fault.startswith("no node has room for the pod: it requests ") for fault in result["faults"])
     cluster.objects["/api/v1/nodes"]["items"][:] = [node("a", "250m", "16Gi")]
     assert check(cluster, loads, "kserve")["loads_at_once"] == 2
 
@@ -352,7 +360,7 @@ def test_unreadable_resources_are_named(cluster: Cluster) -> None:
         "the ResourceQuotas, which the credentials may not list",
         "the pods of the cluster, which the credentials may not list",
     ]
-    assert result["msg"].startswith("1 of 1 pods fit on no node")
+    assert result["msg"].startswith("no node has room for the pod: it requests ")
     cluster.refused = {"/api/v1/nodes": 403}
     result = check(cluster, [service("iris", resources("5", "1Gi"))], "kserve")
     assert (result["faults"], result["unchecked"]) == (
@@ -376,3 +384,127 @@ def test_a_bare_cluster(cluster: Cluster) -> None:
     cluster.refused = {"/api/v1/nodes": 500}
     with pytest.raises(ApiError):
         check(cluster, [service("iris")], "kserve")
+
+
+NO_RUNTIME = "the resources of the serving runtime of InferenceService iris, which names none"
+
+
+@pytest.mark.parametrize("framework", ["sklearn", "xgboost", "huggingface", "paddle"])
+def test_a_predictor_with_the_key_of_its_framework_counts(cluster: Cluster, framework: str) -> None:
+    cluster.quota({"requests.memory": "150Mi"})
+    iris = service("iris")
+    model = {"storageUri": "s3://models/iris/v1/", "resources": resources("10m", "200Mi")}
+    iris["spec"]["predictor"] = {"minReplicas": 2, framework: model}
+    result = check(cluster, [iris], "kserve")
+    assert (result["pods"], result["unchecked"]) == (2, [NO_RUNTIME])
+    assert "requests.memory: 400Mi needed" in result["msg"]
+    # The API server has the key model.
+    live = service("iris", minReplicas=2, model={**model, "modelFormat": {"name": framework}})
+    cluster.add(f"/apis/serving.kserve.io/v1beta1/namespaces/{SPACE}/inferenceservices", live)
+    assert check(cluster, [iris], "kserve")["pods"] == 0
+
+
+def test_a_container_beside_the_model_counts(cluster: Cluster) -> None:
+    cluster.quota({"requests.cpu": "1"})
+    beside = {"name": "collocated", "resources": resources("500m", "64Mi")}
+    assert "requests.cpu: 1.5 needed" in sentence(cluster, service("iris", containers=[beside]))
+
+
+@pytest.mark.parametrize(
+    ("spec", "pods", "unchecked"),
+    [
+        (
+            {"predictor": {"unknown": {}}},
+            1,
+            ["the predictor of InferenceService iris, which has no model and no conta"],
+        ),
+        ({"predictor": {"model": None, "minReplicas": 1}}, 1, ["the predictor of InferenceService iris, which has no"]),
+        ({"predictor": {"model": {"modelFormat": {"name": "sklearn"}}}}, 1, [NO_RUNTIME]),
+        (
+            {"predictor": {"model": {"runtime": "sklearn"}, "workerSpec": {"containers": []}}},
+            1,
+            ["the workers of InferenceService iris, which the predictor has in workerSpec"],
+        ),
+        ({"predictor": {"model": {"runtime": "sklearn", "resources": None}, "minReplicas": None}}, 1, []),
+        ({"predictor": {"containers": [{"name": "a", "resources": {"limits": None}}]}, "transformer": None}, 1, []),
+        ({"predictor": None}, 0, []),
+        (None, 0, []),
+    ],
+)
+def test_what_is_null_is_absent_and_what_is_not_counted_is_named(
+    cluster: Cluster, spec: Any, pods: int, unchecked: list[str]
+) -> None:
+    iris = {**service("iris"), "spec": spec}
+    iris["metadata"]["annotations"] = None
+    result = check(cluster, [iris, None, {}, {"kind": "Job", "metadata": {"name": "a", "namespace": SPACE}}], "kserve")
+    assert (result["faults"], result["pods"]) == ([], pods + 1)
+    assert [one[: len(wanted)] for one, wanted in zip(result["unchecked"], unchecked, strict=True)] == unchecked
+
+
+def test_the_objects_of_a_list_count(cluster: Cluster) -> None:
+    result = check(cluster, [{"kind": "List", "items": [service("iris"), job("load")]}], "kserve")
+    assert result["pods"] == 2
+
+
+WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({"metadata": None}, "InferenceService of definitions[1] has no metadata.name", "InvalidManifest"),
+    ({"metadata": {"name": 1}}, "metadata.name of InferenceService of definitions[1] must be a str", "InvalidManifest"),
+    ({"spec": []}, "spec of InferenceService iris must be a dictionary; correct it in definitions", "InvalidManifest"),
+    ({"spec": {"predictor": "x"}}, "spec.predictor of InferenceService iris must be a dict", "InvalidManifest"),
+    (
+        {"spec": {"predictor": {"containers": [None]}}},
+        "spec.predictor.containers[0] of InferenceService iris must be a dictionary",
+        "InvalidManifest",
+    ),
+    (
+        {"spec": {"predictor": {"sklearn": {"resources": ["cpu"]}}}},
+        "spec.predictor.sklearn.resources of InferenceService iris must be a dictionary",
+        "InvalidManifest",
+    ),
+    (
+        {"spec": {"predictor": {"minReplicas": "many"}}},
+        "spec.predictor.minReplicas of InferenceService iris must be a whole number",
+        "InvalidManifest",
+    ),
+    (
+        {"spec": {"predictor": {"model": {"resources": {"requests": {"memory": "1 Gi"}}}}}},
+        "spec.predictor.model.resources.requests.memory of InferenceService iris is 1 Gi, and must be a quantity",
+        "InvalidResources",
+    ),
+    ({"kind": "Job", "spec": {"template": []}}, "spec.template of Job iris must be a dictionary", "InvalidManifest"),
+    (
+        {"kind": "ResourceQuota", "spec": {"hard": {"pods": "-1"}}},
+        "spec.hard.pods of ResourceQuota",
+        "InvalidResources",
+    ),
+    (
+        {"kind": "LimitRange", "spec": {"limits": {}}},
+        "spec.limits of LimitRange iris must be a list",
+        "InvalidManifest",
+    ),
+    (
+        {"kind": "PersistentVolumeClaim", "spec": {"resources": {"requests": {"storage": True}}}},
+        "spec.resources.requests.storage of PersistentVolumeClaim iris is True, and must be a quantity",
+        "InvalidResources",
+    ),
+    ({"kind": "List", "items": "x"}, "items of the List of definitions[1] must be a list", "InvalidManifest"),
+]
+
+
+@pytest.mark.parametrize(("change", "message", "code"), WRONG)
+def test_a_field_of_the_wrong_type_is_named(cluster: Cluster, change: dict[str, Any], message: str, code: str) -> None:
+    with pytest.raises(KServeError, match=re.escape(message)) as caught:
+        check(cluster, [job("load"), {**service("iris"), **change}], "kserve")
+    assert caught.value.reason == code and str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize("config", ["[]", "null", '{"memoryRequest": "much"}', '{"cpuRequest": null}', "{"])
+def test_a_configuration_of_the_storage_initializer_that_is_not_valid(cluster: Cluster, config: str) -> None:
+    data = cluster.objects["/api/v1/namespaces/kserve/configmaps/inferenceservice-config"]["data"]
+    data["storageInitializer"] = config
+    result = check(cluster, [service("iris")], "kserve")
+    assert result["unchecked"] == (
+        ["memoryRequest of the storage initializer, which is no quantity in inferenceservice-config"]
+        if "much" in config
+        else []
+    )
