@@ -26,6 +26,11 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.header_secrets import (
+    key_fault,
+    password_fault,
+    reject_faults,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact, short
 
@@ -328,6 +333,16 @@ def session(options: Mapping[str, Any]) -> AbstractContextManager[RestApi]:
 
 def kubernetes_core_client(options: Mapping[str, Any]) -> Any:
     """Return kubernetes.core's client for a module's options."""
+    headers = options["proxy_headers"] or {}
+    names = {f"proxy_headers.{name}": headers.get(name) for name in ("basic_auth", "proxy_basic_auth")}
+    for name in ("api_key", "username", "password"):
+        # As kubernetes.core takes what is not given.
+        names[name if options[name] is not None else f"K8S_AUTH_{name.upper()}"] = (
+            options[name] if options[name] is not None else os.environ.get(f"K8S_AUTH_{name.upper()}")
+        )
+    reject_faults(
+        *((key_fault if "API_KEY" in name.upper() else password_fault)(name, value) for name, value in names.items())
+    )
     # What the item before in a loop has set is no default for this one.
     Configuration.set_default(None)
     given = {name: options[name] for name in AUTH_ARG_SPEC}

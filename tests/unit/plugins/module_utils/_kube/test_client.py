@@ -177,6 +177,31 @@ def test_a_missing_permission_is_no_other_refusal(status: int, text: str, lacks:
     assert kube_client.ApiError("x", status, text).lacks_permission is lacks
 
 
+@pytest.mark.parametrize("end", ["\n", " ", "\r\n"])
+@pytest.mark.parametrize(
+    ("name", "wrap"),
+    [
+        *((name, lambda value, name=name: {name: value}) for name in ("api_key", "username", "password")),
+        *(
+            (f"proxy_headers.{name}", lambda value, name=name: {"proxy_headers": {name: f"me:{value}"}})
+            for name in ("basic_auth", "proxy_basic_auth")
+        ),
+    ],
+)
+def test_credentials_with_white_space_are_rejected_by_name(end: str, name: str, wrap: Any) -> None:
+    options = {option: None for option in kube_client.AUTH_ARG_SPEC} | {"host": "https://127.0.0.1:1"}
+    with pytest.raises(KServeError, match=f"^{name} has white space or a line end at an end") as caught:
+        kube_client.session({**options, **wrap(f"PLANTED{end}")})
+    assert caught.value.reason == "InvalidOption" and "PLANTED" not in str(caught.value)
+
+
+def test_credentials_of_the_environment_are_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("K8S_AUTH_API_KEY", "PLANTED\n")
+    options = {option: None for option in kube_client.AUTH_ARG_SPEC} | {"host": "https://127.0.0.1:1"}
+    with pytest.raises(KServeError, match=r"^K8S_AUTH_API_KEY has white space"):
+        kube_client.session(options)
+
+
 def test_connect_finds_the_client_of_the_client() -> None:
     client = Client(Response(b"text"))
     api = kube_client.connect(lambda: SimpleNamespace(client=SimpleNamespace(client=client)))

@@ -266,9 +266,25 @@ def test_tls_with_a_private_authority(tmp_path: Path) -> None:
         ({"url": "http://a", "timeout": 0.0}, "InvalidOption"),
         ({"timeout": 301.0}, "InvalidOption"),
         ({"labels": {"a-b": "c"}}, "InvalidOption"),
+        *(
+            ({"url": "http://a", **given}, "InvalidOption")
+            for end in ("\n", " ", "\t", "\r\n", "\u00a0")
+            for given in (
+                {"token": f"PLANTED{end}"},
+                {"username": "me", "password": f"PLANTED{end}"},
+                {"username": "me", "password": f"{end}PLANTED"},
+                {"username": f"PLANTED{end}", "password": "x"},
+                {"proxy": "http://p", "proxy_headers": {"proxy_basic_auth": f"me:PLANTED{end}"}},
+            )
+        ),
+        ({"url": "http://a", "username": "me", "password": "PLANTED\nPLANTED"}, "InvalidOption"),
+        ({"url": "http://a", "token": "PLANTED PLANTED"}, "InvalidOption"),
+        ({"url": "http://a", "username": "me:PLANTED", "password": "x"}, "InvalidOption"),
     ],
 )
 def test_options_that_are_not_valid(given: dict[str, Any], reason: str) -> None:
     with pytest.raises(KServeError) as caught:
         options.server({**DEFAULTS, **given})
     assert caught.value.reason == reason and "PLANTED" not in str(caught.value)
+    if reason == "InvalidOption" and "PLANTED" in str(given):
+        assert str(caught.value).startswith("prometheus.")
