@@ -487,6 +487,11 @@ reason:
 from dataclasses import replace
 from typing import Any
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.header_secrets import (
+    key_fault,
+    password_fault,
+    reject_faults,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._http import server as http_server
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._http import transport as http_transport
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_protocol.codec import path
@@ -560,6 +565,11 @@ def run(options: Options, run: Run) -> dict[str, Any]:
 
 
 def _one(options: Options, run: Run, *, load: bool) -> dict[str, Any]:
+    proxy_headers = options["proxy_headers"] or {}
+    reject_faults(
+        key_fault("token", options["token"]),
+        password_fault("proxy_headers.proxy_basic_auth", proxy_headers.get("proxy_basic_auth")),
+    )
     server = http_server.server(**{key: options[key] for key in SERVER_OPTIONS})
     check = replace(Check.of(**{key: options[key] for key in CHECK_OPTIONS}), load=load)
     with http_transport.HttpTransport(server, options["token"]) as transport:

@@ -52,7 +52,8 @@ options:
     required: true
   duration:
     description:
-      - For how many seconds a new token is valid, at least 600. The API server may grant less, with a warning.
+      - For how many seconds a new token is valid, at least 600 and at most 4294967296. The API server may grant less,
+        with a warning.
     type: int
     default: 28800
   renew_before:

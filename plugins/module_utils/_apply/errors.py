@@ -56,7 +56,7 @@ def refusal(target: Target, error: ApiError, seconds: float, verb: str = "apply"
     needed = {"apply": "get, list, watch, create and patch", "get": "get"}.get(verb, "get, list, watch, and delete")
     if error.status == 401:
         return KServeError(str(error), reason="Unauthorized")
-    if error.status == 403 and " cannot " in error.text:
+    if error.lacks_permission:
         return KServeError(
             f"The credentials lack the permission to {verb} {target}: {message}; an administrator of the cluster can "
             f"grant {needed} on {target.resource}.",

@@ -365,7 +365,7 @@ def _refused(place: Place, error: ApiError) -> KServeError:
     # A webhook may repeat what it refuses, and what was there before. This comes before anything is cut off, since the
     # rest of a key would be harder to tell.
     message = short(_KEY.sub(MASK, error.text)).rstrip(".")
-    advice = "; grant it to the user of the kubeconfig or api_key" if " cannot " in message else ""
+    advice = "; grant it to the user of the kubeconfig or api_key" if error.lacks_permission else ""
     return KServeError(
         f"Secret {place} is not applied, the API server answers {error.status}: {message}{advice}.",
         reason="APIServerRejected",

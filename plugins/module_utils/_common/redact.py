@@ -18,19 +18,35 @@ MASK = "********"
 # What may follow in the name of one among several, such as DB_PASSWORD_PROD and token1.
 _OF_SEVERAL = r"(?:[_-]?(?:v?\d{1,3}|base|value|old|new|prod(?:uction)?|stag(?:e|ing)|dev|test))?"
 # What names of variables, fields, headers and options of a secret end with.
-_NAME = (
-    r"(?:(?:secret|token|passwords?|passwd|passphrase|pwd|authtoken|(?<=[_.-])pass|(?<![a-z])pass(?=\s*=)"
-    r"|(?:db|database|key|pg)pass"
-    r"|(?:secret|(?:secret[_-]?)?access|account|api|auth|client|database|db|encryption|master|priv(?:ate)?|service"
-    r"|signing|ssh|storage)[_-]?key(?:[_-]?id)?)" + _OF_SEVERAL + ")"
+_SECRET = (
+    r"(?:secret|token|passwords?|passwd|pass[ _-]?phrase|passcode|pwd|authtoken|(?<=[_.-])p(?:ass|w)"
+    r"|(?:admin|db|database|key|pg|root|user)p(?:ass|w)"
+    r"|(?:(?:secret[_-]?)?access|account|activation|admin|api|app(?:lication)?|auth|client|consumer|cookie|database|db"
+    r"|deploy|encryption|hmac|integration|jwt|licen[cs]e|master|priv(?:ate)?|secret|service|session|shared|signing|ssh"
+    r"|storage|subscription|webhook)[_-]?key(?:[_-]?id)?)"
 )
+# pass and pw are words, too: as results, such as "pass: 12" and "PASS: TestRead (0.1s)", they are no names of a secret.
+_ENDS = r"(?=[\s,;&)}\]\"']|\Z)"
+_RESULT = rf"(?:\d{{1,4}}(?:[./]\d{{1,4}})?%?|true|false|yes|no|ok|null|none){_ENDS}"
+_WORD = r"[^\s\"'\\,;&)}\]]"
+_ALONE = rf"(?:{_WORD}{{200}}|{_WORD}{{1,199}}[ \t]*(?:[\r\n,;&)}}\]]|\Z|[ \t][\w.-]{{1,40}}\s*[=:]))"
+_SHORT = (
+    r"(?<![a-z])p(?:ass|w)(?:(?=\s*=)"
+    rf"|(?=\\*[\"']\s*:\s*(?!\s|{_RESULT}))|(?=[ \t]*:\s*(?:[|>]|\\*[\"']|(?!{_RESULT}){_ALONE})))"
+)
+_NAME = rf"(?:(?:{_SECRET}|{_SHORT}){_OF_SEVERAL})"
+# The same where it is a value itself, beside another.
+_NAMED = rf"(?:{_SECRET}|(?<![a-z])p(?:ass|w)){_OF_SEVERAL}"
 # Between name and value: as in shells, YAML, JSON, Ruby and encoded URLs, and a YAML string that begins below.
 _IS = r"(?:\\*[\"'])?\]?\s*(?::=|=>|[:=]|%3[ad])\s*(?:[|>][-+]?\s*\n\s*)?"
 # In quotes, which may be quoted once more; or up to the next space, quote or name with a value.
+_QUOTED = r"(?P<plain>[\"'])(?:\\.|(?!(?P=plain))[^\r\n])*|(?P<quoted>\\+[\"'])(?:(?!(?P=quoted))[^\r\n])*"
 _VALUE = (
-    r"(?:(?P<plain>[\"'])(?:\\.|(?!(?P=plain))[^\r\n])*|(?P<quoted>\\+[\"'])(?:(?!(?P=quoted))[^\r\n])*"
+    rf"(?:{_QUOTED}"
     r"|(?:[^\s\"'\\,;&]|[,;&](?!\s*[\"']?[\w.-]+[\"']?\s*[=:])|\\(?![\"'nrt]))+)"
 )
+# A variable's name in a field, as in lists of a container's variables, of tags and of settings in XML.
+_NAMES = rf"(?:name|key)\\*[\"']?\s*[:=]\s*\\*[\"']?[\w.-]{{0,60}}{_NAMED}"
 
 # Each pattern has the group kept, the secret follows it, after an opening quote if there is a group for it.
 _AFTER = (
@@ -46,15 +62,23 @@ _AFTER = (
     re.compile(rf"(?i)(?P<kept>{_NAME}{_IS}){_VALUE}"),
     # The same as an element, as a container's variable, and as an option of a command or in a list of its words.
     re.compile(rf"(?i)(?P<kept><[\w:.-]{{0,60}}{_NAME}(?:\s[^<>]*)?>)[^<]+"),
+    re.compile(rf"(?i)(?P<kept>{_NAMES}\\*[\"']?[\s,;]*\\*[\"']?value{_IS}){_VALUE}"),
+    # And where the value comes first. Without quotes it may be all up to the name.
     re.compile(
-        rf"(?i)(?P<kept>name\\*[\"']?\s*:\s*\\*[\"']?[\w.-]{{0,60}}{_NAME}\\*[\"']?[\s,]*\\*[\"']?value{_IS}){_VALUE}"
+        rf"(?i)(?P<kept>(?<![a-z])value{_IS})(?:{_QUOTED}|[^\s\"'\\{{}}][^\r\n\"'\\{{}}]{{0,200}}?)"
+        rf"(?=\\*[\"']?[\s,;]*\\*[\"']?{_NAMES}(?![\w.-]))"
+    ),
+    # What has spaces by intention.
+    re.compile(
+        r"(?i)(?P<kept>pass[ _-]?phrase(?:\\*[\"'])?\s*[:=][ \t]*)(?![|>][-+]?[ \t]*[\r\n])"
+        r"(?:[^\s\"'\\,;&]|[,;& \t](?![ \t]*[\"']?[\w.-]+[\"']?\s*[=:]))+"
     ),
     re.compile(rf"(?i)(?P<kept>--[\w-]{{0,60}}{_NAME}(?:\s+|[\"']\s*,?\s*)){_VALUE}"),
     re.compile(r"(?i)(?P<kept>(?:\s-u|--user)[\s=]\s*[\"']?[^\s:\"']+:)[^\s\"']+"),
     # The logins of a container registry, base64 of user:password.
     re.compile(r"(?i)(?P<kept>\b_?auth(?:\\*[\"']\s*:\s*\\*[\"']|\s*=\s*[\"']?))[A-Za-z0-9+/=_-]{6,}"),
-    # The user part of a URL: scheme://user:password@host. A port is none.
-    re.compile(r"(?i)(?P<kept>\b[a-z][a-z0-9+.-]{0,30}://[^/\s:@\"']{0,200}:)(?!\d{1,5}/)[^\s\"'<>]+(?=@)"),
+    # The user part of a URL: scheme://user:password@host. A port and an IPv6 address are none.
+    re.compile(r"(?i)(?P<kept>\b[a-z][a-z0-9+.-]{0,30}://(?!\[)[^/\s:@\"']{0,200}:)(?!\d{1,5}/)[^\s\"'<>]+(?=@)"),
 )
 # What is known by its form, and by whom it is issued.
 _WHOLE = re.compile(

@@ -22,6 +22,10 @@ from .verdict import Verdict, degraded, failed
 with suppress(ImportError):  # the module says so before it judges anything
     from kubernetes.utils.quantity import parse_quantity
 
+# As Kubernetes says it: any other word of the message may be a name.
+_NO_ACCOUNT = re.compile(r'\bserviceaccounts? "(?P<name>[^"]*)" not found')
+_NO_SECRET = re.compile(r'\bsecrets? "[^"]*" not found')
+
 
 def refusal(reason: str, what: str, message: str) -> Verdict:
     """Return the verdict on an object that is rejected.
@@ -31,10 +35,10 @@ def refusal(reason: str, what: str, message: str) -> Verdict:
     :param message: what the API server, an admission plug-in or a webhook says.
     """
     sentence = f"{what}: {short(message).rstrip('. ')}"
-    if "serviceaccount" in message and "not found" in message:
+    if account := _NO_ACCOUNT.search(message):
         # Only a person or a playbook creates a ServiceAccount, and the playbook is waiting here. Only default
         # comes by itself, a moment after its namespace.
-        judged = degraded if 'serviceaccount "default"' in message else failed
+        judged = degraded if account["name"] == "default" else failed
         return judged("ServiceAccountMissing", f"{sentence}; create the ServiceAccount or name another.")
     if "exceeded quota" in message:
         # What fits into an empty namespace may get its quota from terminating pods.
@@ -44,7 +48,7 @@ def refusal(reason: str, what: str, message: str) -> Verdict:
         return failed(
             "PodSecurityViolated", f"{sentence}; set the securityContext that the namespace's standard asks for."
         )
-    if "secrets " in message and "not found" in message:
+    if _NO_SECRET.search(message):
         # KServe's webhook for pods reads the Secrets that the ServiceAccount names. Operators bring Secrets late,
         # and what was refused is tried again.
         return degraded("SecretMissing", f"{sentence}; create the Secret, or remove it from the ServiceAccount.")

@@ -49,6 +49,18 @@ class Unanswered(KServeError):
         self.retry = retry
 
 
+class TooLate(Unanswered):
+    """No answer came in time."""
+
+
+class NotTrusted(Unanswered):
+    """The server's certificate is not accepted."""
+
+
+class NotSent(Unanswered):
+    """What there is to send, or a certificate of the client, is not acceptable, here or to the server."""
+
+
 class Clock(Protocol):
     """What of an asyncio loop those use who only plan."""
 
@@ -262,7 +274,7 @@ def unanswered(server: Server, error: Exception) -> Unanswered:
     if isinstance(error, Unanswered):
         return error
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Unanswered(
+        return NotTrusted(
             f"The certificate of {where} is not accepted ({text}); set ca_path to the authority that signed it, "
             "or correct host.",
             retry=False,
@@ -270,7 +282,7 @@ def unanswered(server: Server, error: Exception) -> Unanswered:
     if isinstance(error, ssl.SSLError):
         if "alert" in text and any(sign in text.replace("_", " ").lower() for sign in _WANTS_CERTIFICATE):
             fault = "does not accept the client's certificate" if server.client_cert else "wants a client's certificate"
-            return Unanswered(f"{where} {fault} ({text}); set client_cert and client_key.", retry=False)
+            return NotSent(f"{where} {fault} ({text}); set client_cert and client_key.", retry=False)
         # A gateway that has not taken up its listener yet ends the handshake.
         return Unanswered(f"There is no TLS connection to {where} ({text}); check the gateway's listener.", retry=True)
     if isinstance(error, MessageError):
@@ -280,7 +292,7 @@ def unanswered(server: Server, error: Exception) -> Unanswered:
         return Unanswered(f"The name {name} cannot be resolved; check the name, or set {change}.", retry=True)
     if isinstance(error, TimeoutError) and not error.errno:
         message = f"{where} does not answer within {server.timeout:g} seconds; check the route, or set timeout."
-        return Unanswered(message, retry=True)
+        return TooLate(message, retry=True)
     cause = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else text
     if server.proxy:
         place = f"{server.proxy.host}:{server.proxy.port}"

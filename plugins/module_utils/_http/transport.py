@@ -28,7 +28,7 @@ from typing import Any, cast
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import short
 
 from .message import Answer, AnswerReader, MessageError, request
-from .server import Done, Effort, Load, Proxy, Server, Unanswered, basic, tls_context, unanswered
+from .server import Done, Effort, Load, NotSent, Proxy, Server, Unanswered, basic, tls_context, unanswered
 
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")
 _TIMER_SLACK = Path("/proc/self/timerslack_ns")
@@ -123,7 +123,7 @@ class HttpTransport:
         try:
             return request(method, target, header, body)
         except MessageError as error:
-            raise Unanswered(f"The request cannot be sent: {error}; correct token, host or url.", retry=False) from None
+            raise NotSent(f"The request cannot be sent: {error}; correct token, host or url.", retry=False) from None
 
 
 class _Connection(asyncio.Protocol):

@@ -9,6 +9,7 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -48,13 +49,17 @@ def diagnose(api: KubeApi, namespace: str, services: Mapping[str, Objects]) -> d
     return found
 
 
+# How verdicts refer to a log. A name in one may be of logs, too.
+_ABOUT_LOGS = re.compile(r"; see (?:its|the|events and) logs\b|has ended with exit code")
+
+
 def last_words(message: str, logs: Mapping[str, Sequence[str]]) -> str:
     """Return with what the log ends that a verdict's message refers to, as a sentence, or nothing.
 
     :param message: of the verdict, which names the pod and the container if it is about one.
     :param logs: those of the diagnosis.
     """
-    if "logs" not in message and "has ended with exit code" not in message:
+    if not _ABOUT_LOGS.search(message):
         return ""
     named = [lines for key, lines in logs.items() if all(part in message for part in key.split("/"))]
     lines = [line.strip() for line in (named or [*logs.values(), []])[0] if line.strip()]

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,11 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.header_secrets import (
+    key_fault,
+    password_fault,
+    reject_faults,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.libraries import require
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact, short
 
@@ -48,6 +54,10 @@ CONNECTIONS = 32
 JSON = "application/json, */*"
 
 
+# The alerts by which a server ends a handshake because of the client's certificate, as OpenSSL names them.
+_CLIENT_CERTIFICATE = re.compile(r"ALERT_.*CERTIFICATE|ALERT_UNKNOWN_CA")
+# As the API server's authorizer says it, and its admission plug-in OwnerReferencesPermissionEnforcement.
+_RBAC = re.compile(r'(?:\S+(?: "[^"]*")? is )?(?:forbidden: )?(?:User .+ cannot |cannot set blockOwnerDeletion )')
 _REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict"}
 
 
@@ -58,6 +68,11 @@ class ApiError(KServeError):
         super().__init__(message, reason=_REASONS.get(status, "APIServerRejected"))
         self.status = status
         self.text = text
+
+    @property
+    def lacks_permission(self) -> bool:
+        """Whether RBAC denies the request, and not an admission plug-in or a webhook, which may use any words."""
+        return self.status == 403 and bool(_RBAC.match(self.text))
 
 
 class Unreachable(KServeError):
@@ -265,8 +280,11 @@ def api_error(error: Any, path: str) -> ApiError:
 
 def connection_error(error: BaseException) -> Unreachable:
     """Return the error for a connection that failed."""
-    reason = getattr(error, "reason", None) or error
-    if _error_numbers(reason) & {errno.EMFILE, errno.ENFILE}:
+    # Of ssl.SSLError it is a string.
+    cause = getattr(error, "reason", None)
+    reason = cause if isinstance(cause, BaseException) else error
+    behind = list(_behind(error))
+    if {found.errno for found in behind if isinstance(found, OSError)} & {errno.EMFILE, errno.ENFILE}:
         return TooManyFiles(
             "This process has too many open files and connections to reach the cluster's API server; raise the limit "
             "for the user that runs Ansible (ulimit -n)."
@@ -274,14 +292,15 @@ def connection_error(error: BaseException) -> Unreachable:
     if isinstance(reason, urllib3.exceptions.ReadTimeoutError):
         return AnswerTimeout("The API server has not answered in time; see whether it is overloaded.")
     text = " ".join(redact(str(reason)).split())
-    # As OpenSSL says it; a host may be named after certificates, too.
-    if re.search(r"\balert\b.*\bcertificate\b", text, re.IGNORECASE):
+    # By what OpenSSL raises, since a host in the text may be named after certificates, too.
+    said = [found for found in behind if isinstance(found, ssl.SSLError)]
+    if any(_CLIENT_CERTIFICATE.search(str(getattr(found, "reason", ""))) for found in said):
         return Unreachable(
             f"The API server does not accept the client's certificate ({text}); check client_cert and client_key, or "
             "the user of the kubeconfig.",
             reason="ClientCertificateNotAccepted",
         )
-    if "certificate verify failed" in text.lower():
+    if any(isinstance(found, ssl.SSLCertVerificationError) for found in said):
         return Unreachable(
             f"The API server's certificate is not accepted ({text}); set ca_cert to its authority.",
             reason="CertificateNotTrusted",
@@ -291,13 +310,17 @@ def connection_error(error: BaseException) -> Unreachable:
     )
 
 
-def _error_numbers(error: BaseException | None) -> set[int | None]:
-    """Return the numbers of the operating system's errors behind an error."""
-    found: set[int | None] = set()
-    while error is not None:
-        found |= {error.errno} if isinstance(error, OSError) else set()
-        error = error.__cause__ or error.__context__
-    return found
+def _behind(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it was raised for."""
+    left, seen = [error], set()
+    while left:
+        found = left.pop()
+        if id(found) not in seen:
+            seen.add(id(found))
+            yield found
+            # urllib3 wraps an error in another that is not raised itself.
+            wrapped = (found.__cause__, found.__context__, getattr(found, "reason", None), *found.args)
+            left.extend(entry for entry in wrapped if isinstance(entry, BaseException))
 
 
 def session(options: Mapping[str, Any]) -> AbstractContextManager[RestApi]:
@@ -310,6 +333,16 @@ def session(options: Mapping[str, Any]) -> AbstractContextManager[RestApi]:
 
 def kubernetes_core_client(options: Mapping[str, Any]) -> Any:
     """Return kubernetes.core's client for a module's options."""
+    headers = options["proxy_headers"] or {}
+    names = {f"proxy_headers.{name}": headers.get(name) for name in ("basic_auth", "proxy_basic_auth")}
+    for name in ("api_key", "username", "password"):
+        # As kubernetes.core takes what is not given.
+        names[name if options[name] is not None else f"K8S_AUTH_{name.upper()}"] = (
+            options[name] if options[name] is not None else os.environ.get(f"K8S_AUTH_{name.upper()}")
+        )
+    reject_faults(
+        *((key_fault if "API_KEY" in name.upper() else password_fault)(name, value) for name, value in names.items())
+    )
     # What the item before in a loop has set is no default for this one.
     Configuration.set_default(None)
     given = {name: options[name] for name in AUTH_ARG_SPEC}

@@ -26,8 +26,10 @@ from .client import ApiError, KubeApi
 with suppress(ImportError):  # kubernetes.core's module class says so before anything here is called
     import yaml
 
-SHORTEST = 600  # seconds, what the API server asks for at least
-
+# The least and the most seconds that the API server accepts (TokenRequestSpec of authentication.k8s.io/v1).
+SHORTEST, LONGEST = 600, 2**32
+# What the parts of a foreign token, kubeconfig or answer may lead to, of any type and depth.
+_NOT_READABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError, RecursionError)
 
 _CLUSTER = "cluster"
 
@@ -81,10 +83,10 @@ def reconcile(api: KubeApi, wanted: Wanted, at: Server, now: datetime, check_mod
     :param now: the time, with a time zone.
     :raises KServeError: an option cannot be met, there is no such account, or the file cannot be written.
     """
-    if not 0 <= wanted.renew_seconds < wanted.seconds or wanted.seconds < SHORTEST:
+    if not 0 <= wanted.renew_seconds < wanted.seconds or not SHORTEST <= wanted.seconds <= LONGEST:
         raise KServeError(
             f"A token of {wanted.seconds} seconds cannot be renewed with {wanted.renew_seconds} left; let "
-            f"duration be at least {SHORTEST} and more than renew_before.",
+            f"duration be at least {SHORTEST}, at most {LONGEST} and more than renew_before.",
             reason="InvalidOption",
         )
     account = f"/api/v1/namespaces/{wanted.namespace}/serviceaccounts/{wanted.name}"
@@ -103,10 +105,18 @@ def reconcile(api: KubeApi, wanted: Wanted, at: Server, now: datetime, check_mod
     if not reason or check_mode:
         return _result(wanted, reason, held)
     token_request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
-    answer = json.loads(api.post(f"{account}/token", {**token_request, "spec": {"expirationSeconds": wanted.seconds}}))
-    token = answer["status"]["token"]
+    answer = api.post(f"{account}/token", {**token_request, "spec": {"expirationSeconds": wanted.seconds}})
+    try:
+        token = str(json.loads(answer)["status"]["token"])
+        granted = _Lifetime.of(_claims(token))
+    except _NOT_READABLE:
+        raise KServeError(
+            f"The API server's token for ServiceAccount {wanted.namespace}/{wanted.name} does not say for how long it "
+            "is valid; check host, and what is between the controller and the API server.",
+            reason="TokenNotReadable",
+        ) from None
     _write(wanted.path, yaml.safe_dump(_kubeconfig(wanted, at, token), sort_keys=False))
-    return _result(wanted, reason, _Lifetime.of(_claims(token)))
+    return _result(wanted, reason, granted)
 
 
 def warnings(wanted: Wanted, result: Mapping[str, Any]) -> list[str]:
@@ -130,7 +140,11 @@ class _Lifetime:
 
     @classmethod
     def of(cls, claims: Mapping[str, Any]) -> _Lifetime:
-        return cls(datetime.fromtimestamp(claims["exp"], UTC), int(claims["exp"]) - int(claims["iat"]))
+        """Return what the claims say; raises one of _NOT_READABLE if they are no times."""
+        end, start = (datetime.fromtimestamp(claims[name], UTC) for name in ("exp", "iat"))
+        if any(isinstance(claims[name], bool) for name in ("exp", "iat")) or end <= start:
+            raise ValueError(claims)
+        return cls(end, int((end - start).total_seconds()))
 
 
 def _result(wanted: Wanted, reason: str, held: _Lifetime | None) -> dict[str, Any]:
@@ -163,7 +177,7 @@ def _held(wanted: Wanted, at: Server, uid: str, now: datetime) -> tuple[_Lifetim
         mode = wanted.path.stat().st_mode
     except FileNotFoundError:
         return None, "absent"
-    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+    except (*_NOT_READABLE, yaml.YAMLError):
         return None, "unreadable"
     if owner != uid:
         return None, "of another account"

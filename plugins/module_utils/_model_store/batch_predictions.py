@@ -83,7 +83,7 @@ def _counts(store: ObjectStore, target: Target, output: str) -> dict[str, Any]:
             "parts": sorted(manifest["parts"]),
             "rejects": sorted(manifest["rejects"]),
         }
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
         raise KServeError(
             f"s3://{target.bucket}/{output}{MANIFEST} is not a manifest of predictions; "
             "see who has written it, or remove it if nobody needs it, and run the batch again.",

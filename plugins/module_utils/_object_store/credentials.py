@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.header_secrets import key_fault
+
 KEYS = ("access_key", "secret_key", "session_token")
 # The environment's credentials, which boto3 reads itself.
 ENVIRONMENT = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
@@ -32,18 +34,6 @@ _ENDPOINTS = re.compile(
     | [a-z0-9]+\.your-objectstorage\.com""",
     re.VERBOSE,
 )
-
-
-def key_fault(name: str, value: Any) -> str | None:
-    """Return why a key cannot be one, with the name of its option only, or None."""
-    if not isinstance(value, str) or not value:
-        return None
-    if any(letter.isspace() for letter in value):
-        place = "at an end" if not any(letter.isspace() for letter in value.strip()) else "in it"
-        return f"{name} has white space or a line end {place}; remove it where the value comes from"
-    if not (value.isascii() and value.isprintable()):
-        return f"{name} has a character that no key has, such as an invisible one; copy it again"
-    return None
 
 
 def endpoint_fault(endpoint: Any, bucket: str = "") -> str | None:

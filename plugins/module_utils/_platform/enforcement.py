@@ -5,8 +5,9 @@
 """Whether the network enforces NetworkPolicies, by a Job whose pod tries a connection that they deny.
 
 The Job of the role namespace_security completes if that connection was denied while another to the same pod, which they
-allow, was open. If the denied one was open, its pod exits with CONNECTED, which the Job's podFailurePolicy turns into
-its failure; every other failure says nothing of the network.
+allow, was open. The policies deny it as egress of one pod and as ingress of the other, so one direction is enforced at
+least, and the Job does not say which. If the denied one was open, its pod exits with CONNECTED, which the Job's
+podFailurePolicy turns into its failure; every other failure says nothing of the network.
 
 This file is private to the collection and may change at any time.
 """

@@ -113,7 +113,7 @@ def parse(reply: Reply, place: str) -> Answer:
     """
     try:
         document = json.loads(reply.body)
-    except ValueError:  # also bytes that are not UTF-8
+    except (ValueError, RecursionError):  # also bytes that are not UTF-8
         document = None
     if not isinstance(document, dict) or document.get("status") not in ("success", "error"):
         raise _foreign(reply, place)
@@ -121,7 +121,7 @@ def parse(reply: Reply, place: str) -> Answer:
         raise _failed(document, place)
     try:
         return _answer(document)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
         raise PrometheusError(
             f"{place} answered a query with data of another form; check that it is Prometheus.",
             reason="PrometheusAnswerInvalid",
@@ -133,17 +133,23 @@ def _answer(document: Mapping[str, Any]) -> Answer:
     data = document["data"]
     if data["resultType"] == "scalar":
         at, value = data["result"]
-        return Answer([Sample({}, _number(value))], warnings, float(at))
+        return Answer([Sample({}, _number(value))], warnings, _number(at))
     if data["resultType"] != "vector":
         raise ValueError(data["resultType"])
     # A native histogram has no value.
     entries = [entry for entry in data["result"] if "value" in entry]
-    samples = [Sample(dict(entry["metric"]), _number(entry["value"][1])) for entry in entries]
-    return Answer(samples, warnings, float(entries[0]["value"][0]) if entries else None)
+    samples = [Sample(_labels(entry["metric"]), _number(entry["value"][1])) for entry in entries]
+    return Answer(samples, warnings, _number(entries[0]["value"][0]) if entries else None)
 
 
-def _number(text: str) -> float | None:
-    value = float(text)
+def _labels(metric: Mapping[str, Any]) -> dict[str, str]:
+    if not all(isinstance(value, str) for value in metric.values()):
+        raise TypeError(metric)
+    return dict(metric)
+
+
+def _number(value: str | float) -> float | None:
+    value = float(value)
     return value if math.isfinite(value) else None
 
 

@@ -14,6 +14,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.header_secrets import (
+    key_fault,
+    password_fault,
+    reject_faults,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.url_credentials import (
     reject_credentials,
     without_credentials,
@@ -64,6 +69,16 @@ def server(given: Mapping[str, Any] | None) -> http_server.Server | None:
         return None
     for name, cure in _URLS.items():
         reject_credentials(f"prometheus.{name}", given[name] or "", cure)
+    user = given["username"] or ""
+    reject_faults(
+        key_fault("prometheus.token", given["token"]),
+        password_fault("prometheus.username", user),
+        "prometheus.username has a colon, which ends it in the header; correct it" if ":" in user else None,
+        password_fault("prometheus.password", given["password"]),
+        password_fault(
+            "prometheus.proxy_headers.proxy_basic_auth", (given["proxy_headers"] or {}).get("proxy_basic_auth")
+        ),
+    )
     if not 0 < given["timeout"] <= 300:
         raise KServeError(
             f"prometheus.timeout is {given['timeout']:g}; give more than 0 and at most 300 seconds.",

@@ -12,15 +12,25 @@ This file is private to the collection and may change at any time.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._http.server import Server, Unanswered
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._http.server import (
+    NotSent,
+    NotTrusted,
+    Server,
+    TooLate,
+    Unanswered,
+)
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._http.transport import HttpTransport
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube.client import AnswerTimeout, ApiError
+
+# As the API server says it; what is behind it may answer 404, too.
+_NO_SERVICE = re.compile(r'services "[^"]+" not found')
 
 
 class PrometheusError(KServeError):
@@ -87,13 +97,11 @@ def _unreachable(error: Unanswered) -> PrometheusError:
     """Return the error with what to change about Prometheus; _http knows the gateway and its models only."""
     cause, _semicolon, cure = str(error).rstrip(".").rpartition("; ")
     reason = PrometheusError.REASON
-    if "does not answer within" in cause:
+    if isinstance(error, TooLate):
         reason, cure = "PrometheusTimeout", "see whether Prometheus is overloaded, or raise the timeout"
-    elif "client's certificate" in cause or "cannot be sent" in cause:
-        pass
-    elif "certificate" in cause.lower():
+    elif isinstance(error, NotTrusted):
         cure = "set ca_path or ca_content to the authority that signed it"
-    else:
+    elif not isinstance(error, NotSent):
         cure = "check the URL and the proxy, and that Prometheus runs"
     return PrometheusError(f"Prometheus cannot be queried: {cause or error}; {cure}.", reason=reason)
 
@@ -160,7 +168,7 @@ class Service:
                 "Prometheus, and token or username and password.",
                 reason="PrometheusForbidden",
             )
-        if error.status == 404 and "not found" in error.text and "services" in error.text:
+        if error.status == 404 and _NO_SERVICE.match(error.text):
             return PrometheusError(
                 f"The Service {self.name} of Prometheus was not found; install monitoring, or set the URL of "
                 "Prometheus."

@@ -5,7 +5,8 @@
 """Test whether the network enforces NetworkPolicies: `server` in one pod, `client` in another.
 
 The server answers at two ports. The NetworkPolicy network-policy-probe allows the client the first, and default-deny
-denies it the second. Only a client that reaches the first can say that the second is denied.
+denies it the second, as egress of the client and as ingress of the server. Only a client that reaches the first can say
+that the second is denied. Which of the two directions denies it, or whether both do, it cannot say.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ ALLOWED, DENIED = 8081, 8082
 # A network may need seconds until it routes a new Service, and until it enforces the policies of a new pod.
 PATIENCE, OPEN_FOR = 40, 10
 CONNECTED, UNKNOWN = 42, 1
+SENTENCES = {
+    0: "NetworkPolicies are enforced for ingress, for egress or for both: a denied connection was not open.",
+    CONNECTED: "NetworkPolicies are not enforced: a denied connection was open.",
+    UNKNOWN: "Not tested.",
+}
 END = b"end"
 
 
@@ -77,7 +83,7 @@ def main() -> int:
         return 0
     code = measure()
     connects(ALLOWED, END)
-    print({0: "NetworkPolicies are enforced.", CONNECTED: "NetworkPolicies are not enforced."}.get(code, "Not tested."))
+    print(SENTENCES[code])
     return code
 
 

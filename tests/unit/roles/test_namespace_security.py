@@ -347,7 +347,7 @@ class Ports:
             assert old in text
             text = text.replace(old, new)
         env = {**os.environ, "NETWORK_POLICY_PROBE_SERVICE_HOST": "127.0.0.1"}
-        return subprocess.Popen([sys.executable, "-c", text, part], env=env)
+        return subprocess.Popen([sys.executable, "-c", text, part], env=env, stdout=subprocess.PIPE)
 
     def listen(self, port: int) -> socket.socket:
         return socket.create_server(("127.0.0.1", port), backlog=100)
@@ -367,6 +367,18 @@ def test_a_network_that_lets_all_through_enforces_nothing(ports: Ports) -> None:
 def test_a_network_that_denies_one_port_enforces_policies(ports: Ports) -> None:
     with ports.listen(ports.allowed), ports.start("client") as client:
         assert client.wait(20) == 0
+        # The connection is denied in two directions, and one that is enforced is enough.
+        assert client.stdout and b"for ingress, for egress or for both" in client.stdout.read()
+
+
+def test_the_denied_port_is_denied_in_both_directions(tmp_path: Path, render: Render) -> None:
+    labels = {name: probe(tmp_path)[name]["spec"]["template"]["metadata"]["labels"] for name in ("server", "client")}
+    server, client = (
+        End("10.1.0.20", "kserve", "server", labels["server"]),
+        End("10.1.0.21", "kserve", "client", labels["client"]),
+    )
+    connection = Connection(client, server, "TCP", policy_probe.DENIED)
+    assert len(list(denials(connection, render()))) == 2
 
 
 def test_a_network_may_take_a_while(ports: Ports) -> None:

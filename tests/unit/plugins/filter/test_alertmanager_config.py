@@ -62,10 +62,39 @@ def test_a_reference_becomes_the_file_of_a_mounted_secret() -> None:
         ("webhook_configs", {"url": "http://a", "http_config": {"basic_auth": {"password": "PLANTED"}}}),
         ("webhook_configs", {"url": "http://a", "http_config": {"oauth2": {"client_secret": "PLANTED"}}}),
         ("sns_configs", {"sigv4": {"secret_key": "PLANTED"}}),
-        ("webhook_configs", {"url": "https://receiver/hook?token=PLANTED"}),
-        ("webhook_configs", {"url": "https://me:PLANTED@receiver/hook"}),
-        ("webhook_configs", {"url": "https://hooks.slack.com/services/PLANTED/1/2"}),
-        ("webhook_configs", {"url": "http://a", "http_config": {"proxy_url": "http://me:PLANTED@proxy"}}),
+        ("webhook_configs", {"url": "http://a", "http_config": {"tls_config": {"key": "PLANTED"}}}),
+        ("webhook_configs", {"url": "http://a", "http_config": {"proxy_connect_header": {"X": ["PLANTED"]}}}),
+        *(
+            ("webhook_configs", {"url": "http://a", "http_config": {"oauth2": {"endpoint_params": {name: "PLANTED"}}}})
+            for name in ("client_secret", "password", "api_key")
+        ),
+        *(
+            ("webhook_configs", {"url": "http://a", "http_config": {"http_headers": {name: header}}})
+            for name, header in (
+                ("X", {"secrets": ["PLANTED"]}),
+                ("X", {"secrets": [SLACK, "PLANTED"]}),
+                ("X", {"secrets": [{"secret": SLACK["secret"], "value": "PLANTED"}]}),
+                ("X-Api-Key", {"values": ["PLANTED"]}),
+                ("Cookie", {"values": ["a", "PLANTED"]}),
+                ("X", {"values": ["https://user:PLANTED@a"]}),
+                ("X", {"values": ["Bearer PLANTEDPLANTED"]}),
+            )
+        ),
+        # In URLs, of receivers and of proxies.
+        ("webhook_configs", {"url": "https://user:PLANTED@a"}),
+        ("webhook_configs", {"url": "https://PLANTED@a"}),
+        ("webhook_configs", {"url": "https://user:PLA/NTED@a/PLANTED"}),
+        ("webhook_configs", {"url": "https://a/hook?token=PLANTED"}),
+        ("webhook_configs", {"url": "https://hooks.slack.com/services/PLANTED"}),
+        ("opsgenie_configs", {"api_key": SLACK, "api_url": "https://user:PLANTED@a"}),
+        ("webhook_configs", {"url": "http://a", "http_config": {"proxy_url": "http://user:PLANTED@a:3128"}}),
+        (
+            "webhook_configs",
+            {"url": "http://a", "http_config": {"oauth2": {"client_secret": SLACK, "proxy_url": "http://PLANTED@a"}}},
+        ),
+        ("webhook_configs", {"url": "http://a", "http_config": {"oauth2": {"token_url": "http://u:PLANTED@a"}}}),
+        ("slack_configs", {"api_url": SLACK, "actions": [{"type": "button", "url": "https://u:PLANTED@a"}]}),
+        ("slack_configs", {"api_url": SLACK, "text": "see https://u:PLANTED@a for more"}),
         # Neither does YAML make each secret a string.
         ("opsgenie_configs", {"api_key": 12345}),
         ("pagerduty_configs", {"routing_key": ["PLANTED"]}),
@@ -83,6 +112,21 @@ def test_a_secret_in_the_inventory_is_rejected_and_not_shown(kind: str, entry: d
     [
         ("victorops_configs", {"routing_key": "the-team", "api_url": "https://alert.victorops.com/"}),
         ("webhook_configs", {"url": "http://receiver:8080/"}),
+        ("webhook_configs", {"url": "http://receiver:8080/~a@b?c=d@e"}),
+        ("webhook_configs", {"url": "http://[::1]:8080/a@b"}),
+        ("email_configs", {"to": "team@example.com", "html": "http://grafana.example.com:3000/d/a@b"}),
+        ("email_configs", {"to": "team@example.com", "auth_password": None}),
+        (
+            "webhook_configs",
+            {
+                "url": "http://a",
+                "http_config": {
+                    "proxy_url": "http://proxy.example.com:3128",
+                    "http_headers": {"X-Scope-OrgID": {"values": ["models"]}, "X-Key": {"files": ["/etc/key"]}},
+                    "oauth2": {"client_secret": SLACK, "endpoint_params": {"grant_type": "password"}},
+                },
+            },
+        ),
         ("pagerduty_configs", {"routing_key": SLACK, "description": "api_key"}),
     ],
 )
@@ -104,9 +148,36 @@ def test_what_is_no_secret_may_be_written(kind: str, entry: dict[str, Any]) -> N
         (
             [{"name": "a", "slack_configs": [{"api_url": {"secret": {"name": "../x", "key": "y"}}}]}],
             {"receiver": "a"},
-            "a reference is",
+            "a name that no Secret can have",
         ),
         ([{"name": "a", "slack_configs": [{"channel": SLACK}]}], {"receiver": "a"}, "cannot read this field"),
+        ([{"name": "a", "email_configs": [{"to": [SLACK]}]}], {"receiver": "a"}, "cannot read this field"),
+        (None, {"receiver": "a"}, "monitoring_receivers has none"),
+        ("PLANTED", {"receiver": "a"}, "monitoring_receivers is not a list of mappings"),
+        ([None], {"receiver": "a"}, "monitoring_receivers is not a list of mappings"),
+        (["PLANTED"], {"receiver": "a"}, "monitoring_receivers is not a list of mappings"),
+        ({"name": "PLANTED"}, {"receiver": "a"}, "monitoring_receivers is not a list of mappings"),
+        ([{"name": ["PLANTED"]}], {"receiver": "a"}, "the name of an entry of monitoring_receivers is not a string"),
+        ([{"name": "a", "slack_configs": "PLANTED"}], {"receiver": "a"}, "slack_configs of receiver a is not a list"),
+        ([{"name": "a", "slack_configs": [None]}], {"receiver": "a"}, "slack_configs of receiver a is not a list"),
+        ([{"name": "a", "slack_configs": {"api_url": "PLANTED"}}], {"receiver": "a"}, "is not a list of mappings"),
+        ([{"name": "a"}], None, "monitoring_route is not a mapping"),
+        ([{"name": "a"}], ["PLANTED"], "monitoring_route is not a mapping"),
+        ([{"name": "a"}], {"receiver": {"PLANTED": 1}}, "a receiver in monitoring_route is not a string"),
+        *(
+            ([{"name": "a"}], {"receiver": "a", "routes": routes}, "routes in monitoring_route is not a list")
+            for routes in ([None], ["PLANTED"], "PLANTED", {"receiver": "a"}, 5)
+        ),
+        *(
+            ([{"name": "a", "webhook_configs": [{"http_config": {"http_headers": headers}}]}], {"receiver": "a"}, says)
+            for headers, says in (
+                ("PLANTED", "is not a mapping of mappings"),
+                ({"X": ["PLANTED"]}, "is not a mapping of mappings"),
+                ({"X": {"secrets": "PLANTED"}}, "is not a mapping of the lists"),
+                ({"X": {"secret": ["PLANTED"]}}, "is not a mapping of the lists"),
+                ({"X": {"secrets": [{"secret": "PLANTED"}]}}, "a reference is"),
+            )
+        ),
     ],
 )
 def test_a_configuration_that_alertmanager_would_reject(
@@ -115,6 +186,66 @@ def test_a_configuration_that_alertmanager_would_reject(
     with pytest.raises(AnsibleFilterError) as error:
         alertmanager_config(receivers, route)
     assert says in str(error.value) and "(InvalidAlertRouting)" in str(error.value)
+    assert "PLANTED" not in str(error.value)
+
+
+@pytest.mark.parametrize("rules", [[None], ["PLANTED"], "PLANTED", 5])
+def test_inhibition_rules_of_another_form_are_rejected(rules: Any) -> None:
+    with pytest.raises(AnsibleFilterError) as error:
+        alertmanager_config([{"name": "a"}], {"receiver": "a"}, rules)
+    assert "monitoring_inhibit_rules is not a list" in str(error.value) and "(InvalidAlertRouting)" in str(error.value)
+    assert "PLANTED" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("reference", "says"),
+    [
+        *(
+            ({"name": name, "key": "PLANTED"}, "a name that no Secret can have")
+            for name in ("..", ".", "../x", "a/b", "A", "a_b", "-a", "a.", "a b", "a\n", "a..b")
+        ),
+        *(
+            ({"name": "a", "key": key}, "a key that no Secret can have")
+            for key in ("..", ".", "../PLANTED", "a/b", "a b", "..PLANTED", "a\n", "a:b")
+        ),
+        *(
+            (reference, "a reference is")
+            for reference in (
+                "PLANTED",
+                None,
+                {"name": "a" * 254, "key": "b"},
+                {"name": "a", "key": "b" * 254},
+                {"name": "", "key": "b"},
+                {"name": 5, "key": "b"},
+                {"name": "a", "key": "b", "value": "PLANTED"},
+            )
+        ),
+    ],
+)
+def test_a_reference_names_a_secret_and_a_key_that_can_be(reference: Any, says: str) -> None:
+    webhook = {"url": "http://a", "http_config": {"http_headers": {"X": {"secrets": [{"secret": reference}]}}}}
+    for entry in ({"slack_configs": [{"api_url": {"secret": reference}}]}, {"webhook_configs": [webhook]}):
+        with pytest.raises(AnsibleFilterError) as error:
+            alertmanager_config([{"name": "team", **entry}], {"receiver": "team"})
+        assert says in str(error.value) and "(InvalidAlertRouting)" in str(error.value)
+        assert "PLANTED" not in str(error.value)
+
+
+def test_a_key_may_be_any_file_name_of_a_secret() -> None:
+    for name, key in (("a.b-c", "..".join("ab")), ("0", ".dockerconfigjson"), ("a", "A_b-C.0")):
+        receiver = {"name": "a", "slack_configs": [{"api_url": {"secret": {"name": name, "key": key}}}]}
+        assert alertmanager_config([receiver], {"receiver": "a"})["secrets"] == [name]
+
+
+def test_the_secrets_of_a_header_become_files() -> None:
+    headers = {"X-Api-Key": {"secrets": [SLACK], "files": ["/etc/key"]}, "X-Team": {"values": ["models"]}}
+    receiver = {"name": "a", "webhook_configs": [{"url": "http://a", "http_config": {"http_headers": headers}}]}
+    made = alertmanager_config([receiver], {"receiver": "a"})
+    assert made["secrets"] == ["slack"]
+    assert made["config"]["receivers"][0]["webhook_configs"][0]["http_config"]["http_headers"] == {
+        "X-Api-Key": {"files": ["/etc/key", "/etc/alertmanager/secrets/slack/url"]},
+        "X-Team": {"values": ["models"]},
+    }
 
 
 def test_a_route_inherits_the_receiver_of_its_parent() -> None:

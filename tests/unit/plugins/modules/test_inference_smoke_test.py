@@ -89,6 +89,23 @@ def test_a_wrong_prediction_fails_in_check_mode_as_well(run_module, serve, check
     assert result["predictions"] == [0, 2]
 
 
+@pytest.mark.parametrize(
+    ("option", "given"),
+    [
+        ("token", {"token": "PLANTED\n"}),
+        ("token", {"token": " PLANTED"}),
+        ("proxy_headers.proxy_basic_auth", {"proxy_headers": {"proxy_basic_auth": "me:PLANTED\n"}}),
+    ],
+)
+def test_credentials_with_white_space_are_rejected_by_name(
+    run_module, serve, option: str, given: dict[str, Any]
+) -> None:
+    server = serve(Answer(200, b""))
+    result = run_module(inference_smoke_test.main, {**ARGUMENTS, **given})
+    assert result["failed"] and result["reason"] == "InvalidOption" and not server.sent
+    assert result["msg"].startswith(f"{option} has white space or a line end at an end")
+
+
 @pytest.mark.parametrize("check_mode", [False, True])
 @pytest.mark.parametrize("answer", [Answer(404, b""), Unanswered("It cannot be reached.", retry=True)])
 def test_an_unavailable_server_is_skipped_at_once_in_check_mode_only(

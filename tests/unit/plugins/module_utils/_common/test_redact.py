@@ -97,6 +97,55 @@ LINES = [
     "API_TOKEN_1=PLANTED",
     'passwords: "PLANTED"',
     'config["password"] = "PLANTED"',
+    "ROOT_PW=PLANTED",
+    "export ROOT_PW='PLANTED'",
+    "db.pw: PLANTED",
+    "userpw=PLANTED",
+    "pw=PLANTED",
+    "ROOT_PW_OLD=PLANTED",
+    "useradd --pw PLANTED",
+    "LICENSE_KEY=PLANTED",
+    "license-key: PLANTED",
+    '{"licenceKey": "PLANTED"}',
+    "SESSION_KEY=PLANTED",
+    "WEBHOOK_KEY=PLANTED",
+    "app_key: PLANTED",
+    "Ocp-Apim-Subscription-Key: PLANTED",
+    "JWT_KEY=PLANTED",
+    "pass: PLANTED",
+    "  pass: 'PLANTED PLANTED'",
+    "user: admin, pass: PLANTED, host: db",
+    "user: admin pass: PLANTED host: db",
+    "{user: admin, pass: PLANTED}",
+    '{"user": "admin", "pass": "PLANTED"}',
+    r'msg="{\"pass\": \"PLANTED\"}"',
+    "{'pass': 'PLANTED', 'pw': 'PLANTED'}",
+    "pass: 12PLANTED",
+    "pass: |-\n  PLANTED",
+    "pass: " + "PLANTED" * 40,
+    "PASSPHRASE=PLANTED",
+    "passphrase: PLANTED PLANTED PLANTED",
+    "pass_phrase: PLANTED, PLANTED and PLANTED",
+    "Pass phrase: PLANTED",
+    "passphrase: >-\n  PLANTED",
+    '"passphrase": "PLANTED PLANTED"',
+    "gpg --passphrase PLANTED",
+    "passcode: PLANTED",
+    "pwd=PLANTED",
+    "Server=db;Uid=sa;Pwd=PLANTED;",
+    "MYSQL_PWD: PLANTED",
+    '{"value": "PLANTED", "name": "DB_PASSWORD"}',
+    '{"value": "PLANTED \\"PLANTED", "name": "DB_PASSWORD"}',
+    "{'value': 'PLANTED', 'name': 'ROOT_PW'}",
+    r'msg="[{\"value\": \"PLANTED PLANTED\", \"name\": \"LICENSE_KEY\"}]"',
+    "- value: PLANTED PLANTED\n  name: DB_PASSWORD",
+    '- value: "PLANTED"\n  name: "DB_PASSWORD"',
+    "{value: PLANTED, name: AWS_SECRET_ACCESS_KEY}",
+    '{\n  "value": "PLANTED",\n  "name": "PASS"\n}',
+    '{"Key": "DbPassword", "Value": "PLANTED"}',
+    '{"Value": "PLANTED", "Key": "DbPassword"}',
+    '<add key="DbPassword" value="PLANTED" />',
+    '{"name": "PASS", "value": "PLANTED"}',
 ]
 
 
@@ -168,11 +217,24 @@ def test_explanations_are_not_masked() -> None:
         "couldn't find key AWS_SECRET_ACCESS_KEY in Secret models/model-reader",
         "secretName: model-tls, secretKeyRef: a, imagePullSecrets: b, tokens: 12, max_tokens=5",
         "https://127.0.0.1:8443/apis/x@y was not found, bypass: yes, authority: ca, tests: pass: 12",
+        "pass: 3 of 5 checks, pass: 12, fail: 3; pass: 12/15, pass: 80%, pass: true",
+        '{"pass": 12, "fail": 0}, {"pass": true}, pass: yes',
+        "--- PASS: TestRead (0.10s), first pass: reading the model",
+        "compass: north, trespass: x, bypass=yes, pw, pass the value, encompass: all",
+        '{"value": "iris", "name": "MODEL"}, {"name": "DB_PASSWORD_FILE", "value": "/etc/db"}',
+        "- value: iris\n  name: MODEL\n- name: KEY\n  value: species",
+        '{"value": "/etc/db", "name": "DB_PASSWORD_FILE"}, {"value": "x", "name": "tokens"}, value: 5',
+        "Enter passphrase for key '/root/.ssh/id_rsa', keys: a, primary key: id, routing_key: models",
+        "GET http://[::1]:8080/a@b",
         "templates/secret.yaml:12:5: executing at <.Values.auth.enabled>: nil pointer",
         "the digest sha256:0f343b0931126a20f133d67c2b018a3b4c7f5a9e2b61d7f3e1d5d6f4a8e5b9c1 is wanted",
     ):
         assert redact(text) == text
     # What follows a secret is still told.
+    assert redact("pass: abc, model: iris") == f"pass: {MASK}, model: iris"
+    assert redact('{"value": "abc", "name": "DB_PASSWORD"}') == f'{{"value": "{MASK}", "name": "DB_PASSWORD"}}'
+    assert redact("- value: a b\n  name: ROOT_PW") == f"- value: {MASK}\n  name: ROOT_PW"
+    assert redact("passphrase: a b, model: iris") == f"passphrase: {MASK}, model: iris"
     assert redact("token=abc, model=iris; error=x") == f"token={MASK}, model=iris; error=x"
     assert redact('{"token":"abc","model":"iris"}') == f'{{"token":"{MASK}","model":"iris"}}'
     assert short("Authorization: Basic abc\nThe request failed") == f"Authorization: {MASK} The request failed"
@@ -181,6 +243,14 @@ def test_explanations_are_not_masked() -> None:
 
 
 LONG = ["a" * 200_000, "a.-" * 60_000, ("A" * 64 + "\n") * 3000, "//:" * 60_000, '"' * 99_999, "--a" * 60_000]
+LONG += [
+    "value=" * 30_000,
+    'value: "' * 30_000,
+    ("pass:" * 30 + " (a b c ") * 1300,
+    "pass: x y " * 20_000,
+    "value: x\n" * 20_000,
+]
+LONG += ["passphrase " * 20_000, "name: " * 30_000]
 
 
 @pytest.mark.parametrize("text", LONG, ids=range(len(LONG)))

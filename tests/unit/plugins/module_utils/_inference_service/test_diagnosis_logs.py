@@ -87,6 +87,7 @@ CRASHED = "The container kserve-container of pod iris-1 has ended with exit code
         (CRASHED, ["The credentials lack a permission: pods/log"], ""),
         (CRASHED, [REMOVED], ""),
         ("No node takes pod iris-1: none fits.", ["starting"], ""),
+        ("No node takes pod logs-1 of InferenceService blogs/logs: none fits.", ["starting"], ""),
     ],
 )
 def test_the_last_line_of_the_log_is_part_of_the_message(message: str, lines: list[str], expected: str) -> None:

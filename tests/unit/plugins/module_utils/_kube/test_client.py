@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import kubernetes.client
 import pytest
 import urllib3
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
@@ -17,6 +20,8 @@ from kubernetes.config import ConfigException
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._kube import client as kube_client
+
+from ..scripted_server import Authority, Server
 
 
 class Response:
@@ -118,12 +123,15 @@ def test_error_statuses(error: ApiException, status: int, says: str) -> None:
     ("error", "says"),
     [
         (urllib3.exceptions.MaxRetryError(None, "/", OSError("Connection refused")), r"reached \(Connection refused\)"),
-        (urllib3.exceptions.SSLError("certificate verify failed"), "certificate is not accepted.*set ca_cert"),
         (
-            urllib3.exceptions.SSLError("[SSL] tlsv13 alert certificate required"),
-            "the client's certificate.*client_key",
+            urllib3.exceptions.SSLError(ssl.SSLCertVerificationError(1, "certificate verify failed")),
+            "certificate is not accepted.*set ca_cert",
         ),
+        (ssl.SSLCertVerificationError(1, "certificate verify failed"), "certificate is not accepted.*set ca_cert"),
+        # Whatever the host is called.
         (OSError("certificates.example.com: Connection refused"), "cannot be reached.*check kubeconfig"),
+        (OSError("alert-certificate.example.com: Connection refused"), "cannot be reached.*check kubeconfig"),
+        (OSError("proxy says: certificate verify failed"), "cannot be reached.*check kubeconfig"),
         (OSError("no route"), "cannot be reached"),
         (urllib3.exceptions.ReadTimeoutError(None, "/", "Read timed out."), "has not answered in time"),
     ],
@@ -131,6 +139,67 @@ def test_error_statuses(error: ApiException, status: int, says: str) -> None:
 def test_failed_connections(error: Exception, says: str) -> None:
     with pytest.raises(kube_client.Unreachable, match=says):
         kube_client.RestApi(Client(error)).text("/api/v1/x")
+
+
+@pytest.mark.parametrize(
+    ("trusts", "reason"), [(False, "CertificateNotTrusted"), (True, "ClientCertificateNotAccepted")]
+)
+def test_certificates_that_are_not_accepted(tmp_path: Path, trusts: bool, reason: str) -> None:
+    authority = Authority(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(authority.sign("localhost"))
+    if trusts:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(authority.path)
+    with Server(lambda connection, _number: connection.request(), context) as server:
+        configuration = kubernetes.client.Configuration()
+        configuration.host = f"https://localhost:{server.port}"
+        configuration.ssl_ca_cert = authority.path if trusts else None
+        client = kubernetes.client.ApiClient(configuration)
+        api = kube_client.connect(lambda: SimpleNamespace(client=SimpleNamespace(client=client)))
+        with pytest.raises(kube_client.Unreachable) as caught:
+            api.get("/version")
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "lacks"),
+    [
+        (403, 'pods "iris" is forbidden: User "u" cannot get resource "pods" in API group ""', True),
+        (403, 'forbidden: User "system:serviceaccount:a:b" cannot get path "/metrics"', True),
+        (403, 'pods "a" is forbidden: cannot set blockOwnerDeletion if an ownerReference refers to a resource', True),
+        (403, 'admission webhook "w" denied the request: the image cannot be latest', False),
+        (403, 'pods "a" is forbidden: exceeded quota: cannot', False),
+        (409, 'User "u" cannot get resource "pods"', False),
+    ],
+)
+def test_a_missing_permission_is_no_other_refusal(status: int, text: str, lacks: bool) -> None:
+    assert kube_client.ApiError("x", status, text).lacks_permission is lacks
+
+
+@pytest.mark.parametrize("end", ["\n", " ", "\r\n"])
+@pytest.mark.parametrize(
+    ("name", "wrap"),
+    [
+        *((name, lambda value, name=name: {name: value}) for name in ("api_key", "username", "password")),
+        *(
+            (f"proxy_headers.{name}", lambda value, name=name: {"proxy_headers": {name: f"me:{value}"}})
+            for name in ("basic_auth", "proxy_basic_auth")
+        ),
+    ],
+)
+def test_credentials_with_white_space_are_rejected_by_name(end: str, name: str, wrap: Any) -> None:
+    options = {option: None for option in kube_client.AUTH_ARG_SPEC} | {"host": "https://127.0.0.1:1"}
+    with pytest.raises(KServeError, match=f"^{name} has white space or a line end at an end") as caught:
+        kube_client.session({**options, **wrap(f"PLANTED{end}")})
+    assert caught.value.reason == "InvalidOption" and "PLANTED" not in str(caught.value)
+
+
+def test_credentials_of_the_environment_are_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("K8S_AUTH_API_KEY", "PLANTED\n")
+    options = {option: None for option in kube_client.AUTH_ARG_SPEC} | {"host": "https://127.0.0.1:1"}
+    with pytest.raises(KServeError, match=r"^K8S_AUTH_API_KEY has white space"):
+        kube_client.session(options)
 
 
 def test_connect_finds_the_client_of_the_client() -> None:

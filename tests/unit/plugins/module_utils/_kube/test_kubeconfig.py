@@ -130,6 +130,63 @@ def test_another_token_is_requested_if_the_existing_one_is_unusable(
     assert stat.S_IMODE(wanted.path.stat().st_mode) == 0o600
 
 
+TIMES = {"iat": int(NOW.timestamp()), "exp": int(NOW.timestamp()) + 28800}
+FOREIGN: list[Any] = [
+    *({**TIMES, name: value} for name in TIMES for value in (1e20, -1e20, 1e300, 10**400, float("inf"), float("nan"))),
+    *({**TIMES, name: value} for name in TIMES for value in (None, "soon", "1", True, [1], {}, -float("inf"))),
+    {**TIMES, "exp": -5},
+    {**TIMES, "iat": TIMES["exp"] + 1},
+    {"exp": TIMES["exp"]},
+    {"iat": TIMES["iat"]},
+    [],
+    5,
+    None,
+]
+
+
+def with_claims(claims: Any) -> str:
+    """Return a token with any claims, where they may be a mapping those of an account, too."""
+    if isinstance(claims, dict):
+        claims = {**claims, "kubernetes.io": {"serviceaccount": {"name": "deployer", "uid": "one"}}}
+    return f"e30.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.PLANTED"
+
+
+@pytest.mark.parametrize("claims", FOREIGN, ids=range(len(FOREIGN)))
+def test_a_token_whose_times_cannot_be_is_unreadable(api: Api, wanted: Wanted, claims: Any) -> None:
+    reconcile(api, wanted, AT, NOW, check_mode=False)
+    config = yaml.safe_load(wanted.path.read_text())
+    config["users"][0]["user"]["token"] = with_claims(claims)
+    wanted.path.write_text(yaml.safe_dump(config))
+    assert reconcile(api, wanted, AT, NOW, check_mode=False)["reason"] == "unreadable"
+    assert reconcile(api, wanted, AT, NOW, check_mode=False)["reason"] == ""
+
+
+@pytest.mark.parametrize("token", ["", "opaque", "a.b.c", *map(with_claims, FOREIGN), "e30." + "W1tb" * 9999])
+def test_a_foreign_token_of_the_api_server_is_not_written(
+    api: Api, wanted: Wanted, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "post", lambda _path, _body: json.dumps({"status": {"token": token}}))
+    with pytest.raises(KServeError) as caught:
+        reconcile(api, wanted, AT, NOW, check_mode=False)
+    assert caught.value.reason == "TokenNotReadable" and "PLANTED" not in str(caught.value)
+    assert not wanted.path.exists()
+
+
+@pytest.mark.parametrize("answer", ["", "[]", '{"status": null}', '{"status": {}}', '{"status": []}'])
+def test_an_answer_without_a_token(api: Api, wanted: Wanted, answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "post", lambda _path, _body: answer)
+    with pytest.raises(KServeError) as caught:
+        reconcile(api, wanted, AT, NOW, check_mode=False)
+    assert caught.value.reason == "TokenNotReadable"
+
+
+def test_a_duration_that_no_time_reaches(api: Api, wanted: Wanted) -> None:
+    for seconds, left in ((2**32 + 1, 3600), (10**20, 10**19)):
+        with pytest.raises(KServeError, match="at most 4294967296") as caught:
+            reconcile(api, replace(wanted, seconds=seconds, renew_seconds=left), AT, NOW, check_mode=False)
+        assert caught.value.reason == "InvalidOption"
+
+
 @pytest.mark.parametrize("longest", [3600, 3700, 600])
 def test_a_capped_token_is_renewed_when_its_lifetime_ends(api: Api, wanted: Wanted, longest: int) -> None:
     api.longest = longest
@@ -162,7 +219,7 @@ def test_a_missing_service_account_is_reported(api: Api, wanted: Wanted) -> None
 
 @pytest.mark.parametrize(("seconds", "renew"), [(599, 0), (3600, 3600), (3600, -1)])
 def test_invalid_times_are_rejected_before_any_request(api: Api, wanted: Wanted, seconds: int, renew: int) -> None:
-    with pytest.raises(KServeError, match="let duration be at least 600 and more than renew_before"):
+    with pytest.raises(KServeError, match="let duration be at least 600, at most 4294967296 and more"):
         reconcile(api, replace(wanted, seconds=seconds, renew_seconds=renew), AT, NOW, check_mode=False)
     assert api.requests == []
 

@@ -85,7 +85,8 @@ def test_an_incomplete_version(store: MemoryStore) -> None:
         described(store)
 
 
-def test_an_invalid_manifest(store: MemoryStore) -> None:
-    store.content[described(store)["output"] + "manifest.json"] = b"[]"
+@pytest.mark.parametrize("content", [b"[]", b'{"rows": 1e999, "rejected": 0}', b'{"rows": NaN}', b"[" * 99_999])
+def test_an_invalid_manifest(store: MemoryStore, content: bytes) -> None:
+    store.content[described(store)["output"] + "manifest.json"] = content
     with pytest.raises(KServeError, match="is not a manifest of predictions; see who has written it"):
         described(store)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import socket
 import ssl
 import time
@@ -84,6 +85,32 @@ def test_a_native_histogram_has_no_value(prometheus: Prometheus, monkeypatch: py
     assert query(source(prometheus.url), "x").samples == []
 
 
+@pytest.mark.parametrize("at", [1e20, -1e20, 1e308, "NaN", "+Inf", "-Inf"])
+def test_a_time_that_cannot_be_is_no_clock(prometheus: Prometheus, monkeypatch: pytest.MonkeyPatch, at: Any) -> None:
+    monkeypatch.setattr(prometheus, "_data", lambda _query: {"resultType": "scalar", "result": [at, "1"]})
+    answers = ask(source(prometheus.url), UP)
+    assert answers.error is None
+    assert answers.clock_difference is None or math.isfinite(answers.clock_difference)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *({"resultType": "scalar", "result": [at, "1"]} for at in (10**400, None, "soon", [])),
+        {"resultType": "scalar", "result": [1, 10**400]},
+        *({"resultType": "vector", "result": [{"metric": {}, "value": value}]} for value in ([], [1], [1, None])),
+        *({"resultType": "vector", "result": [{"metric": {}, "value": [at, "1"]}]} for at in (10**400, None, "soon")),
+        *({"resultType": "vector", "result": [{"metric": {"model": name}, "value": [1, "1"]}]} for name in ({}, 5)),
+    ],
+)
+def test_data_of_another_form_is_one_sentence(
+    prometheus: Prometheus, monkeypatch: pytest.MonkeyPatch, data: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(prometheus, "_data", lambda _query: data)
+    found = error(ask(source(prometheus.url), UP))
+    assert found.reason == "PrometheusAnswerInvalid" and "data of another form" in str(found)
+
+
 def test_credentials_are_sent_to_a_url(prometheus: Prometheus) -> None:
     ask(source(prometheus.url, token="PLANTED"), UP)
     ask(source(prometheus.url, username="me", password="PLÄNTED:1"), UP)
@@ -152,6 +179,7 @@ def test_bad_weather_behind_the_api_server(prometheus: Prometheus, kind: str) ->
     [
         (404, 'services "prometheus-operated" not found', "PrometheusUnreachable", "Service monitoring/prometheus-op"),
         (503, "no endpoints available for service", "PrometheusUnreachable", "503: no endpoints available for service"),
+        (404, "not found: see our services", "PrometheusAnswerInvalid", "check that it is Prometheus"),
         (403, 'services "x" is forbidden: User "me"', "PrometheusForbidden", "grant get on services/proxy http:prom"),
     ],
 )
@@ -169,6 +197,14 @@ def test_nothing_listens() -> None:
     assert found.reason == "PrometheusUnreachable" and "Connection refused" in str(found)
     found = error(ask(source("http://prometheus.invalid"), UP))
     assert "The name prometheus.invalid cannot be resolved" in str(found)
+    # What kind of fault it is does not depend on a name.
+    for name in ("certificate", "does not answer within", "client's certificate", "cannot be sent"):
+        place = f"{'-'.join(name.split())}.invalid".replace("'", "")
+        found = error(ask(source(f"http://{place}/{name}"), UP))
+        assert found.reason == "PrometheusUnreachable"
+        assert str(found).endswith("; check the URL and the proxy, and that Prometheus runs.")
+    found = error(ask(source(f"http://127.0.0.1:{port}/does not answer within"), UP))
+    assert found.reason == "PrometheusUnreachable" and "check the URL and the proxy" in str(found)
 
 
 def test_one_query_that_fails_leaves_the_others(prometheus: Prometheus) -> None:
@@ -230,9 +266,25 @@ def test_tls_with_a_private_authority(tmp_path: Path) -> None:
         ({"url": "http://a", "timeout": 0.0}, "InvalidOption"),
         ({"timeout": 301.0}, "InvalidOption"),
         ({"labels": {"a-b": "c"}}, "InvalidOption"),
+        *(
+            ({"url": "http://a", **given}, "InvalidOption")
+            for end in ("\n", " ", "\t", "\r\n", "\u00a0")
+            for given in (
+                {"token": f"PLANTED{end}"},
+                {"username": "me", "password": f"PLANTED{end}"},
+                {"username": "me", "password": f"{end}PLANTED"},
+                {"username": f"PLANTED{end}", "password": "x"},
+                {"proxy": "http://p", "proxy_headers": {"proxy_basic_auth": f"me:PLANTED{end}"}},
+            )
+        ),
+        ({"url": "http://a", "username": "me", "password": "PLANTED\nPLANTED"}, "InvalidOption"),
+        ({"url": "http://a", "token": "PLANTED PLANTED"}, "InvalidOption"),
+        ({"url": "http://a", "username": "me:PLANTED", "password": "x"}, "InvalidOption"),
     ],
 )
 def test_options_that_are_not_valid(given: dict[str, Any], reason: str) -> None:
     with pytest.raises(KServeError) as caught:
         options.server({**DEFAULTS, **given})
     assert caught.value.reason == reason and "PLANTED" not in str(caught.value)
+    if reason == "InvalidOption" and "PLANTED" in str(given):
+        assert str(caught.value).startswith("prometheus.")
