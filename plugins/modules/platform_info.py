@@ -249,8 +249,8 @@ network_policies:
     - Whether the network enforces NetworkPolicies, as the Job O(policy_probe) has found, V(enforced) or
       V(not_enforced). It is V(pending) if the Job still runs, V(unknown) if it failed for another reason, and
       null without O(policy_probe) or without the Job.
-    - The connection that the Job tries is denied both as egress of one pod and as ingress of the other. V(enforced)
-      means that it was denied, and does not say whether the network enforces both directions or only one.
+    - The Job tries one connection that is denied only as egress of a pod, and one that is denied only as ingress of
+      another. V(enforced) means that both were denied.
   type: str
   returned: success
   sample: enforced

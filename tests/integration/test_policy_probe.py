@@ -114,6 +114,17 @@ def test_a_network_that_enforces_no_policies_is_tested_in_each_run(
     assert [result for _uid, result in jobs(kubectl)] == ["Complete"]
 
 
+@pytest.mark.parametrize("direction", ["Egress", "Ingress"])
+def test_a_network_that_enforces_one_direction_only_is_reported(
+    direction: str, kubectl: Kubectl, addons: Callable[..., str], applied: Callable[..., None]
+) -> None:
+    spec = {"podSelector": OPEN["spec"]["podSelector"], "policyTypes": [direction], direction.lower(): [{}]}
+    applied({**OPEN, "spec": spec})
+    assert addons().count("(NetworkPoliciesNotEnforced)") == 1
+    pods = f"{LABEL},app.kubernetes.io/component=client"
+    assert f"not enforced for {direction.lower()}:" in kubectl("logs", "-n", "kserve", "-l", pods)
+
+
 def test_a_job_that_the_api_server_does_not_accept_is_reported(
     kubectl: Kubectl, addons: Callable[..., str], applied: Callable[..., None]
 ) -> None:

@@ -2,12 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether the network enforces NetworkPolicies, by a Job whose pod tries a connection that they deny.
+"""Whether the network enforces NetworkPolicies, by a Job whose pod tries connections that they deny.
 
-The Job of the role namespace_security completes if that connection was denied while another to the same pod, which they
-allow, was open. The policies deny it as egress of one pod and as ingress of the other, so one direction is enforced at
-least, and the Job does not say which. If the denied one was open, its pod exits with CONNECTED, which the Job's
-podFailurePolicy turns into its failure; every other failure says nothing of the network.
+The Job of the role namespace_security completes if two connections were denied, one only as egress of a pod and one
+only as ingress of the other, while a third, which the policies allow, was open. If a denied one was open, its pod exits
+with CONNECTED, which the Job's podFailurePolicy turns into its failure. Other failures say nothing of the network.
 
 This file is private to the collection and may change at any time.
 """
@@ -92,9 +91,9 @@ def warning(found: Enforcement | None, job: str) -> str:
         return ""
     namespace = job.partition("/")[0]
     text = (
-        "The cluster's network does not enforce NetworkPolicies, so each pod can reach every other: the pod of Job "
-        f"{job} could open a connection that the NetworkPolicy {namespace}/default-deny denies. Install a network "
-        "plugin that enforces them, such as Calico or Cilium"
+        "The cluster's network does not enforce NetworkPolicies, or only for one direction: the pod of Job "
+        f"{job} could open a connection that the NetworkPolicy {namespace}/default-deny denies. Its log names the "
+        "direction. Install a network plugin that enforces both, such as Calico or Cilium"
         if found is Enforcement.NOT_ENFORCED
         else f"Whether the cluster's network enforces NetworkPolicies was not tested, because Job {job} did not "
         f"complete. Read its log and events, as with `kubectl describe job,pod -n {namespace} -l {LABEL}`"

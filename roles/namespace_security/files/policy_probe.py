@@ -4,9 +4,9 @@
 
 """Test whether the network enforces NetworkPolicies: `server` in one pod, `client` in another.
 
-The server answers at two ports. The NetworkPolicy network-policy-probe allows the client the first, and default-deny
-denies it the second, as egress of the client and as ingress of the server. Only a client that reaches the first can say
-that the second is denied. Which of the two directions denies it, or whether both do, it cannot say.
+The server answers at three ports. The NetworkPolicies network-policy-probe-client and network-policy-probe-server allow
+the client the first. They deny it the second only as egress of the client, and the third only as ingress of the server.
+Only a client that reaches the first can say that the others are denied.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ import os
 import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
-ALLOWED, DENIED = 8081, 8082
+ALLOWED = 8081
+# The only direction in which each is denied.
+DENIED = {8082: "egress", 8083: "ingress"}
 # A network may need seconds until it routes a new Service, and until it enforces the policies of a new pod.
 PATIENCE, OPEN_FOR = 40, 10
 CONNECTED, UNKNOWN = 42, 1
-SENTENCES = {
-    0: "NetworkPolicies are enforced for ingress, for egress or for both: a denied connection was not open.",
-    CONNECTED: "NetworkPolicies are not enforced: a denied connection was open.",
-    UNKNOWN: "Not tested.",
-}
 END = b"end"
 
 
@@ -38,7 +37,9 @@ def listen(port: int) -> socket.socket:
 
 def serve() -> None:
     """Answer until the client ends."""
-    with listen(ALLOWED) as allowed, listen(DENIED):
+    with ExitStack() as denied, listen(ALLOWED) as allowed:
+        for port in DENIED:
+            denied.enter_context(listen(port))
         while True:
             connection = allowed.accept()[0]
             with connection:
@@ -58,22 +59,29 @@ def connects(port: int, message: bytes = b"") -> bool:
         return False
 
 
-def measure() -> int:
-    """Return the exit code: 0 if the second port is denied while the first is open."""
+def open_directions() -> list[str]:
+    """Return the directions in which a connection that is denied is open."""
+    with ThreadPoolExecutor() as pool:
+        return [DENIED[port] for port, found in zip(DENIED, pool.map(connects, DENIED), strict=True) if found]
+
+
+def measure() -> tuple[int, str]:
+    """Return the exit code and a sentence; 0 if the denied ports are closed while the first is open."""
     end, denied = time.monotonic() + PATIENCE, 0
     opened: float | None = None
     while time.monotonic() < end:
-        if connects(DENIED):
+        if found := open_directions():
             denied, opened = 0, opened or time.monotonic()
             if time.monotonic() - opened >= OPEN_FOR:
-                return CONNECTED
+                directions = " and ".join(found)
+                return CONNECTED, f"NetworkPolicies are not enforced for {directions}: a denied connection was open."
         else:
             # A server that does not answer at all says nothing about policies.
             denied, opened = denied + 1 if connects(ALLOWED) else 0, None
             if denied == 2:
-                return 0
+                return 0, "NetworkPolicies are enforced for egress and ingress: no denied connection was open."
         time.sleep(0.25)
-    return UNKNOWN
+    return UNKNOWN, "Not tested."
 
 
 def main() -> int:
@@ -81,9 +89,9 @@ def main() -> int:
     if sys.argv[1] == "server":
         serve()
         return 0
-    code = measure()
+    code, sentence = measure()
     connects(ALLOWED, END)
-    print(SENTENCES[code])
+    print(sentence)
     return code
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from ipaddress import ip_network
 from pathlib import Path
 from threading import Timer
@@ -311,7 +312,7 @@ def test_another_image_is_another_job(tmp_path: Path) -> None:
     assert len(names) == 3 and all(len(name) <= 63 for name in names)
 
 
-def test_the_pods_that_test_the_network_may_use_one_port_of_two(tmp_path: Path, render: Render) -> None:
+def test_each_denied_port_is_denied_in_one_direction_only(tmp_path: Path, render: Render) -> None:
     objects = probe(tmp_path)
     service = objects["probe"]["spec"]
     pods = {
@@ -320,28 +321,31 @@ def test_the_pods_that_test_the_network_may_use_one_port_of_two(tmp_path: Path, 
     }
     assert [name for name, pod in pods.items() if service["selector"].items() <= pod.labels.items()] == ["server"]
     policies = render()
-    allowed = {
-        port["name"]: not list(denials(Connection(pods["client"], pods["server"], "TCP", port["targetPort"]), policies))
+    denied = {
+        port["name"]: [*denials(Connection(pods["client"], pods["server"], "TCP", port["targetPort"]), policies)]
         for port in service["ports"]
     }
-    assert allowed == {"allowed": True, "denied": False}
-    assert {port["targetPort"] for port in service["ports"]} == {policy_probe.ALLOWED, policy_probe.DENIED}
+    assert denied == {"allowed": [], "denied-egress": ["Egress"], "denied-ingress": ["Ingress"]}
+    assert {port["targetPort"] for port in service["ports"]} == {policy_probe.ALLOWED, *policy_probe.DENIED}
     for name in pods:
         assert objects[name]["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"] == [CONNECTED]
         assert objects[name]["spec"]["template"]["spec"]["containers"][0]["args"] == [PROGRAM.read_text(), name]
 
 
 class Ports:
-    """Two free ports for the program, which waits less than in a cluster."""
+    """Three free ports for the program, which waits less than in a cluster."""
 
     def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-            self.allowed, self.denied = one.getsockname()[1], other.getsockname()[1]
+        with ExitStack() as taken:
+            servers = [taken.enter_context(socket.create_server(("127.0.0.1", 0))) for _number in range(3)]
+            self.allowed, self.egress, self.ingress = (server.getsockname()[1] for server in servers)
 
     def start(self, part: str) -> subprocess.Popen[bytes]:
         text = PROGRAM.read_text()
         for old, new in (
-            ("ALLOWED, DENIED = 8081, 8082", f"ALLOWED, DENIED = {self.allowed}, {self.denied}"),
+            ("ALLOWED = 8081", f"ALLOWED = {self.allowed}"),
+            ("{8082: ", f"{{{self.egress}: "),
+            ("8083: ", f"{self.ingress}: "),
             ("PATIENCE, OPEN_FOR = 40, 10", "PATIENCE, OPEN_FOR = 4, 2"),
         ):
             assert old in text
@@ -364,26 +368,22 @@ def test_a_network_that_lets_all_through_enforces_nothing(ports: Ports) -> None:
         assert server.wait(5) == 0
 
 
-def test_a_network_that_denies_one_port_enforces_policies(ports: Ports) -> None:
+def test_a_network_that_denies_both_ports_enforces_policies(ports: Ports) -> None:
     with ports.listen(ports.allowed), ports.start("client") as client:
         assert client.wait(20) == 0
-        # The connection is denied in two directions, and one that is enforced is enough.
-        assert client.stdout and b"for ingress, for egress or for both" in client.stdout.read()
+        assert client.stdout and b"for egress and ingress" in client.stdout.read()
 
 
-def test_the_denied_port_is_denied_in_both_directions(tmp_path: Path, render: Render) -> None:
-    labels = {name: probe(tmp_path)[name]["spec"]["template"]["metadata"]["labels"] for name in ("server", "client")}
-    server, client = (
-        End("10.1.0.20", "kserve", "server", labels["server"]),
-        End("10.1.0.21", "kserve", "client", labels["client"]),
-    )
-    connection = Connection(client, server, "TCP", policy_probe.DENIED)
-    assert len(list(denials(connection, render()))) == 2
+@pytest.mark.parametrize("direction", ["egress", "ingress"])
+def test_a_network_that_enforces_one_direction_does_not_enforce_policies(ports: Ports, direction: str) -> None:
+    with ports.listen(ports.allowed), ports.listen(getattr(ports, direction)), ports.start("client") as client:
+        assert client.wait(20) == CONNECTED
+        assert client.stdout and f"not enforced for {direction}:".encode() in client.stdout.read()
 
 
 def test_a_network_may_take_a_while(ports: Ports) -> None:
     """Until it enforces the policies of a new pod, and until it routes a Service."""
-    late = ports.listen(ports.denied)
+    late = ports.listen(ports.ingress)
     Timer(1, late.close).start()
     started = time.monotonic()
     with ports.start("client") as client:
