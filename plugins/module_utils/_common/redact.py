@@ -31,7 +31,7 @@ _RESULT = rf"(?:\d{{1,4}}(?:[./]\d{{1,4}})?%?|true|false|yes|no|ok|null|none){_E
 _WORD = r"[^\s\"'\\,;&)}\]]"
 _ALONE = rf"(?:{_WORD}{{200}}|{_WORD}{{1,199}}[ \t]*(?:[\r\n,;&)}}\]]|\Z|[ \t][\w.-]{{1,40}}\s*[=:]))"
 _SHORT = (
-    r"(?<![a-z])p(?:ass|w)(?:(?=\s*=)"
+    r"(?<![a-z])(?<!--- )p(?:ass|w)(?:(?=\s*=)"
     rf"|(?=\\*[\"']\s*:\s*(?!\s|{_RESULT}))|(?=[ \t]*:\s*(?:[|>]|\\*[\"']|(?!{_RESULT}){_ALONE})))"
 )
 _NAME = rf"(?:(?:{_SECRET}|{_SHORT}){_OF_SEVERAL})"
@@ -40,7 +40,11 @@ _NAMED = rf"(?:{_SECRET}|(?<![a-z])p(?:ass|w)){_OF_SEVERAL}"
 # Between name and value: as in shells, YAML, JSON, Ruby and encoded URLs, and a YAML string that begins below.
 _IS = r"(?:\\*[\"'])?\]?\s*(?::=|=>|[:=]|%3[ad])\s*(?:[|>][-+]?\s*\n\s*)?"
 # In quotes, which may be quoted once more; or up to the next space, quote or name with a value.
-_QUOTED = r"(?P<plain>[\"'])(?:\\.|(?!(?P=plain))[^\r\n])*|(?P<quoted>\\+[\"'])(?:(?!(?P=quoted))[^\r\n])*"
+# A backslash has only one way to match: with two, the time would be exponential in their number.
+_QUOTED = (
+    r"(?P<plain>[\"'])(?:\\[^\r\n]|\\(?![^\r\n])|(?!(?P=plain))[^\\\r\n])*"
+    r"|(?P<quoted>\\+[\"'])(?:(?!(?P=quoted))[^\r\n])*"
+)
 _VALUE = (
     rf"(?:{_QUOTED}"
     r"|(?:[^\s\"'\\,;&]|[,;&](?!\s*[\"']?[\w.-]+[\"']?\s*[=:])|\\(?![\"'nrt]))+)"
@@ -65,7 +69,7 @@ _AFTER = (
     re.compile(rf"(?i)(?P<kept>{_NAMES}\\*[\"']?[\s,;]*\\*[\"']?value{_IS}){_VALUE}"),
     # And where the value comes first. Without quotes it may be all up to the name.
     re.compile(
-        rf"(?i)(?P<kept>(?<![a-z])value{_IS})(?:{_QUOTED}|[^\s\"'\\{{}}][^\r\n\"'\\{{}}]{{0,200}}?)"
+        rf"(?i)(?P<kept>(?<![a-z])value{_IS})(?:(?>{_QUOTED})|[^\s\"'\\{{}}][^\r\n\"'\\{{}}]{{0,200}}?)"
         rf"(?=\\*[\"']?[\s,;]*\\*[\"']?{_NAMES}(?![\w.-]))"
     ),
     # What has spaces by intention.
@@ -89,14 +93,21 @@ _WHOLE = re.compile(
     r"|\bnpm_[A-Za-z0-9]{30,}|\bpypi-[\w-]{40,}|\bdapi[a-f0-9]{32}|\bhv[bsr]\.[\w-]{20,}"
     # OpenAI and those who follow it, Google, Stripe, Slack, SendGrid, Mailchimp, Square, Twilio, Telegram, Discord.
     r"|\bsk-[\w-]{20,}|\bAIza[\w-]{35}|\bya29\.[\w-]{20,}|\b[rs]k_(?:live|test)_[0-9A-Za-z]{16,}|\bxox[a-z]-[\w-]{10,}"
-    r"|hooks\.slack\.com/services/[\w/]+|\bSG\.[\w-]{16,}\.[\w-]{16,}|\b[0-9a-f]{32}-us\d{1,2}\b|\bsq0[a-z]{3}-[\w-]{22,}"
-    r"|\b(?:AC|SK)[a-f0-9]{32}\b|\b\d{8,10}:[\w-]{35}\b|\b[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,}"
+    r"|hooks\.slack\.com/(?:services|triggers|workflows)/[\w/]+|\bSG\.[\w-]{16,}\.[\w-]{16,}|\b[0-9a-f]{32}-us\d{1,2}\b|\bsq0[a-z]{3}-[\w-]{22,}"
+    r"|\b(?:AC|SK)[a-f0-9]{32}\b|(?:\b|bot)\d{8,10}:[\w-]{35}\b|\b[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,}"
+    # Webhooks of Discord and Teams.
+    r"|\bdiscord(?:app)?\.com/api/webhooks/\d+/[\w-]+|\.webhook\.office\.com/webhookb2/[\w@/-]+"
     # JSON Web Tokens (RFC 7519: two JSON objects and a signature), private keys in PEM, of which the beginning or the
     # end may be cut off.
     r"|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*"
     r"|(?<![\w+/=])(?:[A-Za-z0-9+/=]{16,}(?:\s|\\n)+){1,100}-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z)"
 )
+
+
+def is_known_secret(text: str) -> bool:
+    """Return whether the text has a secret that is known by its form alone, such as a token of GitHub."""
+    return bool(_WHOLE.search(text))
 
 
 def redact(text: str, *secrets: str | None) -> str:

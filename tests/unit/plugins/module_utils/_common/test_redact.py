@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 import pytest
@@ -251,6 +252,8 @@ LONG += [
     "value: x\n" * 20_000,
 ]
 LONG += ["passphrase " * 20_000, "name: " * 30_000]
+# A traceback in JSON, as containers log it.
+LONG += [json.dumps({"event": "failed", "value": "line\n" * 2000, "code": 500}), "value='" + "\\" * 4000]
 
 
 @pytest.mark.parametrize("text", LONG, ids=range(len(LONG)))
