@@ -18,7 +18,7 @@ from typing import Any, TypeGuard
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.url_credentials import is_signed
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.url_credentials import has_user, is_signed
 
 FOLDER = "/etc/alertmanager/secrets"  # where the Prometheus Operator mounts the Secrets of spec.secrets
 _REFERENCE = "{secret: {name: <name of the Secret>, key: <its key>}}"
@@ -30,15 +30,19 @@ _FIELDS = frozenset(
         *("user_key", "webhook_url", "secret_key", "client_certificate_key", "proxy_connect_header"),
     )
 )
-# These contain one only in some receivers, and may be given either way in the others.
-_URLS = frozenset(("api_url", "url"))
+# These may contain one, and have a twin with _file.
+_URLS = frozenset((("slack_configs", "api_url"), ("webhook_configs", "url"), ("incidentio_configs", "url")))
 _SECRET_FIELDS = frozenset((("slack_configs", "api_url"),))
 _NOT_SECRET = frozenset((("victorops_configs", "routing_key"),))
-_FILES = (_FIELDS | _URLS | {"username", "key", "cert", "ca"}) - {"secret_key", "proxy_connect_header"}
+_FILES = (_FIELDS | {"username", "key", "cert", "ca"}) - {"secret_key", "proxy_connect_header"}
 # Mappings of names that the user chooses to values, of which any may be a secret.
 _FREE = frozenset(("endpoint_params",))
-# User and password in a URL, wherever in a string. An unquoted password may contain a slash.
-_USER_INFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#\s]*@|(?!\[)[^/?#\s:@]*:(?!\d{1,5}(?:[/?#\s]|$))\S*@)")
+# Names of headers and of parameters of which redact knows too little.
+_SECRET_NAME = re.compile(
+    r"(?i)(?:^|[-_])(?:key|auth|authentication|credentials?|signature|assertion|token|secret)(?:[-_]?\d+)?$"
+)
+# User and password in a URL, in the text of a message.
+_USER_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s:@<>{}]*:[^/?#\s@<>{},]+@")
 # As Kubernetes validates them: IsDNS1123Subdomain and IsConfigMapKey.
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _KEY = re.compile(r"(?!\.\.)(?!\.\Z)[-._A-Za-z0-9]+")
@@ -125,7 +129,7 @@ def _written(value: Any, kind: str, place: str, key: str, found: set[str]) -> An
             if name == "http_headers":
                 written[name] = _headers(below, place, found)
             elif _is_reference(below):
-                if name not in _FILES:
+                if not _has_file(kind, name):
                     raise _no_file(f"{place}, {name}")
                 written[f"{name}_file"] = _file(below, f"{place}, {name}", found)
             else:
@@ -136,24 +140,27 @@ def _written(value: Any, kind: str, place: str, key: str, found: set[str]) -> An
         if any(map(_is_reference, value)):
             raise _no_file(f"{place}, {key}")
         return [_written(entry, kind, place, key, found) for entry in value]
-    _reject_in_url(value, key, place)
+    _reject_in_url(value, kind, key, place)
     return value
 
 
 def _headers(headers: Any, place: str, found: set[str]) -> dict[str, Any]:
     """Return http_headers, whose secrets become files beside those that are given."""
     place = f"{place}, http_headers"
-    if not isinstance(headers, Mapping) or not all(isinstance(header, Mapping) for header in headers.values()):
+    headers = {} if headers is None else headers
+    if not isinstance(headers, Mapping) or not all(isinstance(one, Mapping | None) for one in headers.values()):
         raise _invalid(f"{place} is not a mapping of mappings with values, secrets and files; correct it")
     written = {}
-    for name, header in headers.items():
+    for name, given in headers.items():
+        header = given or {}
         parts = {part: header.get(part) or [] for part in ("values", "secrets", "files")}
         if set(header) - set(parts) or not all(isinstance(part, list | tuple) for part in parts.values()):
             raise _invalid(f"{place}, {name} is not a mapping of the lists values, secrets and files; correct it")
         for value in parts["values"]:
             if _looks_secret(str(name), value):
                 raise _plain(f"{place}, {name}", "values", f"secrets: [{_REFERENCE}]")
-            _reject_in_url(value, "values", f"{place}, {name}")
+            if has_user(str(value)) or is_signed(str(value)):
+                raise _plain(f"{place}, {name}", "values", f"secrets: [{_REFERENCE}]")
         if not all(map(_is_reference, parts["secrets"])):
             raise _plain(f"{place}, {name}", "secrets", f"secrets: [{_REFERENCE}]")
         files = [_file(secret, f"{place}, {name}", found) for secret in parts.pop("secrets")]
@@ -192,16 +199,22 @@ def _reject_plain(value: Any, kind: str, name: str, parent: str, place: str) -> 
         or (parent in _FREE and _looks_secret(name, value))
     )
     if secret and value is not None:
-        if name in _FILES and isinstance(value, Mapping):
+        if _has_file(kind, name) and isinstance(value, Mapping):
             raise _invalid(f"{place}, {name}: a reference is {_REFERENCE}; correct it")
-        raise _plain(place, name, f"{name}: {_REFERENCE}" if name in _FILES else None)
+        raise _plain(place, name, f"{name}: {_REFERENCE}" if _has_file(kind, name) else None)
 
 
-def _reject_in_url(value: Any, name: str, place: str) -> None:
-    """Fail if a value is a URL with a secret in it, or a string with user and password in a URL."""
+def _has_file(kind: str, name: str) -> bool:
+    """Return whether Alertmanager reads a field of a kind of receiver from a file, too."""
+    return name in _FILES or (kind, name) in _URLS
+
+
+def _reject_in_url(value: Any, kind: str, name: str, place: str) -> None:
+    """Fail if a value is a URL with a secret in it, or a text that has a URL with user and password."""
     text = str(value)
-    if _USER_INFO.search(text) or (name.endswith("url") and (is_signed(text) or redact(text) != text)):
-        cure = f"{name}: {_REFERENCE}" if name in _FILES else None
+    is_url = name.endswith("url")
+    if (has_user(text) or is_signed(text) or redact(text) != text) if is_url else _USER_IN_TEXT.search(text):
+        cure = f"{name}: {_REFERENCE}" if _has_file(kind, name) else None
         raise KServeError(
             f"{place}: {name} has a secret in a URL, and is written in the inventory; "
             + (_by_reference(cure) if cure else "remove it from the URL."),
@@ -212,7 +225,7 @@ def _reject_in_url(value: Any, name: str, place: str) -> None:
 def _looks_secret(name: str, value: Any) -> bool:
     """Return whether a value is a secret by its name, such as X-Api-Key, or by its form."""
     text = f"{name}: {value}"
-    return redact(text) != text
+    return value is not None and (bool(_SECRET_NAME.search(name)) or redact(text) != text)
 
 
 def _plain(place: str, name: str, cure: str | None) -> KServeError:

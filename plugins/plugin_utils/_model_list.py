@@ -25,7 +25,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.resources import container_faults
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.unquoted import WORDS, unquoted
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.url_credentials import is_signed
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.url_credentials import has_credentials
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._inference_service import limits
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_gate.options import GATE_ARGUMENTS, GateOptions
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._model_store.location import is_segment
@@ -78,8 +78,6 @@ REQUIRED_IF = [("storage", "pvc", ["volume"]), ("storage", "oci", ["image"]), ("
 # those of the storages pvc and oci. Azure's are https.
 SCHEMES = ("gs", "s3", "file", "https", "http", "hdfs", "webhdfs", "hf")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-# What stands before the host: a user and a password, in which a slash may be unquoted. A port is none.
-_USER = re.compile(r"[^/?#]*@|[^/?#]*:(?![0-9]*(?:[/?#]|$)).*@")
 # https://github.com/distribution/reference: a registry, a name, a tag and a digest.
 _IMAGE = re.compile(
     r"((?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
@@ -211,7 +209,9 @@ def _string_faults(given: Mapping[str, Any], options: Mapping[str, Any], path: s
         if isinstance(value, Mapping) and "options" in option:
             yield from _string_faults(value, option["options"], f"{name}.")
         elif isinstance(value, list):
-            yield from (fault for entry in value for fault in _string_fault(f"an entry of {name}", entry))
+            # Of a command only the program: its arguments may be any strings.
+            entries = value[:1] if name == "source.command" else value
+            yield from (fault for entry in entries for fault in _string_fault(f"an entry of {name}", entry))
         elif name != "owner" or value:  # no owner, as a label may be empty
             yield from _string_fault(name, value)
 
@@ -307,7 +307,7 @@ def _uri_faults(model: Mapping[str, Any]) -> Iterator[str]:
             f"uri must begin with one of {', '.join(f'{known}://' for known in SCHEMES)} and name a model, since "
             "KServe downloads from no other; for pvc:// and oci:// set storage"
         )
-    elif _USER.match(rest) or is_signed(model["uri"]):
+    elif has_credentials(model["uri"]):
         # Without the value, which has a secret.
         yield (
             "uri has a user, a password, a signature or a token in it, which everybody who reads the InferenceService "

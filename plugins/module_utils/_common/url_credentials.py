@@ -15,18 +15,30 @@ import re
 from urllib.parse import parse_qsl
 
 from .errors import KServeError
-from .redact import MASK, redact
+from .redact import MASK, is_known_secret, redact
 
 # The end of an image's or a chart's name in a registry.
 _DIGEST = re.compile(r"@sha(?:256|512):[0-9a-fA-F]+$")
 
-# Names of parameters that redact leaves alone: in other text they are of something else.
-_SECRET = {"auth", "code", "credential", "credentials", "hmac", "jwt", "key", "sign"}
+# Names of parameters that redact leaves alone, since in other text they are of something else.
+_SECRET = {"assertion", "client_assertion", "hmac", "jwt", "passkey", "sas"}
+# These are of something else in many URLs, too, as in ?key=models/iris and ?code=404.
+_PERHAPS = {"auth", "code", "credential", "credentials", "key", "sign"}
+_RANDOM = re.compile(r"[\w~+=%-]{16,}")
+# User and password, wherever in a text. A slash in a password may be unquoted; a port, also of one of several hosts,
+# and an IPv6 address are none.
+_USER = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#\s]*@|(?!\[)[^/?#\s:@]*:(?!\d{1,5}(?:[,/?#\s]|$))\S*@)")
+
+
+def has_user(url: str) -> bool:
+    """Return whether there is a user or a password in the URL; without a scheme, each @ but a digest's counts."""
+    bare = _DIGEST.sub("", url)
+    return bool(_USER.search(bare)) if "://" in bare else "@" in bare
 
 
 def has_credentials(url: str) -> bool:
-    """Return whether the URL may contain credentials: an unquoted secret may contain any character before the @."""
-    return "@" in _DIGEST.sub("", url) or is_signed(url)
+    """Return whether the URL may contain credentials."""
+    return has_user(url) or is_signed(url)
 
 
 def is_signed(url: str) -> bool:
@@ -37,7 +49,14 @@ def is_signed(url: str) -> bool:
     _before, _mark, after = url.replace("#", "?", 1).partition("?")
     # Names of parameters may be quoted, and secrets be known by their form alone.
     pairs = [pair for part in after.split("?") for pair in parse_qsl(part.replace("#", "&").replace(";", "&"))]
-    return any(name.lower() in _SECRET or redact(pair := f"?{name}={value}") != pair for name, value in pairs)
+    return any(_is_secret(name.lower(), value) for name, value in pairs)
+
+
+def _is_secret(name: str, value: str) -> bool:
+    if name in _PERHAPS:
+        return bool(_RANDOM.fullmatch(value)) or is_known_secret(value)
+    # The value is no text in which something could be named.
+    return name in _SECRET or is_known_secret(value) or redact(named := f"?{name}=value") != named
 
 
 def reject_credentials(option: str, url: str, cure: str) -> None:
@@ -57,6 +76,7 @@ def without_credentials(url: str) -> str:
     """Return the URL as it may be shown."""
     if not has_credentials(url):
         return url
+    # What stands before an @ may be a password that is not quoted, since there are credentials.
     if "@" in _DIGEST.sub("", url):
         before, _at, after = url.rpartition("@")
         scheme, slashes, _secret = before.partition("://")

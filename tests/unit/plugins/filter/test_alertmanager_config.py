@@ -75,6 +75,8 @@ def test_a_reference_becomes_the_file_of_a_mounted_secret() -> None:
                 ("X", {"secrets": [SLACK, "PLANTED"]}),
                 ("X", {"secrets": [{"secret": SLACK["secret"], "value": "PLANTED"}]}),
                 ("X-Api-Key", {"values": ["PLANTED"]}),
+                ("X-Functions-Key", {"values": ["PLANTED"]}),
+                ("X-Auth-Token-2024", {"values": ["PLANTED"]}),
                 ("Cookie", {"values": ["a", "PLANTED"]}),
                 ("X", {"values": ["https://user:PLANTED@a"]}),
                 ("X", {"values": ["Bearer PLANTEDPLANTED"]}),
@@ -86,6 +88,10 @@ def test_a_reference_becomes_the_file_of_a_mounted_secret() -> None:
         ("webhook_configs", {"url": "https://user:PLA/NTED@a/PLANTED"}),
         ("webhook_configs", {"url": "https://a/hook?token=PLANTED"}),
         ("webhook_configs", {"url": "https://hooks.slack.com/services/PLANTED"}),
+        ("webhook_configs", {"url": "https://hooks.slack.com/triggers/PLANTED"}),
+        ("webhook_configs", {"url": "https://discord.com/api/webhooks/1234/PLANTED/slack"}),
+        ("webhook_configs", {"url": "https://acme.webhook.office.com/webhookb2/PLANTED@a/IncomingWebhook/b"}),
+        ("webhook_configs", {"url": f"https://api.telegram.org/bot123456789:{'PLANTED' * 5}/sendMessage"}),
         ("opsgenie_configs", {"api_key": SLACK, "api_url": "https://user:PLANTED@a"}),
         ("webhook_configs", {"url": "http://a", "http_config": {"proxy_url": "http://user:PLANTED@a:3128"}}),
         (
@@ -128,6 +134,12 @@ def test_a_secret_in_the_inventory_is_rejected_and_not_shown(kind: str, entry: d
             },
         ),
         ("pagerduty_configs", {"routing_key": SLACK, "description": "api_key"}),
+        ("slack_configs", {"api_url": SLACK, "text": "ssh://git@host/x, http://{{.Labels.instance}}:<@U123>{{end}}"}),
+        ("slack_configs", {"api_url": SLACK, "text": "Dashboard:https://grafana:3000,mail:ops@example.com"}),
+        ("slack_configs", {"api_url": SLACK, "icon_url": "https://x/a.png?key=1"}),
+        ("webhook_configs", {"url": "http://a?code=200", "http_config": {"http_headers": None}}),
+        ("webhook_configs", {"url": "http://a", "http_config": {"http_headers": {"X-Auth-Type": None}}}),
+        ("webhook_configs", {"url": "http://a", "http_config": {"http_headers": {"apikey2": {"values": [None]}}}}),
     ],
 )
 def test_what_is_no_secret_may_be_written(kind: str, entry: dict[str, Any]) -> None:
@@ -251,3 +263,21 @@ def test_the_secrets_of_a_header_become_files() -> None:
 def test_a_route_inherits_the_receiver_of_its_parent() -> None:
     route = {"receiver": "a", "routes": [{"matchers": ['model="iris"'], "group_wait": "1s"}]}
     assert alertmanager_config([{"name": "a"}], route)["config"]["route"] == route
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "cure"),
+    [
+        ("webhook_configs", "url", "write url: {secret:"),
+        ("slack_configs", "api_url", "write api_url: {secret:"),
+        ("pushover_configs", "url", "remove it from the URL"),
+        ("jira_configs", "api_url", "remove it from the URL"),
+    ],
+)
+def test_only_a_field_that_alertmanager_reads_from_a_file_is_to_be_a_reference(
+    kind: str, field: str, cure: str
+) -> None:
+    with pytest.raises(AnsibleFilterError) as error:
+        alertmanager_config([{"name": "a", kind: [{field: "https://user:PLANTED@host"}]}], {"receiver": "a"})
+    # A field that is a secret as a whole is one in whichever form.
+    assert cure in str(error.value)

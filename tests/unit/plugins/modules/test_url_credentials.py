@@ -103,10 +103,21 @@ def test_the_endpoint_of_the_configuration_of_boto3(monkeypatch: pytest.MonkeyPa
     [
         ("https://h/a?X-Amz-Signature=PLANTED&x=1", "https://h/a?********"),
         ("https://h/a#token=PLANTED", "https://h/a?********"),
-        ("https://h/a?key=PLANTED", "https://h/a?********"),
+        ("https://h/a?key=PLANTED0123456789", "https://h/a?********"),
+        ("https://h/a?client_assertion=PLANTED", "https://h/a?********"),
         ("https://h/a?b=1;password=PLANTED", "https://h/a?********"),
         ("https://PLANTED?sig=PLANTED@h/a?sig=PLANTED", "https://********@h/a?********"),
-        ("https://h/a?raw=true#part", "https://h/a?raw=true#part"),
+        *(
+            (url, url)
+            for url in (
+                "https://h/a?raw=true#part",
+                "https://h/m?key=models/iris.joblib&code=404&auth=none",
+                "https://wiki/index.php?title=Token:Expired&q=reset+password%3A+how",
+                "https://medium.com/@team/runbook",
+                "https://[fd00::1]/m@v",
+                "hdfs://nn1:8020,nn2:8020/m@x",
+            )
+        ),
         ("oci://registry/api-token:v1", "oci://registry/api-token:v1"),
     ],
 )

@@ -59,6 +59,12 @@ def test_a_model_in_another_bucket_has_a_digest() -> None:
     assert checked([there]) == ([there], [])
 
 
+def test_the_arguments_of_a_command_are_any_strings() -> None:
+    command = ["bash", "-c", "set -e\npython train.py\n", "", " "]
+    models, faults = checked([{**IRIS, "source": {"folder": "/x", "command": command}}])
+    assert models[0]["source"]["command"] == command and not faults
+
+
 def test_a_third_model_takes_one_entry() -> None:
     others = [{**IRIS, "name": name} for name in ("churn", "fraud")]
     assert [model["name"] for model in checked([IRIS, *others])[0]] == ["iris", "churn", "fraud"]
@@ -116,7 +122,7 @@ def test_a_third_model_takes_one_entry() -> None:
         ({"version": ""}, "version is empty; give it a value, or remove the key"),
         ({"owner": " ml"}, "owner begins or ends with white space; remove that"),
         ({"source": {"folder": "/x", "command": []}}, "source.command is an empty list; give the command and its"),
-        ({"source": {"folder": "/x", "command": ["a", ""]}}, "an entry of source.command is empty; give it a value"),
+        ({"source": {"folder": "/x", "command": [""]}}, "an entry of source.command is empty; give it a value"),
         ({"source": {"folder": "/x\n"}}, "source.folder begins or ends with white space; remove that"),
         ({"gate": {"python": ""}}, "gate.python is empty; give it a value, or remove the key"),
         ({"slo": {"latency": {"p99": " "}}}, "slo.latency.p99 is empty; give it a value, or remove the key"),
