@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -234,11 +234,17 @@ def _groups(found: Sequence[Found]) -> list[Json]:
     possible = owners.possible_owners(roots)
     pairs = [(thing, owners.with_owners(without_server_fields(thing), thing, possible)) for thing in roots]
     names = {(entry.resource.api_version, entry.resource.kind): entry.resource.name for entry in found}
-    return [
-        {**group, "resource": name, "objects": {_identity(part): part for part in parts}}
+    parts = [
+        {**group, "resource": name, "objects": {_identity(part): part for part in there}}
         for group in field_managers.groups(pairs)
-        for name, parts in groupby(group["objects"], lambda part: names[part["apiVersion"], part["kind"]])
+        for name, there in groupby(group["objects"], lambda part: names[part["apiVersion"], part["kind"]])
     ]
+    # A Gateway of a user waits for the GatewayClass of a role.
+    return sorted(parts, key=lambda part: (part["adds"], _is_owned(part["objects"].values()), part["resource"]))
+
+
+def _is_owned(things: Iterable[Json]) -> bool:
+    return any("ownerReferences" in thing["metadata"] for thing in things)
 
 
 def _stale(folder: Path, files: Mapping[str, str]) -> list[Path]:

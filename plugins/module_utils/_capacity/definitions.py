@@ -65,11 +65,17 @@ def read(definitions: Iterable[Any], where: str = "definitions") -> Iterator[Jso
 
 def _checked(entry: Json, kind: str, place: str) -> Json:
     metadata = entry.get("metadata", {})
-    _assert(metadata, {"name": str, "namespace": str, "annotations": {}}, f"{kind} of {place}", "metadata")
-    if not metadata.get("name"):
+    _assert(
+        metadata,
+        {"name": str, "generateName": str, "namespace": str, "annotations": {}},
+        f"{kind} of {place}",
+        "metadata",
+    )
+    name = metadata.get("name") or metadata.get("generateName")
+    if not name:
         raise KServeError(f"{kind} of {place} has no metadata.name; every object needs one.", reason="InvalidManifest")
-    whole = {**entry, "spec": entry.get("spec", {})}
-    _assert(whole["spec"], _SPECS[kind], f"{kind} {metadata['name']}", "spec")
+    whole = {**entry, "metadata": {**metadata, "name": name}, "spec": entry.get("spec", {})}
+    _assert(whole["spec"], _SPECS[kind], f"{kind} {name}", "spec")
     if kind == "InferenceService" and "predictor" in whole["spec"]:
         whole["spec"] = {**whole["spec"], "predictor": _with_model(whole["spec"]["predictor"])}
     return whole
@@ -115,7 +121,8 @@ def _assert_quantity(value: Any, who: str, path: str) -> None:
     amount = quantity(value)
     if amount is None or amount < 0:
         raise KServeError(
-            f"{path} of {who} is {value}, and must be a quantity such as 500m or 1Gi; correct it in definitions.",
+            f"{path} of {who} is {str(value)!r}, and must be a quantity such as 500m or 1Gi; correct it in "
+            "definitions.",
             reason="InvalidResources",
         )
 

@@ -79,7 +79,7 @@ NAMELESS = "names no cluster, so that the folder may contain the backup of anoth
         ({"schema": 1}, NAMELESS),
         ({"schema": 1, "cluster": None}, NAMELESS),
         ([], "backup.json is not the index of a backup. Name another folder"),
-        ("{", "backup.json is not JSON. Name another folder"),
+        ("{", "backup.json cannot be read as JSON. Name another folder"),
     ],
     ids=["no backup", "this cluster", "another cluster", "no cluster", "null", "a list", "incomplete"],
 )
@@ -113,7 +113,7 @@ def tasks_of_the_role(tmp_path: Path, api: Cluster, tasks: str) -> tuple[int, st
     ("index", "message"),
     [
         (None, "contains no complete backup, because its backup.json is missing"),
-        ("{", "backup.json is not JSON. Name another folder"),
+        ("{", "backup.json cannot be read as JSON. Name another folder"),
         ("[]", "backup.json is not the index of a backup"),
         (
             '{"bucket": "models", "versions": []}',

@@ -208,6 +208,24 @@ def test_an_object_with_an_owner_comes_after_it_and_names_it(tmp_path: Path) -> 
     assert "ownerReferences" not in groups[0]["objects"]["models/lone"]["metadata"]
 
 
+def test_what_a_role_applied_comes_before_what_a_user_did_if_its_resource_does(tmp_path: Path) -> None:
+    """A Gateway of a user waits for the GatewayClass of a role."""
+    route = thing("class")
+    route["metadata"]["managedFields"] = [
+        {
+            "manager": "hashfoundry.kserve.gateway",
+            "operation": "Apply",
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "fieldsV1": {"f:spec": {}},
+        }
+    ]
+    api = Api(thing("iris"))
+    api.add_routes(route)
+    custom_resources.backup(api, [*KSERVE, "gateway.networking.k8s.io"], tmp_path, check_mode=False)
+    groups = list(yaml.safe_load_all((tmp_path / "applied.yaml").read_text()))
+    assert [group["resource"] for group in groups] == ["httproutes.gateway.networking.k8s.io", ISVC]
+
+
 def test_a_second_backup_changes_nothing_and_a_third_drops_deleted_objects(tmp_path: Path) -> None:
     api = Api(thing("iris"))
     assert custom_resources.backup(api, KSERVE, tmp_path, check_mode=False)["changed"] is True

@@ -468,7 +468,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ),
     (
         {"spec": {"predictor": {"model": {"resources": {"requests": {"memory": "1 Gi"}}}}}},
-        "spec.predictor.model.resources.requests.memory of InferenceService iris is 1 Gi, and must be a quantity",
+        "spec.predictor.model.resources.requests.memory of InferenceService iris is '1 Gi', and must be a quantity",
         "InvalidResources",
     ),
     ({"kind": "Job", "spec": {"template": []}}, "spec.template of Job iris must be a dictionary", "InvalidManifest"),
@@ -484,7 +484,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ),
     (
         {"kind": "PersistentVolumeClaim", "spec": {"resources": {"requests": {"storage": True}}}},
-        "spec.resources.requests.storage of PersistentVolumeClaim iris is True, and must be a quantity",
+        "spec.resources.requests.storage of PersistentVolumeClaim iris is 'True', and must be a quantity",
         "InvalidResources",
     ),
     ({"kind": "List", "items": "x"}, "items of the List of definitions[1] must be a list", "InvalidManifest"),
