@@ -29,6 +29,22 @@ Call = Callable[[Columns, str], Arrays]
 """Predicts columns with a method of the model."""
 
 
+def predict_alone(call: Call, columns: Columns, method: str) -> Arrays:
+    """The results of a call, in arrays that no later call changes.
+
+    :raises Exception: any that the model raises. What a future does not accept, or what would end the event loop, is a
+        RuntimeError.
+    """
+    try:
+        return [array.copy() for array in call(columns, method)]  # a model may reuse its arrays
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or (
+            isinstance(error, Exception) and not isinstance(error, StopIteration)
+        ):
+            raise
+        raise RuntimeError(f"The model raised {type(error).__name__}: {error}") from error
+
+
 def predict_together(call: Call, method: str, parts: Sequence[Columns]) -> list[Arrays | Exception]:
     """The results of each part of a call, or the error that it raises alone.
 
@@ -36,8 +52,8 @@ def predict_together(call: Call, method: str, parts: Sequence[Columns]) -> list[
     """
     try:
         if len(parts) == 1:
-            return [call(parts[0], method)]
-        arrays = call(_joined(parts), method)
+            return [predict_alone(call, parts[0], method)]
+        arrays = predict_alone(call, _joined(parts), method)
     except Exception as error:  # the model's own code may raise any
         if len(parts) == 1:
             return [error]
@@ -113,7 +129,7 @@ class JointCalls:
             kind = (method, types)
         elif self._executor:
             self._observe(1)
-            return loop.run_in_executor(None, self._call, columns, method)
+            return loop.run_in_executor(None, predict_alone, self._call, columns, method)
         future: asyncio.Future[Arrays] = loop.create_future()
         self._waiting.append(_Request(method, columns, rows, kind, future))
         if not self._is_scheduled:
@@ -135,26 +151,25 @@ class JointCalls:
             running = loop.run_in_executor(self._executor, predict_together, self._call, requests[0].method, parts)
             running.add_done_callback(partial(self._end, requests))
         else:
-            self._settle(requests, predict_together(self._call, requests[0].method, parts))
-            # Between two calls the event loop reads requests, also those of probes.
-            loop.call_soon(self._start)
+            try:
+                self._settle(requests, predict_together(self._call, requests[0].method, parts))
+            finally:
+                # Between two calls the event loop reads requests, also those of probes.
+                loop.call_soon(self._start)
 
     def _end(self, requests: Sequence[_Request], running: asyncio.Future[list[Arrays | Exception]]) -> None:
         """Settle the requests of a call that ran in a thread."""
         error = running.exception()  # not one of the model, which predict_together returns
-        if error:
-            for request in requests:
-                if not request.future.done():
-                    request.future.set_exception(error)
-        else:
-            self._settle(requests, running.result())
-        self._start()
+        try:
+            self._settle(requests, [error] * len(requests) if error else running.result())
+        finally:
+            self._start()
 
-    def _settle(self, requests: Sequence[_Request], results: Sequence[Arrays | Exception]) -> None:
+    def _settle(self, requests: Sequence[_Request], results: Sequence[Arrays | BaseException]) -> None:
         for request, result in zip(requests, results, strict=True):
             if request.future.done():  # cancelled during the call
                 continue
-            if isinstance(result, Exception):
+            if isinstance(result, BaseException):
                 request.future.set_exception(result)
             else:
                 request.future.set_result(result)

@@ -305,7 +305,12 @@ class SklearnModel:
         assert estimator
         examples = self._with_missing if missing else estimator.typical()
         rows = rows_like(examples, estimator.columns, estimator.texts) if examples else iter(())
-        found = is_independent(estimator.run, method, rows, FEW if self.seconds > FEW_SECONDS else MANY)
+        try:
+            found = is_independent(estimator.run, method, rows, FEW if self.seconds > FEW_SECONDS else MANY)
+        except Exception:
+            # Requests are predicted one by one, as without the trial.
+            logger.warning("Whether requests can be predicted together was not found (%s)", method, exc_info=True)
+            found = False
         self._independent[method, missing] = found
         which, how = " with missing values" * missing, "together" if found else "one by one"
         logger.info("Requests%s that wait at the same time are predicted %s (%s)", which, how, method)

@@ -23,8 +23,9 @@ from .joint import Arrays, Call, predict_together
 from .rows import Columns
 
 SEED = 0  # the same rows at each start
-FEWEST = 3  # different rows that are enough to decide
+FEWEST = 3  # different rows that are enough to decide, if they have different results
 MISSING = 0.3  # the share of missing values in a column that has some
+FAR = 0.3  # the share of numbers beyond the examples, which say little of how large others are
 
 
 def rows_like(examples: Columns, columns: Sequence[Column], texts: bool) -> Iterator[Columns]:
@@ -61,9 +62,17 @@ def _value(chance: random.Random, example: NDArray[Any], column: Column) -> Any:
     if column.datatype == BOOL:
         return chance.choice((False, True))
     if column.datatype.lstrip("U").startswith("INT"):
-        # The range of the examples, but several numbers.
-        return chance.randint(int(min(known)), int(max(*known, min(known) + 8)))
+        # The range of the examples, but several numbers, and none that the type of the column does not have.
+        lowest, highest = int(min(known)), int(max(*known, min(known) + 8))
+        if example.dtype.kind in "iu":
+            limits = np.iinfo(example.dtype)
+            highest = min(highest, int(limits.max))
+            lowest = max(min(lowest, highest - 8), int(limits.min))
+        return chance.randint(lowest, highest)
     first = chance.choice(known)
+    if example.dtype.kind == "f" and (len(set(known)) == 1 or chance.random() < FAR):
+        # Of any size, as a tree may give the same result for all that are small.
+        return first + chance.choice((-1, 1)) * max(abs(first), 1.0) * 10 ** chance.uniform(-1, 3)
     if example.dtype.kind == "f":
         return first + (chance.choice(known) - first or max(abs(first), 1.0)) * chance.random()
     return first
@@ -80,20 +89,25 @@ def is_independent(call: Call, method: str, rows: Iterator[Columns], count: int)
 
     Args:
         rows: rows to try; those that the model rejects are skipped.
-        count: how many of them to predict.
+        count: how many of them to predict; more, if the first have the same result.
     """
     parts: list[Columns] = []
     alone: list[Arrays] = []
-    for _attempt, row in zip(range(2 * count), rows, strict=False):
+    has_others = False
+    for _attempt, row in zip(range(4 * count), rows, strict=False):
         try:
             result = [array.copy() for array in call(row, method)]  # a model may reuse its arrays
         except Exception:  # the model's own code may raise any
             continue
-        parts.append(row)
-        alone.append(result)
-        if len(parts) == count:
+        # The same result for all rows would hide that it is of other rows.
+        is_other = any(not _is_same(result, other) for other in alone[:1])
+        has_others = has_others or is_other
+        if len(parts) < count or is_other:
+            parts.append(row)
+            alone.append(result)
+        if len(parts) >= count and has_others:
             break
-    if len({repr([column.tolist() for column in part]) for part in parts}) < FEWEST:
+    if not has_others or len({repr([column.tolist() for column in part]) for part in parts}) < FEWEST:
         return False
     # Single rows and pairs, since one row is another case in linear algebra.
     pairs = [_joined(parts[place : place + 2]) for place in range(0, len(parts) - 1, 2)]

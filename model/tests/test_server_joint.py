@@ -111,6 +111,52 @@ def test_rows_that_fail_fail_only_their_own_request(failing: list[int]) -> None:
             assert outcome == [2 * value]
 
 
+class Panic(BaseException):
+    """As that of a library in Rust."""
+
+
+@pytest.mark.parametrize(
+    "raised", [StopIteration("no such value"), Panic("no such value"), SystemExit("no such value")]
+)
+@pytest.mark.parametrize("threads", [0, 1])
+@pytest.mark.parametrize("is_independent", [True, False])
+def test_what_a_future_does_not_accept_fails_only_its_own_request(
+    raised: BaseException, threads: int, is_independent: bool
+) -> None:
+    def lookup(columns: Any, _method: str) -> list[Any]:
+        if 9 in columns[0]:
+            raise raised
+        return [np.asarray(columns[0])]
+
+    async def steps() -> Any:
+        executor = ThreadPoolExecutor(1) if threads else None
+        calls = joint(lookup, is_independent=lambda _columns, _method: is_independent, executor=executor)
+        first = await outcomes(*(calls.predict(matrix(value), "predict") for value in (1, 9, 2)))
+        return [*first, *await outcomes(calls.predict(matrix(3), "predict"))]
+
+    one, failed, *others = run(steps)
+    assert [one, *others] == [[1], [2], [3]]
+    assert isinstance(failed, RuntimeError) and f"{type(raised).__name__}: no such value" in str(failed)
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_a_model_that_uses_an_array_again_changes_no_result(threads: int) -> None:
+    buffer = np.zeros(64)
+
+    def reuse(columns: Any, _method: str) -> list[Any]:
+        if 9 in columns[0]:
+            raise ValueError
+        rows = buffer[: len(columns[0])]
+        rows[:] = columns[0]
+        return [rows]
+
+    async def steps() -> Any:
+        calls = joint(reuse, max_rows=64, executor=ThreadPoolExecutor(1) if threads else None)
+        return await outcomes(*(calls.predict(matrix(value), "predict") for value in range(16)))
+
+    assert [one for one in run(steps) if isinstance(one, list)] == [[value] for value in range(16) if value != 9]
+
+
 def test_of_many_requests_few_are_tried_again_alone() -> None:
     model = Model()
     parts = [matrix(-1.0 if number == 40 else 1.0) for number in range(128)]

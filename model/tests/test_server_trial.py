@@ -19,6 +19,7 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -127,6 +128,35 @@ def test_a_model_that_rejects_rows_is_tried_with_those_that_it_accepts() -> None
     assert found(positive, [np.array([-1.0, 1.0])])
 
 
+class Centre(FunctionTransformer):
+    """Subtracts the means of the rows of a call, so that each row by itself becomes zeros."""
+
+    def transform(self, X: Any) -> Any:
+        return np.asarray(X) - np.mean(X, axis=0)
+
+
+def test_a_model_that_hides_by_equal_results_that_it_uses_other_rows() -> None:
+    data = load_breast_cancer()
+    model = make_pipeline(Centre(), DecisionTreeClassifier(max_depth=1, random_state=0))
+    model.fit(data.data[:, [0, 2, 3]], data.target)
+    assert not found(Estimator(model).run, SINGLE)
+
+
+def test_a_tree_is_tried_with_rows_of_its_own_size() -> None:
+    data = load_breast_cancer()
+    model = DecisionTreeClassifier(max_depth=3, random_state=0).fit(data.data[:, [0, 2, 3]], data.target)
+    assert found(Estimator(model).run, SINGLE)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"), [("uint8", 255), ("uint8", 0), ("int8", 127), ("int8", -128), ("int64", 2**63 - 1)]
+)
+def test_integers_stay_within_their_type(dtype: str, value: int) -> None:
+    columns = [Column("a", dtype.upper())]
+    rows = [*islice(rows_like([np.array([value], dtype=dtype)], columns, False), 30)]
+    assert len({int(row[0][0]) for row in rows}) > 3 and {row[0].dtype.name for row in rows} == {dtype}
+
+
 def test_without_enough_rows_nothing_is_joined() -> None:
     def never(columns: Any, _method: str) -> list[Any]:
         raise RuntimeError
@@ -141,10 +171,10 @@ def test_without_enough_rows_nothing_is_joined() -> None:
 
 
 def test_texts() -> None:
-    model = make_pipeline(TfidfVectorizer(), MultinomialNB()).fit(TEXTS, CLASSES)
+    model = make_pipeline(TfidfVectorizer(), MultinomialNB()).fit(TEXTS, ["word1" in text for text in TEXTS])
     estimator = Estimator(model)
     assert estimator.texts
-    assert found(estimator.run, [np.array(["word1 and word2"], dtype=object)], texts=True)
+    assert found(estimator.run, [np.array(TEXTS[:10], dtype=object)], texts=True)
 
 
 def test_the_values_are_those_of_the_examples_and_the_categories() -> None:
@@ -192,7 +222,7 @@ def test_missing_values_are_joined_if_the_examples_have_some(model: Any, tmp_pat
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"size": ROWS[:, 0], "colour": COLOURS})
     encode = ColumnTransformer([("encode", OneHotEncoder(), ["colour"])], remainder="passthrough", sparse_threshold=0)
-    fitted = make_pipeline(encode, HistGradientBoostingClassifier(max_iter=3)).fit(frame, CLASSES)
+    fitted = make_pipeline(encode, HistGradientBoostingClassifier(max_iter=9)).fit(frame, frame["size"] > 0)
     inputs = [("size", "FP64"), ("colour", "BYTES")]
     for instances, joined in [([[1.0, "red"], [2.0, "blue"]], False), ([[1.0, "red"], [None, "blue"]], True)]:
         write(tmp_path, fitted, instances, inputs)
