@@ -196,8 +196,8 @@ def test_knative_exposes_its_metrics_if_they_are_scraped(monitoring: str, protoc
 
 
 def test_knative_starts_again_if_its_metrics_are_switched_on_later(tmp_path: Path) -> None:
-    def annotations(**variables: Any) -> dict[str, str | None]:
-        text = template(tmp_path, "knative_serving", "patches.yml.j2", **{**KNATIVE, **variables})
+    def annotations(role: str = "knative_serving", **variables: Any) -> dict[str, str | None]:
+        text = template(tmp_path, role, "patches.yml.j2", **{**KNATIVE, **variables})
         documents = [thing for thing in yaml.safe_load_all(text) if thing]
         found = {
             thing["metadata"]["name"]: thing["spec"]["template"]["metadata"]["annotations"]
@@ -212,3 +212,7 @@ def test_knative_starts_again_if_its_metrics_are_switched_on_later(tmp_path: Pat
     assert len(set(managed.values())) == 1
     other = {"config-observability": {"metrics-export-interval": "30s"}}
     assert annotations(platform_monitoring="managed", knative_serving_config=other)["activator"] not in managed.values()
+    kourier = {"role": "knative_networking", "__knative_networking_certificate": "0"}
+    for monitoring, value in (("absent", None), ("managed", "prometheus")):
+        found = annotations(platform_monitoring=monitoring, **kourier)
+        assert found == {"net-kourier-controller": value}
