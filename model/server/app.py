@@ -35,9 +35,9 @@ from .protocol import (
 from .rows import Columns
 from .sklearn_model import ModelInput, SklearnModel
 
-# A request needs up to 36 times the size of its body in memory (the most: a list of single values, of which each has a
-# prediction of ten times its size in JSON), of four floats a row 6 to 20 times: 107 MiB idle, 263 MiB with 8 MiB of them.
-# A pod of 512 MiB can process two such requests at a time, one of 1 GiB five.
+# A request needs up to 36 times the size of its body in memory, of rows of four floats 6 to 20 times: 107 MiB idle, 263
+# MiB with 8 MiB of them. The most is for single values, as objects or because each prediction is ten times as long. A
+# pod of 512 MiB can process two requests of rows of floats at a time, one of 1 GiB five.
 MAX_BODY_BYTES = 8 * 1024 * 1024
 # A request up to the limit is read, and its response written, in the event loop, because a thread costs more. A larger
 # one has a thread of its own, so that probes and smaller requests are still answered. 16 KiB are about 700 rows of iris

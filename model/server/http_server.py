@@ -108,6 +108,9 @@ class Protocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.parser: Any
+        self.headers: list[tuple[bytes, bytes]]
+        self.timeout_keep_alive_task: asyncio.TimerHandle | None
         self._earlier: list[Any] = []  # what a client that does not wait for answers has sent before
         # What remains of a head with Upgrade.
         self._without_upgrade = b""

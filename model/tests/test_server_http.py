@@ -304,7 +304,7 @@ def test_v2_rejects_bad_binary_requests(port: int, header: Any) -> None:
     assert len(answer["error"]) > 20
 
 
-@pytest.mark.parametrize("length", ["", "x", "-1", "1e3", "99999999999999999999", "1" * 5000, "0" * 5000])
+@pytest.mark.parametrize("length", ["", "x", "-1", "1e3", "99999999999999999999", "1" * 5000])
 def test_v2_rejects_a_bad_length_of_the_header(port: int, length: str) -> None:
     status, answer = request(port, "POST", V2, b"not json at all", Inference_Header_Content_Length=length)
     assert status == 400
@@ -646,6 +646,7 @@ def test_a_head_over_the_limit_is_rejected_after_the_answers_before(
         [chunked(b"") + head_of(HEAD_LIMIT)[:-1000], head_of(HEAD_LIMIT)[-1000:] + LAST],
         [head_of(HEAD_LIMIT)[:40_000], head_of(HEAD_LIMIT)[40_000:] + (JAVA + BODY) * 200 + LAST],
     ],
+    ids=["one packet", "two packets", "begins in a packet", "ends in a packet"],
 )
 def test_a_head_up_to_the_limit_is_accepted(port: int, parts: list[bytes]) -> None:
     answer = raw(port, *parts)
@@ -744,6 +745,7 @@ def test_a_content_length_may_begin_with_zeros(port: int) -> None:
         (b"/metrics", b"\xff"),
         (b"/metrics?a=%ff", b"*/*; q=x, text/plain"),
     ],
+    ids=["text", "digits", "not UTF-8", "ignored"],
 )
 def test_a_scrape_with_an_invalid_header_is_no_failure(port: int, target: bytes, accept: bytes) -> None:
     answer = raw(port, b"GET %b HTTP/1.1\r\nHost: x\r\nAccept: %b\r\nConnection: close\r\n\r\n" % (target, accept))

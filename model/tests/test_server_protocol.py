@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
+import random
 import zlib
 from typing import Any
 
@@ -147,13 +147,18 @@ def test_the_names_of_datatypes(array: Any, datatype: str) -> None:
     assert datatype_of(array) == datatype
 
 
-@pytest.mark.parametrize("length", ["1" * 5000, "0" * 5000 + "2"])
+@pytest.mark.parametrize("length", ["1" * 5000, "0" * 5000 + "2"], ids=["ones", "zeros"])
 def test_a_length_of_too_many_digits_is_rejected(length: str) -> None:
     with pytest.raises(BadRequest, match=r"^Inference-Header-Content-Length is .{40} but the body has 2 bytes"):
         read_infer_request(b"{}", length)
 
 
-@pytest.mark.parametrize("content", [b"", b"a", b"a" * 100_000, os.urandom(63), os.urandom(64), os.urandom(100_000)])
+RANDOM = random.Random(0).randbytes(100_000)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"a", b"a" * 100_000, RANDOM[:63], RANDOM], ids=lambda content: f"{content[:1]!r} {len(content)}"
+)
 @pytest.mark.parametrize("members", [1, 2, 3])
 def test_gzip_of_several_members(content: bytes, members: int) -> None:
     body = gzip.compress(content) * members
@@ -181,7 +186,7 @@ class Counted:
         return getattr(self._unpacker, name)
 
 
-@pytest.mark.parametrize("content", [b"", b"a", os.urandom(1000)])
+@pytest.mark.parametrize("content", [b"", b"a", RANDOM[:1000]], ids=lambda content: f"{content[:1]!r} {len(content)}")
 def test_the_work_for_gzip_grows_with_its_size(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     counts: list[int] = []
     original = zlib.decompressobj
