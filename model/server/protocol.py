@@ -23,6 +23,12 @@ from .errors import BadRequest, NotFinite
 from .estimator import datatype_of
 from .rows import BOOL, DATATYPES, TEXT, Tensor
 
+# The decompressor copies what follows a member. So it is given each member in steps that begin small and double: what
+# is copied is then about as long as the member, or this many bytes.
+_FIRST_STEP = 64
+# More than any length that a header may say.
+_MOST_DIGITS = 20
+
 _NAMES = {"list": "a list", "str": "a string", "dict": "an object"}
 _DTYPES = {"INT": "<i", "UINT": "<u", "FP": "<f"}
 
@@ -66,22 +72,28 @@ def unpacked(body: bytes, most: int) -> bytes | None:
     Raises:
         BadRequest: it is not gzip, or truncated.
     """
-    content = b""
+    parts, size, start, packed = [], 0, 0, memoryview(body)
     try:
         # RFC 1952 allows several members after each other.
-        while body:
-            unpacker = zlib.decompressobj(wbits=31)
-            content += unpacker.decompress(body, most + 1 - len(content))
-            if len(content) > most:
-                return None
-            if not unpacker.eof:
-                raise BadRequest("The request body is truncated gzip: send all of it.", "InvalidGzip")
-            body = unpacker.unused_data
+        while start < len(body):
+            unpacker, step = zlib.decompressobj(wbits=31), _FIRST_STEP
+            while not unpacker.eof:
+                if start == len(body):
+                    raise BadRequest("The request body is truncated gzip: send all of it.", "InvalidGzip")
+                part = unpacker.decompress(packed[start : start + step], most + 1 - size)
+                if part:
+                    parts.append(part)
+                    size += len(part)
+                    if size > most:
+                        return None
+                start = min(start + step, len(body))
+                step *= 2
+            start -= len(unpacker.unused_data)
     except zlib.error as error:
         raise BadRequest(
             f"The request body is not gzip, as its Content-Encoding says: {error}.", "InvalidGzip"
         ) from None
-    return content
+    return b"".join(parts)
 
 
 def read_infer_request(body: bytes, json_length: str | None = None) -> InferRequest:
@@ -96,7 +108,8 @@ def read_infer_request(body: bytes, json_length: str | None = None) -> InferRequ
     """
     binary = None
     if json_length is not None:
-        if not json_length.isdecimal() or int(json_length) > len(body):
+        is_length = json_length.isdecimal() and len(json_length) <= _MOST_DIGITS
+        if not is_length or int(json_length) > len(body):
             raise BadRequest(
                 f"Inference-Header-Content-Length is {json_length!r:.40} but the body has {len(body)} bytes: "
                 "set it to the length of the JSON."

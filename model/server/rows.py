@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -123,16 +123,25 @@ def columns_from_instances(payload: Any, features: Sequence[Feature], floats: st
         instances = [instances]
     if not isinstance(instances, list):
         raise InvalidRows(f"'{field}' must be a list of rows, not {_json_type(instances)}.", "InvalidRequest")
+    names = [feature.name for feature in features]
+    needed = [feature.name for feature in features if not feature.ignored]
     if dict in map(type, instances):
-        instances = [part for number, row in enumerate(instances) for part in _rows_of(number, row, field)]
+        if any(map(_is_columns, instances)):
+            return _columns_of_parts(instances, features, field)
+        if {dict}.issuperset(map(type, instances)):
+            for number, row in enumerate(instances):
+                _check_names(f"Row {number} of '{field}'", row, names, needed)
+            return [
+                _column([row.get(feature.name) for row in instances], feature, feature.datatype) for feature in features
+            ]
     if not instances:
         raise InvalidRows(f"'{field}' is empty: send at least one row.")
     if floats and {list}.issuperset(map(type, instances)) and {len(features)}.issuperset(map(len, instances)):
         matrix = _matrix(list(chain.from_iterable(instances)), len(features), floats)
         if matrix is not None:
             return matrix
-    names = [feature.name for feature in features]
-    needed = [feature.name for feature in features if not feature.ignored]
+    if len(features) == 1 and not {list, dict}.intersection(map(type, instances)):
+        return [_column(instances, features[0], features[0].datatype)]
     rows = [_in_order(f"Row {number} of '{field}'", row, names, needed) for number, row in enumerate(instances)]
     # One column at a time, because transposing all rows at once would double the memory of a large request.
     return [_column([row[place] for row in rows], feature, feature.datatype) for place, feature in enumerate(features)]
@@ -185,19 +194,35 @@ def _is_tensor(item: Any) -> bool:
     return isinstance(item, dict) and {"name", "shape", "datatype"} <= item.keys()
 
 
-def _rows_of(number: int, row: Any, field: str) -> list[Any]:
-    """The rows of an object whose values are all lists, as pandas writes a data frame; any other row as it is."""
-    if not isinstance(row, dict) or not row or not all(isinstance(value, list) for value in row.values()):
-        return [row]
-    lengths = {name: len(values) for name, values in row.items()}
-    first = next(iter(lengths))
-    for name, length in lengths.items():
-        if length != lengths[first]:
-            raise InvalidRows(
-                f"Row {number} of '{field}' has {length} values of {name!r:.80} and {lengths[first]} of {first!r:.80}: "
-                "send as many of each feature."
-            )
-    return [dict(zip(row, values, strict=True)) for values in zip(*row.values(), strict=True)]
+def _is_columns(row: Any) -> bool:
+    """Whether it is an object whose values are all lists, as pandas writes a data frame."""
+    return isinstance(row, dict) and bool(row) and all(isinstance(value, list) for value in row.values())
+
+
+def _columns_of_parts(parts: Sequence[Any], features: Sequence[Feature], field: str) -> Columns:
+    """The columns of objects of columns, between which there may be rows."""
+    names = [feature.name for feature in features]
+    needed = [feature.name for feature in features if not feature.ignored]
+    columns: list[list[Any]] = [[] for _feature in features]
+    for number, part in enumerate(parts):
+        where = f"Row {number} of '{field}'"
+        if not _is_columns(part):
+            for column, value in zip(columns, _in_order(where, part, names, needed), strict=True):
+                column.append(value)
+            continue
+        _check_names(where, part, names, needed)
+        first, length = next((name, len(values)) for name, values in part.items())
+        for name, values in part.items():
+            if len(values) != length:
+                raise InvalidRows(
+                    f"{where} has {len(values)} values of {name!r:.80} and {length} of {first!r:.80}: "
+                    "send as many of each feature."
+                )
+        for name, column in zip(names, columns, strict=True):
+            column.extend(part[name] if name in part else repeat(None, length))
+    if not columns[0]:
+        raise InvalidRows(f"'{field}' is empty: send at least one row.")
+    return [_column(column, feature, feature.datatype) for column, feature in zip(columns, features, strict=True)]
 
 
 def _in_order(where: str, row: Any, names: list[str], needed: list[str]) -> list[Any]:
@@ -212,6 +237,11 @@ def _in_order(where: str, row: Any, names: list[str], needed: list[str]) -> list
         raise InvalidRows(
             f"{where} must be a list of {len(names)} values or an object with the feature names, not {_json_type(row)}."
         )
+    _check_names(where, row, names, needed)
+    return [row.get(name) for name in names]
+
+
+def _check_names(where: str, row: dict[str, Any], names: list[str], needed: list[str]) -> None:
     for name in needed:
         if name not in row:
             raise InvalidRows(f"{where} has no feature {name!r}: send a value for each feature.")
@@ -219,7 +249,6 @@ def _in_order(where: str, row: Any, names: list[str], needed: list[str]) -> list
         other = next((name for name in row if name not in names), None)
         if other is not None:
             raise InvalidRows(f"{where} has {other!r:.80}, which is not a feature of the model.")
-    return [row.get(name) for name in names]
 
 
 def _matrix(values: list[Any], width: int, datatype: str) -> NDArray[Any] | None:

@@ -17,7 +17,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -304,7 +304,7 @@ def test_v2_rejects_bad_binary_requests(port: int, header: Any) -> None:
     assert len(answer["error"]) > 20
 
 
-@pytest.mark.parametrize("length", ["", "x", "-1", "1e3", "99999999999999999999"])
+@pytest.mark.parametrize("length", ["", "x", "-1", "1e3", "99999999999999999999", "1" * 5000])
 def test_v2_rejects_a_bad_length_of_the_header(port: int, length: str) -> None:
     status, answer = request(port, "POST", V2, b"not json at all", Inference_Header_Content_Length=length)
     assert status == 400
@@ -538,6 +538,7 @@ JAVA = (
     b"Host: localhost\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\nUpgrade: h2c\r\n"
     b"User-Agent: Java-http-client/17.0.1\r\nContent-Type: application/json\r\n\r\n" % len(BODY)
 )
+CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
 LAST = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
@@ -548,8 +549,10 @@ LAST = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         [JAVA, BODY],
         [JAVA[:200], JAVA[200:], BODY[:10], BODY[10:]],
         [JAVA.replace(b"Upgrade: h2c\r\n", b"")[:-2] + b"UPGRADE: h2c\r\n\r\n", BODY],
+        [b"\r\n\r\n" + JAVA + BODY],
+        [JAVA.replace(b"Content-Length: %d" % len(BODY), b"Transfer-Encoding: chunked") + CHUNKS],
     ],
-    ids=["one packet", "head and body", "cut in the header", "last header"],
+    ids=["one packet", "head and body", "cut in the header", "last header", "after empty lines", "chunked"],
 )
 def test_an_offer_of_h2c_is_ignored(port: int, parts: list[bytes]) -> None:
     # A second request on the connection is read as one.
@@ -557,6 +560,126 @@ def test_an_offer_of_h2c_is_ignored(port: int, parts: list[bytes]) -> None:
     assert answer.count(b"HTTP/1.1 200 OK") == 2, answer
     assert b'{"predictions":[0,2]}' in answer
     assert b"101" not in answer
+
+
+def test_an_offer_of_h2c_is_ignored_in_each_request_of_a_packet(port: int) -> None:
+    count = 300
+    answer = raw(port, LAST.replace(b"Connection: close\r\n", b"") + (JAVA + BODY) * count + LAST)
+    assert answer.count(b"HTTP/1.1 200 OK") == count + 2, answer[-400:]
+    assert answer.count(b'{"predictions":[0,2]}') == count
+    assert answer.endswith(b'{"live":true}')
+
+
+def test_a_connect_is_rejected_and_the_connection_closed(port: int) -> None:
+    assert raw(port, b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n" + LAST).startswith(b"HTTP/1.1 400 ")
+
+
+HEAD_LIMIT = 64 * 1024
+TOO_LONG = b'{"error":"The head of the request is larger than 65536 bytes: send fewer or shorter headers."}'
+
+
+def head_of(size: int) -> bytes:
+    """A request without a body, of so many bytes."""
+    start, end = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nA: ", b"\r\n\r\n"
+    return start + b"a" * (size - len(start) - len(end)) + end
+
+
+def chunked(trailer: bytes, extension: bytes = b"") -> bytes:
+    head = b"POST /v1/models/model:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + b"%x%b\r\n%b\r\n0\r\n%b\r\n" % (len(BODY), extension, BODY, trailer)
+
+
+LARGE = b"a" * 2 * HEAD_LIMIT
+FILLER = LAST.replace(b"Connection: close\r\n", b"")
+
+
+@pytest.mark.parametrize(
+    ("parts", "answered"),
+    [
+        ([head_of(HEAD_LIMIT + 1)], 0),
+        ([head_of(HEAD_LIMIT + 1)[:-2], b"\r\n"], 0),
+        ([b"GET /" + LARGE], 0),
+        ([b"GET / HTTP/1.1\r\nA: " + LARGE], 0),
+        ([b"GET / HTTP/1.1\r\n" + b"A:\r\n" * HEAD_LIMIT], 0),
+        ([b"\r\n" * HEAD_LIMIT], 0),
+        ([FILLER + head_of(HEAD_LIMIT + 1)], 1),
+        ([FILLER + head_of(HEAD_LIMIT + 1)[:-500], head_of(HEAD_LIMIT)[-500:]], 1),
+        ([JAVA + BODY, b"GET / HTTP/1.1\r\nA: " + LARGE], 1),
+        ([chunked(b"A: " + LARGE + b"\r\n")], 0),
+        ([chunked(b"")[:-2], b"A: " + LARGE], 0),
+        ([FILLER + JAVA + BODY + chunked(b"A: " + LARGE + b"\r\n")], 2),
+        ([*chunked(b"", b";" + LARGE).partition(b"\r\n\r\n")[:2], b"1;" + LARGE], 0),
+    ],
+    ids=[
+        "over by one",
+        "in two packets",
+        "path",
+        "header",
+        "headers",
+        "empty lines",
+        "second request",
+        "second request in two packets",
+        "second packet",
+        "trailer",
+        "trailer without an end",
+        "trailer of the third request",
+        "extension of a chunk",
+    ],
+)
+def test_a_head_over_the_limit_is_rejected_after_the_answers_before(
+    port: int, parts: list[bytes], answered: int
+) -> None:
+    answer = raw(port, *parts)
+    assert answer.count(b"HTTP/1.1 200 OK") == answered, answer[:600]
+    last = answer[answer.rindex(b"HTTP/1.1 ") :]
+    assert last.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert b"\r\nconnection: close\r\n" in last
+    assert last.endswith(b"\r\n\r\n" + TOO_LONG)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [head_of(HEAD_LIMIT) + LAST],
+        [head_of(HEAD_LIMIT)[:1000], head_of(HEAD_LIMIT)[1000:], LAST],
+        # A head that begins or ends within a large packet.
+        [chunked(b"") + head_of(HEAD_LIMIT)[:-1000], head_of(HEAD_LIMIT)[-1000:] + LAST],
+        [head_of(HEAD_LIMIT)[:40_000], head_of(HEAD_LIMIT)[40_000:] + (JAVA + BODY) * 200 + LAST],
+    ],
+    ids=["one packet", "two packets", "begins in a packet", "ends in a packet"],
+)
+def test_a_head_up_to_the_limit_is_accepted(port: int, parts: list[bytes]) -> None:
+    answer = raw(port, *parts)
+    assert b"HTTP/1.1 4" not in answer
+    assert answer.count(b'{"live":true}') == 2, answer[:600]
+
+
+def test_a_head_without_an_end_takes_no_memory(folder: Path, tmp_path: Path) -> None:
+    with stoppable(folder) as (process, number):
+        before = resident(process.pid)
+        with socket.create_connection(("127.0.0.1", number), timeout=30) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nA: ")
+            with suppress(ConnectionError):
+                for _megabyte in range(200):
+                    connection.sendall(b"a" * 1024 * 1024)
+        assert resident(process.pid) - before < 16 * 1024
+
+
+def resident(process: int) -> int:
+    """The memory that a process has used at most, in KiB."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1])
+
+
+def test_what_is_not_http_is_rejected_after_the_answers_before(port: int) -> None:
+    answer = raw(port, JAVA + BODY + b"nonsense\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer[answer.rindex(b"HTTP/1.1 ") :].startswith(b"HTTP/1.1 400 Bad Request")
+
+
+def test_a_trailer_is_no_header(port: int) -> None:
+    answer = raw(port, chunked(b"Content-Encoding: br\r\nInference-Header-Content-Length: 1\r\n") + LAST)
+    assert answer.count(b"HTTP/1.1 200 OK") == 2, answer
 
 
 def test_a_body_that_speaks_of_upgrades_is_not_changed(port: int) -> None:
@@ -606,6 +729,40 @@ def test_gzip_is_unpacked_within_the_limit(port: int) -> None:
     status, answer = request(port, "POST", V1, BODY, Content_Encoding="br")
     assert status == 415
     assert answer["error"] == "The Content-Encoding br is not supported: send gzip, or the body as it is."
+
+
+def test_a_content_length_may_begin_with_zeros(port: int) -> None:
+    head = JAVA.replace(b"Content-Length: ", b"Content-Length: " + b"0" * 5000)
+    answer = raw(port, head + BODY + LAST)
+    assert answer.count(b"HTTP/1.1 200 OK") == 2, answer
+
+
+@pytest.mark.parametrize(
+    ("target", "accept"),
+    [
+        (b"/metrics", b"text/plain; version=x"),
+        (b"/metrics", b"application/openmetrics-text; version=" + b"1" * 5000),
+        (b"/metrics", b"\xff"),
+        (b"/metrics?a=%ff", b"*/*; q=x, text/plain"),
+    ],
+    ids=["text", "digits", "not UTF-8", "ignored"],
+)
+def test_a_scrape_with_an_invalid_header_is_no_failure(port: int, target: bytes, accept: bytes) -> None:
+    answer = raw(port, b"GET %b HTTP/1.1\r\nHost: x\r\nAccept: %b\r\nConnection: close\r\n\r\n" % (target, accept))
+    assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 200 "))
+    assert answer.startswith(b"HTTP/1.1 200 ") == (b"?" in target)
+
+
+def test_probes_are_answered_while_gzip_is_unpacked(port: int) -> None:
+    body = gzip.compress(b"") * 400_000
+    with ThreadPoolExecutor(1) as pool:
+        large = pool.submit(request, port, "POST", V1, body, Content_Encoding="gzip")
+        probes = 0
+        while not large.done():
+            assert request(port, "GET", "/v2/models/model/ready")[0] == 200
+            probes += 1
+    assert large.result()[0] == 400
+    assert probes > 3
 
 
 def test_the_version_may_be_in_the_path(port: int) -> None:

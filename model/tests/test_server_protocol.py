@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import random
+import zlib
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,7 @@ import pytest
 pytest.importorskip("orjson", reason="needs the packages of model/server/requirements.txt")
 
 from model.server.errors import BadRequest, NotFinite
-from model.server.protocol import RequestedOutput, datatype_of, read_infer_request, write_infer_response
+from model.server.protocol import RequestedOutput, datatype_of, read_infer_request, unpacked, write_infer_response
 
 
 def binary(datatype: str, data: bytes, shape: list[int], **more: Any) -> tuple[bytes, str]:
@@ -142,3 +145,52 @@ def test_classes_that_are_objects_are_returned_as_strings() -> None:
 )
 def test_the_names_of_datatypes(array: Any, datatype: str) -> None:
     assert datatype_of(array) == datatype
+
+
+@pytest.mark.parametrize("length", ["1" * 5000, "0" * 5000 + "2"], ids=["ones", "zeros"])
+def test_a_length_of_too_many_digits_is_rejected(length: str) -> None:
+    with pytest.raises(BadRequest, match=r"^Inference-Header-Content-Length is .{40} but the body has 2 bytes"):
+        read_infer_request(b"{}", length)
+
+
+RANDOM = random.Random(0).randbytes(100_000)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"a", b"a" * 100_000, RANDOM[:63], RANDOM], ids=lambda content: f"{content[:1]!r} {len(content)}"
+)
+@pytest.mark.parametrize("members", [1, 2, 3])
+def test_gzip_of_several_members(content: bytes, members: int) -> None:
+    body = gzip.compress(content) * members
+    assert unpacked(body, len(content) * members) == content * members
+    assert content == b"" or unpacked(body, len(content) * members - 1) is None
+    for rest in (body[-9:], body[:10], body[:1]):
+        with pytest.raises(BadRequest, match="gzip"):
+            unpacked(body + rest, len(content) * members)
+    with pytest.raises(BadRequest, match="truncated"):
+        unpacked(body[:-1], len(content) * members)
+
+
+class Counted:
+    """Counts the bytes that are given to decompressors, which copy those that they do not need."""
+
+    def __init__(self, unpacker: Any, counts: list[int]) -> None:
+        self._unpacker, self._counts = unpacker, counts
+
+    def decompress(self, data: Any, most: int) -> bytes:
+        self._counts.append(len(data))
+        part: bytes = self._unpacker.decompress(data, most)
+        return part
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._unpacker, name)
+
+
+@pytest.mark.parametrize("content", [b"", b"a", RANDOM[:1000]], ids=lambda content: f"{content[:1]!r} {len(content)}")
+def test_the_work_for_gzip_grows_with_its_size(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    original = zlib.decompressobj
+    monkeypatch.setattr(zlib, "decompressobj", lambda **options: Counted(original(**options), counts))
+    body = gzip.compress(content) * 2000
+    assert unpacked(body, len(content) * 2000) == content * 2000
+    assert sum(counts) < 4 * len(body)

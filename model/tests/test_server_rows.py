@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -75,6 +77,58 @@ def test_rows_as_lists_and_as_objects() -> None:
 def test_instances_that_are_rejected(payload: Any, sentence: str) -> None:
     with pytest.raises(InvalidRows, match=sentence):
         columns_from_instances(payload, NUMBERS)
+
+
+ONE = [Feature("a")]
+
+
+@pytest.mark.parametrize(
+    ("instances", "features"),
+    [
+        ([{"a": [1] * 100_000}], ONE),
+        ([{"x": [1] * 100_000}], ONE),
+        ([{"a": [1] * 100_000, "x": [1] * 100_000}], ONE),
+        ([{"a": [1] * 50_000}, {"a": [1] * 50_000}], ONE),
+        ([{"a": [1] * 50_000, "b": [2] * 50_000}], NUMBERS),
+        ([1] * 100_000, ONE),
+        ([1] * 100_000, [Feature("a", "INT64")]),
+        ([""] * 100_000, [Feature("a", "BYTES")]),
+    ],
+    ids=["column", "no feature", "and no feature", "two objects", "two columns", "floats", "integers", "text"],
+)
+def test_columns_and_values_need_little_memory(instances: list[Any], features: list[Feature]) -> None:
+    tracemalloc.start()
+    try:
+        with suppress(InvalidRows):
+            columns_from_instances({"instances": instances}, features)
+        _size, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Of each value: the place in a list, and the entry of an array, twice while it is converted.
+    assert peak < 100_000 * 32
+
+
+@pytest.mark.parametrize(
+    ("instances", "sentence"),
+    [
+        ([{"a": [1], "x": [2]}], "Row 0 of 'instances' has no feature 'b': send a value for each feature."),
+        ([{"a": [1], "b": [2]}, {"a": [], "b": [], "x": []}], "Row 1 of 'instances' has 'x', which is not a feature"),
+        ([{"a": [1, 2], "b": [2]}], "Row 0 of 'instances' has 1 values of 'b' and 2 of 'a'"),
+        ([{"a": [], "b": []}], "'instances' is empty: send at least one row."),
+        ([{"a": [1, 2], "b": [2, None]}], "Feature 'b' of row 1 must be a number, not null."),
+        ([{"a": [1], "b": [2]}, [3]], "Row 1 of 'instances' has 1 values, but the model has 2 features."),
+    ],
+)
+def test_columns_that_are_rejected(instances: list[Any], sentence: str) -> None:
+    with pytest.raises(InvalidRows, match=f"^{sentence}"):
+        columns_from_instances({"instances": instances}, NUMBERS)
+
+
+def test_columns_between_rows_and_without_ignored_features() -> None:
+    features = [Feature("a"), Feature("note", "BYTES", ignored=True)]
+    instances = [[1, "x"], {"a": [2, 3]}, {"a": 4}, {"a": [], "note": []}, {"note": ["y"], "a": [5]}]
+    columns = columns_from_instances({"instances": instances}, features)
+    assert values(columns) == [[1, 2, 3, 4, 5], ["x", None, None, None, "y"]]
 
 
 @pytest.mark.parametrize(
