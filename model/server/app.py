@@ -24,6 +24,7 @@ from .errors import BadRequest, NotFinite, Reason
 from .joint import Arrays, JointCalls
 from .metrics import CLIENT_CLOSED, V1, V2, ModelMetrics
 from .protocol import (
+    MOST_DIGITS,
     InferRequest,
     RequestedOutput,
     read_infer_request,
@@ -59,7 +60,6 @@ KSERVE = "0.20.0"  # the version whose model server this one is compatible with
 _JSON = (b"content-type", b"application/json")
 _JSON_LENGTH = b"inference-header-content-length"
 _EVENT = cloud_events.STRUCTURED.encode()
-_LENGTH_DIGITS = 20  # of the largest content-length that the HTTP parser accepts
 LATIN = "latin-1"  # of headers (RFC 9110, section 5.5)
 
 logger = logging.getLogger(__name__)
@@ -358,7 +358,7 @@ async def _read(headers: Headers, receive: Receive) -> bytes | None:
         Disconnected: the client closed the connection before the body was read.
     """
     # The HTTP parser has validated the number, but not how many zeros it begins with.
-    if int(headers.get(b"content-length", b"0")[-_LENGTH_DIGITS:]) > MAX_BODY_BYTES:
+    if int(headers.get(b"content-length", b"0")[-MOST_DIGITS:]) > MAX_BODY_BYTES:
         return None
     message = await receive()
     body: bytes = message.get("body", b"")

@@ -29,7 +29,7 @@ Call = Callable[[Columns, str], Arrays]
 """Predicts columns with a method of the model."""
 
 
-def predict_alone(call: Call, columns: Columns, method: str) -> Arrays:
+def call_model(call: Call, columns: Columns, method: str) -> Arrays:
     """The results of a call, in arrays that no later call changes.
 
     :raises Exception: any that the model raises. What a future does not accept, or what would end the event loop, is a
@@ -37,10 +37,10 @@ def predict_alone(call: Call, columns: Columns, method: str) -> Arrays:
     """
     try:
         return [array.copy() for array in call(columns, method)]  # a model may reuse its arrays
+    except KeyboardInterrupt:
+        raise
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) or (
-            isinstance(error, Exception) and not isinstance(error, StopIteration)
-        ):
+        if isinstance(error, Exception) and not isinstance(error, StopIteration):
             raise
         raise RuntimeError(f"The model raised {type(error).__name__}: {error}") from error
 
@@ -52,8 +52,8 @@ def predict_together(call: Call, method: str, parts: Sequence[Columns]) -> list[
     """
     try:
         if len(parts) == 1:
-            return [predict_alone(call, parts[0], method)]
-        arrays = predict_alone(call, _joined(parts), method)
+            return [call_model(call, parts[0], method)]
+        arrays = call_model(call, _joined(parts), method)
     except Exception as error:  # the model's own code may raise any
         if len(parts) == 1:
             return [error]
@@ -129,7 +129,7 @@ class JointCalls:
             kind = (method, types)
         elif self._executor:
             self._observe(1)
-            return loop.run_in_executor(None, predict_alone, self._call, columns, method)
+            return loop.run_in_executor(None, call_model, self._call, columns, method)
         future: asyncio.Future[Arrays] = loop.create_future()
         self._waiting.append(_Request(method, columns, rows, kind, future))
         if not self._is_scheduled:

@@ -27,7 +27,7 @@ from .rows import BOOL, DATATYPES, TEXT, Tensor
 # is copied is then about as long as the member, or this many bytes.
 _FIRST_STEP = 64
 # More than any length that a header may say.
-_MOST_DIGITS = 20
+MOST_DIGITS = 20
 
 _NAMES = {"list": "a list", "str": "a string", "dict": "an object"}
 _DTYPES = {"INT": "<i", "UINT": "<u", "FP": "<f"}
@@ -108,7 +108,7 @@ def read_infer_request(body: bytes, json_length: str | None = None) -> InferRequ
     """
     binary = None
     if json_length is not None:
-        is_length = json_length.isdecimal() and len(json_length) <= _MOST_DIGITS
+        is_length = json_length.isdecimal() and len(json_length) <= MOST_DIGITS
         if not is_length or int(json_length) > len(body):
             raise BadRequest(
                 f"Inference-Header-Content-Length is {json_length!r:.40} but the body has {len(body)} bytes: "

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .estimator import BOOL, Column, is_missing
-from .joint import Arrays, Call, predict_together
+from .joint import Arrays, Call, call_model, predict_together
 from .rows import Columns
 
 SEED = 0  # the same rows at each start
@@ -96,11 +96,11 @@ def is_independent(call: Call, method: str, rows: Iterator[Columns], count: int)
     has_others = False
     for _attempt, row in zip(range(4 * count), rows, strict=False):
         try:
-            result = [array.copy() for array in call(row, method)]  # a model may reuse its arrays
+            result = call_model(call, row, method)
         except Exception:  # the model's own code may raise any
             continue
         # The same result for all rows would hide that it is of other rows.
-        is_other = any(not _is_same(result, other) for other in alone[:1])
+        is_other = bool(alone) and not _is_same(alone[0], result)
         has_others = has_others or is_other
         if len(parts) < count or is_other:
             parts.append(row)
@@ -112,7 +112,7 @@ def is_independent(call: Call, method: str, rows: Iterator[Columns], count: int)
     # Single rows and pairs, since one row is another case in linear algebra.
     pairs = [_joined(parts[place : place + 2]) for place in range(0, len(parts) - 1, 2)]
     try:
-        alone += [[array.copy() for array in call(pair, method)] for pair in pairs]
+        alone += [call_model(call, pair, method) for pair in pairs]
     except Exception:
         return False
     parts += pairs

@@ -18,7 +18,7 @@ from typing import Any, TypeGuard
 
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.errors import KServeError
 from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.redact import redact
-from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.url_credentials import has_user, is_signed
+from ansible_collections.hashfoundry.kserve.plugins.module_utils._common.url_credentials import has_credentials
 
 FOLDER = "/etc/alertmanager/secrets"  # where the Prometheus Operator mounts the Secrets of spec.secrets
 _REFERENCE = "{secret: {name: <name of the Secret>, key: <its key>}}"
@@ -159,7 +159,7 @@ def _headers(headers: Any, place: str, found: set[str]) -> dict[str, Any]:
         for value in parts["values"]:
             if _looks_secret(str(name), value):
                 raise _plain(f"{place}, {name}", "values", f"secrets: [{_REFERENCE}]")
-            if has_user(str(value)) or is_signed(str(value)):
+            if has_credentials(str(value)):
                 raise _plain(f"{place}, {name}", "values", f"secrets: [{_REFERENCE}]")
         if not all(map(_is_reference, parts["secrets"])):
             raise _plain(f"{place}, {name}", "secrets", f"secrets: [{_REFERENCE}]")
@@ -213,7 +213,7 @@ def _reject_in_url(value: Any, kind: str, name: str, place: str) -> None:
     """Fail if a value is a URL with a secret in it, or a text that has a URL with user and password."""
     text = str(value)
     is_url = name.endswith("url")
-    if (has_user(text) or is_signed(text) or redact(text) != text) if is_url else _USER_IN_TEXT.search(text):
+    if (has_credentials(text) or redact(text) != text) if is_url else _USER_IN_TEXT.search(text):
         cure = f"{name}: {_REFERENCE}" if _has_file(kind, name) else None
         raise KServeError(
             f"{place}: {name} has a secret in a URL, and is written in the inventory; "
